@@ -1,0 +1,1 @@
+"""Prepares and stores avatars."""

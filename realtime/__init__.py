@@ -1,0 +1,1 @@
+"""The real-time server: speech in, a speaking face out."""

@@ -1,0 +1,1 @@
+"""Audio analysis: rates, mel spectrogram, voice activity."""

@@ -1,0 +1,85 @@
+"""Where speech begins and ends on the timeline, with hysteresis counted in samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import webrtcvad
+
+from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ, ms_to_samples
+
+ONSET_SAMPLES = ms_to_samples(20)
+"""Voice needed before speech counts as begun."""
+PRE_ROLL_SAMPLES = ms_to_samples(30)
+"""The detector misses quiet first sounds: speech is dated this much before its first voiced block."""
+HANGOVER_SAMPLES = ms_to_samples(240)
+"""Silence needed before speech counts as ended: longer than the closure of a stop consonant."""
+
+_AGGRESSIVENESS = 1
+_NOISE_FLOOR = 10 ** (-55 / 20)
+"""Blocks below -55 dBFS hold no speech, whatever their spectrum."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Speech began at ``sample``, which lies before the sample that showed it."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The last voiced block ended at ``sample``."""
+
+    sample: int
+
+
+class VoiceActivity:
+    """WebRTC's voice detector over 10 ms blocks of a signal that arrives in pieces."""
+
+    def __init__(self) -> None:
+        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
+        self._pending = np.empty(0, np.float32)
+        self._position = 0  # of the first pending sample
+        self._run_start: int | None = None  # of the voiced blocks up to now
+        self._last_voiced = 0
+        self._speaking = False
+
+    @property
+    def speaking(self) -> bool:
+        """Whether speech has begun and not yet ended."""
+        return self._speaking
+
+    def push(self, samples: npt.NDArray[np.float32]) -> list[SpeechStarted | SpeechEnded]:
+        """Take ``float32[n]`` at 16 kHz in and return what became certain by it."""
+        self._pending = np.concatenate((self._pending, samples))
+        whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
+        blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
+        return [event for block in blocks for event in self._take(block)]
+
+    def cut(self) -> None:
+        """Treat what was heard so far as silence: speech that goes on begins again."""
+        self._run_start = None
+        self._speaking = False
+
+    def _take(self, block: npt.NDArray[np.float32]) -> Iterator[SpeechStarted | SpeechEnded]:
+        start, end = self._position, self._position + BLOCK_SAMPLES
+        self._position = end
+        if self._is_voiced(block):
+            self._last_voiced = end
+            if self._run_start is None:
+                self._run_start = start
+            if not self._speaking and end - self._run_start >= ONSET_SAMPLES:
+                self._speaking = True
+                yield SpeechStarted(max(0, self._run_start - PRE_ROLL_SAMPLES))
+        else:
+            self._run_start = None
+            if self._speaking and end - self._last_voiced >= HANGOVER_SAMPLES:
+                self._speaking = False
+                yield SpeechEnded(self._last_voiced)
+
+    def _is_voiced(self, block: npt.NDArray[np.float32]) -> bool:
+        pcm = np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        voiced: bool = self._vad.is_speech(pcm, SAMPLE_RATE_HZ)  # asked every block: it learns the noise
+        return voiced and float(np.sqrt(np.mean(np.square(block)))) > _NOISE_FLOOR

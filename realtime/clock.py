@@ -1,0 +1,79 @@
+"""The playout clock: one linear map between monotonic time and the timeline, and the pacing rule of the tracks.
+
+The map never changes once a session has begun. After a stall both tracks skip to the position that is due now,
+so that sound and picture stay together and sender reports stay on one straight line.
+"""
+
+from dataclasses import dataclass
+
+from realtime.timeline import SAMPLE_RATE_HZ, samples_to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutClock:
+    """When samples enter the timeline and when they leave.
+
+    Attributes:
+        epoch_s: Monotonic time at which sample 0 enters, s.
+        delay_samples: From entering to leaving: the weights' look-ahead and the time to render.
+    """
+
+    epoch_s: float
+    delay_samples: int
+
+    def entered(self, now_s: float) -> int:
+        """Return how many samples have entered at monotonic time ``now_s``."""
+        return int((now_s - self.epoch_s) * SAMPLE_RATE_HZ)
+
+    def left(self, now_s: float) -> int:
+        """Return how many samples have left at ``now_s``; negative before the first."""
+        return self.entered(now_s) - self.delay_samples
+
+    def leaves_at(self, sample: int) -> float:
+        """Return the monotonic time at which ``sample`` leaves, s."""
+        return self.epoch_s + (sample + self.delay_samples) / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is due for ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Unit ``index`` is due now."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Units before ``index`` are too late to be of use; ``index`` is due now."""
+
+    index: int
+
+
+def pace(
+    clock: PlayoutClock, index: int, *, unit_samples: int, late_limit_samples: int, now_s: float
+) -> Wait | Send | Skip:
+    """Decide what a track does about its next unit (a packet of sound or a picture).
+
+    Args:
+        clock: The session's clock.
+        index: The unit that comes next; it leaves with sample ``index * unit_samples``.
+        unit_samples: Length of a unit.
+        late_limit_samples: A unit later than this is skipped, with all others that are.
+        now_s: Monotonic time.
+
+    Returns:
+        Wait, send, or skip ahead to the unit that is due now.
+    """
+    due = index * unit_samples
+    late = clock.left(now_s) - due
+    if late < 0:
+        return Wait(samples_to_ms(-late) / 1000)
+    if late <= late_limit_samples:
+        return Send(index)
+    return Skip(clock.left(now_s) // unit_samples)

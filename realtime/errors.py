@@ -1,0 +1,116 @@
+"""Every error that Lipstream raises on purpose.
+
+::
+
+    LipstreamError            code, HTTP status, message for the person
+    ├── BadRequestError       400  the request cannot be read
+    ├── ForbiddenError        403  a foreign host or origin
+    ├── NotFoundError         404  no such session or avatar
+    ├── ConflictError         409  the thing is in another state
+    ├── TooLargeError         413  over a size limit
+    ├── UnsupportedTypeError  415  a body of another kind
+    ├── OfferError            422  an offer that cannot be answered
+    ├── UnavailableError      503  full, warming, draining, or no renderer; carries Retry-After
+    ├── WeightsError          500  a weights file that does not fit
+    ├── AvatarError           500  an avatar that cannot be prepared or read
+    └── SettingsError         500  an option that makes no sense
+
+The status is what ``realtime.app`` answers with; the library itself never speaks HTTP.
+"""
+
+from typing import ClassVar
+
+
+class LipstreamError(Exception):
+    """An expected failure whose message is meant for a person."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequestError(LipstreamError):
+    """The request cannot be read."""
+
+    code = "bad_request"
+    status = 400
+
+
+class ForbiddenError(LipstreamError):
+    """The request comes from a host or origin that is not allowed."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFoundError(LipstreamError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class ConflictError(LipstreamError):
+    """The thing is in a state that does not allow this."""
+
+    code = "conflict"
+    status = 409
+
+
+class TooLargeError(LipstreamError):
+    """The body is over its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedTypeError(LipstreamError):
+    """The body is of a type that is not taken here."""
+
+    code = "unsupported_type"
+    status = 415
+
+
+class OfferError(LipstreamError):
+    """A WebRTC offer that cannot be answered."""
+
+    code = "bad_offer"
+    status = 422
+
+
+class UnavailableError(LipstreamError):
+    """The server cannot take this now.
+
+    Attributes:
+        reason: One of ``warming``, ``full``, ``draining``, ``renderer``.
+        retry_after_s: Seconds after which a retry makes sense.
+    """
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, message: str, *, reason: str, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class WeightsError(LipstreamError):
+    """A weights file that is missing, damaged or of another network."""
+
+    code = "bad_weights"
+
+
+class AvatarError(LipstreamError):
+    """An avatar that cannot be prepared or read."""
+
+    code = "bad_avatar"
+
+
+class SettingsError(LipstreamError):
+    """An option that makes no sense."""
+
+    code = "bad_settings"

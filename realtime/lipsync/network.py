@@ -1,0 +1,190 @@
+"""Wav2Lip's generator, layer for layer and name for name, and its smaller and larger family members.
+
+K R Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild", ACM MM 2020.
+The parameter names are the published ones, so that official checkpoints load strictly.
+"""
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Head = Literal["paint", "copy"]
+
+MAX_FLOW = 0.5
+"""Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
+
+
+class Conv2d(nn.Module):
+    """Convolution, batch norm, the input added back if ``residual``, ReLU."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int | tuple[int, int] = 1,
+        padding: int = 0,
+        *,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, kernel, stride, padding), nn.BatchNorm2d(channels_out)
+        )
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, in, H, W]`` to ``[B, out, H', W']``."""
+        y = self.conv_block(x)
+        return functional.relu(y + x if self.residual else y)
+
+
+class Conv2dTranspose(nn.Module):
+    """Transposed convolution, batch norm, ReLU."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: int = 0, out_padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding, out_padding),
+            nn.BatchNorm2d(channels_out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, in, H, W]`` to ``[B, out, H', W']``."""
+        return functional.relu(self.conv_block(x))
+
+
+def _residuals(channels: int, count: int) -> list[nn.Module]:
+    return [Conv2d(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return a channel count at a width factor: a whole multiple of 4, at least 4."""
+    return max(4, round(channels * width / 4) * 4)
+
+
+class Wav2Lip(nn.Module):
+    """Draws the mouth that goes with a mel window into a face crop.
+
+    Args:
+        width: Factor on every channel count but the inputs' and the output's.
+        size: Side of the square crop in pixels: a multiple of 32, at least 96.
+        head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so
+            that whatever speech does not change is copied from it.
+    """
+
+    def __init__(self, width: float = 1.0, size: int = 96, head: Head = "paint") -> None:
+        super().__init__()
+        if size % 32 or size < 96:
+            message = f"size must be a multiple of 32, at least 96, not {size}"
+            raise ValueError(message)
+        self.width, self.size, self.head = width, size, head
+        c16, c32, c64, c128, c256, c384, c512 = (scaled(c, width) for c in (16, 32, 64, 128, 256, 384, 512))
+        bottom = size // 32
+
+        self.face_encoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(Conv2d(6, c16, 7, 1, 3)),
+                nn.Sequential(Conv2d(c16, c32, 3, 2, 1), *_residuals(c32, 2)),
+                nn.Sequential(Conv2d(c32, c64, 3, 2, 1), *_residuals(c64, 3)),
+                nn.Sequential(Conv2d(c64, c128, 3, 2, 1), *_residuals(c128, 2)),
+                nn.Sequential(Conv2d(c128, c256, 3, 2, 1), *_residuals(c256, 2)),
+                nn.Sequential(Conv2d(c256, c512, 3, 2, 1), *_residuals(c512, 1)),
+                nn.Sequential(Conv2d(c512, c512, bottom), Conv2d(c512, c512, 1)),
+            ]
+        )
+        self.audio_encoder = nn.Sequential(
+            Conv2d(1, c32, 3, 1, 1),
+            *_residuals(c32, 2),
+            Conv2d(c32, c64, 3, (3, 1), 1),
+            *_residuals(c64, 2),
+            Conv2d(c64, c128, 3, 3, 1),
+            *_residuals(c128, 2),
+            Conv2d(c128, c256, 3, (3, 2), 1),
+            *_residuals(c256, 1),
+            Conv2d(c256, c512, 3),
+            Conv2d(c512, c512, 1),
+        )
+        self.face_decoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(Conv2d(c512, c512, 1)),
+                nn.Sequential(Conv2dTranspose(c512 + c512, c512, bottom), *_residuals(c512, 1)),
+                nn.Sequential(Conv2dTranspose(c512 + c512, c512, 3, 2, 1, 1), *_residuals(c512, 2)),
+                nn.Sequential(Conv2dTranspose(c512 + c256, c384, 3, 2, 1, 1), *_residuals(c384, 2)),
+                nn.Sequential(Conv2dTranspose(c384 + c128, c256, 3, 2, 1, 1), *_residuals(c256, 2)),
+                nn.Sequential(Conv2dTranspose(c256 + c64, c128, 3, 2, 1, 1), *_residuals(c128, 2)),
+                nn.Sequential(Conv2dTranspose(c128 + c32, c64, 3, 2, 1, 1), *_residuals(c64, 2)),
+            ]
+        )
+        last = nn.Conv2d(c32, 3 if head == "paint" else 6, 1)
+        tail: list[nn.Module] = [nn.Sigmoid()] if head == "paint" else []
+        self.output_block = nn.Sequential(Conv2d(c64 + c16, c32, 3, 1, 1), last, *tail)
+        if head == "copy":  # begin as a copy: no flow, little paint
+            nn.init.normal_(last.weight, std=0.01)
+            with torch.no_grad():
+                cast("Tensor", last.bias).copy_(torch.tensor([0.0, 0.0, -2.0, 0.0, 0.0, 0.0]))
+
+    def encode_face(self, face: Tensor) -> list[Tensor]:
+        """Return the face encoder's output at every scale.
+
+        Args:
+            face: ``[B, 6, size, size]`` in 0..1, BGR: the target with its lower half zeroed, then the reference.
+
+        Returns:
+            Seven tensors, shallowest first.
+        """
+        features = []
+        for block in self.face_encoder_blocks:
+            face = block(face)
+            features.append(face)
+        return features
+
+    def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor) -> Tensor:
+        """Return the speaking face from a mel window and an encoded face.
+
+        Args:
+            mel: ``[B, 1, 80, 16]`` in -4..4.
+            features: What :meth:`encode_face` gave.
+            reference: ``[B, 3, size, size]`` in 0..1; read by the copying head alone.
+
+        Returns:
+            ``[B, 3, size, size]`` in 0..1.
+        """
+        x = self.audio_encoder(mel)
+        for block, feature in zip(self.face_decoder_blocks, reversed(features), strict=True):
+            x = torch.cat((block(x), feature), dim=1)
+        output: Tensor = self.output_block(x)
+        return output if self.head == "paint" else copy_and_paint(output, reference)
+
+    def forward(self, mel: Tensor, face: Tensor) -> Tensor:
+        """Return ``[B, 3, size, size]`` from ``mel [B, 1, 80, 16]`` and ``face [B, 6, size, size]``."""
+        return self.decode(mel, self.encode_face(face), face[:, 3:])
+
+
+def copy_and_paint(output: Tensor, reference: Tensor) -> Tensor:
+    """Warp the reference by a flow and paint over it where the mask says so.
+
+    Args:
+        output: ``[B, 6, H, W]`` raw: flow x and y, mask, blue, green, red.
+        reference: ``[B, 3, H, W]`` in 0..1.
+
+    Returns:
+        ``[B, 3, H, W]`` in 0..1.
+    """
+    output = output.float()  # the sampling grid needs more than bfloat16's 8 bits
+    batch, _, height, width = output.shape
+    rows = (torch.arange(height, device=output.device, dtype=torch.float32) * 2 + 1) / height - 1
+    columns = (torch.arange(width, device=output.device, dtype=torch.float32) * 2 + 1) / width - 1
+    identity = torch.stack(
+        (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1
+    ).expand(batch, height, width, 2)
+    grid = identity + MAX_FLOW * torch.tanh(output[:, :2]).permute(0, 2, 3, 1)
+    warped = functional.grid_sample(
+        reference.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    mask = torch.sigmoid(output[:, 2:3])
+    return warped * (1 - mask) + torch.sigmoid(output[:, 3:]) * mask
