@@ -1,0 +1,38 @@
+"""Which mel columns the network reads for which video frame."""
+
+from realtime.timeline import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, WINDOW_COLUMNS, frame_to_sample
+
+PUBLISHED_OFFSET_SAMPLES = -640
+"""The published weights were trained with the window opening one video frame early."""
+
+
+def mel_columns(frame_index: int, *, window_offset_samples: int) -> slice:
+    """Return the mel columns the network reads for one video frame.
+
+    The offset belongs to the weights: where their training put the window's first column relative to the first
+    sample of the frame. The further back, the less there is to wait for.
+
+    Args:
+        frame_index: Video frame on the session's timeline, from 0.
+        window_offset_samples: Samples (16 kHz) from the frame's start to the window's.
+
+    Returns:
+        Half-open slice over the time axis of a ``[80, T]`` spectrogram, 16 columns long. It may start below 0:
+        such columns are silence.
+    """
+    start = (frame_to_sample(frame_index) + window_offset_samples) // MEL_HOP_SAMPLES
+    return slice(start, start + WINDOW_COLUMNS)
+
+
+def samples_needed(frame_index: int, *, window_offset_samples: int) -> int:
+    """Return how many samples must have come before the window of ``frame_index`` is complete."""
+    last = mel_columns(frame_index, window_offset_samples=window_offset_samples).stop - 1
+    return last * MEL_HOP_SAMPLES + MEL_WINDOW_SAMPLES // 2
+
+
+def look_ahead_samples(window_offset_samples: int) -> int:
+    """Return the longest wait from a frame's first sample until its window is complete, in samples.
+
+    The window's start falls on a column for one frame in five; the others wait up to 160 samples less.
+    """
+    return window_offset_samples + (WINDOW_COLUMNS - 1) * MEL_HOP_SAMPLES + MEL_WINDOW_SAMPLES // 2

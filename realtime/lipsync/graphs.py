@@ -1,0 +1,47 @@
+"""The network cut into the two graphs that run: encode a face once, draw a mouth each frame.
+
+Both take and give bytes, so that scaling, cropping and rounding are part of what a back end compiles.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from realtime.lipsync.metadata import Region
+from realtime.lipsync.network import Wav2Lip
+
+
+def _to_unit(crops: Tensor, like: Tensor) -> Tensor:
+    return crops.permute(0, 3, 1, 2).to(like.dtype) / 255
+
+
+class FaceGraph(nn.Module):
+    """``uint8[N, size, size, 3]`` crops -> the seven feature levels, ``float16``."""
+
+    def __init__(self, network: Wav2Lip) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Encode ``crops``: as target with the lower half zeroed, and as reference."""
+        reference = _to_unit(crops, next(self.network.parameters()))
+        half = self.network.size // 2
+        upper = torch.cat((reference[:, :, :half], torch.zeros_like(reference[:, :, half:])), dim=2)
+        return tuple(f.to(torch.float16) for f in self.network.encode_face(torch.cat((upper, reference), dim=1)))
+
+
+class MouthGraph(nn.Module):
+    """Mel windows, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region."""
+
+    def __init__(self, network: Wav2Lip, region: Region) -> None:
+        super().__init__()
+        self.network = network
+        self.region = region
+
+    def forward(self, mel: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
+        """Draw the mouths for ``mel[B, 80, 16]`` into the faces of ``crops`` and ``levels``."""
+        weight = next(self.network.parameters())
+        features = [level.to(weight.dtype) for level in levels]
+        face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight))
+        top, bottom, left, right = self.region
+        mouth = face[:, :, top:bottom, left:right].permute(0, 2, 3, 1).float()
+        return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5 and truncation: rounding

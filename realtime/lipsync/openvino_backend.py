@@ -1,0 +1,115 @@
+"""The CPU back end: OpenVINO, from graphs converted once per weights file and kept with their compile cache.
+
+Nothing here imports torch unless the graphs have to be converted: a server that has them starts without it.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from realtime.lipsync.metadata import WeightsMetadata, file_sha256
+from realtime.lipsync.predictor import FaceFeatures
+
+log = logging.getLogger(__name__)
+
+_FORMAT = "1"  # of the graphs: changes when realtime.lipsync.graphs does
+_LEVELS = 7
+
+
+def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) -> Path:
+    """Return where the graphs of a weights file lie under ``cache``."""
+    offset = "" if window_offset_samples is None else f"-at{window_offset_samples}"
+    return cache / f"openvino{_FORMAT}-{file_sha256(weights)[:16]}{offset}"
+
+
+def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
+    """Return the folder with the graphs of a weights file, converting them if they are not there.
+
+    Raises:
+        WeightsError: If the file does not fit.
+    """
+    folder = graph_folder(weights, cache, window_offset_samples)
+    if (folder / "metadata.json").exists():
+        return folder
+    import torch  # noqa: PLC0415 (only a conversion needs it)
+
+    from realtime.lipsync.graphs import FaceGraph, MouthGraph  # noqa: PLC0415
+    from realtime.lipsync.weights import load_weights  # noqa: PLC0415
+
+    network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
+    log.info("converting %s for OpenVINO, once", weights.name)
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".convert-", dir=cache))
+    try:
+        crops = torch.zeros(2, metadata.size, metadata.size, 3, dtype=torch.uint8)
+        mel = torch.full((2, 80, 16), -4.0)
+        with torch.no_grad():
+            face = FaceGraph(network)
+            levels = face(crops)
+            mouth = MouthGraph(network, metadata.decoded_region)
+            for name, graph, example in (("face", face, (crops,)), ("mouth", mouth, (mel, crops, *levels))):
+                model = ov.convert_model(graph, example_input=example)
+                model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
+                ov.save_model(model, scratch / f"{name}.xml", compress_to_fp16=False)
+        (scratch / "metadata.json").write_text(metadata.to_json())
+        scratch.replace(folder)
+    except OSError:
+        if not (folder / "metadata.json").exists():  # another process may have been first
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+class OpenVinoPredictor:
+    """``MouthPredictor`` on the CPU.
+
+    Args:
+        folder: What :func:`convert` returned.
+        threads: Cores that one call may use; ``None`` for all.
+        precision: ``bf16``, ``f32``, or ``None`` for the one that the processor has instructions for.
+    """
+
+    def __init__(self, folder: Path, *, threads: int | None = None, precision: str | None = None) -> None:
+        os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+        core = ov.Core()
+        if precision is None:
+            precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+        options: dict[str, object] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+            "CACHE_DIR": str(folder / "compiled"),
+        }
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
+        self._face = core.compile_model(folder / "face.xml", "CPU", options)
+        self._mouth = core.compile_model(folder / "mouth.xml", "CPU", options)
+
+    @property
+    def metadata(self) -> WeightsMetadata:
+        """The facts about the loaded weights."""
+        return self._metadata
+
+    def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
+        """Encode ``uint8[N, size, size, 3]`` crops, eight at a time."""
+        parts = [[] for _ in range(_LEVELS)]  # type: list[list[npt.NDArray[np.float16]]]
+        for start in range(0, len(crops), 8):
+            result = self._face([crops[start : start + 8]])
+            for level, part in enumerate(parts):
+                part.append(result[level].copy())
+        return FaceFeatures(tuple(np.concatenate(part) for part in parts), crops)
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` into the clip's ``frames``."""
+        inputs = [mel, features.crops[frames], *(level[frames] for level in features.levels)]
+        mouths: npt.NDArray[np.uint8] = self._mouth(inputs)[0].copy()
+        return mouths

@@ -1,0 +1,47 @@
+"""What every back end offers: faces encoded once, mouths predicted from mel windows."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.lipsync.metadata import WeightsMetadata
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class FaceFeatures:
+    """The face encoder's output for every frame of a clip, and the crops that the copying head reads.
+
+    Attributes:
+        levels: Seven ``float16[N, C, H, W]``, shallowest first; may be memory-mapped.
+        crops: ``uint8[N, size, size, 3]``, BGR.
+    """
+
+    levels: tuple[npt.NDArray[np.float16], ...]
+    crops: npt.NDArray[np.uint8]
+
+
+class MouthPredictor(Protocol):
+    """One loaded network on one device."""
+
+    @property
+    def metadata(self) -> WeightsMetadata:
+        """The facts about the loaded weights."""
+
+    def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
+        """Encode face crops, ``uint8[N, size, size, 3]`` BGR."""
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw mouths.
+
+        Args:
+            mel: ``float32[B, 80, 16]``.
+            features: Of one clip.
+            frames: ``int[B]``, the clip frame that each window is drawn into.
+
+        Returns:
+            ``uint8[B, h, w, 3]``, BGR, the decoded region.
+        """

@@ -1,0 +1,65 @@
+"""Fixtures of every test: nothing may leak, and what needs a system program says so."""
+
+import asyncio
+import gc
+import inspect
+import os
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+_PROGRAMS = {"chromium": ("chromium",), "ffmpeg": ("ffmpeg",)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if not any(shutil.which(program) for program in _PROGRAMS[name]):
+                if os.environ.get("REQUIRE_SYSTEM") == "1":
+                    pytest.fail(f"needs {name}, which is missing")
+                pytest.skip(f"needs {name}")
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail a test that leaves a thread of ours behind."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    while leaked := [t for t in threading.enumerate() if t not in before and not _is_pool(t)]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"leaked threads: {leaked}")
+        time.sleep(0.01)
+
+
+def _is_pool(thread: threading.Thread) -> bool:
+    """Pools that live as long as the process: hypothesis', torch's and multiprocessing's own helpers."""
+    return thread.daemon and thread.name.startswith(("pymp", "ThreadPool", "tqdm", "QueueFeeder"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.fixturenames.append("no_leaked_tasks")  # type: ignore[attr-defined]
+
+
+@pytest_asyncio.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """Fail an asynchronous test that leaves a task behind; requested by every such test."""
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    yield
+    deadline = loop.time() + 5
+    while leaked := [t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()]:
+        if loop.time() > deadline:
+            pytest.fail(f"leaked tasks: {leaked}")
+        await asyncio.sleep(0.01)
+    gc.collect()

@@ -1,0 +1,96 @@
+"""Imports point one way, and the pure modules know neither time nor threads nor sockets."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A module may import from lower layers and from its own; the longest matching prefix decides.
+LAYERS = {
+    "realtime": 0,
+    "realtime.timeline": 0,
+    "realtime.packets": 0,
+    "realtime.clock": 0,
+    "realtime.errors": 0,
+    "realtime.i420": 0,
+    "realtime.settings": 1,
+    "realtime.metrics": 1,
+    "realtime.audio": 1,
+    "realtime.lipsync": 2,
+    "avatar_cache": 3,
+    "realtime.compositor": 4,
+    "realtime.animator": 4,
+    "realtime.render_worker": 5,
+    "realtime.rtc": 6,
+    "realtime.playout": 7,
+    "realtime.session": 8,
+    "realtime.sessions": 9,
+    "realtime.app": 10,
+    "realtime.render": 11,
+    "run_server": 11,
+    "benchmarks": 11,
+    "training": 11,
+}
+PURE = {
+    "realtime.timeline",
+    "realtime.packets",
+    "realtime.clock",
+    "realtime.errors",
+    "realtime.i420",
+    "realtime.audio.mel",
+    "realtime.audio.resample",
+    "realtime.audio.voice_activity",
+    "realtime.audio.source_buffer",
+    "realtime.lipsync.alignment",
+    "realtime.compositor",
+    "realtime.animator",
+    "realtime.playout",
+}
+IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
+
+
+def _modules() -> dict[str, Path]:
+    files = [p for top in ("realtime", "avatar_cache", "benchmarks", "training") for p in ROOT.glob(f"{top}/**/*.py")]
+    names = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
+    return names | ({"run_server": ROOT / "run_server.py"} if (ROOT / "run_server.py").exists() else {})
+
+
+def _layer(module: str) -> int:
+    while module not in LAYERS:
+        assert "." in module, f"{module} has no layer: add it to LAYERS"
+        module = module.rpartition(".")[0]
+    return LAYERS[module]
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(_modules()))
+def test_imports_point_down(module: str) -> None:
+    modules = _modules()
+    upward = {
+        name
+        for name in _imports(modules[module])
+        if name in modules and _layer(name) > _layer(module) and not name.startswith(module + ".")
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_modules_have_no_time_threads_or_sockets(module: str) -> None:
+    imported = {name.partition(".")[0] for name in _imports(_modules()[module])}
+    assert not imported & IMPURE_IMPORTS
+
+
+def test_training_is_imported_by_nobody_else() -> None:
+    importers = [m for m, p in _modules().items() if not m.startswith("training") and "training" in _imports(p)]
+    assert not importers
