@@ -1,0 +1,36 @@
+"""The control channel's messages: text, JSON, one object each."""
+
+import json
+from typing import Any
+
+from realtime.errors import BadRequestError
+
+MAX_CONTROL_BYTES = 4096
+
+
+def parse_control(message: object) -> dict[str, Any]:
+    """Return the object that a message from a client holds.
+
+    Raises:
+        BadRequestError: If it is not text, over 4 KiB, no JSON, or not an object.
+    """
+    if not isinstance(message, str):
+        raise BadRequestError("A control message is text.")
+    if len(message.encode("utf-8", errors="replace")) > MAX_CONTROL_BYTES:
+        raise BadRequestError(f"A control message is at most {MAX_CONTROL_BYTES} bytes long.")
+    try:
+        parsed = json.loads(message, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("The control message is not JSON.") from error
+    if not isinstance(parsed, dict):
+        raise BadRequestError("A control message is a JSON object.")
+    return parsed
+
+
+def control_error(message: str) -> dict[str, Any]:
+    """Return the message that tells a client what was wrong."""
+    return {"type": "error", "message": message}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

@@ -1,0 +1,358 @@
+"""Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
+
+Nothing else touches their private names, which is why this module may be longer than others.
+``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
+to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aioice import stun
+from aioice.ice import CandidatePair, Connection, StunProtocol
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
+from aiortc.rtcrtpreceiver import TimestampMapper
+from aiortc.rtcrtpsender import RTCEncodedFrame
+from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from av import AudioFrame
+from av.frame import Frame
+
+from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder, encoder_for, sound_level_dbov
+from realtime.rtc.outbound import PlayoutTrack
+from realtime.rtc.packet_order import PacketOrder
+
+MAX_QUEUED_DATAGRAMS = 1024
+"""Datagrams that may wait for one connection: half a second of everything a browser sends, with room."""
+STUN_FIRST_BYTES = 4
+"""First bytes below this are STUN (RFC 7983)."""
+KEY_FRAME_INTERVAL_S = 0.5
+NTP_EPOCH_S = 2_208_988_800
+"""Unix time 0 on the NTP scale (RFC 5905)."""
+
+OPUS = RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48000, channels=2)
+OPUS_PARAMETERS: dict[str, int | str | None] = {"minptime": 10, "useinbandfec": 1}
+
+ReceivedDatagram = Callable[[StunProtocol, bytes | str, tuple[Any, ...]], None]
+STOCK_DATAGRAM_RECEIVED: ReceivedDatagram = StunProtocol.datagram_received
+
+
+@dataclass(slots=True)
+class DroppedDatagrams:
+    """Datagrams that the guard has kept from aiortc, over all connections of the process.
+
+    Attributes:
+        empty: One of these from anybody closes a stock connection (``data[0]`` of nothing).
+        stranger: Neither STUN nor from an address that has proved to be the peer's.
+        malformed: STUN that cannot be parsed or answered; aioice raises for some.
+        overflow: From the peer, but more than are worth keeping.
+    """
+
+    empty: int = 0
+    stranger: int = 0
+    malformed: int = 0
+    overflow: int = 0
+
+
+dropped_datagrams = DroppedDatagrams()
+_heard_s: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
+
+
+def install() -> None:
+    """Put the guard in front of every ICE socket of the process; any later call does nothing."""
+    if StunProtocol.datagram_received is not guarded_datagram_received:
+        StunProtocol.datagram_received = guarded_datagram_received  # type: ignore[method-assign, assignment]
+
+
+def guarded_datagram_received(protocol: StunProtocol, data: bytes | str, addr: tuple[Any, ...]) -> None:
+    """Pass on what the peer sent, and STUN from anybody; count the rest.
+
+    aioice hands every datagram that is not STUN to DTLS, whoever sent it, through a queue without a bound, and lets
+    parse errors escape into the event loop.
+    """
+    assert isinstance(data, bytes)
+    connection = protocol.receiver
+    if not data:
+        dropped_datagrams.empty += 1
+        return
+    from_peer = _is_peer(connection, (addr[0], addr[1]))
+    if from_peer:
+        _heard_s[connection] = time.monotonic()
+    if data[0] < STUN_FIRST_BYTES:
+        try:
+            stun.parse_message(data)
+            STOCK_DATAGRAM_RECEIVED(protocol, data, addr)
+        except Exception:  # noqa: BLE001 - struct.error, KeyError, AssertionError and more, all from a bad message
+            dropped_datagrams.malformed += 1
+    elif not from_peer:
+        dropped_datagrams.stranger += 1
+    elif connection._queue.qsize() >= MAX_QUEUED_DATAGRAMS:
+        dropped_datagrams.overflow += 1
+    else:
+        connection.data_received(data, protocol.local_candidate.component)
+
+
+def _is_peer(connection: Connection, address: tuple[str, int]) -> bool:
+    """Tell whether an address has answered or sent a connectivity check signed with the session's password."""
+    if any(pair.remote_addr == address for pair in connection._nominated.values()):
+        return True
+    return any(
+        pair.remote_addr == address
+        for pair in connection._check_list
+        if pair.remote_nominated or pair.state == CandidatePair.State.SUCCEEDED
+    )
+
+
+class PlayoutSender(RTCRtpSender):
+    """A sender whose reports carry the media's time, and whose encoders are ours.
+
+    aiortc's sender reports pair the RTP timestamp with the moment of sending: a picture sent 300 ms late is then
+    shown 300 ms late for ever, and the browser's own figures say that all is well. It also encodes a key frame for
+    every request, however many come.
+    """
+
+    _RTCRtpSender__encoder: Any
+    _RTCRtpSender__octet_count: int
+    _RTCRtpSender__packet_count: int
+    _RTCRtpSender__rtt: float | None
+    _RTCRtpSender__stats: dict[str, Any]
+    _frame_ntp = 0
+    _media_ntp = 0
+
+    def __init__(
+        self, track_or_kind: MediaStreamTrack | str, transport: RTCDtlsTransport, wall_offset_s: float
+    ) -> None:
+        super().__init__(track_or_kind, transport)
+        self.key_frames = 0
+        self._wall_offset_s = wall_offset_s
+        self._key_frame_wanted = False
+        self._key_frame_s = float("-inf")
+
+    @property
+    def _RTCRtpSender__ntp_timestamp(self) -> int:  # noqa: N802
+        return self._media_ntp
+
+    @_RTCRtpSender__ntp_timestamp.setter
+    def _RTCRtpSender__ntp_timestamp(self, sent_ntp: int) -> None:  # noqa: ARG002, N802
+        """Called with each packet, beside the note of its RTP timestamp: the pair stays one."""
+        self._media_ntp = self._frame_ntp
+
+    async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
+        if self._media_ntp or not any(isinstance(packet, RtcpSrPacket) for packet in packets):
+            await super()._send_rtcp(packets)  # before the first packet a report would map nothing to nothing
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        await super()._handle_rtcp_packet(packet)
+        rate = self._rate()
+        if rate is not None and isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == self._ssrc:
+                    rate.loss(report.fraction_lost / 256, time.monotonic())
+
+    def _send_keyframe(self) -> None:
+        self._key_frame_wanted = True
+
+    def _take_key_frame(self, now_s: float) -> bool:
+        """Tell whether this picture must be a key frame; a request too soon after the last one waits."""
+        if not self._key_frame_wanted or now_s - self._key_frame_s < KEY_FRAME_INTERVAL_S:
+            return False
+        self._key_frame_wanted = False
+        self._key_frame_s = now_s
+        return True
+
+    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+        track = self.track
+        assert isinstance(track, PlayoutTrack)
+        frame = await track.recv()
+        if not self._enabled:
+            return None
+        try:
+            return await self._encode(track, frame, codec)
+        except Exception as error:
+            track.failure = error  # the sender only logs it and ends the track
+            raise
+
+    async def _encode(self, track: PlayoutTrack, frame: Frame, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+        if self._RTCRtpSender__encoder is None:
+            self._RTCRtpSender__encoder = encoder_for(codec)
+        encoder = self._RTCRtpSender__encoder
+        level = sound_level_dbov(frame.to_ndarray()) if isinstance(frame, AudioFrame) else None
+        key = self._take_key_frame(time.monotonic())
+        loop = asyncio.get_running_loop()
+        payloads, timestamp = await loop.run_in_executor(None, encoder.encode, frame, key)
+        if not payloads:
+            return None
+        if isinstance(encoder, LiveVp8Encoder | LiveH264Encoder):
+            self.key_frames += encoder.sent_key_frame
+            if not encoder.sent_key_frame:
+                encoder.rate.sent(sum(map(len, payloads)), time.monotonic())
+        due_s = track.leaves_at(timestamp // track.unit_pts)
+        self._frame_ntp = int((due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
+        return RTCEncodedFrame(payloads, timestamp, level)  # type: ignore[arg-type]
+
+    def _rate(self) -> Any:
+        return getattr(self._RTCRtpSender__encoder, "rate", None)
+
+    def figures(self) -> dict[str, float | None]:
+        """Return what this sender has sent and what the other side says about it."""
+        remote = next((s for s in self._RTCRtpSender__stats.values() if s.type == "remote-inbound-rtp"), None)
+        rate = self._rate()
+        return {
+            "bytes_sent": self._RTCRtpSender__octet_count,
+            "packets_sent": self._RTCRtpSender__packet_count,
+            "packets_lost": None if remote is None else remote.packetsLost,
+            "round_trip_ms": None if self._RTCRtpSender__rtt is None else 1000 * self._RTCRtpSender__rtt,
+            "target_bitrate": None if rate is None else rate.target,
+            "key_frames": self.key_frames,
+        }
+
+
+class SoundBuffer(JitterBuffer):
+    """Hands packets of sound on as they come.
+
+    aiortc's buffer holds 80 ms always and 280 ms after the first lost packet, for ever.
+    """
+
+    def __init__(self, decode: Callable[[RtpPacket], None]) -> None:
+        super().__init__(capacity=4)
+        self._decode = decode
+        self._order: PacketOrder[RtpPacket] = PacketOrder()
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Take a packet; return no picture-loss flag and the newest packet in order, the others go to ``decode``."""
+        ready = [p for p in self._order.push(packet.sequence_number, packet) if p.payload]
+        for earlier in ready[:-1]:
+            self._decode(earlier)
+        # A packet without payload tells PyAV's decoder that the stream has ended, for good.
+        return False, JitterFrame(ready[-1].payload, ready[-1].timestamp) if ready else None
+
+
+class PromptReceiver(RTCRtpReceiver):
+    """A receiver of sound that adds no delay while packets come in order."""
+
+    _RTCRtpReceiver__codecs: dict[int, RTCRtpCodecParameters]
+    _RTCRtpReceiver__decoder_queue: queue.Queue[Any]
+    _RTCRtpReceiver__decoder_thread: threading.Thread | None
+    _RTCRtpReceiver__timestamp_mapper: TimestampMapper
+
+    def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
+        super().__init__(kind, transport)
+        if kind == "audio":
+            self._RTCRtpReceiver__jitter_buffer = SoundBuffer(self._decode)
+
+    def _decode(self, packet: RtpPacket) -> None:
+        codec = self._RTCRtpReceiver__codecs.get(packet.payload_type)
+        if codec is not None and self._RTCRtpReceiver__decoder_thread:
+            timestamp = self._RTCRtpReceiver__timestamp_mapper.map(packet.timestamp)
+            self._RTCRtpReceiver__decoder_queue.put((codec, JitterFrame(packet.payload, timestamp)))
+
+
+class PlayoutConnection(RTCPeerConnection):
+    """A peer connection made of the parts above, on chosen addresses, that leaves nothing behind when closed."""
+
+    _RTCPeerConnection__dtlsTransports: set[RTCDtlsTransport]
+    _RTCPeerConnection__iceTransports: set[RTCIceTransport]
+    _RTCPeerConnection__stream_id: str
+    _RTCPeerConnection__transceivers: list[RTCRtpTransceiver]
+
+    def __init__(self, *, addresses: Sequence[str] | None, ice_servers: Sequence[RTCIceServer]) -> None:
+        """Begin a connection.
+
+        Args:
+            addresses: The addresses to listen on; ``None`` for all but loopback, as aioice has it.
+            ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
+        """
+        super().__init__(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._addresses = addresses
+        self._connecting: set[asyncio.Task[Any]] = set()
+        # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
+        self._wall_offset_s = time.time() - time.monotonic()
+
+    def add_sending(self, track: PlayoutTrack, *, receive: bool) -> RTCRtpTransceiver:
+        """Add a track to be sent; with ``receive``, take in the peer's track of the same kind."""
+        transceiver = self.addTransceiver(track, direction="sendrecv" if receive else "sendonly")
+        if track.kind == "audio":
+            transceiver.setCodecPreferences([OPUS])
+        return transceiver
+
+    def announce_error_correction(self) -> None:
+        """Say in the answer that Opus's in-band error correction is used; aiortc's carries no parameters."""
+        for transceiver in self.getTransceivers():
+            for codec in transceiver._codecs:
+                if codec.mimeType.lower() == OPUS.mimeType:
+                    codec.parameters = dict(OPUS_PARAMETERS)
+
+    def heard_s(self) -> float | None:
+        """Return the monotonic time at which the peer last sent anything, media or consent."""
+        times = [_heard_s.get(transport._connection) for transport in self._RTCPeerConnection__iceTransports]
+        return max((at_s for at_s in times if at_s is not None), default=None)
+
+    def _RTCPeerConnection__createTransceiver(  # noqa: N802
+        self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
+    ) -> RTCRtpTransceiver:
+        transceivers = self._RTCPeerConnection__transceivers
+        bundled = bool(transceivers)
+        transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
+        sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
+        transceiver = RTCRtpTransceiver(
+            direction=direction, kind=kind, sender=sender, receiver=PromptReceiver(kind, transport)
+        )
+        transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
+        sender._stream_id = self._RTCPeerConnection__stream_id
+        transceiver._bundled = bundled
+        transceivers.append(transceiver)
+        return transceiver
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
+        stock: Any = super()
+        transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
+        if self._addresses is not None:
+            _listen_on(transport.transport._connection, list(self._addresses))
+        return transport
+
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802
+        task = asyncio.current_task()
+        assert task is not None
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        stock: Any = super()
+        await stock._RTCPeerConnection__connect()
+
+    async def close(self) -> None:
+        """Close, and wait for the tasks that aiortc only cancels."""
+        pumps = {transport._task for transport in self._RTCPeerConnection__dtlsTransports if transport._task}
+        await super().close()
+        pending = (pumps | self._connecting) - {asyncio.current_task()}
+        if pending:
+            await asyncio.wait(pending)
+
+
+def _listen_on(connection: Connection, addresses: list[str]) -> None:
+    """Have an ICE connection open its sockets on the given addresses only.
+
+    aioice listens on every interface but loopback, whatever the server itself is bound to.
+    """
+    stock = connection.get_component_candidates
+
+    async def from_addresses(component: int, **ignored: Any) -> Any:  # noqa: ARG001
+        return await stock(component, addresses)
+
+    connection.get_component_candidates = from_addresses  # type: ignore[method-assign, assignment]

@@ -1,0 +1,242 @@
+"""One browser on the other end: its offer, the two tracks to it, its microphone, its control channel, its going."""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCIceServer, RTCSessionDescription
+
+from realtime.errors import LipstreamError, OfferError, TooLargeError
+from realtime.rtc import departures
+from realtime.rtc.control import control_error, parse_control
+from realtime.rtc.inbound import Microphone, OnSound
+from realtime.rtc.outbound import AvatarTrack, Playout, PlayoutTrack, SpeechTrack
+from realtime.rtc.sdp import check_offer
+
+logger = logging.getLogger(__name__)
+
+OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
+OnGone = Callable[[str], None]
+
+CONTROL_LABEL = "control"
+MAX_CONTROL_BACKLOG_BYTES = 64 * 1024
+"""A client that does not read loses messages rather than the server's memory."""
+CHECKS_PER_SILENCE = 10
+"""How often a silence is looked for within its limit."""
+
+
+@dataclass(frozen=True)
+class RtcSettings:
+    """How peers connect.
+
+    Attributes:
+        host: Address to listen on; an unspecified one (``0.0.0.0``, ``::``) means every interface but loopback.
+        ice_servers: STUN and TURN servers as a browser takes them: ``urls``, ``username``, ``credential``.
+        connect_timeout_s: From the offer to the finished handshake.
+        silence_timeout_s: Without a datagram from the peer, after which it counts as vanished.
+    """
+
+    host: str = "127.0.0.1"
+    ice_servers: tuple[dict[str, Any], ...] = ()
+    connect_timeout_s: float = 10.0
+    silence_timeout_s: float = 10.0
+
+
+class Peer:
+    """A connection to one browser. One offer, one answer; after ``on_gone`` the owner calls ``close``."""
+
+    def __init__(
+        self, playout: Playout, *, settings: RtcSettings, on_sound: OnSound, on_control: OnControl, on_gone: OnGone
+    ) -> None:
+        """Prepare a peer; nothing is opened before ``answer``.
+
+        Args:
+            playout: What to send.
+            settings: How to connect.
+            on_sound: Takes the microphone's sound, see ``realtime.rtc.inbound``.
+            on_control: Takes a control message, returns the reply or ``None``.
+            on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
+        """
+        departures.install()
+        self._settings = settings
+        self._tracks: tuple[PlayoutTrack, PlayoutTrack] = (SpeechTrack(playout), AvatarTrack(playout))
+        self._microphone = Microphone(on_sound)
+        self._on_control = on_control
+        self._on_gone = on_gone
+        self._connection: departures.PlayoutConnection | None = None
+        self._control: RTCDataChannel | None = None
+        self._was_connected = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_gone = False
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether media can flow now."""
+        alive = self._connection is not None and not self._is_gone and self._closing is None
+        return alive and self._connection is not None and self._connection.connectionState == "connected"
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Answer the browser's offer; the answer carries all candidates.
+
+        Raises:
+            OfferError: If the offer cannot be answered.
+            TooLargeError: If it is over the size limit.
+        """
+        if self._connection is not None or self._closing is not None:
+            raise RuntimeError("a peer answers one offer")
+        try:
+            return await self._answer(offer_sdp)
+        except (OfferError, TooLargeError):
+            await self.close()
+            raise
+        except Exception as error:
+            await self.close()
+            logger.debug("offer refused", exc_info=True)
+            raise OfferError("The offer cannot be answered.") from error  # aiortc's parser raises nearly anything
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _answer(self, offer_sdp: str) -> str:
+        addresses = await _addresses(self._settings.host)
+        loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
+        offer = check_offer(offer_sdp, allow_loopback=loopback)
+        connection = departures.PlayoutConnection(
+            addresses=addresses, ice_servers=[RTCIceServer(**server) for server in self._settings.ice_servers]
+        )
+        self._connection = connection
+        connection.on("connectionstatechange", self._state_changed)
+        connection.on("track", self._track_came)
+        connection.on("datachannel", self._channel_came)
+        for track in self._tracks:
+            track.on("ended", lambda track=track: self._track_ended(track))
+            connection.add_sending(track, receive=track.kind == "audio")
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        connection.announce_error_correction()
+        await connection.setLocalDescription()
+        self._start(self._watch(connection))
+        return connection.localDescription.sdp
+
+    def send_control(self, message: dict[str, Any]) -> None:
+        """Send a control message; dropped while the channel is not open, or the client does not read."""
+        channel = self._control
+        if channel is None or channel.readyState != "open" or self._closing is not None:
+            return
+        if channel.bufferedAmount <= MAX_CONTROL_BACKLOG_BYTES:
+            channel.send(json.dumps(message))
+
+    def figures(self) -> dict[str, Any]:
+        """Return figures of this connection; ``None`` where the other side has not reported yet."""
+        figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
+        for sender in self._connection.getSenders() if self._connection else ():
+            assert isinstance(sender, departures.PlayoutSender)
+            figures[sender.kind] = sender.figures()
+        return figures
+
+    async def close(self) -> None:
+        """Close the connection, and wait until no task, thread or socket of it is left."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._connection is not None:
+            await self._connection.close()
+        for track in self._tracks:
+            track.stop()
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _gone(self, reason: str) -> None:
+        if self._is_gone or self._closing is not None:
+            return
+        self._is_gone = True
+        logger.info("peer gone: %s", reason)
+        self._on_gone(reason)
+
+    async def _watch(self, connection: departures.PlayoutConnection) -> None:
+        """Notice a client that never connects, and one that falls silent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._was_connected.wait()
+        except TimeoutError:
+            self._gone("not connected in time")
+            return
+        connected_s = loop.time()
+        while not self._is_gone:
+            await asyncio.sleep(self._settings.silence_timeout_s / CHECKS_PER_SILENCE)
+            if loop.time() - (connection.heard_s() or connected_s) > self._settings.silence_timeout_s:
+                self._gone("silent for too long")
+            elif any(track.readyState != "live" for track in self._tracks):
+                self._gone("a sender ended")
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState if self._connection else "new"
+        if state == "connected":
+            self._was_connected.set()
+        elif state == "failed":
+            self._gone("the connection failed")
+        elif state == "closed":
+            self._gone("closed by the other side")
+
+    def _track_ended(self, track: PlayoutTrack) -> None:
+        # Without a failure it is the transport that ended, whose own state tells the reason.
+        if track.failure is not None:
+            self._gone(f"{track.unit} failed: {track.failure!r}")
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self._start(self._listen(track))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        try:
+            await self._microphone.drain(track)
+        except Exception as error:  # the owner must hear of its own failure, not a task that nobody awaits
+            logger.exception("microphone failed")
+            self._gone(f"microphone failed: {error!r}")
+
+    def _channel_came(self, channel: RTCDataChannel) -> None:
+        if channel.label != CONTROL_LABEL or self._control is not None:
+            channel.close()
+            return
+        self._control = channel
+        channel.on("message", self._control_came)
+
+    def _control_came(self, message: object) -> None:
+        try:
+            reply = self._on_control(parse_control(message))
+        except LipstreamError as error:
+            reply = control_error(error.message)
+        except Exception:
+            logger.exception("control message failed")
+            reply = control_error("The server could not do this.")
+        if reply is not None:
+            self.send_control(reply)
+
+
+async def _addresses(host: str) -> Sequence[str] | None:
+    """Return the addresses that media may use; ``None`` for every interface but loopback.
+
+    Raises:
+        OSError: If the host's name cannot be resolved.
+    """
+    try:
+        address = ipaddress.ip_address(host or "0.0.0.0")  # noqa: S104 - as the web server reads an empty host
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        return sorted({str(entry[4][0]) for entry in found})
+    return None if address.is_unspecified else [str(address)]
