@@ -54,7 +54,9 @@ def bgr_to_i420(bgr: npt.NDArray[np.uint8]) -> Picture:
     return picture
 
 
-def i420_to_bgr(picture: Picture, *, top: int = 0, left: int = 0, height: int = 0, width: int = 0) -> npt.NDArray[np.uint8]:
+def i420_to_bgr(
+    picture: Picture, *, top: int = 0, left: int = 0, height: int = 0, width: int = 0
+) -> npt.NDArray[np.uint8]:
     """Return a rectangle of a picture as ``uint8[height, width, 3]`` BGR; all edges even, 0 meaning to the end."""
     luma, blue, red = planes(picture)
     height, width = height or luma.shape[0] - top, width or luma.shape[1] - left

@@ -19,17 +19,6 @@ class PcmChunk:
     samples: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class EndOfSpeech:
-    """The source has said all it had to say; what follows is silence.
-
-    Attributes:
-        sample: First position after the last sample spoken.
-    """
-
-    sample: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderJob:
     """What one video frame shows.
@@ -45,16 +34,3 @@ class RenderJob:
     clip_frame: int
     spoken: float
     mel: npt.NDArray[np.float32] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MouthPatch:
-    """A spoken mouth, ready to be composited.
-
-    Attributes:
-        frame: Index on the timeline that it belongs to.
-        bgr: ``uint8[h, w, 3]``, the decoded region of the face crop.
-    """
-
-    frame: int
-    bgr: npt.NDArray[np.uint8]

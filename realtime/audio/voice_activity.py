@@ -36,14 +36,18 @@ class SpeechEnded:
 
 
 class VoiceActivity:
-    """WebRTC's voice detector over 10 ms blocks of a signal that arrives in pieces."""
+    """WebRTC's voice detector over 10 ms blocks of a signal that arrives in pieces.
 
-    def __init__(self) -> None:
+    Args:
+        position: Of the first sample on the timeline.
+    """
+
+    def __init__(self, position: int = 0) -> None:
         self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
         self._pending = np.empty(0, np.float32)
-        self._position = 0  # of the first pending sample
+        self._position = position  # of the first pending sample
         self._run_start: int | None = None  # of the voiced blocks up to now
-        self._last_voiced = 0
+        self._last_voiced = position
         self._speaking = False
 
     @property

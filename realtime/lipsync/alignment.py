@@ -26,7 +26,8 @@ def mel_columns(frame_index: int, *, window_offset_samples: int) -> slice:
 
 def samples_needed(frame_index: int, *, window_offset_samples: int) -> int:
     """Return how many samples must have come before the window of ``frame_index`` is complete."""
-    last = mel_columns(frame_index, window_offset_samples=window_offset_samples).stop - 1
+    first = (frame_to_sample(frame_index) + window_offset_samples) // MEL_HOP_SAMPLES
+    last = first + WINDOW_COLUMNS - 1
     return last * MEL_HOP_SAMPLES + MEL_WINDOW_SAMPLES // 2
 
 

@@ -31,7 +31,12 @@ def resolve_device(device: str) -> str:
 
 
 def create_predictor(
-    weights: Path, *, device: str, cache: Path, window_offset_samples: int | None = None, threads: int | None = None
+    weights: Path,
+    *,
+    device: str,
+    cache: Path,
+    window_offset_samples: int | None = None,
+    threads: int | None = None,
 ) -> MouthPredictor:
     """Load a weights file on a device.
 

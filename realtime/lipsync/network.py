@@ -45,7 +45,13 @@ class Conv2dTranspose(nn.Module):
     """Transposed convolution, batch norm, ReLU."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: int = 0, out_padding: int = 0
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        out_padding: int = 0,
     ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(

@@ -29,7 +29,7 @@ class TorchPredictor:
         network, self._metadata = load_weights(
             weights, device=self._device, dtype=dtype, window_offset_samples=window_offset_samples
         )
-        network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         self._face = FaceGraph(network)
         self._mouth = MouthGraph(network, self._metadata.decoded_region)
         self._resident: WeakKeyDictionary[FaceFeatures, tuple[Tensor, list[Tensor]]] = WeakKeyDictionary()
@@ -42,7 +42,9 @@ class TorchPredictor:
     @torch.inference_mode()
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
         """Encode ``uint8[N, size, size, 3]`` crops, 32 at a time."""
-        parts = [self._face(torch.from_numpy(part).to(self._device)) for part in np.array_split(crops, len(crops) // 32 + 1)]
+        parts = [
+            self._face(torch.from_numpy(part).to(self._device)) for part in np.array_split(crops, len(crops) // 32 + 1)
+        ]
         return FaceFeatures(tuple(torch.cat(level).cpu().numpy() for level in zip(*parts, strict=True)), crops)
 
     @torch.inference_mode()

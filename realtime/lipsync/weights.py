@@ -114,12 +114,17 @@ def _read_checkpoint(path: Path, sha256: str) -> tuple[State, WeightsMetadata]:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise WeightsError(f"{path.name} holds no map of names to tensors")
     state = {str(key).removeprefix("module."): value for key, value in loaded.items()}
-    bottom, first = state.get("face_encoder_blocks.6.0.conv_block.0.weight"), "face_encoder_blocks.0.0.conv_block.0.weight"
+    bottom, first = (
+        state.get("face_encoder_blocks.6.0.conv_block.0.weight"),
+        "face_encoder_blocks.0.0.conv_block.0.weight",
+    )
     if bottom is None or first not in state:
         raise WeightsError(f"{path.name} has no tensor {first}: it is no Wav2Lip generator")
     size, width = 32 * bottom.shape[-1], bottom.shape[0] / scaled(512, 1.0)
     if size < 96:
-        raise WeightsError(f"{path.name}: face_encoder_blocks.6.0 has a kernel of {bottom.shape[-1]}, expected 3 or more")
+        raise WeightsError(
+            f"{path.name}: face_encoder_blocks.6.0 has a kernel of {bottom.shape[-1]}, expected 3 or more"
+        )
     return _with_batch_counts(state), published_metadata(path=path, sha256=sha256, size=size, width=width)
 
 

@@ -1,0 +1,101 @@
+"""An avatar in memory: what the server composites, and what the render worker draws with."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.manifest import Manifest
+from realtime.compositor import Compositor
+from realtime.errors import AvatarError
+from realtime.lipsync.metadata import Region
+from realtime.lipsync.predictor import FaceFeatures
+
+PREPARED_FORMAT = 1
+LEVELS = 7
+FACTS = "prepared.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """A stored avatar: a clip and its manifest; nothing is decoded yet.
+
+    Attributes:
+        manifest: Its facts.
+        clip: The video file.
+        prepared_root: Where what was computed for each weights file lies.
+    """
+
+    manifest: Manifest
+    clip: Path
+    prepared_root: Path
+
+    def prepared_folder(self, fingerprint: str) -> Path:
+        """Return where the avatar as prepared for a weights file lies, there or not."""
+        return self.prepared_root / fingerprint
+
+    def is_prepared(self, fingerprint: str) -> bool:
+        """Return whether the avatar was prepared for a weights file, in this format, from this clip."""
+        try:
+            facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == clip_stamp(self.clip))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedAvatar:
+    """An avatar prepared for one weights file; every array is memory-mapped, so all processes share one copy.
+
+    Attributes:
+        manifest: The avatar's facts.
+        frames: ``uint8[N, h * 3 // 2, w]``, I420, the mouth at rest.
+        rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
+        features: What the predictor draws with.
+        region: The decoded region.
+        crop_size: Side of the face crop, px.
+    """
+
+    manifest: Manifest
+    frames: npt.NDArray[np.uint8]
+    rest_mouths: npt.NDArray[np.uint8]
+    features: FaceFeatures
+    region: Region
+    crop_size: int
+
+    def compositor(self) -> Compositor:
+        """Return a compositor over these frames."""
+        return Compositor(self.frames, self.rest_mouths, self.manifest.boxes, self.region, self.crop_size)
+
+
+def clip_stamp(clip: Path) -> list[int]:
+    """Return what tells a replaced clip from the one that was prepared: its size in bytes and time of change."""
+    status = clip.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
+    """Map a prepared avatar into memory.
+
+    Raises:
+        AvatarError: If it was not prepared for these weights, or is damaged.
+    """
+    folder = avatar.prepared_folder(fingerprint)
+    if not avatar.is_prepared(fingerprint):
+        raise AvatarError(f"avatar {avatar.manifest.id!r} is not prepared for weights {fingerprint}")
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+        return PreparedAvatar(
+            manifest=avatar.manifest,
+            frames=arrays["frames"],
+            rest_mouths=arrays["rest_mouths"],
+            features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(LEVELS)), arrays["crops"]),
+            region=Region(*facts["region"]),
+            crop_size=facts["crop_size"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AvatarError(f"prepared avatar in {folder} is damaged: {error}") from error

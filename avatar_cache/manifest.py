@@ -1,0 +1,98 @@
+"""What an avatar is, as JSON: the part that does not depend on any weights."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from realtime.compositor import Box
+from realtime.errors import AvatarError
+from realtime.timeline import FRAME_RATE_HZ
+
+FORMAT = 1
+ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+Loop = Literal["seamless", "pingpong"]
+
+
+def check_id(avatar_id: str) -> str:
+    """Return ``avatar_id`` if it is one.
+
+    Raises:
+        AvatarError: Otherwise; ids are file names, so nothing else may pass.
+    """
+    if not ID_PATTERN.fullmatch(avatar_id):
+        raise AvatarError(f"avatar id {avatar_id!r} must match {ID_PATTERN.pattern}")
+    return avatar_id
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An avatar's facts.
+
+    Attributes:
+        id: Its name in routes and folders.
+        name: For people.
+        loop: ``seamless`` when the last frame flows into the first, else ``pingpong``.
+        size: Width and height of the picture, px.
+        boxes: The face box of every frame, so also their count.
+        licence: Of the clip.
+        description: For people.
+    """
+
+    id: str
+    name: str
+    loop: Loop
+    size: tuple[int, int]
+    boxes: tuple[Box, ...]
+    licence: str
+    description: str
+
+    @property
+    def frames(self) -> int:
+        """Frames in the clip."""
+        return len(self.boxes)
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON."""
+        fields = asdict(self)
+        fields["boxes"] = [[box.x, box.y, box.width, box.height] for box in self.boxes]
+        return json.dumps({"format": FORMAT, "fps": FRAME_RATE_HZ, **fields})
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Return the manifest in a file.
+
+        Raises:
+            AvatarError: If it is missing, or naming the first field that is wrong.
+        """
+        try:
+            return cls._parse(json.loads(path.read_text()))
+        except OSError as error:
+            raise AvatarError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise AvatarError(f"{path} is not an avatar manifest: {type(error).__name__} {error}") from error
+
+    @classmethod
+    def _parse(cls, fields: dict[str, Any]) -> "Manifest":
+        if fields.get("format", FORMAT) != FORMAT or fields["fps"] != FRAME_RATE_HZ:
+            raise ValueError(f"format must be {FORMAT} and fps {FRAME_RATE_HZ}")
+        width, height = (int(side) for side in fields["size"])
+        boxes = tuple(Box(*(int(edge) for edge in box)) for box in fields["boxes"])
+        if width % 2 or height % 4 or width <= 0 or height <= 0:
+            raise ValueError(f"size {width}x{height}: the width must be even and the height a multiple of 4")
+        for box in boxes:
+            if min(box.x, box.y) < 0 or box.x + box.width > width or box.y + box.height > height or box.width < 2:
+                raise ValueError(f"{box} is not inside {width}x{height}")
+        if not boxes or fields["loop"] not in ("seamless", "pingpong"):
+            raise ValueError("an avatar has frames and a loop of 'seamless' or 'pingpong'")
+        return cls(
+            id=check_id(fields["id"]),
+            name=str(fields["name"]),
+            loop=fields["loop"],
+            size=(width, height),
+            boxes=boxes,
+            licence=str(fields.get("licence", "unknown")),
+            description=str(fields.get("description", "")),
+        )

@@ -1,0 +1,191 @@
+"""The heart: speech in, what every video frame shows out. Pure: no I/O, no clock but the samples that came.
+
+A frame is decided as soon as the sound that its mel window needs has come. While nobody speaks it shows the clip with
+the mouth at rest and costs no model call; around speech the mouth fades between rest and spoken.
+"""
+
+import dataclasses
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from realtime.audio.mel import SILENCE_LEVEL, Mel, StreamingMel
+from realtime.audio.voice_activity import SpeechEnded, SpeechStarted, VoiceActivity
+from realtime.lipsync.alignment import mel_columns, samples_needed
+from realtime.packets import PcmChunk, RenderJob
+from realtime.timeline import (
+    MEL_BANDS,
+    MEL_HOP_SAMPLES,
+    SAMPLES_PER_FRAME,
+    WINDOW_COLUMNS,
+    exact_ratio,
+    frame_to_sample,
+)
+
+FADE_IN_FRAMES = 2
+FADE_OUT_FRAMES = 4
+LEAD_SAMPLES = SAMPLES_PER_FRAME
+"""The mouth begins to leave its rest one frame before the first sound, as mouths do."""
+
+JUMP_SAMPLES = 3200
+"""Frames and mel columns meet every 200 ms: the timeline can only jump to multiples of this."""
+exact_ratio(JUMP_SAMPLES, SAMPLES_PER_FRAME)
+exact_ratio(JUMP_SAMPLES, MEL_HOP_SAMPLES)
+
+_REMEMBERED = 64
+"""Decided frames that an interruption may still change: more than can be waiting to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLoop:
+    """How a clip of ``frames`` frames repeats for ever.
+
+    Attributes:
+        frames: Its length.
+        kind: ``seamless`` runs forward again and again; ``pingpong`` runs forth and back.
+    """
+
+    frames: int
+    kind: Literal["seamless", "pingpong"]
+
+    def clip_frame(self, frame: int) -> int:
+        """Return the frame of the clip that video frame ``frame`` shows."""
+        if self.kind == "seamless" or self.frames == 1:
+            return frame % self.frames
+        phase = frame % (2 * self.frames - 2)
+        return min(phase, 2 * self.frames - 2 - phase)
+
+
+@dataclass(slots=True)
+class _Span:
+    """Speech from ``start`` to ``end`` (open while it goes on), in samples."""
+
+    start: int
+    end: int | None = None
+
+
+class Animator:
+    """Turns one session's sound into render jobs.
+
+    Args:
+        loop: The avatar's clip; may be exchanged at any time.
+        window_offset_samples: Of the weights.
+    """
+
+    def __init__(self, loop: ClipLoop, *, window_offset_samples: int) -> None:
+        self.loop = loop
+        self._offset = window_offset_samples
+        self._begin(0)
+
+    def _begin(self, sample: int) -> None:
+        """Start at a position with silence behind it."""
+        self._position = sample
+        self._voice = VoiceActivity(sample)
+        self._mel = StreamingMel()
+        self._columns = np.full((MEL_BANDS, 2 * WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        self._first_column = sample // MEL_HOP_SAMPLES - 2 * WINDOW_COLUMNS
+        self._spans: deque[_Span] = deque()
+        self._next_frame = sample // SAMPLES_PER_FRAME
+        self._spoken = 0.0  # weight of the last decided frame
+        self._decided: deque[RenderJob] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def position(self) -> int:
+        """The sample that comes next."""
+        return self._position
+
+    def push(self, chunk: PcmChunk) -> list[RenderJob]:
+        """Take sound in and return the frames that it decides, in order.
+
+        Args:
+            chunk: The next samples, any number of them.
+
+        Raises:
+            ValueError: If the chunk does not begin at :attr:`position`.
+        """
+        if chunk.sample != self._position:
+            raise ValueError(f"sound for sample {chunk.sample} came where {self._position} was next")
+        self._position += chunk.samples.size
+        self._note(self._voice.push(chunk.samples))
+        self._columns = np.concatenate((self._columns, self._mel.push(chunk.samples)), axis=1)
+        jobs = []
+        while samples_needed(self._next_frame, window_offset_samples=self._offset) <= self._position:
+            jobs.append(self._decide(self._next_frame))
+            self._next_frame += 1
+        self._forget_columns()
+        self._decided.extend(jobs)
+        return jobs
+
+    def interrupt(self, first_frame: int) -> list[RenderJob]:
+        """Shut the mouth: what was heard so far is silence from now on.
+
+        Args:
+            first_frame: The next frame to leave.
+
+        Returns:
+            The decided frames that have not left, with the mouth on its way to rest; they replace the earlier ones
+            and need no new model call.
+        """
+        before = [job.spoken for job in self._decided if job.frame < first_frame]
+        spoken = before[-1] if before else 0.0
+        changed = []
+        for job in self._decided:
+            if job.frame >= first_frame:
+                spoken = max(0.0, spoken - 1 / FADE_OUT_FRAMES)
+                changed.append(dataclasses.replace(job, spoken=min(job.spoken, spoken)))
+        self._spoken = changed[-1].spoken if changed else spoken
+        self._decided = deque(changed, maxlen=_REMEMBERED)
+        self._spans.clear()
+        self._voice.cut()
+        self._mel.forget()
+        self._columns[:] = SILENCE_LEVEL
+        return changed
+
+    def jump(self, sample: int) -> None:
+        """Go on at a later position, with silence before it.
+
+        Args:
+            sample: A multiple of :data:`JUMP_SAMPLES`.
+
+        Raises:
+            ValueError: If it is not, or lies before :attr:`position`.
+        """
+        if sample % JUMP_SAMPLES or sample < self._position:
+            raise ValueError(f"cannot jump from sample {self._position} to {sample}")
+        self._begin(sample)
+
+    def _note(self, events: list[SpeechStarted | SpeechEnded]) -> None:
+        for event in events:
+            if isinstance(event, SpeechStarted):
+                self._spans.append(_Span(event.sample))
+            elif self._spans:
+                self._spans[-1].end = event.sample
+
+    def _decide(self, frame: int) -> RenderJob:
+        begins = frame_to_sample(frame)
+        while self._spans and (end := self._spans[0].end) is not None and end <= begins:
+            self._spans.popleft()
+        speech = any(span.start < begins + SAMPLES_PER_FRAME + LEAD_SAMPLES for span in self._spans)
+        if speech:
+            self._spoken = min(1.0, self._spoken + 1 / FADE_IN_FRAMES)
+        else:
+            self._spoken = max(0.0, self._spoken - 1 / FADE_OUT_FRAMES)
+        mel = self._window(frame) if self._spoken > 0 else None
+        return RenderJob(frame, self.loop.clip_frame(frame), self._spoken, mel)
+
+    def _window(self, frame: int) -> Mel:
+        columns = mel_columns(frame, window_offset_samples=self._offset)
+        first, stop = columns.start - self._first_column, columns.stop - self._first_column
+        missing = max(0, -first)  # before the beginning: silence
+        window = np.full((MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        window[:, missing:] = self._columns[:, first + missing : stop]
+        return window
+
+    def _forget_columns(self) -> None:
+        oldest = mel_columns(self._next_frame, window_offset_samples=self._offset).start
+        surplus = min(oldest - self._first_column, self._columns.shape[1])
+        if surplus > WINDOW_COLUMNS:
+            self._columns = self._columns[:, surplus:]
+            self._first_column += surplus

@@ -1,0 +1,194 @@
+"""Between a live source's clock and the timeline's: a short bounded buffer that is read in 10 ms blocks.
+
+The source pushes when its packets arrive; the timeline pulls on its own clock. The buffer keeps a margin against
+jitter, fills gaps true to the source's positions, drops the oldest sound beyond its bound, and follows a source whose
+clock is off by stretching single blocks: at most two samples in 480 (0.42 %), in pauses first. Stretched blocks begin
+and end on whole source samples, so nothing is heard.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+
+Sound = npt.NDArray[np.float32]
+
+LIMIT_SOUND = SOUND_RATE_HZ * 40 // 1000
+"""The most that may wait when a packet comes: 40 ms."""
+_MARGIN = SOUND_RATE_HZ * 5 // 1000
+_MARGIN_MAX = SOUND_RATE_HZ * 25 // 1000
+_MARGIN_STEP = SOUND_RATE_HZ * 5 // 1000
+_TOLERANCE = SOUND_RATE_HZ * 2 // 1000
+_LONGEST_GAP = SOUND_RATE_HZ
+"""A jump in position of more than this is a new beginning, not a loss."""
+
+_WATCH_BLOCKS = 50
+"""Blocks over which the least slack is watched: half a second."""
+_CALM_BLOCKS = 1000
+"""Blocks without an underrun after which the margin shrinks again: ten seconds."""
+_PAUSE_PEAK = 10 ** (-50 / 20)
+
+
+@dataclass(slots=True)
+class SourceCounts:
+    """What happened to the sound of a source, in samples at 48 kHz except where named.
+
+    Attributes:
+        filled: Silence put in for lost packets.
+        dropped: Sound thrown away because more than 40 ms was waiting.
+        underruns: Blocks that were due before their sound had come.
+        corrections: Blocks stretched by a sample or two to follow the source's clock.
+    """
+
+    filled: int = 0
+    dropped: int = 0
+    underruns: int = 0
+    corrections: int = 0
+
+
+class SourceBuffer:
+    """The sound of one source on its way into the timeline."""
+
+    def __init__(self) -> None:
+        self.counts = SourceCounts()
+        self._data = np.zeros(SOUND_RATE_HZ, np.float32)
+        self._margin = _MARGIN
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what waits; the next sound begins anew."""
+        self._read = self._write = 0  # into _data
+        self._expected: int | None = None  # source position that should come next
+        self._owed = 0  # silence already given for sound that had not come
+        self._arrivals: deque[tuple[int, float]] = deque()  # (samples still to read before its end, arrival)
+        self._consumed = 0  # samples read since the beginning
+        self._pulled_s: float | None = None
+        self._least_slack: float | None = None
+        self._watched = self._calm = 0
+        self._deviation = 0.0  # of the least slack from the margin
+
+    @property
+    def level(self) -> int:
+        """Samples that wait."""
+        return self._write - self._read
+
+    def push(self, position: int, samples: Sound, arrived_s: float) -> None:
+        """Take in a packet.
+
+        Args:
+            position: Of its first sample on the source's own clock, 48 kHz.
+            samples: ``float32[n]``.
+            arrived_s: Monotonic time of arrival.
+        """
+        if not samples.size:
+            return
+        gap = 0 if self._expected is None else position - self._expected
+        read_since = 0.0 if self._pulled_s is None else (arrived_s - self._pulled_s) * SOUND_RATE_HZ
+        if self._expected is None or not -_LONGEST_GAP < gap < _LONGEST_GAP:
+            head_start = self._margin + min(BLOCK_SOUND, max(0, int(read_since)))
+            self._skip(self.level)
+            self._append(np.zeros(head_start, np.float32), arrived_s)
+        elif gap < 0:  # a copy, or too late to be placed
+            samples = samples[min(-gap, samples.size) :]
+        elif gap > self._owed:
+            self.counts.filled += gap - self._owed
+            self._append(np.zeros(gap - self._owed, np.float32), arrived_s)
+        elif gap == 0 and self._owed:  # late, not lost
+            self._margin = min(_MARGIN_MAX, self._margin + _MARGIN_STEP)
+            self._calm = 0
+        self._expected = max(position + samples.size, self._expected or 0) if gap < 0 else position + samples.size
+        self._owed = 0
+        # As if the sound were read evenly: how much was left when this packet came.
+        slack = self.level - read_since
+        self._least_slack = slack if self._least_slack is None else min(slack, self._least_slack)
+        if self.level > LIMIT_SOUND:
+            excess = self.level - self._margin
+            self.counts.dropped += excess
+            self._skip(excess)
+        self._append(samples, arrived_s)
+
+    def pull(self, now_s: float) -> tuple[Sound, float | None]:
+        """Return the next 10 ms.
+
+        Args:
+            now_s: Monotonic time at which the block enters the timeline.
+
+        Returns:
+            ``float32[480]``, and when the packet that holds their first sample arrived (``None`` for filling).
+        """
+        self._pulled_s = now_s
+        if self._expected is None:
+            return np.zeros(BLOCK_SOUND, np.float32), None
+        stretch = self._stretch()
+        if self.level < BLOCK_SOUND + max(0, stretch):
+            return self._underrun()
+        arrived = self._arrivals[0][1] if self._arrivals else None
+        source = self._data[self._read : self._read + BLOCK_SOUND + max(0, stretch)]
+        block = source.copy() if not stretch else _stretched(source, BLOCK_SOUND + stretch)
+        self.counts.corrections += stretch != 0
+        self._skip(BLOCK_SOUND + stretch)
+        self._watch()
+        return block, arrived
+
+    def _stretch(self) -> int:
+        """Return how many samples more than 480 this block should read: -2..2."""
+        if abs(self._deviation) <= _TOLERANCE:
+            return 0
+        direction = 1 if self._deviation > 0 else -1
+        ahead = self._data[self._read : min(self._write, self._read + BLOCK_SOUND)]
+        if ahead.size and float(np.abs(ahead).max()) < _PAUSE_PEAK:
+            return 2 * direction
+        return direction if abs(self._deviation) > 2 * _TOLERANCE else 0
+
+    def _watch(self) -> None:
+        self._watched += 1
+        self._calm += 1
+        if self._watched >= _WATCH_BLOCKS and self._least_slack is not None:
+            self._deviation = self._least_slack - self._margin
+            self._least_slack, self._watched = None, 0
+        if self._calm >= _CALM_BLOCKS:
+            self._calm = 0
+            self._margin = max(_MARGIN, self._margin - _MARGIN_STEP)
+
+    def _underrun(self) -> tuple[Sound, float | None]:
+        """Give what is there, then silence; what comes late is kept."""
+        waiting = self.level
+        block = np.zeros(BLOCK_SOUND, np.float32)
+        block[:waiting] = self._data[self._read : self._write]
+        arrived = self._arrivals[0][1] if waiting and self._arrivals else None
+        self._skip(waiting)
+        if not self._owed:
+            self.counts.underruns += 1
+        self._owed += BLOCK_SOUND - waiting
+        self._deviation, self._least_slack, self._watched = 0.0, None, 0
+        if self._owed >= _LONGEST_GAP:
+            self.clear()
+        return block, arrived
+
+    def _append(self, samples: Sound, arrived_s: float) -> None:
+        size = samples.size
+        if self._write + size > self._data.size:
+            waiting = self._data[self._read : self._write].copy()
+            if waiting.size + size > self._data.size:
+                self._data = np.zeros(2 * (waiting.size + size), np.float32)
+            self._data[: waiting.size] = waiting
+            self._read, self._write = 0, waiting.size
+        self._data[self._write : self._write + size] = samples
+        self._write += size
+        self._arrivals.append((self._consumed + self.level, arrived_s))
+
+    def _skip(self, count: int) -> None:
+        self._read += count
+        self._consumed += count
+        while self._arrivals and self._arrivals[0][0] <= self._consumed:
+            self._arrivals.popleft()
+
+
+def _stretched(source: Sound, span: int) -> Sound:
+    """Return 480 samples that run evenly over ``span`` samples of the source, from its first one on."""
+    positions = np.arange(BLOCK_SOUND) * (span / BLOCK_SOUND)
+    block: Sound = np.interp(positions, np.arange(source.size), source).astype(np.float32)
+    return block

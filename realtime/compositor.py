@@ -1,0 +1,189 @@
+"""Paints a small predicted mouth into a full-size picture, so that only what speech changes is painted.
+
+The network sees the face at 96 px or so; the picture has more detail. Where the predicted mouth equals the one that
+the picture already shows, the picture's own detail stays; where it differs, the prediction replaces it::
+
+    out = base + mask * weight * (up(new - shown) - changed * (base - up(shown)))
+
+with ``shown`` the base picture's mouth as the network drew (or saw) it, ``new`` the mouth to paint, both at the
+network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) how far the two differ around a pixel.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realtime.i420 import Picture, bgr_to_ycbcr, planes
+from realtime.lipsync.metadata import Region
+
+Floats = npt.NDArray[np.float32]
+Mouth = npt.NDArray[np.uint8]
+
+_CHANGE_LOW, _CHANGE_HIGH = 6.0, 24.0
+"""Luma difference at which the picture's own detail begins to give way, and at which it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The square of the picture that the network sees, px; all four even."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def feather_mask(region: Region) -> Floats:
+    """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge."""
+    rows = np.abs((np.arange(region.height) + 0.5) / region.height * 2 - 1)[:, None]
+    columns = np.abs((np.arange(region.width) + 0.5) / region.width * 2 - 1)[None, :]
+    distance = (rows**4 + columns**4) ** 0.25  # a rounded rectangle
+    ramp = np.clip((0.96 - distance) / 0.26, 0, 1)
+    mask: Floats = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return mask
+
+
+class MouthPainter:
+    """Paints mouths into pictures of one size of face box; knows the geometry, keeps the masks.
+
+    Args:
+        region: The decoded region of the crop.
+        crop_size: Side of the crop, px.
+    """
+
+    def __init__(self, region: Region, crop_size: int) -> None:
+        self._region, self._size = region, crop_size
+        self._feather = feather_mask(region)
+        self._masks: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
+
+    def paint(self, picture: Picture, box: Box, *, shown: Mouth, new: Mouth, weight: float = 1.0) -> None:
+        """Paint a mouth into a picture, in place.
+
+        Args:
+            picture: ``uint8[h * 3 // 2, w]``, I420.
+            box: The face box.
+            shown: ``uint8[h, w, 3]`` BGR: the mouth that the picture shows, in the decoded region's pixels.
+            new: ``uint8[h, w, 3]`` BGR: the mouth to paint.
+            weight: 0 leaves the picture, 1 replaces the mouth.
+        """
+        rectangle = self._rectangle(box)
+        left, top, width, height = rectangle
+        luma_map, chroma_map = self._maps(box, rectangle)
+        luma_mask, chroma_mask = self._mask(box, rectangle)
+        shown_ycc, new_ycc = bgr_to_ycbcr(shown), bgr_to_ycbcr(new)
+        change = new_ycc - shown_ycc
+        small = np.dstack((change[..., 0], shown_ycc[..., 0], _changed(change[..., 0])))
+        luma, blue, red = planes(picture)
+
+        view = luma[top : top + height, left : left + width]
+        base = view.astype(np.float32)
+        up = _warp(small, luma_map, (width, height), cv2.INTER_CUBIC)
+        _add(view, base, up[..., 0] - np.clip(up[..., 2], 0, 1) * (base - up[..., 1]), luma_mask, weight)
+
+        up = _warp(change[..., 1:], chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR)
+        for channel, plane in enumerate((blue, red)):
+            view = plane[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
+            _add(view, view.astype(np.float32), up[..., channel], chroma_mask, weight)
+
+    def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
+        left, top, width, height = self._rectangle(box)
+        luma_mask, chroma_mask = self._mask(box, (left, top, width, height))
+        touched = np.zeros(shape, np.bool_)
+        around = chroma_mask.repeat(2, axis=0).repeat(2, axis=1) > 0
+        touched[top : top + height, left : left + width] = (luma_mask > 0) | around
+        return touched
+
+    def _rectangle(self, box: Box) -> tuple[int, int, int, int]:
+        """Return the even-edged rectangle of the picture around the region: left, top, width, height."""
+        x_scale, y_scale = box.width / self._size, box.height / self._size
+        left = int(box.x + self._region.left * x_scale) // 2 * 2
+        top = int(box.y + self._region.top * y_scale) // 2 * 2
+        right = -int(-(box.x + self._region.right * x_scale) // 2) * 2
+        bottom = -int(-(box.y + self._region.bottom * y_scale) // 2) * 2
+        return left, top, right - left, bottom - top
+
+    def _maps(self, box: Box, rectangle: tuple[int, int, int, int]) -> tuple[Floats, Floats]:
+        """Return the affine maps from region pixels to the rectangle's luma and chroma pixels (centres at +0.5)."""
+        x_scale, y_scale = box.width / self._size, box.height / self._size
+        x = (self._region.left + 0.5) * x_scale - 0.5 + box.x - rectangle[0]
+        y = (self._region.top + 0.5) * y_scale - 0.5 + box.y - rectangle[1]
+        luma = np.array([[x_scale, 0, x], [0, y_scale, y]], np.float32)
+        chroma = np.array([[x_scale / 2, 0, (x - 0.5) / 2], [0, y_scale / 2, (y - 0.5) / 2]], np.float32)
+        return luma, chroma
+
+    def _mask(self, box: Box, rectangle: tuple[int, int, int, int]) -> tuple[Floats, Floats]:
+        left, top, width, height = rectangle
+        key = (box.width, box.height, box.x - left, box.y - top, width, height)
+        if key not in self._masks:
+            luma_map, chroma_map = self._maps(box, rectangle)
+            self._masks[key] = (
+                np.clip(_warp(self._feather, luma_map, (width, height), cv2.INTER_LINEAR), 0, 1),
+                np.clip(_warp(self._feather, chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR), 0, 1),
+            )
+        return self._masks[key]
+
+
+class Compositor:
+    """The pictures of one avatar: its rest frames, with a spoken mouth painted in where one is given.
+
+    Args:
+        frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
+        rest_mouths: ``uint8[N, h, w, 3]`` BGR, the rest mouths at the network's size.
+        boxes: The face box of each frame.
+        region: The decoded region.
+        crop_size: Side of the crop, px.
+    """
+
+    def __init__(
+        self,
+        frames: npt.NDArray[np.uint8],
+        rest_mouths: Mouth,
+        boxes: tuple[Box, ...],
+        region: Region,
+        crop_size: int,
+    ) -> None:
+        self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
+        self._painter = MouthPainter(region, crop_size)
+
+    def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
+        """Return the picture of a clip frame with the mouth ``spoken`` (0..1) of the way from rest to ``mouth``.
+
+        The result is a fresh array, or a read-only view of the cached frame where nothing is painted.
+        """
+        frame: Picture = self._frames[clip_frame]
+        if mouth is None or spoken <= 0:
+            view = frame.view()
+            view.flags.writeable = False
+            return view
+        picture = frame.copy()
+        self._painter.paint(
+            picture, self._boxes[clip_frame], shown=self._rest_mouths[clip_frame], new=mouth, weight=spoken
+        )
+        return picture
+
+    def mask(self, clip_frame: int) -> npt.NDArray[np.bool_]:
+        """Return ``bool[h, w]``: the pixels that speech may change."""
+        rows, width = self._frames.shape[1:]
+        return self._painter.mask(self._boxes[clip_frame], (rows * 2 // 3, width))
+
+
+def _changed(luma_change: Floats) -> Floats:
+    ramp = np.clip((np.abs(luma_change) - _CHANGE_LOW) / (_CHANGE_HIGH - _CHANGE_LOW), 0, 1)
+    blurred: Floats = cv2.GaussianBlur(cv2.dilate(ramp, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
+    return blurred
+
+
+def _warp(small: Floats, matrix: Floats, size: tuple[int, int], interpolation: int) -> Floats:
+    warped: Floats = cv2.warpAffine(small, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return warped
+
+
+def _add(view: Picture, base: Floats, difference: Floats, mask: Floats, weight: float) -> None:
+    difference *= mask
+    difference *= weight
+    np.add(base, difference, out=base)
+    np.rint(base, out=base)
+    view[:] = np.clip(base, 0, 255)

@@ -1,0 +1,177 @@
+"""Two peers in one process: ours, and a stock aiortc client that records what arrives."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
+from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
+
+from realtime.clock import PlayoutClock
+from realtime.rtc.peer import Peer, RtcSettings
+
+WAIT_S = 15.0
+QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)
+
+
+async def until(condition: Callable[[], object], what: str = "condition") -> None:
+    """Wait for something that must come, however slow the machine is."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never came: {what}"
+        await asyncio.sleep(0.01)
+
+
+class TonePlayout:
+    """A tone and a moving square; remembers what left."""
+
+    def __init__(self, *, size: int = 128) -> None:
+        self.clock = PlayoutClock(epoch_s=time.monotonic(), delay_samples=3200)
+        self.size = size
+        self.speech_sent: list[tuple[int, float]] = []
+        self.pictures_sent: list[tuple[int, float]] = []
+        self.skips: list[tuple[str, int]] = []
+        self.fail: str | None = None
+        self.slow_picture_s = 0.0
+
+    def speech(self, packet: int) -> np.ndarray:
+        if self.fail == "speech":
+            raise RuntimeError("no sound")
+        return (8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)).astype(np.int16)
+
+    def picture(self, frame: int) -> np.ndarray:
+        if self.fail == "picture":
+            raise RuntimeError("no picture")
+        time.sleep(self.slow_picture_s)
+        i420 = np.full((self.size * 3 // 2, self.size), 128, np.uint8)
+        left = frame * 4 % (self.size - 32)
+        i420[32:64, left : left + 32] = 220
+        return i420
+
+    def sent_speech(self, packet: int, now_s: float) -> None:
+        self.speech_sent.append((packet, now_s))
+
+    def sent_picture(self, frame: int, now_s: float) -> None:
+        self.pictures_sent.append((frame, now_s))
+
+    def skipped(self, kind: str, count: int) -> None:
+        self.skips.append((kind, count))
+
+
+class Client:
+    """A stock aiortc browser stand-in."""
+
+    def __init__(self, *, microphone: bool = True, control: bool = True, video: str = "recvonly") -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if microphone:
+            self.pc.addTrack(AudioStreamTrack())
+        else:
+            self.pc.addTransceiver("audio", direction="recvonly")
+        self.pc.addTransceiver("video", direction=video)
+        self.channel = self.pc.createDataChannel("control") if control else None
+        self.messages: list[Any] = []
+        if self.channel is not None:
+            self.channel.on("message", self.messages.append)
+        self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
+        self.rtp: dict[int, list[RtpPacket]] = {}
+        self.reports: dict[int, list[RtcpSrPacket]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pc.on("track", self._track_came)
+
+    def _track_came(self, track: Any) -> None:
+        async def drain() -> None:
+            try:
+                while True:
+                    self.frames[track.kind].append(await track.recv())
+            except MediaStreamError:
+                pass
+
+        self._tasks.append(asyncio.create_task(drain()))
+
+    async def offer(self) -> str:
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        return self.pc.localDescription.sdp
+
+    async def accept(self, answer: str) -> None:
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        transport = self.pc.getTransceivers()[0].receiver.transport
+        handle_rtp, handle_rtcp = transport._handle_rtp_data, transport._handle_rtcp_data
+
+        async def on_rtp(data: bytes, arrival_time_ms: int) -> None:
+            packet = RtpPacket.parse(data)
+            self.rtp.setdefault(packet.ssrc, []).append(packet)
+            await handle_rtp(data, arrival_time_ms)
+
+        async def on_rtcp(data: bytes) -> None:
+            for packet in RtcpPacket.parse(data):
+                if isinstance(packet, RtcpSrPacket):
+                    self.reports.setdefault(packet.ssrc, []).append(packet)
+            await handle_rtcp(data)
+
+        transport._handle_rtp_data, transport._handle_rtcp_data = on_rtp, on_rtcp
+
+    @property
+    def ice(self) -> Any:
+        return self.pc.getTransceivers()[0].receiver.transport.transport._connection
+
+    def vanish(self) -> None:
+        """Send nothing any more, not even a farewell."""
+
+        async def send_data(data: bytes, addr: tuple[str, int]) -> None:
+            pass
+
+        for protocol in self.ice._protocols:
+            protocol.send_data = send_data
+            protocol.send_stun = lambda message, addr: None
+
+    async def close(self) -> None:
+        ice = self.ice
+        await self.pc.close()
+        await asyncio.sleep(0.05)
+        if ice._query_consent_task is not None:  # a stock connection closed in its handshake forgets it
+            ice._query_consent_task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class Call:
+    """Our peer with everything it reported."""
+
+    def __init__(self, playout: TonePlayout, settings: RtcSettings = QUICK) -> None:
+        self.playout = playout
+        self.sound: list[tuple[int, np.ndarray, float]] = []
+        self.controls: list[dict[str, Any]] = []
+        self.gone: list[str] = []
+        self.peer = Peer(
+            playout,
+            settings=settings,
+            on_sound=lambda position, samples, at_s: self.sound.append((position, samples, at_s)),
+            on_control=self._control,
+            on_gone=self.gone.append,
+        )
+
+    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        self.controls.append(message)
+        if message.get("type") == "crash":
+            raise RuntimeError("secret")
+        return {"type": "echo", "of": message} if message.get("type") == "echo" else None
+
+
+@asynccontextmanager
+async def connected(
+    client: Client, *, playout: TonePlayout | None = None, settings: RtcSettings = QUICK
+) -> AsyncIterator[Call]:
+    """Yield a call whose two ends are connected; close both."""
+    call = Call(playout or TonePlayout(), settings)
+    try:
+        await client.accept(await call.peer.answer(await client.offer()))
+        await until(lambda: call.peer.connected, "connection")
+        yield call
+    finally:
+        await client.close()
+        await call.peer.close()

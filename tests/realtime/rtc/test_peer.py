@@ -1,0 +1,231 @@
+import asyncio
+import gc
+import json
+import os
+import threading
+
+import psutil
+import pytest
+
+from realtime.errors import OfferError, TooLargeError
+from realtime.rtc.peer import Peer, RtcSettings
+from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
+
+
+async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
+    client = Client()
+    async with connected(client) as call:
+        await until(lambda: len(client.frames["audio"]) > 20, "sound")
+        await until(lambda: len(client.frames["video"]) > 10, "pictures")
+        await until(lambda: len(call.sound) > 20, "microphone")
+        positions = [position for position, _, _ in call.sound]
+        assert positions[0] == 0
+        assert all(b - a == 960 for a, b in zip(positions[:20], positions[1:20], strict=False))
+        assert client.frames["video"][0].width == 128
+        figures = call.peer.figures()
+        assert figures["connected"]
+        assert figures["video"]["bytes_sent"] > 0
+        assert figures["video"]["target_bitrate"] > 0
+        assert not call.gone
+
+
+async def test_sound_goes_out_to_a_client_that_only_listens() -> None:
+    client = Client(microphone=False, control=False)
+    async with connected(client) as call:
+        await until(lambda: len(client.frames["audio"]) > 10, "sound")
+        assert not call.sound
+
+
+async def test_the_picture_of_a_client_is_never_taken() -> None:
+    client = Client(video="sendrecv")
+    call = Call(TonePlayout())
+    answer = await call.peer.answer(await client.offer())
+    assert "a=sendonly" in answer.split("m=video")[1]
+    await call.peer.close()
+    await client.close()
+
+
+async def test_the_answer_announces_error_correction_and_one_codec_for_sound() -> None:
+    client = Client()
+    call = Call(TonePlayout())
+    answer = await call.peer.answer(await client.offer())
+    sound = answer.split("m=audio")[1].split("m=video")[0]
+    assert "useinbandfec=1" in sound
+    assert sound.count("a=rtpmap") == 1
+    await call.peer.close()
+    await client.close()
+
+
+async def test_control_messages_are_answered() -> None:
+    client = Client()
+    async with connected(client) as call:
+        await until(lambda: client.channel.readyState == "open", "channel")
+        for message in (
+            '{"type": "echo", "n": 1}',
+            "nonsense",
+            "[1]",
+            '{"n": NaN}',
+            b"{}",
+            '{"n": "' + 5000 * "x" + '"}',
+        ):
+            client.channel.send(message)
+        client.channel.send('{"type": "crash"}')
+        await until(lambda: len(client.messages) == 7, "replies")
+        replies = [json.loads(message) for message in client.messages]
+        assert replies[0] == {"type": "echo", "of": {"type": "echo", "n": 1}}
+        assert all(reply["type"] == "error" and reply["message"] for reply in replies[1:])
+        assert "secret" not in replies[6]["message"]
+        call.peer.send_control({"type": "speech_started", "sample": 640})
+        await until(lambda: len(client.messages) == 8, "event")
+        assert json.loads(client.messages[7])["sample"] == 640
+
+
+async def test_only_the_channel_named_control_is_listened_to() -> None:
+    client = Client()
+    other = client.pc.createDataChannel("other")
+    async with connected(client) as call:
+        await until(lambda: other.readyState == "closed", "the other channel's end")
+        client.channel.send('{"type": "echo"}')
+        await until(lambda: client.messages, "reply")
+        assert call.controls == [{"type": "echo"}]
+
+
+async def test_messages_before_the_channel_opens_are_dropped() -> None:
+    call = Call(TonePlayout())
+    call.peer.send_control({"type": "stats"})
+    await call.peer.close()
+
+
+async def test_a_polite_goodbye_is_told_once() -> None:
+    client = Client()
+    async with connected(client) as call:
+        await client.close()
+        await until(lambda: call.gone, "goodbye")
+        await asyncio.sleep(0.1)
+        assert call.gone == ["closed by the other side"]
+        assert not call.peer.connected
+
+
+async def test_a_vanished_client_is_noticed() -> None:
+    client = Client()
+    settings = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=1.0)
+    async with connected(client, settings=settings) as call:
+        await asyncio.sleep(1.5)
+        assert not call.gone
+        client.vanish()
+        await until(lambda: call.gone, "notice")
+        assert call.gone == ["silent for too long"]
+
+
+async def test_an_offer_that_never_connects_is_freed() -> None:
+    client = Client()
+    offer = "".join(line for line in (await client.offer()).splitlines(keepends=True) if "end-of-cand" not in line)
+    call = Call(TonePlayout(), RtcSettings(connect_timeout_s=0.3))
+    await call.peer.answer(offer)
+    await until(lambda: call.gone, "timeout")
+    assert call.gone == ["not connected in time"]
+    await call.peer.close()
+    await client.close()
+
+
+@pytest.mark.parametrize("kind", ["speech", "picture"])
+async def test_a_failing_playout_is_told(kind: str) -> None:
+    client = Client()
+    async with connected(client) as call:
+        await until(lambda: client.frames["audio"], "sound")
+        call.playout.fail = kind
+        await until(lambda: call.gone, "failure")
+        await asyncio.sleep(0.1)
+        assert len(call.gone) == 1
+        assert call.gone[0].startswith(f"{kind} failed")
+
+
+async def test_a_failing_owner_of_the_microphone_is_told() -> None:
+    client = Client()
+    gone: list[str] = []
+
+    def on_sound(*_: object) -> None:
+        raise RuntimeError("full")
+
+    peer = Peer(
+        TonePlayout(), settings=RtcSettings(), on_sound=on_sound, on_control=lambda _: None, on_gone=gone.append
+    )
+    await client.accept(await peer.answer(await client.offer()))
+    await until(lambda: gone, "failure")
+    assert gone[0].startswith("microphone failed")
+    await client.close()
+    await peer.close()
+
+
+async def test_closing_is_idempotent_silent_and_leaves_nothing() -> None:
+    process = psutil.Process(os.getpid())
+    for _ in range(2):  # the first round warms pools up
+        gc.collect()
+        sockets, threads = len(process.net_connections()), set(threading.enumerate())
+        tasks = asyncio.all_tasks()
+        client = Client()
+        async with connected(client) as call:
+            await until(lambda call=call: len(call.sound) > 5, "microphone")
+            await asyncio.gather(call.peer.close(), call.peer.close())
+            assert not call.peer.connected
+            assert not call.gone
+            call.peer.send_control({"type": "stats"})
+    assert len(process.net_connections()) == sockets
+    assert {t for t in threading.enumerate() if not t.name.startswith("asyncio_")} <= threads
+    await until(lambda: not (asyncio.all_tasks() - tasks), "tasks' end")
+
+
+async def test_closing_in_the_middle_of_the_handshake_leaves_nothing() -> None:
+    for delay_s in (0, 0.005, 0.01, 0.02, 0.05, 0.1):
+        client = Client()
+        call = Call(TonePlayout())
+        await client.accept(await call.peer.answer(await client.offer()))
+        await asyncio.sleep(delay_s)
+        await call.peer.close()
+        await client.close()
+    await asyncio.sleep(0.05)
+
+
+async def test_a_cancelled_close_still_closes() -> None:
+    client = Client()
+    async with connected(client) as call:
+        closing = asyncio.create_task(call.peer.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await call.peer.close()
+        assert not call.peer.connected
+
+
+async def test_wrong_offers_are_refused_and_leave_nothing() -> None:
+    client = Client()
+    good = await client.offer()
+    wrong = [
+        "",
+        "v=0\r\n",
+        good.replace("a=rtcp-mux", "a=nothing"),
+        good.replace("opus/48000/2", "speex/8000"),
+        good.replace("a=setup:actpass", "a=setup:strange"),
+        good.replace("UDP/TLS/RTP/SAVPF", "UDP TLS"),
+        good.replace("a=ice-ufrag", "a=ice-other"),
+        good.replace("a=fingerprint:sha-256", "a=fingerprint:"),
+    ]
+    sockets = len(psutil.Process(os.getpid()).net_connections())
+    for offer in wrong:
+        call = Call(TonePlayout())
+        with pytest.raises(OfferError):
+            await call.peer.answer(offer)
+        assert not call.gone
+    call = Call(TonePlayout())
+    with pytest.raises(TooLargeError):
+        await call.peer.answer(good + "a=x\r\n" * 20_000)
+    assert len(psutil.Process(os.getpid()).net_connections()) == sockets
+    await client.close()
+
+
+async def test_an_answered_peer_takes_no_second_offer() -> None:
+    client = Client()
+    async with connected(client) as call:
+        with pytest.raises(RuntimeError):
+            await call.peer.answer("v=0")
