@@ -1,0 +1,152 @@
+/**
+ * The server's HTTP routes, and what their failures mean.
+ *
+ * @typedef {{id: string, name: string, state: string}} AvatarEntry
+ * @typedef {{self: string, peer: string, audio: string, whep: string}} SessionUrls
+ * @typedef {{id: string, token: string, look_ahead_ms: number, ice_servers: RTCIceServer[], urls: SessionUrls}} Session
+ */
+
+/** The server answered, and the answer is no. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {{code?: string, message?: string, reason?: string}} error
+   * @param {number | null} retryAfterS
+   */
+  constructor(status, error, retryAfterS) {
+    super(error.message ?? `The server answered with status ${status}.`);
+    this.name = 'ApiError';
+    this.status = status;
+    this.code = error.code ?? 'unknown';
+    this.reason = error.reason ?? null;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** No answer came: the server is gone, or the network is. */
+export class UnreachableError extends Error {
+  constructor() {
+    super('The server does not answer.');
+    this.name = 'UnreachableError';
+  }
+}
+
+/**
+ * Return the token in what a person was given: a link, its fragment, or the bare token.
+ *
+ * @param {string} text
+ * @returns {string} '' if there is none
+ */
+export function joinTokenFrom(text) {
+  const fragment = text.includes('#') ? text.slice(text.indexOf('#') + 1) : '';
+  const named = new URLSearchParams(fragment).get('join');
+  return (named ?? (fragment ? '' : text)).trim();
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function refusal(response) {
+  const body = await response.json().catch(() => null);
+  const header = response.headers.get('Retry-After');
+  const seconds = header === null ? NaN : Number(header);
+  return new ApiError(response.status, body?.error ?? {}, Number.isFinite(seconds) ? seconds : null);
+}
+
+export class Api {
+  /** The join token; '' while none is known. It opens the list of avatars and new sessions. */
+  joinToken = '';
+
+  /** @param {{fetch?: typeof fetch, timeoutMs?: number}} [options] */
+  constructor({ fetch: fetcher, timeoutMs = 8000 } = {}) {
+    this.fetch = fetcher ?? ((...request) => globalThis.fetch(...request));
+    this.timeoutMs = timeoutMs;
+  }
+
+  /**
+   * @param {string} url
+   * @param {{method?: string, token?: string, body?: object, keepalive?: boolean}} [request]
+   * @returns {Promise<Response>}
+   * @throws {ApiError | UnreachableError}
+   */
+  async request(url, { method = 'GET', token = '', body, keepalive = false } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = {};
+    if (token) headers.Authorization = `Bearer ${token}`;
+    if (body) headers['Content-Type'] = 'application/json';
+    let response;
+    try {
+      response = await this.fetch(url, {
+        method, headers, keepalive, cache: 'no-store',
+        body: body && JSON.stringify(body),
+        // A hung server must look like a lost one, or reconnecting would hang with it.
+        signal: keepalive ? undefined : AbortSignal.timeout(this.timeoutMs),
+      });
+    } catch {
+      throw new UnreachableError();
+    }
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+
+  /** @returns {Promise<AvatarEntry[]>} */
+  async avatars() {
+    return (await this.request('/api/avatars', { token: this.joinToken })).json();
+  }
+
+  /**
+   * A blob, since an <img> cannot send the token along.
+   *
+   * @param {string} id
+   * @returns {Promise<Blob>}
+   */
+  async preview(id) {
+    const url = `/api/avatars/${encodeURIComponent(id)}/preview`;
+    return (await this.request(url, { token: this.joinToken })).blob();
+  }
+
+  /**
+   * @param {string | null} avatar null leaves the choice to the server
+   * @returns {Promise<Session>}
+   */
+  async createSession(avatar) {
+    const body = avatar ? { avatar } : {};
+    return (await this.request('/api/sessions', { method: 'POST', token: this.joinToken, body })).json();
+  }
+
+  /**
+   * @param {Session} session
+   * @param {RTCSessionDescriptionInit} offer
+   * @returns {Promise<RTCSessionDescriptionInit>}
+   */
+  async exchange({ urls, token }, offer) {
+    const body = { sdp: offer.sdp, type: offer.type };
+    return (await (await this.request(urls.peer, { method: 'POST', token, body })).json()).answer;
+  }
+
+  /** @param {Session} session */
+  async figures({ urls, token }) {
+    return (await this.request(urls.self, { token })).json();
+  }
+
+  /** @param {Session} session */
+  async interrupt({ urls, token }) {
+    await this.request(`${urls.self}/interrupt`, { method: 'POST', token });
+  }
+
+  /** @param {Session} session @param {string} avatar */
+  async switchAvatar({ urls, token }, avatar) {
+    await this.request(urls.self, { method: 'PATCH', token, body: { avatar } });
+  }
+
+  /**
+   * End a session; a failure does not matter, the server frees an abandoned one itself.
+   *
+   * @param {Session} session
+   * @param {{keepalive?: boolean}} [options] keepalive lets the request outlive the page
+   */
+  async end({ urls, token }, { keepalive = false } = {}) {
+    await this.request(urls.self, { method: 'DELETE', token, keepalive }).catch(() => {});
+  }
+}

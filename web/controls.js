@@ -1,0 +1,71 @@
+/** The buttons of a call: which are there in which state, and what they do. */
+import { byId, remembered, storageNamed } from './dom.js';
+
+const LIVE_LINE = 'Live: speak.';
+
+export class Controls {
+  /**
+   * @param {{
+   *   call: import('./call.js').Call, api: import('./api.js').Api, stage: import('./stage.js').Stage,
+   *   microphone: import('./microphone.js').Microphone, start: () => void,
+   * }} parts
+   */
+  constructor({ call, api, stage, microphone, start }) {
+    this.call = call;
+    this.api = api;
+    this.stage = stage;
+    this.microphone = microphone;
+    byId('start').addEventListener('click', start);
+    byId('stop').addEventListener('click', () => call.stop());
+    byId('mute').addEventListener('click', () => this.#mute(!microphone.muted));
+    byId('interrupt').addEventListener('click', () => this.#interrupt());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !byId('join').open) this.#interrupt();
+    });
+  }
+
+  /** @param {{state: import('./call.js').CallState} & import('./call.js').Detail} change */
+  show({ state, retryInMs = 0 }) {
+    const waiting = state === 'failed' && retryInMs > 0;
+    const underWay = !['idle', 'failed'].includes(state) || waiting;
+    const onStage = ['live', 'reconnecting'].includes(state);
+    const focused = document.activeElement;
+    byId('start').hidden = underWay;
+    byId('stop').hidden = !underWay;
+    for (const id of ['mute', 'interrupt', 'figures']) byId(id).hidden = !onStage;
+    byId('intro').hidden = onStage;
+    byId('interrupt').disabled = state !== 'live';
+    // Nobody should find a new call silent because of the last one.
+    if (!underWay) this.#mute(false);
+    // The button that was pressed has gone: leave the keyboard at its opposite.
+    if (focused instanceof HTMLElement && (focused.hidden || !focused.checkVisibility())) byId(underWay ? 'stop' : 'start').focus();
+  }
+
+  /** @param {boolean} muted */
+  #mute(muted) {
+    this.microphone.mute(muted);
+    byId('mute').setAttribute('aria-pressed', String(muted));
+    if (this.call.state === 'live') this.stage.say(muted ? 'Live, and your microphone is muted.' : LIVE_LINE);
+  }
+
+  async #interrupt() {
+    if (this.call.state !== 'live' || !this.call.session) return;
+    try {
+      await this.api.interrupt(this.call.session);
+    } catch {
+      this.stage.say('The avatar could not be interrupted.');
+    }
+  }
+}
+
+/** The switch 'Hear the avatar': off at first in every new tab, since loudspeakers and habit are both against it. */
+export function connectHearing(video) {
+  const memory = remembered(storageNamed('sessionStorage'), 'hear');
+  const hear = byId('hear');
+  hear.checked = memory.get() === 'true';
+  video.muted = !hear.checked;
+  hear.addEventListener('change', () => {
+    video.muted = !hear.checked;
+    memory.set(String(hear.checked));
+  });
+}

@@ -1,0 +1,77 @@
+/** The avatars as a row of pictures, one of them chosen. */
+import { byId, make, remembered, storageNamed } from './dom.js';
+
+const STATE_WORDS = { building: 'being prepared', failed: 'could not be prepared' };
+
+/** Fires `choice` (detail: the avatar's id). */
+export class Gallery extends EventTarget {
+  /** @type {Map<string, string>} object URLs of the previews */
+  #pictures = new Map();
+  #memory = remembered(storageNamed('localStorage'), 'avatar');
+
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
+    super();
+    this.api = api;
+    this.element = byId('gallery');
+    this.note = byId('gallery-note');
+    this.element.addEventListener('change', (event) => {
+      this.#memory.set(event.target.value);
+      this.dispatchEvent(new CustomEvent('choice', { detail: event.target.value }));
+    });
+  }
+
+  /** @returns {string | null} null leaves the choice to the server */
+  get chosen() {
+    return this.element.querySelector('input:checked')?.value ?? null;
+  }
+
+  /** @returns {string | null} the chosen avatar's picture, for the time before the video */
+  get poster() {
+    return this.#pictures.get(this.chosen ?? '') ?? null;
+  }
+
+  /** @throws {import('./api.js').ApiError | import('./api.js').UnreachableError} */
+  async load() {
+    const avatars = await this.api.avatars();
+    const wanted = this.chosen ?? this.#memory.get();
+    this.element.replaceChildren(...avatars.map((avatar) => this.#card(avatar)));
+    const inputs = [...this.element.querySelectorAll('input:not(:disabled)')];
+    const first = inputs.find((input) => input.value === wanted) ?? inputs[0];
+    if (first) first.checked = true;
+    this.note.textContent = avatars.length ? '' : 'There is no avatar on this server yet.';
+    this.note.hidden = avatars.length > 0;
+    await Promise.all(avatars.filter(({ state }) => state === 'ready').map(({ id }) => this.#fetch(id)));
+    this.dispatchEvent(new CustomEvent('pictures'));
+  }
+
+  /** @param {string} words why there is no list */
+  explain(words) {
+    this.note.textContent = words;
+    this.note.hidden = false;
+  }
+
+  /** @param {import('./api.js').AvatarEntry} avatar */
+  #card({ id, name, state }) {
+    const input = make('input', { type: 'radio', name: 'avatar', value: id });
+    const picture = make('img', { alt: '', width: '72', height: '72', 'data-preview': id });
+    const label = make('span', { class: 'name' }, name ?? id);
+    if (state && state !== 'ready') {
+      input.setAttribute('disabled', '');
+      label.append(make('small', {}, STATE_WORDS[state] ?? state));
+    }
+    return make('label', { class: 'avatar', 'data-avatar': id }, input, picture, label);
+  }
+
+  /** A missing picture leaves a blank card; the avatar works all the same. @param {string} id */
+  async #fetch(id) {
+    try {
+      if (!this.#pictures.has(id)) this.#pictures.set(id, URL.createObjectURL(await this.api.preview(id)));
+    } catch {
+      return;
+    }
+    for (const picture of this.element.querySelectorAll('[data-preview]')) {
+      if (picture.dataset.preview === id) picture.src = this.#pictures.get(id);
+    }
+  }
+}

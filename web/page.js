@@ -1,0 +1,154 @@
+/** The call page: joins its parts to one another. */
+import { Api, ApiError } from './api.js';
+import { Call } from './call.js';
+import { Controls, connectHearing } from './controls.js';
+import { byId } from './dom.js';
+import { wholeWayMs } from './figures.js';
+import { Gallery } from './gallery.js';
+import { Invitation } from './invitation.js';
+import { Microphone } from './microphone.js';
+import { Monitor } from './monitor.js';
+import { clearFigures, showFigures } from './panel.js';
+import { openPeer } from './peer.js';
+import { Setup } from './setup.js';
+import { Stage } from './stage.js';
+import { VoiceLine } from './voice_line.js';
+import { wordsFor } from './words.js';
+
+const METER_PERIOD_MS = 32;
+const LIST_RETRY_MS = 3000;
+const root = document.documentElement;
+
+const api = new Api();
+const invitation = new Invitation(api);
+const stage = new Stage();
+const line = new VoiceLine();
+const gallery = new Gallery(api);
+
+/** Why this page can make no call here, or ''. */
+function obstacle() {
+  if (!window.isSecureContext) return 'insecure';
+  return navigator.mediaDevices && window.RTCPeerConnection ? '' : 'browser';
+}
+
+/** List the avatars; a server that is still starting gets asked again. */
+async function loadGallery() {
+  try {
+    await gallery.load();
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) {
+      gallery.explain('The avatars cannot be listed now. Trying again …');
+      setTimeout(loadGallery, LIST_RETRY_MS);
+      return;
+    }
+    gallery.explain(wordsFor('unauthorised').text);
+    if (await invitation.ask()) await loadGallery();
+  }
+}
+
+/** Keep the level and the voice line moving while the microphone is open. @param {Microphone} microphone @param {Setup} setup */
+function connectMeter(microphone, setup) {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)');
+  let running = false;
+  let drawnAtMs = 0;
+  /** @param {number} nowMs */
+  const tick = (nowMs) => {
+    running = microphone.track !== null;
+    if (!running) return;
+    requestAnimationFrame(tick);
+    if (nowMs - drawnAtMs < METER_PERIOD_MS) return;
+    drawnAtMs = nowMs;
+    const heard = microphone.level();
+    setup.show(heard, nowMs);
+    line.push(nowMs / 1000, heard.level);
+    if (!calm.matches) line.draw(nowMs / 1000);
+  };
+  microphone.addEventListener('track', () => {
+    setup.opened(performance.now());
+    if (!running) requestAnimationFrame(tick);
+    running = true;
+  });
+}
+
+/** Show each new peer's picture, and in the frame around it whether the avatar speaks. @param {Call} call */
+function connectPicture(call) {
+  const speaking = { speech_started: 'true', speech_ended: 'false', interrupted: 'false' };
+  call.addEventListener('peer', ({ detail: peer }) => {
+    stage.play(peer.stream);
+    peer.addEventListener('stream', () => stage.play(peer.stream));
+    peer.addEventListener('message', ({ detail: { type } }) => {
+      if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
+    });
+  });
+}
+
+/** @param {Monitor} monitor */
+function connectFigures(monitor) {
+  monitor.addEventListener('figures', ({ detail }) => {
+    showFigures(detail);
+    const { server, here } = detail;
+    if (!server) return;
+    root.dataset.speaking = String(Boolean(server.speaking));
+    const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
+    if (delayMs !== null) line.measure(delayMs);
+    if (server.state === 'draining') stage.say('The server restarts soon; this call goes on until then.');
+  });
+}
+
+/** @param {Microphone} microphone */
+function begin(microphone) {
+  const call = new Call({ api, microphone, openPeer });
+  const monitor = new Monitor(call, api);
+  const setup = new Setup(microphone, (error) => stage.say(wordsFor('microphone-busy').title, error.message));
+  const start = () => call.start(gallery.chosen);
+  const controls = new Controls({ call, api, stage, microphone, start });
+  connectMeter(microphone, setup);
+  connectPicture(call);
+  connectFigures(monitor);
+
+  call.addEventListener('state', ({ detail }) => {
+    const over = detail.state === 'idle' || (detail.state === 'failed' && !detail.retryInMs);
+    stage.show(detail);
+    controls.show(detail);
+    if (detail.state === 'live') monitor.start();
+    else monitor.stop();
+    if (detail.state !== 'live') delete root.dataset.speaking;
+    if (!over) return;
+    stage.play(null);
+    setup.closed();
+    line.clear();
+    clearFigures();
+  });
+  stage.addEventListener('action', async () => {
+    if (root.dataset.reason === 'unauthorised' && !(await invitation.ask())) return;
+    // With a countdown the call is only waiting; without one it has ended.
+    if (stage.waiting) call.hurry();
+    else start();
+  });
+  microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
+  gallery.addEventListener('choice', ({ detail: avatar }) => {
+    call.choose(avatar);
+    stage.poster(gallery.poster);
+    if (!call.session) return;
+    api.switchAvatar(call.session, avatar).catch(() => stage.say('The new face comes with the next start.'));
+  });
+  window.addEventListener('online', () => call.hurry());
+  // A refresh must not meet the seat it has just left.
+  window.addEventListener('pagehide', () => { if (call.state !== 'idle') call.stop({ keepalive: true }); });
+  setup.list();
+}
+
+invitation.take();
+window.addEventListener('hashchange', () => { invitation.take(); loadGallery(); });
+connectHearing(stage.video);
+gallery.addEventListener('pictures', () => stage.poster(gallery.poster));
+clearFigures();
+line.clear();
+loadGallery();
+const reason = obstacle();
+if (reason) {
+  stage.show({ state: 'failed', reason });
+  byId('start').disabled = true;
+} else {
+  begin(new Microphone(navigator.mediaDevices));
+}

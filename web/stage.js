@@ -1,0 +1,113 @@
+/** The stage: the video, what the call is doing, and what went wrong. */
+import { byId } from './dom.js';
+import { clockWords } from './verdicts.js';
+import { reconnectingWords, wordsFor } from './words.js';
+
+const STATE_LINES = {
+  idle: 'Ready when you are.',
+  asking: 'Waiting for the microphone. Please allow it.',
+  connecting: 'Connecting …',
+  live: 'Live: speak.',
+};
+
+/** Fires `action`: the button of the notice was pressed. */
+export class Stage extends EventTarget {
+  #countdown = 0;
+  #startedMs = 0;
+  #clock = 0;
+  /** Whether a countdown to the next try is running. */
+  waiting = false;
+
+  constructor() {
+    super();
+    this.video = byId('avatar-video');
+    byId('notice-action').addEventListener('click', () => this.dispatchEvent(new CustomEvent('action')));
+  }
+
+  /** @param {{state: import('./call.js').CallState} & import('./call.js').Detail} change */
+  show(change) {
+    const { state, reason = '' } = change;
+    const root = document.documentElement;
+    root.dataset.state = state;
+    if (reason) root.dataset.reason = reason;
+    else delete root.dataset.reason;
+    clearInterval(this.#countdown);
+    this.waiting = (change.retryInMs ?? 0) > 0;
+    const words = this.#words(change);
+    this.#notice(words, change);
+    this.say(words?.title ?? STATE_LINES[state], words?.text);
+    this.#time(state);
+  }
+
+  /**
+   * Put a line under the picture; a screen reader says it, with the detail.
+   *
+   * @param {string} line
+   * @param {string} [detail] shown elsewhere, so here for screen readers only
+   */
+  say(line, detail = '') {
+    if (byId('status-line').textContent !== line) byId('status-line').textContent = line;
+    if (byId('status-detail').textContent !== detail) byId('status-detail').textContent = detail;
+  }
+
+  /** @param {{state: string} & import('./call.js').Detail} change */
+  #words({ state, reason = 'failed', message, attempt = 1 }) {
+    if (state === 'failed') return wordsFor(reason, message);
+    return state === 'reconnecting' ? reconnectingWords(reason, attempt) : null;
+  }
+
+  /** @param {import('./words.js').Words | null} words @param {import('./call.js').Detail} detail */
+  #notice(words, { retryInMs = 0 }) {
+    const notice = byId('notice');
+    const button = byId('notice-action');
+    notice.hidden = !words;
+    if (!words) return;
+    byId('notice-title').textContent = words.title;
+    byId('notice-text').textContent = words.text;
+    button.hidden = !words.action;
+    button.textContent = words.action ?? '';
+    const endMs = performance.now() + retryInMs;
+    const tick = () => {
+      const seconds = Math.ceil((endMs - performance.now()) / 1000);
+      byId('notice-countdown').textContent = retryInMs === 0 ? '' : seconds > 0 ? `Next try in ${seconds} s` : 'Trying …';
+    };
+    tick();
+    if (retryInMs) this.#countdown = setInterval(tick, 250);
+  }
+
+  /** The clock runs from the first live moment to the end, through reconnections. @param {string} state */
+  #time(state) {
+    const clock = byId('clock');
+    if (state === 'live' && !this.#clock) {
+      this.#startedMs = performance.now();
+      const tick = () => { clock.textContent = clockWords((performance.now() - this.#startedMs) / 1000); };
+      tick();
+      this.#clock = setInterval(tick, 1000);
+    } else if (['idle', 'failed'].includes(state)) {
+      clearInterval(this.#clock);
+      this.#clock = 0;
+    }
+    clock.hidden = this.#clock === 0;
+  }
+
+  /** @param {MediaStream | null} stream null goes back to the poster */
+  play(stream) {
+    if (this.video.srcObject === stream) return;
+    this.video.srcObject = stream;
+    if (!stream) {
+      this.video.load();
+      return;
+    }
+    this.video.play().catch(() => {
+      // No sound without a gesture, in some browsers: a silent face is better than none.
+      this.video.muted = true;
+      byId('hear').checked = false;
+      this.video.play().catch(() => {});
+    });
+  }
+
+  /** @param {string | null} url */
+  poster(url) {
+    if (url) this.video.poster = url;
+  }
+}
