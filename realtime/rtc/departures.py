@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -337,12 +337,24 @@ class PlayoutConnection(RTCPeerConnection):
         await stock._RTCPeerConnection__connect()
 
     async def close(self) -> None:
-        """Close, and wait for the tasks that aiortc only cancels."""
+        """Close, and wait for the tasks that aiortc only cancels, or starts while it closes.
+
+        A connection closed just as its checks succeed would ask for consent on closed sockets for ever.
+        """
+        agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
         pumps = {transport._task for transport in self._RTCPeerConnection__dtlsTransports if transport._task}
         await super().close()
-        pending = (pumps | self._connecting) - {asyncio.current_task()}
-        if pending:
-            await asyncio.wait(pending)
+        await _finish((pumps | self._connecting) - {asyncio.current_task()})
+        consents = {agent._query_consent_task for agent in agents if agent._query_consent_task}
+        for task in consents:
+            task.cancel()
+        await _finish(consents)
+
+
+async def _finish(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Wait for tasks to end, however they do."""
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _listen_on(connection: Connection, addresses: list[str]) -> None:

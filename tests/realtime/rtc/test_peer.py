@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import itertools
 import json
 import os
 import threading
@@ -20,7 +21,7 @@ async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
         await until(lambda: len(call.sound) > 20, "microphone")
         positions = [position for position, _, _ in call.sound]
         assert positions[0] == 0
-        assert all(b - a == 960 for a, b in zip(positions[:20], positions[1:20], strict=False))
+        assert all(b - a == 960 for a, b in itertools.pairwise(positions))
         assert client.frames["video"][0].width == 128
         figures = call.peer.figures()
         assert figures["connected"]
