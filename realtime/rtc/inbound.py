@@ -75,7 +75,7 @@ class Microphone:
         self.dropped = 0
         self._on_sound = on_sound
         self._tracker = PositionTracker()
-        self._resampler: av.AudioResampler | None = None
+        self._resampler: tuple[tuple[str, str, int], av.AudioResampler] | None = None
 
     async def drain(self, track: MediaStreamTrack) -> None:
         """Hand on every frame of ``track`` until it ends. Nothing is ever queued here.
@@ -119,8 +119,13 @@ class Microphone:
         if frame.sample_rate == SOUND_RATE_HZ and frame.format.name == "s16":
             interleaved = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
             return timestamp, interleaved.mean(axis=1, dtype=np.float32) / np.float32(32768)
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
         frame.pts = None  # the filter keeps no time of ours: the frame's own says where its sound belongs
-        parts = [part.to_ndarray().reshape(-1) for part in self._resampler.resample(frame)]
+        parts = [part.to_ndarray().mean(axis=0) for part in self._resampler_for(frame).resample(frame)]
         return timestamp, np.concatenate([np.zeros(0, np.float32), *parts], dtype=np.float32)
+
+    def _resampler_for(self, frame: av.AudioFrame) -> av.AudioResampler:
+        """Return the resampler of the frame's format; each takes one only. Channels are averaged after it."""
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or self._resampler[0] != source:
+            self._resampler = source, av.AudioResampler(format="fltp", layout=frame.layout, rate=SOUND_RATE_HZ)
+        return self._resampler[1]

@@ -1,0 +1,166 @@
+import pytest
+from aiortc.sdp import SessionDescription
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.errors import OfferError, TooLargeError
+from realtime.rtc.sdp import MAX_CANDIDATES, check_offer
+
+HEAD = """v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1 2
+a=msid-semantic: WMS *
+"""
+TRANSPORT = """c=IN IP4 0.0.0.0
+a=ice-ufrag:abcd
+a=ice-pwd:abcdefghijklmnopqrstuvwx
+a=fingerprint:sha-256 AA:BB
+a=setup:actpass
+"""
+AUDIO = f"m=audio 9 UDP/TLS/RTP/SAVPF 111\n{TRANSPORT}a=mid:0\na=sendrecv\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n"
+VIDEO = f"m=video 9 UDP/TLS/RTP/SAVPF 96\n{TRANSPORT}a=mid:1\na=recvonly\na=rtcp-mux\na=rtpmap:96 VP8/90000\n"
+DATA = f"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n{TRANSPORT}a=mid:2\na=sctp-port:5000\n"
+OFFER = HEAD + AUDIO + VIDEO + DATA
+
+
+def candidate(address: str = "192.168.1.2", *, port: object = 5000, transport: str = "udp") -> str:
+    return f"a=candidate:1 1 {transport} 2122260223 {address} {port} typ host\n"
+
+
+def kept(*candidates: str, allow_loopback: bool = True) -> list[str]:
+    """Return the addresses that stay in each section."""
+    parsed = SessionDescription.parse(
+        check_offer(HEAD + AUDIO + "".join(candidates) + VIDEO + DATA, allow_loopback=allow_loopback)
+    )
+    addresses = [[c.ip for c in media.ice_candidates] for media in parsed.media]
+    assert all(section == addresses[0] for section in addresses)
+    return addresses[0]
+
+
+def test_a_good_offer_passes_whole() -> None:
+    assert check_offer(OFFER).split() == OFFER.split()
+    assert check_offer(check_offer(OFFER)) == check_offer(OFFER)
+
+
+def test_usable_candidates_stay() -> None:
+    assert kept(candidate(), candidate("2001:db8::1"), candidate("127.0.0.1"), candidate(transport="UDP")) == [
+        "192.168.1.2",
+        "2001:db8::1",
+        "127.0.0.1",
+        "192.168.1.2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        candidate(transport="tcp"),
+        candidate("f7ad6b3c-5a0e.local"),
+        candidate("localhost"),
+        candidate("169.254.169.254"),
+        candidate("169.254.3.4"),
+        candidate("fe80::1"),
+        candidate("fe80::1%eth0"),
+        candidate("::ffff:169.254.169.254"),
+        candidate("fd00:ec2::254"),
+        candidate("168.63.129.16"),
+        candidate("100.100.100.200"),
+        candidate("224.0.0.251"),
+        candidate("ff02::fb"),
+        candidate("0.0.0.0"),
+        candidate("::"),
+        candidate("255.255.255.255"),
+        candidate(port=0),
+        candidate(port=70000),
+        candidate(port="²"),
+        candidate(port="x"),
+        "a=candidate:1 1 udp\n",
+        "a=candidate:\n",
+    ],
+)
+def test_unusable_candidates_go(bad: str) -> None:
+    assert kept(candidate(), bad) == ["192.168.1.2"]
+
+
+def test_a_public_server_sends_nothing_to_itself() -> None:
+    assert kept(candidate("127.0.0.1"), candidate("::1"), candidate(), allow_loopback=False) == ["192.168.1.2"]
+
+
+def test_the_candidates_of_the_bundles_section_stand_for_all() -> None:
+    head = HEAD.replace("0 1 2", "1 0 2")
+    offer = head + AUDIO + candidate("10.0.0.1") + VIDEO + candidate("10.0.0.2") + DATA + candidate("10.0.0.3")
+    parsed = SessionDescription.parse(check_offer(offer))
+    assert [[c.ip for c in media.ice_candidates] for media in parsed.media] == [["10.0.0.2"]] * 3
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "",
+        HEAD,
+        HEAD + AUDIO,
+        HEAD + VIDEO,
+        OFFER + AUDIO,
+        OFFER + VIDEO,
+        OFFER + DATA,
+        OFFER + "m=text 9 UDP/TLS/RTP/SAVPF 98\n",
+        OFFER.replace("a=group:BUNDLE 0 1 2\n", ""),
+        OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 1"),
+        OFFER.replace("BUNDLE 0 1 2", "BUNDLE"),
+        OFFER.replace("a=mid:1", "a=mid:0"),
+        HEAD + AUDIO + candidate() * (MAX_CANDIDATES + 1) + VIDEO + DATA,
+        OFFER + "a=x\n" * 500,
+        OFFER + "a=x\x0by\n",
+        OFFER.replace("a=mid:2", "a=mid:2\u2028m=audio 9 x 1"),
+    ],
+)
+def test_wrong_offers_are_refused(offer: str) -> None:
+    with pytest.raises(OfferError):
+        check_offer(offer)
+
+
+def test_a_full_house_of_candidates_passes() -> None:
+    assert len(kept(*[candidate(port=5000 + n) for n in range(MAX_CANDIDATES)])) == MAX_CANDIDATES
+
+
+def test_a_large_offer_is_refused_before_it_is_read() -> None:
+    with pytest.raises(TooLargeError):
+        check_offer(OFFER + "a" * 65536)
+    with pytest.raises(TooLargeError):
+        check_offer("ä" * 40_000)
+
+
+def passes_or_is_refused(text: str) -> None:
+    try:
+        filtered = check_offer(text)
+    except (OfferError, TooLargeError):
+        return
+    lines = text.replace("\r", "\n").split("\n")
+    assert {line for line in filtered.split("\r\n") if line} <= {line.strip() for line in lines}
+
+
+@given(st.text())
+def test_any_text_passes_or_is_refused(text: str) -> None:
+    passes_or_is_refused(text)
+
+
+LINES = [*OFFER.splitlines(), candidate().strip(), candidate("x.local").strip()]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(LINES),
+            st.sampled_from(LINES).flatmap(lambda line: st.integers(0, len(line)).map(lambda n: line[:n])),
+            st.text(max_size=20).map(lambda tail: "a=candidate:" + tail),
+            st.text(max_size=20).map(lambda tail: "a=candidate:1 1 udp 1 " + tail + " 1 typ host"),
+        ),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_shuffled_offers_pass_or_are_refused(extra: list[str], whole: bool) -> None:
+    passes_or_is_refused("\n".join([*(LINES if whole else []), *extra]))
