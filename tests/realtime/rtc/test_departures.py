@@ -1,0 +1,314 @@
+"""What each departure from aiortc is for, and that the names they rest on are still there.
+
+Where it says "stock", the test shows the fault of the library as it comes.
+"""
+
+import asyncio
+import os
+import random
+import socket
+import struct
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+import aioice.ice
+import psutil
+import pytest
+from aioice.ice import Connection, StunProtocol
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtp import RtpPacket
+from av.error import EOFError as DecoderEndError
+
+from realtime.rtc import departures
+from realtime.rtc.departures import PlayoutConnection, PlayoutSender, SoundBuffer
+from realtime.rtc.encoders import encode_pool
+from realtime.rtc.outbound import AvatarTrack, SpeechTrack
+from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
+
+NTP_EPOCH_S = 2_208_988_800
+SENDER_NAMES = ("encoder", "ntp_timestamp", "rtp_timestamp", "octet_count", "packet_count", "rtt", "stats")
+RECEIVER_NAMES = ("jitter_buffer", "codecs", "decoder_queue", "decoder_thread", "timestamp_mapper")
+CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
+CONNECTION_METHODS = ("createDtlsTransport", "connect")
+AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols")
+
+
+def server_agent(call: Call) -> Connection:
+    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+    return transport._connection
+
+
+def test_the_pinned_versions_are_installed() -> None:
+    assert version("aiortc").startswith("1.16.")
+    assert version("aioice").startswith("0.13.")
+    assert 18 <= int(version("av").split(".")[0]) < 20
+
+
+async def test_the_private_names_are_still_there() -> None:
+    pc = RTCPeerConnection()
+    transceiver = pc.addTransceiver("audio")
+    for name in SENDER_NAMES:
+        assert hasattr(transceiver.sender, f"_RTCRtpSender__{name}")
+    for name in RECEIVER_NAMES:
+        assert hasattr(transceiver.receiver, f"_RTCRtpReceiver__{name}")
+    for name in CONNECTION_NAMES + CONNECTION_METHODS:
+        assert hasattr(pc, f"_RTCPeerConnection__{name}")
+    agent = transceiver.receiver.transport.transport._connection
+    for name in (*AGENT_NAMES, "get_component_candidates", "data_received"):
+        assert hasattr(agent, name)
+    await pc.close()
+
+
+def test_nothing_is_changed_by_an_import() -> None:
+    code = (
+        "import realtime.rtc.peer; from aioice.ice import StunProtocol; "
+        "assert StunProtocol.datagram_received.__module__ == 'aioice.ice'; "
+        "from realtime.rtc.departures import install; install(); install(); "
+        "assert StunProtocol.datagram_received.__module__ == 'realtime.rtc.departures'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# The guard in front of ICE
+
+
+def throw(call: Call, *datagrams: bytes) -> None:
+    """Send datagrams to the server's media socket from a socket that nobody knows."""
+    (protocol,) = server_agent(call)._protocols
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for datagram in datagrams:
+            stranger.sendto(datagram, protocol.transport.get_extra_info("sockname"))
+
+
+async def test_a_strangers_empty_datagram_disturbs_nobody() -> None:
+    client = Client()
+    async with connected(client) as call:
+        before = departures.dropped_datagrams.empty
+        throw(call, b"", b"")
+        await until(lambda: departures.dropped_datagrams.empty == before + 2, "guard")
+        pictures = len(client.frames["video"])
+        await until(lambda: len(client.frames["video"]) > pictures + 5, "pictures")
+        assert call.peer.connected
+
+
+async def test_stock_a_strangers_empty_datagram_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    async with connected(client) as call:
+        monkeypatch.setattr(StunProtocol, "datagram_received", departures.STOCK_DATAGRAM_RECEIVED)
+        throw(call, b"")
+        await until(lambda: call.gone, "the stock fault")
+
+
+async def test_a_strangers_rubbish_never_reaches_the_connection() -> None:
+    client = Client()
+    rubbish = random.Random(1)
+    async with connected(client) as call:
+        before = departures.dropped_datagrams.stranger + departures.dropped_datagrams.malformed
+        for first in (0, 1, 2, 20, 22, 23, 64, 128, 144, 200, 255):
+            throw(call, *(bytes([first]) + rubbish.randbytes(rubbish.randrange(1400)) for _ in range(20)))
+            await asyncio.sleep(0.02)
+        dropped = departures.dropped_datagrams
+        await until(lambda: dropped.stranger + dropped.malformed - before > 150, "guard")
+        heard = len(call.sound)
+        await until(lambda: len(call.sound) > heard + 5, "microphone")
+        assert call.peer.connected
+
+
+def bad_stun() -> bytes:
+    """A request whose PRIORITY is two bytes short."""
+    attribute = struct.pack("!HHHH", 0x0024, 2, 1, 0)
+    return struct.pack("!HHI12s", 0x0001, len(attribute), 0x2112A442, bytes(12)) + attribute
+
+
+async def test_malformed_stun_is_dropped_and_stock_raises() -> None:
+    client = Client()
+    async with connected(client) as call:
+        (protocol,) = server_agent(call)._protocols
+        with pytest.raises(struct.error):
+            departures.STOCK_DATAGRAM_RECEIVED(protocol, bad_stun(), ("127.0.0.1", 9))
+        before = departures.dropped_datagrams.malformed
+        departures.guarded_datagram_received(protocol, bad_stun(), ("127.0.0.1", 9))
+        assert departures.dropped_datagrams.malformed == before + 1
+
+
+async def test_the_queue_of_datagrams_is_bounded() -> None:
+    client = Client()
+    async with connected(client) as call:
+        agent = server_agent(call)
+        (protocol,) = agent._protocols
+        address = next(iter(agent._nominated.values())).remote_addr
+        for _ in range(3000):
+            departures.guarded_datagram_received(protocol, b"\x80" + bytes(50), address)
+        assert agent._queue.qsize() <= departures.MAX_QUEUED_DATAGRAMS
+        assert departures.dropped_datagrams.overflow > 0
+
+
+# Sender reports
+
+
+async def report_errors(client: Client, playout: TonePlayout) -> dict[str, list[float]]:
+    """Return how far each report's wall time is from when its unit was due, s, by kind of media."""
+    await until(lambda: len(client.reports) == 2 and all(len(r) > 2 for r in client.reports.values()), "reports")
+    wall_s = time.time() - time.monotonic()
+    errors: dict[str, list[float]] = {}
+    for transceiver in client.pc.getTransceivers():
+        ssrc = next(s.ssrc for s in _remote_ssrcs(client, transceiver.mid))
+        audio = transceiver.kind == "audio"
+        first = (playout.speech_sent if audio else playout.pictures_sent)[0][0]
+        pts, samples = (960, 320) if audio else (3600, 640)
+        for report in client.reports[ssrc]:
+            info = report.sender_info
+            steps = (info.rtp_timestamp - client.rtp[ssrc][0].timestamp) % 2**32
+            assert steps % pts == 0
+            due_s = playout.clock.leaves_at((first + steps // pts) * samples)
+            sent_s = info.ntp_timestamp / 2**32 - NTP_EPOCH_S - wall_s
+            errors.setdefault(transceiver.kind, []).append(sent_s - due_s)
+    return errors
+
+
+def _remote_ssrcs(client: Client, mid: str) -> Any:
+    remote = client.pc._RTCPeerConnection__currentRemoteDescription
+    return next(media.ssrc for media in remote.media if media.rtp.muxId == mid)
+
+
+async def test_reports_carry_the_medias_time_however_late_it_leaves() -> None:
+    client, playout = Client(control=False), TonePlayout()
+    playout.slow_picture_s = 0.02
+    async with connected(client, playout=playout):
+        errors = await report_errors(client, playout)
+    assert max(map(abs, errors["audio"])) < 0.002
+    assert max(map(abs, errors["video"])) < 0.002
+
+
+async def test_stock_reports_carry_the_time_of_sending() -> None:
+    client, playout = Client(control=False), TonePlayout()
+    playout.slow_picture_s = 0.02
+    server = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    server.addTrack(SpeechTrack(playout))
+    server.addTrack(AvatarTrack(playout))
+    await server.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
+    await server.setLocalDescription(await server.createAnswer())
+    await client.accept(server.localDescription.sdp)
+    errors = await report_errors(client, playout)
+    assert min(errors["video"]) > 0.015
+    await server.close()
+    await client.close()
+
+
+async def test_there_is_no_report_before_the_first_packet() -> None:
+    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
+    sender = pc.add_sending(SpeechTrack(TonePlayout()), receive=False).sender
+    assert isinstance(sender, PlayoutSender)
+    sender._RTCRtpSender__ntp_timestamp = 77
+    assert sender._RTCRtpSender__ntp_timestamp == 0
+    await pc.close()
+
+
+# Key frames
+
+
+async def test_key_frames_on_request_are_few() -> None:
+    client = Client(control=False)
+    async with connected(client) as call:
+        await until(lambda: client.frames["video"], "picture")
+        receiver = next(t.receiver for t in client.pc.getTransceivers() if t.kind == "video")
+        ssrc = next(s.ssrc for s in _remote_ssrcs(client, "1"))
+        started, sent = time.monotonic(), len(call.playout.pictures_sent)
+        while time.monotonic() < started + 1.3:
+            await receiver._send_rtcp_pli(ssrc)
+            await asyncio.sleep(0.01)
+        sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
+        assert 2 <= sender.key_frames <= 2 + (time.monotonic() - started) / departures.KEY_FRAME_INTERVAL_S
+        assert len(call.playout.pictures_sent) - sent > sender.key_frames
+
+
+# The microphone's buffer
+
+
+def packets(count: int, *, lost: tuple[int, ...] = ()) -> list[RtpPacket]:
+    made = []
+    for n in range(count):
+        packet = RtpPacket(payload_type=111, sequence_number=n, timestamp=960 * n)
+        packet.payload = packet._data = b"x"
+        made.append(packet)
+    return [packet for packet in made if packet.sequence_number not in lost]
+
+
+def delays(buffer: JitterBuffer, out: list[int], lost: tuple[int, ...]) -> list[int]:
+    """Return how many packets later each one came out."""
+    waits = []
+    for packet in packets(200, lost=lost):
+        _, frame = buffer.add(packet)
+        out += [frame.timestamp // 960] if frame else []
+        waits += [packet.sequence_number - number for number in out]
+        out.clear()
+    return waits
+
+
+def test_sound_is_not_held_back_and_stock_holds_it_for_ever() -> None:
+    out: list[int] = []
+    waits = delays(SoundBuffer(lambda packet: out.append(packet.sequence_number)), out, (50,))
+    assert len(waits) == 199
+    assert max(waits) <= 2
+    assert set(waits[60:]) == {0}
+    stock = delays(JitterBuffer(capacity=16, prefetch=4), [], (50,))
+    assert stock[-1] >= 10
+
+
+def test_a_packet_without_payload_is_skipped_and_ends_a_stock_decoder() -> None:
+    buffer = SoundBuffer(lambda packet: None)
+    first, empty, last = packets(3)
+    empty.payload = b""
+    assert [buffer.add(packet)[1] is not None for packet in (first, empty, last)] == [True, False, True]
+    decoder = OpusDecoder()
+    decoder.decode(JitterFrame(b"", 0))
+    with pytest.raises(DecoderEndError):
+        decoder.decode(JitterFrame(bytes([0xF8, 0xFF, 0xFE]), 960))
+
+
+# Addresses
+
+
+def bound_addresses() -> set[str]:
+    return {
+        connection.laddr.ip for connection in psutil.Process(os.getpid()).net_connections("udp") if connection.laddr
+    }
+
+
+async def test_on_loopback_media_is_on_loopback_too_and_stock_is_everywhere() -> None:
+    client = Client()
+    offer = await client.offer()
+    elsewhere = bound_addresses()
+    call = Call(TonePlayout())
+    answer = await call.peer.answer(offer)
+    candidates = {line.split()[4] for line in answer.splitlines() if line.startswith("a=candidate")}
+    assert candidates == {"127.0.0.1"}
+    assert bound_addresses() - elsewhere == {"127.0.0.1"}
+    assert "127.0.0.1" not in aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+    await call.peer.close()
+    await client.close()
+
+
+async def test_no_foreign_server_is_asked_and_stock_asks_one() -> None:
+    pc = PlayoutConnection(addresses=None, ice_servers=[])
+    agent = pc.addTransceiver("audio").receiver.transport.transport._connection
+    assert agent.stun_server is None
+    stock = RTCPeerConnection()
+    assert stock.addTransceiver("audio").receiver.transport.transport._connection.stun_server is not None
+    await pc.close()
+    await stock.close()
+
+
+async def test_the_applications_pool_encodes() -> None:
+    loop = asyncio.get_running_loop()
+    pool = encode_pool(1)
+    loop.set_default_executor(pool)
+    client = Client(control=False)
+    async with connected(client):
+        await until(lambda: client.frames["video"], "picture")
+    assert {thread.name for thread in pool._threads} == {"lipstream-encode_0"}
