@@ -2,7 +2,7 @@
  * From getStats() to numbers, by the difference of two readings. Pure.
  *
  * @typedef {{
- *   atMs: number, frames: number, framesDropped: number, bytes: number, packets: number, packetsLost: number,
+ *   atMs: number, frames: number, framesReceived: number, framesDropped: number, bytes: number, packets: number, packetsLost: number,
  *   freezes: number, frozenS: number, bufferS: number, bufferCount: number, concealed: number, samples: number,
  *   playoutAudioMs: number | null, playoutVideoMs: number | null, roundTripS: number | null,
  * }} Reading
@@ -46,6 +46,7 @@ export function readingOf(report, atMs) {
   return {
     atMs,
     frames: video.framesDecoded ?? 0,
+    framesReceived: video.framesReceived ?? 0,
     framesDropped: video.framesDropped ?? 0,
     bytes: (video.bytesReceived ?? 0) + (audio.bytesReceived ?? 0),
     packets: (video.packetsReceived ?? 0) + (audio.packetsReceived ?? 0),

@@ -65,10 +65,13 @@ export class Microphone extends EventTarget {
     const { track } = this;
     if (!track) return;
     await track.applyConstraints({ ...track.getConstraints(), ...this.processing }).catch(() => {});
-    // Some browsers accept the wish and keep the old processing: then only a new track has it.
+    // Chrome accepts the wish and keeps the old processing, and so does a second track beside the
+    // first: only one opened after the old was stopped has the new processing.
     const settings = /** @type {Record<string, unknown>} */ (track.getSettings());
-    const unheard = Object.entries(change).some(([name, wanted]) => name in settings && settings[name] !== wanted);
-    if (unheard) await this.#acquire();
+    const unheard = Object.entries(change).some(([name, wanted]) => name in settings && Boolean(settings[name]) !== wanted);
+    if (!unheard) return;
+    track.stop();
+    await this.#acquire();
   }
 
   /** @param {boolean} muted */

@@ -5,9 +5,14 @@ import { ApiError } from './api.js';
 import { figuresBetween, readingOf } from './figures.js';
 
 const PERIOD_MS = 1000;
-/** Readings without one new frame after which an unanswered server counts as lost. */
-const STILL_READINGS = 2;
+/** Readings without one new frame after which the connection counts as lost: short outages heal by themselves. */
+const STILL = 4;
+const STILL_AND_UNANSWERED = 2;
+/** Rates are taken over this many seconds: over one, 25 fps reads as 24 or 26 by turns. */
+const RATE_READINGS = 3;
 const LATELY_MS = 30000;
+/** How long the server's last figures stand in for ones that did not come. */
+const STALE_MS = 5000;
 
 /** Fires `figures` (detail: {server, here, freezesLately}). */
 export class Monitor extends EventTarget {
@@ -22,8 +27,12 @@ export class Monitor extends EventTarget {
 
   /** Forget the readings of the peer connection before. */
   reset() {
-    this.before = null;
+    /** @type {import('./figures.js').Reading[]} */
+    this.readings = [];
     this.still = 0;
+    this.server = { figures: null, atMs: 0 };
+    this.asking = false;
+    this.unanswered = false;
     /** @type {{atMs: number, freezes: number}[]} */
     this.freezes = [];
   }
@@ -42,19 +51,35 @@ export class Monitor extends EventTarget {
   async #read() {
     const { session, peer } = this.call;
     if (this.call.state !== 'live' || !session || !peer) return;
-    let error = null;
-    const [report, server] = await Promise.all([
-      peer.connection.getStats(),
-      this.api.figures(session).catch((failure) => { error = failure; return null; }),
-    ]);
+    // Not awaited: a server that hangs must not keep the page from seeing the picture stand still.
+    this.#ask(session);
+    const now = readingOf(await peer.connection.getStats(), performance.now());
     if (peer !== this.call.peer) return;
-    const now = readingOf(report, performance.now());
-    const here = figuresBetween(this.before, now);
-    this.still = this.before && now.frames === this.before.frames ? this.still + 1 : 0;
-    this.before = now;
-    const detail = { server, here, freezesLately: this.#freezesLately(now) };
+    const here = figuresBetween(this.readings[0] ?? null, now);
+    this.still = this.readings.at(-1)?.framesReceived === now.framesReceived ? this.still + 1 : 0;
+    this.readings = [...this.readings, now].slice(-RATE_READINGS);
+    if (now.atMs - this.server.atMs > STALE_MS) this.server.figures = null;
+    const detail = { server: this.server.figures, here, freezesLately: this.#freezesLately(now) };
     this.dispatchEvent(new CustomEvent('figures', { detail }));
-    this.#judge(error);
+    // An avatar at rest sends 25 frames a second too, so a still picture is always a fault.
+    const limit = this.unanswered ? STILL_AND_UNANSWERED : STILL;
+    if (this.still >= limit) this.call.lost();
+  }
+
+  /** @param {import('./api.js').Session} session */
+  async #ask(session) {
+    if (this.asking) return;
+    this.asking = true;
+    try {
+      this.server = { figures: await this.api.figures(session), atMs: performance.now() };
+      this.unanswered = false;
+    } catch (error) {
+      this.unanswered = true;
+      const sessionGone = error instanceof ApiError && [401, 404].includes(error.status);
+      if (sessionGone && session === this.call.session) this.call.lost({ sessionGone });
+    } finally {
+      this.asking = false;
+    }
   }
 
   /** @param {import('./figures.js').Reading} now */
@@ -62,13 +87,5 @@ export class Monitor extends EventTarget {
     this.freezes.push({ atMs: now.atMs, freezes: now.freezes });
     while (now.atMs - this.freezes[0].atMs > LATELY_MS) this.freezes.shift();
     return now.freezes - this.freezes[0].freezes;
-  }
-
-  /**
-   * A failed request alone proves nothing while the picture moves. @param {unknown} error
-   */
-  #judge(error) {
-    const sessionGone = error instanceof ApiError && [401, 404].includes(error.status);
-    if (sessionGone || (error && this.still >= STILL_READINGS)) this.call.lost({ sessionGone });
   }
 }

@@ -13,7 +13,7 @@ import { openPeer } from './peer.js';
 import { Setup } from './setup.js';
 import { Stage } from './stage.js';
 import { VoiceLine } from './voice_line.js';
-import { wordsFor } from './words.js';
+import { reasonOf, wordsFor } from './words.js';
 
 const METER_PERIOD_MS = 32;
 const LIST_RETRY_MS = 3000;
@@ -99,7 +99,7 @@ function connectFigures(monitor) {
 function begin(microphone) {
   const call = new Call({ api, microphone, openPeer });
   const monitor = new Monitor(call, api);
-  const setup = new Setup(microphone, (error) => stage.say(wordsFor('microphone-busy').title, error.message));
+  const setup = new Setup(microphone, (error) => stage.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
   const controls = new Controls({ call, api, stage, microphone, start });
   connectMeter(microphone, setup);

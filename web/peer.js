@@ -123,7 +123,7 @@ export class Peer extends EventTarget {
 
   /** @returns {Promise<number>} video frames that have arrived so far */
   async framesReceived() {
-    const report = await this.connection.getStats();
+    const report = await this.connection.getStats().catch(() => new Map());
     for (const entry of report.values()) {
       if (entry.type === 'inbound-rtp' && entry.kind === 'video') return entry.framesReceived ?? 0;
     }

@@ -5,11 +5,12 @@ import { levelWords } from './verdicts.js';
 const PROCESSING = { 'echo-cancellation': 'echoCancellation', 'noise-suppression': 'noiseSuppression', 'auto-gain': 'autoGainControl' };
 const WORDS_PERIOD_MS = 500;
 /** How long a silence may be before the page doubts the microphone. */
-const DOUBT_S = 6;
+const DOUBT_S = 5;
 
 export class Setup {
   #memory = remembered(storageNamed('localStorage'), 'microphone');
-  #loudest = { atS: 0, level: 0 };
+  /** Two spans of time: their maximum looks back between one and two of them. */
+  #loudest = { fromS: 0, level: 0, before: 0 };
   #clippedAtS = -Infinity;
   #wordsAtMs = 0;
 
@@ -55,11 +56,14 @@ export class Setup {
     const nowS = nowMs / 1000;
     const { muted } = this.microphone;
     this.level.style.setProperty('--level', level.toFixed(3));
-    if (level >= this.#loudest.level || nowS - this.#loudest.atS > DOUBT_S) this.#loudest = { atS: nowS, level };
+    const heard = this.#loudest;
+    if (nowS - heard.fromS > DOUBT_S) this.#loudest = { fromS: nowS, level, before: heard.level };
+    else heard.level = Math.max(heard.level, level);
     if (clipped) this.#clippedAtS = nowS;
     if (nowMs - this.#wordsAtMs < WORDS_PERIOD_MS) return;
     this.#wordsAtMs = nowMs;
-    const words = levelWords({ level, loudest: this.#loudest.level, clipped: nowS - this.#clippedAtS < 2, muted });
+    const loudest = Math.max(this.#loudest.level, this.#loudest.before);
+    const words = levelWords({ level, loudest, clipped: nowS - this.#clippedAtS < 2, muted });
     this.level.setAttribute('aria-valuenow', String(Math.round(level * 100)));
     this.level.setAttribute('aria-valuetext', words);
     if (this.note.textContent !== words) this.note.textContent = words;
@@ -67,7 +71,7 @@ export class Setup {
 
   /** Begin without doubt: the first seconds are for breathing in. @param {number} nowMs */
   opened(nowMs) {
-    this.#loudest = { atS: nowMs / 1000, level: 1 };
+    this.#loudest = { fromS: nowMs / 1000, level: 0, before: 1 };
   }
 
   closed() {

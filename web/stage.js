@@ -8,6 +8,8 @@ const STATE_LINES = {
   asking: 'Waiting for the microphone. Please allow it.',
   connecting: 'Connecting …',
   live: 'Live: speak.',
+  reconnecting: 'Reconnecting …',
+  failed: 'Not connected.',
 };
 
 /** Fires `action`: the button of the notice was pressed. */
@@ -35,7 +37,8 @@ export class Stage extends EventTarget {
     this.waiting = (change.retryInMs ?? 0) > 0;
     const words = this.#words(change);
     this.#notice(words, change);
-    this.say(words?.title ?? STATE_LINES[state], words?.text);
+    const line = state === 'failed' && this.waiting ? 'Waiting for the server …' : STATE_LINES[state];
+    this.say(line, words ? ` ${words.title}. ${words.text}` : '');
     this.#time(state);
   }
 

@@ -4,9 +4,12 @@
  */
 import { byId } from './dom.js';
 
-const SHOWN_S = 2.4;
 const BAR_PX = 3;
 const STEP_PX = 6;
+/** A bar is a frame of the picture, and longer than the time between two readings of the level. */
+const STEP_S = 0.04;
+/** More than the widest page shows. */
+const KEPT_S = 8;
 
 export class VoiceLine {
   /** Seconds until the mouth moves; null while nothing has been measured. @type {number | null} */
@@ -26,7 +29,7 @@ export class VoiceLine {
   /** @param {number} atS @param {number} level 0..1 */
   push(atS, level) {
     this.#levels.push({ atS, level });
-    while (this.#levels[0].atS < atS - SHOWN_S - 0.2) this.#levels.shift();
+    while (this.#levels[0].atS < atS - KEPT_S) this.#levels.shift();
   }
 
   /** Back to a line of dots. */
@@ -59,13 +62,12 @@ export class VoiceLine {
     context.clearRect(0, 0, width, height);
     context.lineCap = 'round';
     context.lineWidth = BAR_PX;
-    const secondsPerStep = (SHOWN_S * STEP_PX) / width;
     // Bars are fixed to time, not to the screen: else each would flicker as the line moves on.
-    const newest = Math.floor(nowS / secondsPerStep);
+    const newest = Math.floor(nowS / STEP_S);
     for (let bar = 0; bar * STEP_PX < width; bar += 1) {
-      const fromS = (newest - bar) * secondsPerStep;
-      const level = this.#loudest(fromS, fromS + secondsPerStep);
-      const x = width - BAR_PX - (nowS - fromS - secondsPerStep) / secondsPerStep * STEP_PX - STEP_PX;
+      const fromS = (newest - bar) * STEP_S;
+      const level = this.#loudest(fromS, fromS + STEP_S);
+      const x = width - BAR_PX - (nowS - fromS - STEP_S) / STEP_S * STEP_PX - STEP_PX;
       const half = Math.max(0.01, level * (height - BAR_PX) / 2);
       const said = this.delayS !== null && nowS - fromS > this.delayS;
       context.strokeStyle = level < 0.03 ? colours[2] : colours[said ? 1 : 0];

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ApiError, joinTokenFrom, UnreachableError } from '../api.js';
+import { Call } from '../call.js';
+import { backoffMs } from '../retry.js';
+import { reasonOf, wordsFor } from '../words.js';
+
+const settle = () => new Promise((done) => { setImmediate(done); });
+
+/** A call whose parts answer from scripts; an Error in a script is thrown, an empty script goes well. */
+function callWith({ sessions = [], peers = [], microphone = [] } = {}) {
+  const log = [];
+  const states = [];
+  const waits = [];
+  let made = 0;
+  const next = (script, otherwise) => {
+    const step = script.shift();
+    if (step instanceof Error) throw step;
+    return step ?? otherwise();
+  };
+  const call = new Call({
+    api: {
+      createSession: async (avatar) => next(sessions, () => { made += 1; log.push(`create ${avatar}`); return { id: `s${made}`, ice_servers: [] }; }),
+      exchange: async () => ({}),
+      end: async (session, options) => { log.push(`end ${session.id}${options?.keepalive ? ' keepalive' : ''}`); },
+    },
+    microphone: { open: async () => next(microphone, () => 'track'), close: () => log.push('microphone closed') },
+    openPeer: async ({ onLost }) => next(peers, () => {
+      const peer = { frames: 0, framesReceived: async () => peer.frames, close: () => log.push('peer closed'), lose: () => onLost(peer) };
+      return peer;
+    }),
+    sleep: async (ms) => { waits.push(ms); await settle(); },
+  });
+  call.addEventListener('state', ({ detail }) => states.push(detail));
+  return { call, log, states, waits, names: () => states.map(({ state }) => state) };
+}
+
+/** @param {Call} call @param {string} state */
+async function until(call, state) {
+  for (let turn = 0; turn < 500 && call.state !== state; turn += 1) await settle();
+  assert.equal(call.state, state);
+}
+
+const refused = new ApiError(404, { code: 'not_found' }, null);
+const full = new ApiError(503, { code: 'unavailable', reason: 'full' }, 7);
+
+test('a call asks, connects, lives, and ends its session', async () => {
+  const { call, log, names } = callWith();
+  await call.start('ada');
+  await call.stop({ keepalive: true });
+  assert.deepEqual(names(), ['asking', 'connecting', 'live', 'idle']);
+  assert.deepEqual(log, ['create ada', 'microphone closed', 'peer closed', 'end s1 keepalive']);
+});
+
+test('a full server is tried again after the time it asks for', async () => {
+  const { call, states, waits } = callWith({ sessions: [full] });
+  await call.start('ada');
+  assert.deepEqual(waits, [7000]);
+  assert.equal(states.find(({ state }) => state === 'failed').reason, 'full');
+  assert.equal(call.state, 'live');
+});
+
+test('a refused microphone makes no session', async () => {
+  const error = Object.assign(new Error('no', { cause: { name: 'NotAllowedError' } }), { name: 'MicrophoneError' });
+  const { call, log, states } = callWith({ microphone: [error] });
+  await call.start(null);
+  assert.equal(states.at(-1).reason, 'microphone-refused');
+  assert.deepEqual(log, ['microphone closed']);
+});
+
+test('a blocked connection gives the seat back', async () => {
+  const { call, log, states } = callWith({ peers: [Object.assign(new Error(), { name: 'BlockedError' })] });
+  await call.start('ada');
+  assert.equal(states.at(-1).reason, 'blocked');
+  assert.equal(log.at(-1), 'end s1');
+});
+
+test('a lost connection comes back to the same session', async () => {
+  const { call, log } = callWith({ peers: [undefined, new UnreachableError(), new UnreachableError()] });
+  await call.start('ada');
+  call.peer.lose();
+  call.peer.lose();
+  await until(call, 'live');
+  assert.deepEqual(log, ['create ada', 'peer closed']);
+});
+
+test('a session that is gone is replaced by a new one', async () => {
+  const { call, log, states } = callWith({ peers: [undefined, refused] });
+  await call.start('ada');
+  call.peer.lose();
+  await until(call, 'live');
+  assert.deepEqual(log, ['create ada', 'create ada', 'peer closed']);
+  assert.ok(states.some(({ reason }) => reason === 'session-gone'));
+});
+
+test('an outage that heals by itself keeps the old connection', async () => {
+  const { call, log } = callWith();
+  await call.start('ada');
+  const { peer } = call;
+  peer.lose();
+  await settle();
+  peer.frames = 9;
+  await until(call, 'live');
+  assert.equal(call.peer, peer);
+  assert.deepEqual(log, ['create ada']);
+});
+
+test('reconnecting goes on until stop', async () => {
+  const { call, states } = callWith({ peers: [undefined, ...Array(1000).fill(new UnreachableError())] });
+  await call.start('ada');
+  call.peer.lose();
+  for (let turn = 0; turn < 300; turn += 1) await settle();
+  assert.equal(call.state, 'reconnecting');
+  assert.ok(states.at(-1).attempt > 20);
+  await call.stop();
+  const count = states.length;
+  for (let turn = 0; turn < 20; turn += 1) await settle();
+  assert.equal(states.length, count);
+});
+
+test('stop while the session is being made ends that session', async () => {
+  const { call, log } = callWith();
+  const started = call.start('ada');
+  await Promise.resolve();
+  await call.stop();
+  await started;
+  await settle();
+  assert.equal(call.state, 'idle');
+  assert.equal(call.session, null);
+  assert.equal(log.filter((entry) => entry.startsWith('create')).length, log.filter((entry) => entry.startsWith('end')).length);
+});
+
+test('waits grow from half a second and stay short while the session lives', () => {
+  assert.equal(backoffMs(1, 0), 500);
+  assert.equal(backoffMs(3, 0), 2000);
+  assert.equal(backoffMs(10, 0), 2500);
+  assert.equal(backoffMs(99, 0), 5000);
+  assert.equal(backoffMs(1, 1), 400);
+});
+
+test('an invitation is found in a link, a fragment, or by itself', () => {
+  assert.equal(joinTokenFrom('https://face.example/#join=abc'), 'abc');
+  assert.equal(joinTokenFrom('#join=a%2Bb'), 'a+b');
+  assert.equal(joinTokenFrom('  abc '), 'abc');
+  assert.equal(joinTokenFrom('#other=1'), '');
+  assert.equal(joinTokenFrom(''), '');
+});
+
+test('every reason has words', () => {
+  assert.equal(reasonOf(full), 'full');
+  assert.equal(reasonOf(new ApiError(503, { reason: 'constructor' }, null)), 'unavailable');
+  assert.equal(reasonOf(new ApiError(422, { message: 'No.' }, null)), 'refused');
+  assert.equal(wordsFor('refused', 'No.').text, 'No.');
+  assert.equal(reasonOf(new TypeError('x')), 'failed');
+});
