@@ -90,11 +90,22 @@ class Animator:
         self._next_frame = sample // SAMPLES_PER_FRAME
         self._spoken = 0.0  # weight of the last decided frame
         self._decided: deque[RenderJob] = deque(maxlen=_REMEMBERED)
+        self._events: list[SpeechStarted | SpeechEnded] = []
 
     @property
     def position(self) -> int:
         """The sample that comes next."""
         return self._position
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the last decided frame shows a spoken mouth."""
+        return self._spoken > 0
+
+    def take_events(self) -> list[SpeechStarted | SpeechEnded]:
+        """Return where speech began and ended since the last call."""
+        events, self._events = self._events, []
+        return events
 
     def push(self, chunk: PcmChunk) -> list[RenderJob]:
         """Take sound in and return the frames that it decides, in order.
@@ -157,6 +168,7 @@ class Animator:
         self._begin(sample)
 
     def _note(self, events: list[SpeechStarted | SpeechEnded]) -> None:
+        self._events += events
         for event in events:
             if isinstance(event, SpeechStarted):
                 self._spans.append(_Span(event.sample))

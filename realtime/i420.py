@@ -37,7 +37,7 @@ def bgr_to_ycbcr(bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def halve(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the means of 2 x 2 blocks of ``[h, w, ...]``: chroma sited between its luma samples, as in JPEG and MPEG-1."""
+    """Return the means of 2 x 2 blocks of ``[h, w, ...]``: chroma sited amid its luma samples, as in MPEG-1."""
     return (plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]) / np.float32(4)
 
 

@@ -7,6 +7,7 @@ one, which fades to rest if none comes any more: sound is never held back by the
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,9 @@ from realtime.compositor import Compositor
 from realtime.i420 import Picture
 from realtime.packets import RenderJob
 from realtime.timeline import (
-    BLOCK_SOUND,
-    BLOCKS_PER_FRAME,
+    FRAME_RATE_HZ,
+    PACKET_SAMPLES,
     PACKET_SOUND,
-    SOUND_PER_SAMPLE,
     SOUND_RATE_HZ,
     frame_to_sample,
     samples_to_ms,
@@ -31,9 +31,8 @@ _KEPT_FRAMES = 64
 _FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
 """Speech that is cut off fades out over 5 ms, so that the cut does not click."""
 
-_LARGEST_RISE = 0.5
-_FALL = 0.2
-"""Change of the mouth's weight from one picture to the next, when mouths come back and when they fail to come."""
+_LARGEST_RISE, _LARGEST_FALL = 0.5, 0.34
+"""Change of the mouth's weight from one picture to the next, whatever comes or fails to come."""
 
 
 @dataclass(slots=True)
@@ -68,16 +67,21 @@ class PlayoutBuffer:
         self.clock = clock
         self.compositor, self.loop = compositor, loop
         self.counts = PlayoutCounts()
-        self.latencies_ms: deque[float] = deque(maxlen=30 * 25)  # of the mouth, over the last 30 s of speech
-        self.last_speaking_s = 0.0  # when the last packet with sound in it left
+        self.mouth_latency_ms: deque[float] = deque(maxlen=30 * FRAME_RATE_HZ)
+        self.av_offset_ms: deque[float] = deque(maxlen=30 * FRAME_RATE_HZ)
+        self.interrupt_tail_ms: deque[float] = deque(maxlen=100)
         self._sound = np.zeros(_KEPT_SOUND, np.int16)  # a ring: position modulo its size
         self._sound_end = 0
         self._jobs: dict[int, RenderJob] = {}
         self._mouths: dict[int, npt.NDArray[np.uint8]] = {}
         self._arrivals: dict[int, float] = {}
-        self._last_mouth: npt.NDArray[np.uint8] | None = None
-        self._spoken = 0.0  # weight of the mouth in the last picture
-        self._own_mouth: set[int] = set()
+        self._mouth: npt.NDArray[np.uint8] | None = None  # the last one shown
+        self._spoken = 0.0  # its weight
+        self._missed = 0  # pictures in a row whose mouth had not come
+        self._own_mouth_frame = -1
+        self._last_packet, self._last_packet_s = -1, 0.0
+        self._last_frame = -1
+        self._interrupted: tuple[int, float] | None = None  # first silent packet, time of the call
 
     @property
     def sound_end(self) -> int:
@@ -96,14 +100,20 @@ class PlayoutBuffer:
         self._sound[(position - 1 - np.arange(silent)) % _KEPT_SOUND] = 0
         self._sound_end = position
 
-    def silence_from(self, position: int) -> None:
-        """Silence the speech from a position (48 kHz) on that has not left; it fades over 5 ms."""
-        waiting = self._sound_end - position
-        if waiting <= 0:
-            return
-        index = (position + np.arange(waiting)) % _KEPT_SOUND
+    def interrupt(self, now_s: float) -> tuple[int, int]:
+        """Silence all speech that has not left; it fades over 5 ms.
+
+        Returns:
+            The next sample and the next frame to leave.
+        """
+        packet, frame = self._last_packet + 1, self._last_frame + 1
+        start = packet * PACKET_SOUND
+        waiting = max(0, self._sound_end - start)
+        index = (start + np.arange(waiting)) % _KEPT_SOUND
         fade = np.clip(1 - np.arange(waiting) / _FADE_SOUND, 0, 1)
         self._sound[index] = np.rint(self._sound[index] * fade).astype(np.int16)
+        self._interrupted = (packet, now_s)
+        return packet * PACKET_SAMPLES, frame
 
     def add_jobs(self, jobs: Iterable[RenderJob]) -> None:
         """Take in decided frames; a later decision about a frame replaces the earlier one."""
@@ -113,7 +123,7 @@ class PlayoutBuffer:
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
         """Take in the painted mouth of a frame; too late ones are of no use."""
-        if frame in self._jobs:
+        if frame > self._last_frame and frame in self._jobs:
             self._mouths[frame] = mouth
 
     def note_arrival(self, frame: int, arrived_s: float) -> None:
@@ -130,25 +140,43 @@ class PlayoutBuffer:
         return np.where(there, self._sound[position % _KEPT_SOUND], 0).astype(np.int16)
 
     def picture(self, frame: int) -> Picture:
-        """Return the picture of a frame, I420; must not be written to."""
-        job = self._jobs.get(frame)
-        mouth = self._mouths.get(frame)
-        self._forget(frame)
-        clip_frame = self.loop.clip_frame(frame)
+        """Return the picture of a frame, I420; it must not be written to."""
+        job, mouth = self._jobs.get(frame), self._mouths.get(frame)
         wanted = job.spoken if job else 0.0
-        if wanted <= 0 and self._spoken <= _FALL:
-            self._spoken, self._last_mouth = 0.0, None
-            self.counts.idle += 1
-            return self.compositor.compose(clip_frame, None, 0.0)
         if mouth is not None:
-            self._last_mouth = mouth
-            self._spoken = min(wanted, self._spoken + _LARGEST_RISE)
-            self._own_mouth.add(frame)
-            self.counts.rendered += 1
-        elif wanted > 0 or job is None:
-            self._spoken = min(wanted, self._spoken) if self._just_repeated() else max(0.0, self._spoken - _FALL)
+            self._mouth, self._missed = mouth, 0
+        elif wanted > 0:
+            self._missed += 1
             self.counts.repeated += 1
+            wanted = wanted if self._missed == 1 else 0.0  # repeated once; then on the way to rest
         else:
-            self._spoken = max(0.0, self._spoken - _FALL)
+            self._missed = 0
             self.counts.idle += 1
-        return self.compositor.compose(clip_frame, self._last_mouth, self._spoken)
+        self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
+        if mouth is not None:
+            self.counts.rendered += 1
+            self._own_mouth_frame = frame
+        for late in [waiting for waiting in self._mouths if waiting <= frame]:
+            del self._mouths[late]
+        return self.compositor.compose(self.loop.clip_frame(frame), self._mouth, self._spoken)
+
+    def sent_speech(self, packet: int, now_s: float) -> None:
+        """Note that a packet of speech leaves now."""
+        self._last_packet, self._last_packet_s = packet, now_s
+        if self._interrupted and packet >= self._interrupted[0]:
+            self.interrupt_tail_ms.append((now_s - self._interrupted[1]) * 1000)
+            self._interrupted = None
+
+    def sent_picture(self, frame: int, now_s: float) -> None:
+        """Note that a picture leaves now."""
+        self._last_frame = frame
+        if frame == self._own_mouth_frame and frame in self._arrivals:
+            self.mouth_latency_ms.append((now_s - self._arrivals[frame]) * 1000)
+        if self._last_packet >= 0:
+            sound_ms = samples_to_ms(self._last_packet * PACKET_SAMPLES) + (now_s - self._last_packet_s) * 1000
+            self.av_offset_ms.append(sound_ms - samples_to_ms(frame_to_sample(frame)))
+
+    def skipped(self, kind: Literal["speech", "picture"], count: int) -> None:
+        """Note that units were due but will not be sent."""
+        if kind == "picture":
+            self.counts.dropped += count

@@ -1,0 +1,203 @@
+"""The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from realtime.errors import LipstreamError, UnavailableError
+from realtime.gate import Gate
+from realtime.metrics import prometheus_text
+from realtime.session import Session
+from realtime.sessions import Sessions
+from realtime.settings import Settings
+
+WEB = Path(__file__).parent.parent / "web"
+
+
+class Offer(BaseModel):
+    """A WebRTC offer with all its candidates."""
+
+    sdp: str
+    type: Literal["offer"]
+
+
+class NewSession(BaseModel):
+    """What a session begins with."""
+
+    avatar: str | None = Field(default=None, max_length=64)
+    offer: Offer | None = None
+
+
+def create_app(settings: Settings, sessions: Sessions | None = None) -> FastAPI:
+    """Return the application; its sessions start and end with it.
+
+    Args:
+        settings: The server's.
+        sessions: Put in by tests; made from the settings otherwise.
+    """
+    sessions = sessions or Sessions(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await sessions.start()
+            yield
+        finally:
+            await sessions.close()
+
+    app = FastAPI(title="Lipstream", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.sessions = sessions
+    app.add_middleware(Gate, settings=settings)
+    app.add_exception_handler(LipstreamError, _expected_error)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.include_router(_health)
+    app.include_router(_api)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=WEB))
+    return app
+
+
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+def _session(session_id: str, request: Request) -> Session:
+    return _sessions(request).get(session_id)
+
+
+AllSessions = Annotated[Sessions, Depends(_sessions)]
+OneSession = Annotated[Session, Depends(_session)]
+
+_health = APIRouter()
+_api = APIRouter(prefix="/api")
+
+
+async def _page() -> FileResponse:
+    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@_health.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Answer while the process serves."""
+    return {"status": "ok"}
+
+
+@_health.get("/readyz")
+async def readyz(sessions: AllSessions) -> JSONResponse:
+    """Answer 200 only when a session could be taken now."""
+    reason = sessions.unready_reason()
+    return JSONResponse({"status": "ok"} if not reason else {"reason": reason}, 503 if reason else 200)
+
+
+@_health.get("/metrics")
+async def metrics(sessions: AllSessions) -> PlainTextResponse:
+    """Return the server's figures for Prometheus."""
+    return PlainTextResponse(prometheus_text(sessions.metrics()), media_type="text/plain; version=0.0.4")
+
+
+@_api.get("/avatars")
+def avatars(sessions: AllSessions) -> list[dict[str, Any]]:
+    """List the avatars."""
+    return [{"id": m.id, "name": m.name, "state": "ready"} for m in sessions.store.list()]
+
+
+@_api.get("/avatars/{avatar_id}")
+def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
+    """Return one avatar's facts."""
+    facts = sessions.store.load(avatar_id).manifest
+    return {
+        "id": facts.id,
+        "name": facts.name,
+        "state": "ready",
+        "progress": 1.0,
+        "size": facts.size,
+        "frames": facts.frames,
+        "loop": facts.loop,
+        "licence": facts.licence,
+        "description": facts.description,
+    }
+
+
+@_api.get("/avatars/{avatar_id}/preview")
+def preview(avatar_id: str, sessions: AllSessions) -> Response:
+    """Return a JPEG of the avatar."""
+    return Response(sessions.store.preview(avatar_id), media_type="image/jpeg")
+
+
+@_api.post("/sessions", status_code=201)
+async def create_session(body: NewSession, response: Response, sessions: AllSessions) -> dict[str, Any]:
+    """Begin a session, and answer its offer if it carries one."""
+    session, answer = await sessions.create(body.avatar, body.offer.sdp if body.offer else None)
+    path = f"/api/sessions/{session.id}"
+    response.headers["Location"] = path
+    created: dict[str, Any] = {
+        "id": session.id,
+        "token": session.token,
+        "viewer_token": session.viewer_token,
+        "look_ahead_ms": session.look_ahead_ms,
+        "ice_servers": sessions.settings.ice_servers,
+        "urls": {"self": path, "peer": f"{path}/peer"},
+    }
+    if answer is not None:
+        created["answer"] = {"sdp": answer, "type": "answer"}
+    return created
+
+
+@_api.post("/sessions/{session_id}/peer")
+async def connect_peer(offer: Offer, session: OneSession) -> dict[str, Any]:
+    """Answer the speaking peer's offer; it takes the place of the one before."""
+    return {"answer": {"sdp": await session.answer(offer.sdp), "type": "answer"}}
+
+
+@_api.get("/sessions/{session_id}")
+async def session_figures(session: OneSession) -> dict[str, Any]:
+    """Return a session's live figures."""
+    return session.figures()
+
+
+@_api.post("/sessions/{session_id}/interrupt")
+async def interrupt(session: OneSession) -> dict[str, int]:
+    """Stop speaking now."""
+    return {"sample": session.interrupt()}
+
+
+@_api.delete("/sessions/{session_id}", status_code=204)
+async def delete_session(session_id: str, sessions: AllSessions) -> None:
+    """End a session."""
+    await sessions.delete(session_id)
+
+
+def _error(status: int, code: str, message: str, **more: Any) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, **more}}, status)
+
+
+async def _expected_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LipstreamError)
+    if isinstance(error, UnavailableError):
+        answer = _error(error.status, error.code, error.message, reason=error.reason)
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+        return answer
+    return _error(error.status, error.code, error.message)
+
+
+async def _unreadable(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return _error(400, "bad_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    return _error(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail))

@@ -1,0 +1,115 @@
+"""What every request passes first: the rules on ``Host``, ``Origin`` and size, and the headers of every answer.
+
+A page of another site must not reach a server on this machine. Browsers send ``Origin`` with such requests; a name
+that was made to point here (DNS rebinding) shows in ``Host``. Addresses cannot be rebound, so they need no list.
+"""
+
+import ipaddress
+import json
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from realtime.errors import BadRequestError, ForbiddenError, LipstreamError, TooLargeError
+from realtime.settings import Settings
+
+MAX_BODY_BYTES = 128 * 1024
+
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "microphone=(self), camera=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Gate:
+    """ASGI middleware in front of every route.
+
+    Args:
+        app: What is behind it.
+        settings: The server's.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with 400, 403 or 413."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            headers = Headers(scope=scope)
+            self._check(headers)
+            await self._app(scope, _limited(headers, receive), send_with_headers)
+        except (ForbiddenError, BadRequestError, TooLargeError) as error:
+            await _refuse(scope, error, send_with_headers)
+
+    def _check(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        name = _host_name(host)
+        if not name or (name not in self._names and not _is_address(name)):
+            raise ForbiddenError(f"this server does not answer to the host {host!r}")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise ForbiddenError(f"requests from the origin {origin!r} are not taken")
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _limited(headers: Headers, receive: Receive) -> Receive:
+    """Return a ``receive`` that refuses a body over the limit, announced or not."""
+    announced = headers.get("content-length", "0")
+    if not announced.isdecimal():
+        raise BadRequestError("Content-Length is not a number")
+    if int(announced) > MAX_BODY_BYTES:
+        raise TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
+        return message
+
+    return receive_limited
+
+
+async def _refuse(scope: Scope, error: LipstreamError, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message})
+        return
+    body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,270 @@
+"""The server's end of the render worker: starts it, feeds it, and starts it again when it dies or hangs."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import AvatarError, UnavailableError
+from realtime.lipsync.metadata import WeightsMetadata
+from realtime.packets import RenderJob
+from realtime.render_worker.memory import SLOTS, JobMemory
+from realtime.render_worker.worker import WorkerSettings, run
+
+log = logging.getLogger(__name__)
+
+HANG_S = 1.0
+"""A job unanswered for this long means that the worker hangs."""
+START_TIMEOUT_S = 300.0
+"""Converting a large checkpoint and preparing a long clip may take minutes, once."""
+_WATCH_S = 0.1
+_RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+
+OnMouth = Callable[[int, npt.NDArray[np.uint8]], None]
+
+
+@dataclass(slots=True)
+class WorkerCounts:
+    """What happened to the worker since the server began.
+
+    Attributes:
+        jobs: Mouths asked for.
+        refused: Jobs not taken because all slots were in use or no worker was there.
+        restarts: Times it had to be started again.
+    """
+
+    jobs: int = 0
+    refused: int = 0
+    restarts: int = 0
+
+
+class MouthStream:
+    """One session's way to the worker. Closing it makes mouths that are under way fall on deaf ears."""
+
+    def __init__(self, worker: "RenderWorker", avatar: int, on_mouth: OnMouth) -> None:
+        self._worker, self._avatar = worker, avatar
+        self._on_mouth: OnMouth | None = on_mouth
+
+    def submit(self, job: RenderJob) -> None:
+        """Ask for the mouth of a job; it comes with ``on_mouth``, or not at all. Sent by :meth:`RenderWorker.flush`."""
+        self._worker._enqueue(self, self._avatar, job)  # noqa: SLF001 (the two are one unit)
+
+    def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
+        """Hand over a painted mouth."""
+        if self._on_mouth:
+            self._on_mouth(frame, mouth)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._on_mouth = None
+
+
+class RenderWorker:
+    """The worker as the server sees it. All methods belong to the event loop's thread.
+
+    Args:
+        settings: For the child.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.counts = WorkerCounts()
+        self.metadata: WeightsMetadata | None = None
+        self._settings = settings
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._memory: JobMemory | None = None
+        self._ready = asyncio.Event()
+        self._failure: str | None = None
+        self._avatars: dict[str, tuple[int, asyncio.Future[None]]] = {}
+        self._free: list[int] = []
+        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # slot -> stream, frame, time sent
+        self._outbox: list[tuple[int, int, int]] = []
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether jobs are taken."""
+        return self._ready.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, while there is one."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> WeightsMetadata:
+        """Start the child and wait until it has loaded the network.
+
+        Raises:
+            UnavailableError: If it cannot; the message is the child's.
+        """
+        self._spawn()
+        self._watcher = asyncio.create_task(self._watch(), name="render-worker-watch")
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._ready.wait()
+        except TimeoutError as error:
+            await self.close()
+            raise UnavailableError("the render worker did not start in time", reason="renderer") from error
+        if self.metadata is None:
+            await self.close()
+            raise UnavailableError(f"the render worker failed: {self._failure}", reason="renderer")
+        return self.metadata
+
+    async def load_avatar(self, avatar_id: str) -> None:
+        """Have an avatar prepared and loaded; returns at once if it is.
+
+        Raises:
+            AvatarError: If it cannot be.
+            UnavailableError: If the worker died meanwhile and the avatar is not loaded yet.
+        """
+        if avatar_id not in self._avatars:
+            handle = len(self._avatars)
+            self._avatars[avatar_id] = (handle, asyncio.get_running_loop().create_future())
+            self._send({"avatar": [handle, avatar_id]})
+        future = self._avatars[avatar_id][1]
+        try:
+            await asyncio.shield(future)
+        except AvatarError:
+            self._avatars = {key: value for key, value in self._avatars.items() if value[1] is not future}
+            raise
+
+    def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
+        """Return a stream for an avatar that :meth:`load_avatar` loaded."""
+        return MouthStream(self, self._avatars[avatar_id][0], on_mouth)
+
+    def flush(self) -> None:
+        """Send the jobs that were submitted since the last call, as one message."""
+        if self._outbox:
+            jobs, self._outbox = self._outbox, []
+            self._send({"jobs": jobs})
+
+    async def close(self) -> None:
+        """End the child. May be called again."""
+        if self._watcher:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+            self._watcher = None
+        await self._stop()
+        for _, future in self._avatars.values():
+            future.cancel()
+
+    def _enqueue(self, stream: MouthStream, avatar: int, job: RenderJob) -> None:
+        self.counts.jobs += 1
+        if not self._free or not self._memory or job.mel is None:
+            self.counts.refused += 1
+            return
+        slot = self._free.pop()
+        self._memory.mels[slot] = job.mel
+        self._under_way[slot] = (stream, job.frame, asyncio.get_running_loop().time())
+        self._outbox.append((slot, avatar, job.clip_frame))
+
+    def _spawn(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(target=run, args=(theirs, self._settings), name="render-worker", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._connection = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the watcher sees the end
+                self._connection.send_bytes(json.dumps(message).encode())
+
+    def _read(self) -> None:
+        assert self._connection is not None
+        try:
+            while self._connection is not None and self._connection.poll():
+                self._take(json.loads(self._connection.recv_bytes()))
+        except (EOFError, ConnectionResetError):
+            self._disconnect()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "done" in message:
+            assert self._memory is not None
+            for slot in message["done"]:
+                stream, frame, _ = self._under_way.pop(slot)
+                stream.deliver(frame, self._memory.mouths[slot].copy())
+                self._free.append(slot)
+        elif "ready" in message:
+            self._on_ready(WeightsMetadata.from_json(message["ready"]))
+        elif "loaded" in message or "failed" in message:
+            self._on_avatar(message)
+        elif "progress" in message:
+            log.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
+        elif "error" in message:
+            self._failure = message["error"]
+            log.error("render worker: %s", self._failure)
+            self._ready.set()  # start() reports it
+
+    def _on_ready(self, metadata: WeightsMetadata) -> None:
+        self.metadata = metadata
+        self._memory = JobMemory(metadata.decoded_region)
+        self._free = list(range(SLOTS))
+        self._send({"memory": self._memory.name})
+        for avatar_id, (handle, _) in self._avatars.items():  # after a restart
+            self._send({"avatar": [handle, avatar_id]})
+        self._ready.set()
+
+    def _on_avatar(self, message: dict[str, Any]) -> None:
+        handle, why = (message["loaded"], None) if "loaded" in message else message["failed"]
+        for known, future in self._avatars.values():
+            if known == handle and not future.done():
+                if why is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(AvatarError(why))
+
+    async def _watch(self) -> None:
+        """Start the child again when it is gone or hangs."""
+        loop = asyncio.get_running_loop()
+        failures, started_s = 0, loop.time()
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            oldest = min((sent for _, _, sent in self._under_way.values()), default=loop.time())
+            hangs = loop.time() - oldest > HANG_S
+            if self._process and self._process.is_alive() and self._connection and not hangs:
+                continue
+            if self.metadata is None:
+                self._failure = self._failure or "it ended before it was ready"
+                self._ready.set()
+                return
+            log.warning("render worker %s; starting it again", "hangs" if hangs else "is gone")
+            await self._stop()
+            failures = failures + 1 if loop.time() - started_s < 30 else 0
+            await asyncio.sleep(_RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)])
+            self.counts.restarts += 1
+            started_s = loop.time()
+            self._spawn()
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            self._connection.close()
+            self._connection = None
+
+    async def _stop(self) -> None:
+        self._ready.clear()
+        self._disconnect()
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            await asyncio.to_thread(process.join)
+            process.close()
+        if self._memory:
+            self._memory.close()
+            self._memory = None
+        self._free.clear()
+        self._under_way.clear()
+        self._outbox.clear()

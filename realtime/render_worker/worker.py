@@ -1,0 +1,154 @@
+"""The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
+
+Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
+``{"avatar": [handle, id]}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out: ``{"progress": [what, share]}``,
+``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``, ``{"done": [slot, ...]}``,
+``{"error": why}``. A closed pipe ends the process.
+"""
+
+import importlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatar_cache.builder import prepare
+from avatar_cache.store import AvatarStore
+from realtime.errors import LipstreamError
+from realtime.lipsync.backends import create_predictor
+from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from realtime.render_worker.memory import JobMemory
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker needs to start.
+
+    Attributes:
+        weights: The weights file.
+        store: Root of the avatar store.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        window_offset_samples: Overrides the weights' own.
+        threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
+        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
+            their own.
+    """
+
+    weights: Path
+    store: Path
+    device: str = "auto"
+    window_offset_samples: int | None = None
+    threads: int | None = None
+    predictor: str = "realtime.render_worker.worker:load_predictor"
+
+
+def default_threads() -> int:
+    """Return the cores that the network gets: all but one, which encoding and the event loop share."""
+    return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
+
+
+def load_predictor(settings: WorkerSettings) -> MouthPredictor:
+    """Load the network that the settings name."""
+    return create_predictor(
+        settings.weights,
+        device=settings.device,
+        cache=AvatarStore(settings.store).graphs,
+        window_offset_samples=settings.window_offset_samples,
+        threads=settings.threads or default_threads(),
+    )
+
+
+def run(connection: Connection, settings: WorkerSettings) -> None:
+    """Serve jobs until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    try:
+        _Worker(connection, settings).serve()
+    except LipstreamError as error:
+        _send(connection, {"error": error.message})
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the server is gone
+    except Exception as error:
+        log.exception("render worker failed")
+        _send(connection, {"error": f"{type(error).__name__}: {error}"})
+        raise
+
+
+def _send(connection: Connection, message: dict[str, Any]) -> None:
+    connection.send_bytes(json.dumps(message).encode())
+
+
+class _Worker:
+    def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
+        self._connection = connection
+        self._store = AvatarStore(settings.store)
+        module, _, name = settings.predictor.partition(":")
+        factory: Callable[[WorkerSettings], MouthPredictor] = getattr(importlib.import_module(module), name)
+        self._predictor = factory(settings)
+        self._avatars: dict[int, FaceFeatures] = {}
+        self._memory: JobMemory | None = None
+
+    def serve(self) -> None:
+        """Answer messages until the pipe closes."""
+        _send(self._connection, {"ready": self._predictor.metadata.to_json()})
+        jobs: list[tuple[int, int, int]] = []
+        try:
+            while True:
+                while not jobs or self._connection.poll():
+                    jobs += self._receive(json.loads(self._connection.recv_bytes()))
+                batch, jobs = jobs[:LARGEST_BATCH], jobs[LARGEST_BATCH:]
+                self._draw(batch)
+        finally:
+            if self._memory:
+                self._memory.close()
+
+    def _receive(self, message: dict[str, Any]) -> list[tuple[int, int, int]]:
+        if "memory" in message:
+            self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
+        elif "avatar" in message:
+            self._load(*message["avatar"])
+        return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
+
+    def _load(self, handle: int, avatar_id: str) -> None:
+        def progress(share: float) -> None:
+            _send(self._connection, {"progress": [avatar_id, share]})
+
+        try:
+            self._avatars[handle] = prepare(self._store.load(avatar_id), self._predictor, progress=progress).features
+        except (LipstreamError, OSError) as error:
+            _send(self._connection, {"failed": [handle, str(error)]})
+        else:
+            _send(self._connection, {"loaded": handle})
+
+    def _draw(self, batch: list[tuple[int, int, int]]) -> None:
+        """Draw a batch over all sessions and avatars at once."""
+        assert self._memory is not None
+        known = [job for job in batch if job[1] in self._avatars]
+        if known:
+            slots = [slot for slot, _, _ in known]
+            features, frames = self._gather([(handle, frame) for _, handle, frame in known])
+            self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
+        _send(self._connection, {"done": [slot for slot, _, _ in batch]})
+
+    def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
+        """Return features that hold all faces of a batch, and where in them each face is."""
+        handles = {handle for handle, _ in faces}
+        if len(handles) == 1:
+            return self._avatars[handles.pop()], np.array([frame for _, frame in faces])
+        sources = [(self._avatars[handle], frame) for handle, frame in faces]
+        levels = tuple(
+            np.stack([source.levels[level][frame] for source, frame in sources])
+            for level in range(len(sources[0][0].levels))
+        )
+        crops = np.stack([source.crops[frame] for source, frame in sources])
+        return FaceFeatures(levels, crops), np.arange(len(faces))

@@ -1,0 +1,244 @@
+"""One speaking avatar: its source, its animator, its playout and the peer it talks to."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.avatar import PreparedAvatar
+from realtime.animator import JUMP_SAMPLES, Animator, ClipLoop
+from realtime.audio.resample import Resampler
+from realtime.audio.source_buffer import SourceBuffer
+from realtime.audio.voice_activity import SpeechStarted
+from realtime.clock import PlayoutClock
+from realtime.errors import BadRequestError
+from realtime.lipsync.metadata import WeightsMetadata
+from realtime.metrics import percentiles
+from realtime.packets import PcmChunk
+from realtime.playout import PlayoutBuffer
+from realtime.render_worker import RenderWorker
+from realtime.rtc.peer import Peer, RtcSettings
+from realtime.timeline import (
+    BLOCK_SAMPLES,
+    FRAME_RATE_HZ,
+    SAMPLE_RATE_HZ,
+    SAMPLES_PER_FRAME,
+    SOUND_PER_SAMPLE,
+    SOUND_RATE_HZ,
+    frame_to_sample,
+    ms_to_samples,
+    samples_to_ms,
+)
+
+log = logging.getLogger(__name__)
+
+RENDER_BUDGET_SAMPLES = ms_to_samples(35)
+"""From a window's last sample to the frame's leaving: the 10 ms grid, the batch, the way to the worker and back."""
+
+State = Literal["live", "waiting", "draining"]
+
+
+class Session:
+    """Sound in by a peer (or :meth:`push_sound`), pictures and the same sound out to it.
+
+    Args:
+        avatar: Prepared for the worker's weights.
+        worker: Started, and with the avatar loaded.
+        metadata: Of the weights.
+        rtc: How peers connect.
+        now_s: Monotonic time.
+        on_never_connected: Told when the first peer is given up.
+    """
+
+    def __init__(
+        self,
+        avatar: PreparedAvatar,
+        worker: RenderWorker,
+        metadata: WeightsMetadata,
+        *,
+        rtc: RtcSettings,
+        now_s: float,
+        on_never_connected: Callable[["Session"], None],
+    ) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        self.avatar_id = avatar.manifest.id
+        self.look_ahead_ms = samples_to_ms(metadata.look_ahead_samples)
+        self.draining = False
+        self.lost_s: float | None = None  # since when its owner may come back
+        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+        self.clock = PlayoutClock(now_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
+        self.playout = PlayoutBuffer(self.clock, avatar.compositor(), loop)
+        self.source = SourceBuffer()
+        self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
+        self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+        self._stream = worker.open_stream(self.avatar_id, self.playout.add_mouth)
+        self._rtc = rtc
+        self._on_never_connected = on_never_connected
+        self._peer: Peer | None = None
+        self._was_connected = False
+        self._closing: set[asyncio.Task[None]] = set()
+        self._pictures: tuple[int, float] = (0, now_s)  # sent so far, when last asked
+
+    @property
+    def state(self) -> State:
+        """``live`` while a peer is connected, ``waiting`` for one, or ``draining``."""
+        if self.draining:
+            return "draining"
+        return "live" if self._peer is not None and self._peer.connected else "waiting"
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether no offer has come yet."""
+        return self._peer is None and not self._was_connected
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Answer an offer; the new peer takes the place of the one before.
+
+        Raises:
+            OfferError: If it cannot be answered; the peer before stays.
+            TooLargeError: Likewise.
+        """
+        peer = Peer(
+            self.playout,
+            settings=self._rtc,
+            on_sound=self.push_sound,
+            on_control=self._control,
+            on_gone=lambda reason: self._gone(peer, reason),
+        )
+        answer = await peer.answer(offer_sdp)
+        before, self._peer, self.lost_s = self._peer, peer, None
+        self.source.clear()
+        if before:
+            self._close_later(before)
+        return answer
+
+    def push_sound(self, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
+        """Take in live sound.
+
+        Args:
+            position: Of its first sample on the source's own clock, 48 kHz.
+            samples: ``float32[n]``; what is not a number is silence, what is too loud is clipped.
+            arrived_s: Monotonic time of arrival.
+        """
+        clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
+        self.source.push(position, clean.astype(np.float32, copy=False), arrived_s)
+
+    def tick(self, now_s: float) -> None:
+        """Let sound into the timeline up to now, and ask for the mouths it decides."""
+        if self._peer is None or not self._peer.connected:
+            return
+        self._was_connected = True
+        due = self.clock.entered(now_s) // BLOCK_SAMPLES * BLOCK_SAMPLES
+        if due - self._entered > JUMP_SAMPLES:
+            self._jump(due // JUMP_SAMPLES * JUMP_SAMPLES)
+        while self._entered < due:
+            self._take_block(now_s)
+
+    @property
+    def _entered(self) -> int:
+        return self.playout.sound_end // SOUND_PER_SAMPLE
+
+    def _take_block(self, now_s: float) -> None:
+        sample = self._entered
+        block, arrived_s = self.source.pull(self.clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ)
+        if sample % SAMPLES_PER_FRAME == 0 and arrived_s is not None:
+            self.playout.note_arrival(sample // SAMPLES_PER_FRAME, arrived_s)
+        self.playout.add_speech(block)
+        jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(block)))
+        self.playout.add_jobs(jobs)
+        for job in jobs:
+            if job.mel is not None and self.clock.leaves_at(frame_to_sample(job.frame)) > now_s:
+                self._stream.submit(job)
+        for event in self._animator.take_events():
+            kind = "speech_started" if isinstance(event, SpeechStarted) else "speech_ended"
+            self._tell({"type": kind, "sample": event.sample})
+
+    def _jump(self, sample: int) -> None:
+        """Go on after a stall, or after nobody was there."""
+        self._animator.jump(sample)
+        self.playout.skip_speech(sample * SOUND_PER_SAMPLE)
+        self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+
+    def interrupt(self) -> int:
+        """Stop speaking now.
+
+        Returns:
+            The sample from which on there is silence; what comes from the source later is spoken.
+        """
+        sample, frame = self.playout.interrupt(asyncio.get_running_loop().time())
+        self.playout.add_jobs(self._animator.interrupt(frame))
+        self.source.clear()
+        self._tell({"type": "interrupted", "sample": sample})
+        return sample
+
+    def figures(self) -> dict[str, Any]:
+        """Return the session's live figures."""
+        counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
+        sent = counts.rendered + counts.idle + counts.repeated
+        before, asked_s = self._pictures
+        elapsed_s = now_s - asked_s
+        self._pictures = (sent, now_s)
+        offsets = self.playout.av_offset_ms
+        return {
+            "id": self.id,
+            "avatar": self.avatar_id,
+            "state": self.state,
+            "speaking": self._animator.speaking,
+            "fps": round(min((sent - before) / elapsed_s, FRAME_RATE_HZ * 2.0), 1) if elapsed_s > 0 else None,
+            "look_ahead_ms": self.look_ahead_ms,
+            "mouth_latency_ms": percentiles(self.playout.mouth_latency_ms),
+            "av_offset_ms": round(float(np.median(offsets)), 1) if offsets else None,
+            "interrupt_tail_ms": percentiles(self.playout.interrupt_tail_ms)["p95"],
+            "frames_rendered": counts.rendered,
+            "frames_idle": counts.idle,
+            "frames_repeated": counts.repeated,
+            "frames_dropped": counts.dropped,
+            "audio_underruns": counts.underruns,
+            "source": {
+                "filled": self.source.counts.filled,
+                "dropped": self.source.counts.dropped,
+                "underruns": self.source.counts.underruns,
+                "corrections": self.source.counts.corrections,
+            },
+            "peer": self._peer.figures() if self._peer else None,
+        }
+
+    async def close(self) -> None:
+        """Let go of the peer and the worker's stream. May be called again."""
+        self._stream.close()
+        peer, self._peer = self._peer, None
+        if peer:
+            await peer.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        if message.get("type") == "interrupt":
+            self.interrupt()
+            return None
+        raise BadRequestError(f"control message of type {message.get('type')!r} is not known here")
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._peer:
+            self._peer.send_control(message)
+
+    def _gone(self, peer: Peer, reason: str) -> None:
+        log.info("session %s: %s", self.id[:6], reason)
+        self._close_later(peer)
+        if peer is self._peer:
+            self._peer = None
+            self.source.clear()
+            if self._was_connected:
+                self.lost_s = asyncio.get_running_loop().time()
+            else:
+                self._on_never_connected(self)
+
+    def _close_later(self, peer: Peer) -> None:
+        task = asyncio.create_task(peer.close(), name="close-peer")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -1,0 +1,269 @@
+"""All sessions of a server: admission, the common tick, the render worker, the waiting and the end."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from pathlib import Path
+
+from avatar_cache.avatar import PreparedAvatar, load_prepared
+from avatar_cache.store import AvatarStore, default_root
+from realtime.errors import LipstreamError, NotFoundError, UnavailableError
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
+from realtime.metrics import Metric
+from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.rtc.peer import RtcSettings
+from realtime.session import Session
+from realtime.settings import Settings
+from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ
+
+log = logging.getLogger(__name__)
+
+TICK_S = BLOCK_SAMPLES / SAMPLE_RATE_HZ
+WAITING_S = 60.0
+"""A session whose peer was lost is kept this long for its owner to come back."""
+UNCLAIMED_S = 10.0
+"""A session without an offer is kept this long for its first one."""
+_REAP_S = 1.0
+
+
+class Sessions:
+    """The sessions of one server, and the worker that draws for all of them.
+
+    Args:
+        settings: The server's.
+        worker_settings: The worker's; ``None`` derives them from the server's.
+    """
+
+    def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
+        self.settings = settings
+        self.store = AvatarStore(settings.store or default_root())
+        self._worker_settings = worker_settings or WorkerSettings(
+            weights=(settings.weights or BUILT_IN_WEIGHTS).absolute(),
+            store=self.store.root.absolute(),
+            device=settings.device,
+            window_offset_samples=settings.window_offset,
+        )
+        self.worker = RenderWorker(self._worker_settings)
+        self.draining = False
+        self.created = 0
+        self._rtc = RtcSettings(host=settings.host, ice_servers=settings.ice_servers)
+        self._metadata: WeightsMetadata | None = None
+        self._sessions: dict[str, Session] = {}
+        self._avatars: dict[str, PreparedAvatar] = {}
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the worker, prepare every avatar, begin to tick.
+
+        Raises:
+            UnavailableError: If the worker does not start.
+        """
+        self._metadata = await self.worker.start()
+        for manifest in self.store.list():
+            try:
+                await self._load_avatar(manifest.id)
+            except LipstreamError as error:
+                log.warning("avatar %s cannot be used: %s", manifest.id, error.message)
+        if not self._avatars:
+            raise UnavailableError("there is no usable avatar", reason="warming")
+        self._tasks = [
+            asyncio.create_task(self._tick(), name="tick"),
+            asyncio.create_task(self._reap(), name="reap"),
+        ]
+
+    async def close(self) -> None:
+        """End every session, then the worker. May be called again."""
+        for task in [*self._tasks, *self._preparing.values()]:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        sessions, self._sessions = list(self._sessions.values()), {}
+        await asyncio.gather(*(session.close() for session in sessions))
+        if self._ending:
+            await asyncio.wait(self._ending)
+        await self.worker.close()
+
+    @property
+    def count(self) -> int:
+        """Sessions there are, waiting ones too."""
+        return len(self._sessions)
+
+    @property
+    def live(self) -> int:
+        """Sessions with a connected peer."""
+        return sum(session.state != "waiting" for session in self._sessions.values())
+
+    def unready_reason(self) -> str | None:
+        """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
+        if self.draining:
+            return "draining"
+        if not self._tasks:
+            return "warming"
+        if not self.worker.ready:
+            return "renderer"
+        return "full" if self.count >= self.settings.max_sessions and self._oldest_waiting() is None else None
+
+    async def create(self, avatar_id: str | None, offer_sdp: str | None) -> tuple[Session, str | None]:
+        """Begin a session, and answer its offer if there is one: all or nothing.
+
+        Raises:
+            NotFoundError: If there is no such avatar.
+            UnavailableError: If no session can be taken now.
+            OfferError: If the offer cannot be answered.
+        """
+        self._check_ready()
+        avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
+        self._check_ready()
+        if self.count >= self.settings.max_sessions and (yielding := self._oldest_waiting()):
+            self._end(yielding)
+        assert self._metadata is not None
+        session = Session(
+            avatar,
+            self.worker,
+            self._metadata,
+            rtc=self._rtc,
+            now_s=asyncio.get_running_loop().time(),
+            on_never_connected=self._end,
+        )
+        self._sessions[session.id] = session
+        self.created += 1
+        try:
+            answer = await session.answer(offer_sdp) if offer_sdp is not None else None
+        except BaseException:
+            await self.delete(session.id)
+            raise
+        return session, answer
+
+    def _check_ready(self) -> None:
+        messages = {
+            "draining": "the server is about to stop",
+            "warming": "the server is still starting",
+            "renderer": "the renderer is being started again",
+            "full": "the server is full",
+        }
+        if reason := self.unready_reason():
+            raise UnavailableError(messages[reason], reason=reason)
+
+    def get(self, session_id: str) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        try:
+            return self._sessions[session_id]
+        except KeyError:
+            raise NotFoundError("there is no such session") from None
+
+    async def delete(self, session_id: str) -> None:
+        """End a session.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        session = self.get(session_id)
+        del self._sessions[session_id]
+        await session.close()
+
+    def drain(self) -> None:
+        """Take no more sessions; the live ones go on and are told."""
+        self.draining = True
+        for session in self._sessions.values():
+            session.draining = session.state == "live"
+
+    def metrics(self) -> list[Metric]:
+        """Return the server's figures."""
+        all_counts = [session.playout.counts for session in self._sessions.values()]
+        return [
+            Metric("sessions", "gauge", "Sessions there are.", self.count),
+            Metric("sessions_live", "gauge", "Sessions with a connected peer.", self.live),
+            Metric("sessions_max", "gauge", "Sessions that are admitted.", self.settings.max_sessions),
+            Metric("sessions_created_total", "counter", "Sessions since the start.", self.created),
+            Metric("ready", "gauge", "1 while a session could be taken.", self.unready_reason() is None),
+            Metric("mouths_total", "counter", "Mouths asked of the worker.", self.worker.counts.jobs),
+            Metric("mouths_refused_total", "counter", "Mouths it could not take.", self.worker.counts.refused),
+            Metric("worker_restarts_total", "counter", "Times it was started again.", self.worker.counts.restarts),
+            Metric(
+                "frames_repeated", "gauge", "Late mouths, of the sessions of now.", sum(c.repeated for c in all_counts)
+            ),
+            Metric(
+                "frames_dropped", "gauge", "Pictures not sent, sessions of now.", sum(c.dropped for c in all_counts)
+            ),
+        ]
+
+    async def _avatar(self, avatar_id: str) -> PreparedAvatar:
+        if avatar_id not in self._avatars:
+            assert self._metadata is not None
+            stored = self.store.load(avatar_id)
+            if not stored.is_prepared(self._metadata.fingerprint):
+                self._prepare(avatar_id)
+                raise UnavailableError(f"avatar {avatar_id!r} is being prepared", reason="warming")
+            await self._load_avatar(avatar_id)
+        return self._avatars[avatar_id]
+
+    async def _load_avatar(self, avatar_id: str) -> None:
+        assert self._metadata is not None
+        await self.worker.load_avatar(avatar_id)
+        self._avatars[avatar_id] = load_prepared(self.store.load(avatar_id), self._metadata.fingerprint)
+
+    def _prepare(self, avatar_id: str) -> None:
+        """Prepare an avatar in a process of its own: the worker must not be kept from its jobs."""
+        if avatar_id in self._preparing:
+            return
+        weights, store = self._worker_settings.weights, self.store.root
+        self._preparing[avatar_id] = asyncio.create_task(self._run_preparation(avatar_id, weights, store))
+
+    async def _run_preparation(self, avatar_id: str, weights: Path, store: Path) -> None:
+        arguments = ["-m", "avatar_cache", "--store", str(store), "prepare", avatar_id, "--weights", str(weights)]
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+        try:
+            if await process.wait():
+                log.error("avatar %s could not be prepared", avatar_id)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            del self._preparing[avatar_id]
+
+    def _oldest_waiting(self) -> Session | None:
+        """Return the session that waits longest for its owner to come back."""
+        waiting = [session for session in self._sessions.values() if session.lost_s is not None]
+        return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
+
+    def _end(self, session: Session) -> None:
+        """Take a session off the list now, and close it in the background."""
+        if self._sessions.pop(session.id, None):
+            task = asyncio.create_task(session.close(), name="end-session")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _tick(self) -> None:
+        """Advance every session on one 10 ms grid, so that jobs which are due together travel together."""
+        loop = asyncio.get_running_loop()
+        next_s = loop.time()
+        while True:
+            next_s = max(next_s + TICK_S, loop.time() - TICK_S)
+            await asyncio.sleep(next_s - loop.time())
+            now_s = loop.time()
+            for session in list(self._sessions.values()):
+                try:
+                    session.tick(now_s)
+                except Exception:
+                    log.exception("session %s ends: its tick failed", session.id[:6])
+                    self._end(session)
+            self.worker.flush()
+
+    async def _reap(self) -> None:
+        """End sessions that nobody came (back) for."""
+        while True:
+            await asyncio.sleep(_REAP_S)
+            now_s = asyncio.get_running_loop().time()
+            for session in list(self._sessions.values()):
+                if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
+                    session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
+                ):
+                    self._end(session)

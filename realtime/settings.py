@@ -1,0 +1,138 @@
+"""The server's options: a flag, an environment variable and a key of the config file each."""
+
+import argparse
+import dataclasses
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from realtime.errors import SettingsError
+
+_PREFIX = "LIPSTREAM_"
+
+
+def _option(default: Any, help_text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help_text, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. A flag wins over the environment, the environment over the file."""
+
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(8080, "port to listen on")
+    avatar: str = _option("", "avatar of a session that names none (default: the first by id)")
+    store: Path | None = _option(None, "folder of avatars and compiled networks", parse=Path)
+    weights: Path | None = _option(None, "weights file (default: the built-in one)", parse=Path)
+    window_offset: int | None = _option(
+        None, "samples (16 kHz) from a frame's start to its mel window's, where the weights do not say", parse=int
+    )
+    device: str = _option("auto", "auto, cpu or cuda")
+    max_sessions: int = _option(2 * (os.cpu_count() or 1), "sessions at once; one more is refused")
+    insecure: bool = _option(
+        default=False, help_text="listen on a non-local address although nothing asks for a secret"
+    )
+    ice_servers: tuple[dict[str, Any], ...] = _option(
+        (), "STUN and TURN servers as JSON, as RTCPeerConnection takes them"
+    )
+    allowed_hosts: tuple[str, ...] = _option((), "further host names this server answers to, comma-separated")
+    grace_s: float = _option(30.0, "seconds that live sessions have to end after SIGTERM")
+    log_level: str = _option("info", "debug, info, warning or error")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"port {self.port} is not between 0 and 65535")
+        if self.max_sessions < 1:
+            raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError(f"log_level {self.log_level!r} is none of debug, info, warning, error")
+        if not self.on_loopback and not self.insecure:
+            raise SettingsError(
+                f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "
+                "listen on 127.0.0.1, or say --insecure"
+            )
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings from flags, environment and the config file that ``--config`` names.
+
+    Raises:
+        SettingsError: Naming the option that makes no sense.
+        SystemExit: For ``--help`` and unknown flags, as argparse does.
+    """
+    flags = vars(_parser().parse_args(arguments))
+    config = flags.pop("config") or environment.get(f"{_PREFIX}CONFIG")
+    chosen = _from_file(Path(config)) if config else {}
+    for option in dataclasses.fields(Settings):
+        if (text := environment.get(_PREFIX + option.name.upper())) is not None:
+            chosen[option.name] = text
+        if flags[option.name] is not None:
+            chosen[option.name] = flags[option.name]
+    parsed = {f.name: _parse(f, chosen[f.name]) for f in dataclasses.fields(Settings) if f.name in chosen}
+    return Settings(**parsed)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="run_server.py", description="Live speech in, a face that says it out.")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with the same options, names with underscores")
+    for option in dataclasses.fields(Settings):
+        flag = "--" + option.name.replace("_", "-")
+        shown = "" if option.default in (None, "", ()) else f" (default: {option.default})"
+        if isinstance(option.default, bool):
+            parser.add_argument(flag, action="store_true", default=None, help=option.metadata["help"])
+        else:
+            parser.add_argument(flag, metavar="X", help=option.metadata["help"] + shown)
+    return parser
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        chosen = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"cannot read the config file {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    unknown = set(chosen) - {option.name for option in dataclasses.fields(Settings)}
+    if unknown:
+        raise SettingsError(f"{path}: unknown option {min(unknown)!r}")
+    return chosen
+
+
+def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return an option's value from a string of the command line, or from what TOML gave."""
+    try:
+        if option.name == "ice_servers":
+            return _ice_servers(json.loads(value) if isinstance(value, str) else value)
+        if option.name == "allowed_hosts":
+            return tuple(value.split(",") if isinstance(value, str) else value)
+        if isinstance(option.default, bool):
+            if isinstance(value, str):
+                return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[
+                    value.lower()
+                ]
+            return bool(value)
+        parse: Callable[[Any], Any] = option.metadata.get("parse") or type(option.default)
+        return parse(value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingsError(f"option {option.name} cannot be {value!r}: {error}") from error
+
+
+def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(servers, list) or not all(isinstance(s, dict) and "urls" in s for s in servers):
+        raise ValueError("expected a list of objects with 'urls'")
+    return tuple(servers)

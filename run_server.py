@@ -1,0 +1,88 @@
+"""Starts the server: options, environment and config file to settings, logging, serve."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+
+from realtime.app import create_app
+from realtime.errors import LipstreamError
+from realtime.sessions import Sessions
+from realtime.settings import Settings, read_settings
+
+log = logging.getLogger("lipstream")
+
+_DRAIN_LOOK_S = 0.2
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
+
+    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
+        super().__init__(config)
+        self._sessions = sessions
+        self._grace_s = sessions.settings.grace_s
+        self._drain: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Serve until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)  # type: ignore[arg-type]
+        if self._drain:
+            self._drain.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        """Begin to drain, or stop at once if that had begun."""
+        if self._loop is None or self._sessions.draining:
+            self.should_exit = True
+            return
+        log.info("%s: live sessions have %.0f s to end", signal.Signals(sig).name, self._grace_s)
+        self._sessions.drain()
+        self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._drain = asyncio.create_task(self._wait_for_sessions(), name="drain")
+
+    async def _wait_for_sessions(self) -> None:
+        end_s = asyncio.get_running_loop().time() + self._grace_s
+        while self._sessions.live and asyncio.get_running_loop().time() < end_s:  # noqa: ASYNC110 (looks 5 times a second)
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> bool:
+    """Serve until stopped; return whether the server had started."""
+    sessions = Sessions(settings)
+    config = uvicorn.Config(
+        create_app(settings, sessions),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = Server(config, sessions)
+    server.run()
+    return server.started
+
+
+def main() -> int:
+    """Return the process's exit status."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+    except LipstreamError as error:
+        print(f"run_server.py: {error.message}", file=sys.stderr)  # noqa: T201 (for the person at the terminal)
+        return 2
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aioice").setLevel(logging.WARNING)
+    return 0 if serve(settings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
