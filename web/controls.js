@@ -38,7 +38,8 @@ export class Controls {
     // Nobody should find a new call silent because of the last one.
     if (!underWay) this.#mute(false);
     // The button that was pressed has gone: leave the keyboard at its opposite.
-    if (focused instanceof HTMLElement && (focused.hidden || !focused.checkVisibility())) byId(underWay ? 'stop' : 'start').focus();
+    const isGone = focused instanceof HTMLElement && focused !== document.body && focused.offsetParent === null;
+    if (isGone) byId(underWay ? 'stop' : 'start').focus();
   }
 
   /** @param {boolean} muted */

@@ -76,8 +76,9 @@ function connectPicture(call) {
   call.addEventListener('peer', ({ detail: peer }) => {
     stage.play(peer.stream);
     peer.addEventListener('stream', () => stage.play(peer.stream));
-    peer.addEventListener('message', ({ detail: { type } }) => {
+    peer.addEventListener('message', ({ detail: { type, message } }) => {
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
+      if (type === 'error' && typeof message === 'string') stage.say(message);
     });
   });
 }
