@@ -114,6 +114,8 @@ function begin(microphone) {
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
     if (detail.state !== 'live') delete root.dataset.speaking;
+    // What is said into a lost connection reaches no lips.
+    if (detail.state === 'reconnecting') line.measure(null);
     if (!over) return;
     stage.play(null);
     setup.closed();
