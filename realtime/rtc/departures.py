@@ -32,7 +32,7 @@ from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import TimestampMapper
 from aiortc.rtcrtpsender import RTCEncodedFrame
-from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from av import AudioFrame
 from av.frame import Frame
 
@@ -130,6 +130,8 @@ class PlayoutSender(RTCRtpSender):
     """
 
     _RTCRtpSender__encoder: Any
+    _RTCRtpSender__lsr: int | None
+    _RTCRtpSender__lsr_time: float | None
     _RTCRtpSender__octet_count: int
     _RTCRtpSender__packet_count: int
     _RTCRtpSender__rtt: float | None
@@ -165,7 +167,17 @@ class PlayoutSender(RTCRtpSender):
         if rate is not None and isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
-                    rate.loss(report.fraction_lost / 256, time.monotonic())
+                    rate.report(
+                        lost=report.fraction_lost / 256,
+                        round_trip_s=self._round_trip_s(report),
+                        now_s=time.monotonic(),
+                    )
+
+    def _round_trip_s(self, report: RtcpReceiverInfo) -> float | None:
+        """Return the round trip of one report; aiortc keeps only a mean that takes seconds to move."""
+        if not report.dlsr or report.lsr != self._RTCRtpSender__lsr or self._RTCRtpSender__lsr_time is None:
+            return None
+        return time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
 
     def _send_keyframe(self) -> None:
         self._key_frame_wanted = True
@@ -202,8 +214,6 @@ class PlayoutSender(RTCRtpSender):
             return None
         if isinstance(encoder, LiveVp8Encoder | LiveH264Encoder):
             self.key_frames += encoder.sent_key_frame
-            if not encoder.sent_key_frame:
-                encoder.rate.sent(sum(map(len, payloads)), time.monotonic())
         due_s = track.leaves_at(timestamp // track.unit_pts)
         self._frame_ntp = int((due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
         return RTCEncodedFrame(payloads, timestamp, level)  # type: ignore[arg-type]

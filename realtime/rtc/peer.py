@@ -27,7 +27,11 @@ CONTROL_LABEL = "control"
 MAX_CONTROL_BACKLOG_BYTES = 64 * 1024
 """A client that does not read loses messages rather than the server's memory."""
 CHECKS_PER_SILENCE = 10
-"""How often a silence is looked for within its limit."""
+"""How often the peer is looked for within the limit of its silence.
+
+Silence is counted in checks, of which one may already have been running when it began: a server that stood still
+itself for a while has made none, and blames nobody.
+"""
 
 
 @dataclass(frozen=True)
@@ -169,17 +173,18 @@ class Peer:
 
     async def _watch(self, connection: departures.PlayoutConnection) -> None:
         """Notice a client that never connects, and one that falls silent."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await self._was_connected.wait()
         except TimeoutError:
             self._gone("not connected in time")
             return
-        connected_s = loop.time()
+        heard_s, silent_checks = connection.heard_s(), 0
         while not self._is_gone:
             await asyncio.sleep(self._settings.silence_timeout_s / CHECKS_PER_SILENCE)
-            if loop.time() - (connection.heard_s() or connected_s) > self._settings.silence_timeout_s:
+            before_s, heard_s = heard_s, connection.heard_s()
+            silent_checks = silent_checks + 1 if heard_s == before_s else 0
+            if silent_checks >= CHECKS_PER_SILENCE - 1:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):
                 self._gone("a sender ended")

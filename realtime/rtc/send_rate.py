@@ -1,8 +1,8 @@
-"""How much a video encoder may send: the receiver's estimate, held while it says nothing about the link.
+"""How much a video encoder may send: the receiver's estimate, held while the link shows no strain.
 
-The receiver estimates what it receives. While the picture is calm that is little, and the estimate sinks to a
-multiple of it although the link has room; following it down leaves a blurred face for the first seconds of speech.
-So an estimate counts as a limit only while more than that is being sent, or while packets are lost.
+A browser's estimate (REMB) starts at 300 kbit/s whatever the link, grows by 8 % a second, and never says more than
+1.5 times what arrives, so that a calm picture pulls it down. Following it means a blurred face in the first seconds
+of every utterance. So it counts as a limit only while packets are lost or the round trip grows: signs of a full link.
 """
 
 from collections import deque
@@ -13,12 +13,12 @@ START_BITRATE = 1_000_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
 
-WINDOW_S = 2.0
-"""Over which the sent rate is measured."""
-OVERUSE = 0.9
-"""A receiver whose link is full reports 0.85 of what arrives (draft-ietf-rmcat-gcc, section 5.5)."""
 LOSS_LIMIT = 0.05
-LOSS_MEMORY_S = 3.0
+QUEUE_LIMIT_S = 0.06
+"""Round trip above its least: a queue this long is being filled by somebody."""
+STRAIN_MEMORY_S = 3.0
+BASE_MEMORY_S = 30.0
+"""Over which the least round trip is looked for; a link that has become longer is believed after that."""
 
 
 def start_bitrate(pixels: int) -> int:
@@ -35,8 +35,9 @@ class SendRate:
 
     def __init__(self) -> None:
         self.target: int | None = None
-        self._sent: deque[tuple[float, int]] = deque()
-        self._lost_s: float | None = None
+        self._round_trips: deque[tuple[float, float]] = deque()
+        self._queueing = False
+        self._strained_s = float("-inf")
 
     def start(self, pixels: int) -> int:
         """Return the target, which begins with what fits the picture's size."""
@@ -44,26 +45,33 @@ class SendRate:
             self.target = start_bitrate(pixels)
         return self.target
 
-    def sent(self, size_bytes: int, now_s: float) -> None:
-        """Note an encoded picture. Leave key frames out: one would pass for a full link."""
-        self._sent.append((now_s, size_bytes))
-        while self._sent[0][0] < now_s - WINDOW_S:
-            self._sent.popleft()
+    def report(self, *, lost: float, round_trip_s: float | None, now_s: float) -> None:
+        """Take a receiver report.
 
-    def loss(self, fraction: float, now_s: float) -> None:
-        """Note the fraction of packets, 0..1, that a receiver report calls lost."""
-        if fraction > LOSS_LIMIT:
-            self._lost_s = now_s
+        Args:
+            lost: Fraction of the packets since the last report, 0..1.
+            round_trip_s: Its round trip, if it can be told.
+            now_s: Monotonic time.
+        """
+        if lost > LOSS_LIMIT:
+            self._strained_s = now_s
+        if round_trip_s is None:
+            return
+        self._round_trips.append((now_s, round_trip_s))
+        while self._round_trips[0][0] < now_s - BASE_MEMORY_S:
+            self._round_trips.popleft()
+        was_queueing = self._queueing
+        self._queueing = round_trip_s > min(trip for _, trip in self._round_trips) + QUEUE_LIMIT_S
+        if was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
+            self._strained_s = now_s
 
     def estimate(self, bitrate: int, now_s: float) -> None:
         """Take the receiver's estimate of the link, bit/s."""
-        if self.target is not None and (bitrate >= self.target or self._link_is_full(bitrate, now_s)):
+        if self.target is None:
+            return
+        strained = now_s - self._strained_s < STRAIN_MEMORY_S
+        if (bitrate < self.target) if strained else (bitrate > self.target):
             self.target = _clamp(bitrate)
-
-    def _link_is_full(self, bitrate: int, now_s: float) -> bool:
-        lossy = self._lost_s is not None and now_s - self._lost_s < LOSS_MEMORY_S
-        recent = sum(size for at_s, size in self._sent if at_s >= now_s - WINDOW_S)
-        return lossy or bitrate < OVERUSE * recent * 8 / WINDOW_S
 
 
 def _clamp(bitrate: int) -> int:

@@ -1,5 +1,6 @@
-import asyncio
-import time
+"""In virtual time: the tracks' clock moves only when they sleep, or when a test says so."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +9,40 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
 from realtime.clock import PlayoutClock
+from realtime.rtc import outbound
 from realtime.rtc.outbound import AvatarTrack, SpeechTrack
 from tests.realtime.rtc.loopback import TonePlayout
 
 
-async def test_presentation_times_come_from_the_index() -> None:
+class VirtualTime:
+    """Stands in for asyncio in the module of the tracks."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now_s += seconds
+
+
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    virtual = VirtualTime()
+    monkeypatch.setattr(outbound, "asyncio", SimpleNamespace(get_running_loop=lambda: virtual, sleep=virtual.sleep))
+    return virtual
+
+
+@pytest.fixture
+def playout(virtual: VirtualTime) -> TonePlayout:
     playout = TonePlayout()
+    playout.clock = PlayoutClock(epoch_s=virtual.now_s, delay_samples=3200)
+    return playout
+
+
+async def test_presentation_times_come_from_the_index(playout: TonePlayout) -> None:
     speech, avatar = SpeechTrack(playout), AvatarTrack(playout)
     sound = [await speech.recv() for _ in range(4)]
     pictures = [await avatar.recv() for _ in range(3)]
@@ -24,60 +53,57 @@ async def test_presentation_times_come_from_the_index() -> None:
     assert pictures[0].time_base.denominator == 90000
 
 
-async def test_nothing_leaves_before_it_is_due() -> None:
-    playout = TonePlayout()
+async def test_each_unit_leaves_when_it_is_due(playout: TonePlayout) -> None:
     speech, avatar = SpeechTrack(playout), AvatarTrack(playout)
-    for _ in range(5):
+    for _ in range(50):
         await speech.recv()
+    assert [index for index, _ in playout.speech_sent] == list(range(50))
+    for index, now_s in playout.speech_sent:
+        assert now_s == pytest.approx(playout.clock.leaves_at(320 * index), abs=1e-4)
+    for _ in range(25):
         await avatar.recv()
-    assert all(now_s >= playout.clock.leaves_at(320 * index) - 1e-4 for index, now_s in playout.speech_sent)
-    assert all(now_s >= playout.clock.leaves_at(640 * index) - 1e-4 for index, now_s in playout.pictures_sent)
+    for index, now_s in playout.pictures_sent[1:]:
+        assert now_s == pytest.approx(playout.clock.leaves_at(640 * index), abs=1e-4)
 
 
-async def test_a_track_starts_at_what_is_due() -> None:
-    playout = TonePlayout()
-    playout.clock = PlayoutClock(epoch_s=time.monotonic() - 100, delay_samples=0)
-    speech, avatar = SpeechTrack(playout), AvatarTrack(playout)
-    await speech.recv()
-    await avatar.recv()
-    due = playout.clock.left(time.monotonic())
-    assert 0 <= due - 320 * playout.speech_sent[0][0] < 16000
-    assert 0 <= due - 640 * playout.pictures_sent[0][0] < 16000
+async def test_a_track_starts_at_what_is_due(playout: TonePlayout, virtual: VirtualTime) -> None:
+    virtual.now_s += 100.21
+    await SpeechTrack(playout).recv()
+    await AvatarTrack(playout).recv()
+    assert playout.speech_sent[0][0] == 100_010 // 20
+    assert playout.pictures_sent[0][0] == 100_010 // 40
     assert not playout.skips
 
 
-async def test_before_the_first_sample_has_left_a_track_waits_for_unit_zero() -> None:
-    playout = TonePlayout()
+async def test_before_the_first_sample_has_left_a_track_waits_for_unit_zero(playout: TonePlayout) -> None:
     await SpeechTrack(playout).recv()
-    assert playout.speech_sent[0][0] == 0
+    assert playout.speech_sent == [(0, pytest.approx(1000.2, abs=1e-4))]
 
 
-async def test_after_a_stall_both_tracks_skip_to_the_same_instant() -> None:
-    playout = TonePlayout()
+async def test_after_a_stall_both_tracks_skip_to_the_same_instant(playout: TonePlayout, virtual: VirtualTime) -> None:
     speech, avatar = SpeechTrack(playout), AvatarTrack(playout)
     await speech.recv()
     await avatar.recv()
-    time.sleep(0.5)  # noqa: ASYNC251 - the stall
+    virtual.now_s += 0.5
     sound, picture = await speech.recv(), await avatar.recv()
-    assert abs(sound.pts / 48000 - picture.pts / 90000) <= 0.06
-    assert {kind for kind, _ in playout.skips} == {"speech", "picture"}
-    assert dict(playout.skips)["picture"] == playout.pictures_sent[1][0] - playout.pictures_sent[0][0] - 1
+    assert 0 <= sound.pts / 48000 - picture.pts / 90000 < 0.04
+    assert playout.skips == [("speech", sound.pts // 960 - 1), ("picture", picture.pts // 3600 - 1)]
 
 
-async def test_sound_a_little_late_is_sent_and_pictures_are_dropped() -> None:
-    playout = TonePlayout()
+async def test_sound_a_little_late_is_sent_and_pictures_are_dropped(playout: TonePlayout, virtual: VirtualTime) -> None:
     speech, avatar = SpeechTrack(playout), AvatarTrack(playout)
     await speech.recv()
     await avatar.recv()
-    time.sleep(0.13)  # noqa: ASYNC251 - the stall
-    await speech.recv()
+    virtual.now_s += 0.13
+    for _ in range(6):
+        await speech.recv()
     await avatar.recv()
-    assert playout.speech_sent[1][0] == playout.speech_sent[0][0] + 1
-    assert playout.pictures_sent[1][0] >= playout.pictures_sent[0][0] + 3
+    assert [index for index, _ in playout.speech_sent] == list(range(7))
+    assert playout.pictures_sent[1][0] == 3
+    assert playout.skips == [("picture", 2)]
 
 
-async def test_each_picture_is_a_frame_of_its_own() -> None:
-    playout = TonePlayout()
+async def test_each_picture_is_a_frame_of_its_own(playout: TonePlayout) -> None:
     same = playout.picture(0)
     playout.picture = lambda frame: same  # type: ignore[method-assign, misc]
     avatar = AvatarTrack(playout)
@@ -93,8 +119,7 @@ async def test_each_picture_is_a_frame_of_its_own() -> None:
     assert np.array_equal(second.to_ndarray(), before)
 
 
-async def test_a_failure_is_kept_with_its_cause() -> None:
-    playout = TonePlayout()
+async def test_a_failure_is_kept_with_its_cause(playout: TonePlayout) -> None:
     playout.fail = "speech"
     track = SpeechTrack(playout)
     with pytest.raises(RuntimeError):
@@ -102,18 +127,8 @@ async def test_a_failure_is_kept_with_its_cause() -> None:
     assert isinstance(track.failure, RuntimeError)
 
 
-async def test_an_ended_track_gives_nothing() -> None:
-    track = AvatarTrack(TonePlayout())
+async def test_an_ended_track_gives_nothing(playout: TonePlayout) -> None:
+    track = AvatarTrack(playout)
     track.stop()
     with pytest.raises(MediaStreamError):
         await track.recv()
-
-
-async def test_waiting_can_be_cancelled() -> None:
-    playout = TonePlayout()
-    playout.clock = PlayoutClock(epoch_s=time.monotonic() + 100, delay_samples=0)
-    waiting = asyncio.create_task(AvatarTrack(playout).recv())
-    await asyncio.sleep(0.01)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting

@@ -1,60 +1,70 @@
-from realtime.rtc.send_rate import MAX_BITRATE, MIN_BITRATE, START_BITRATE, SendRate, start_bitrate
-
-PIXELS = 512 * 512
+from realtime.rtc.send_rate import BASE_MEMORY_S, MAX_BITRATE, MIN_BITRATE, START_BITRATE, SendRate, start_bitrate
 
 
-def sending(bitrate: int, *, seconds: float = 3.0) -> tuple[SendRate, float]:
-    """Return a rate that has sent pictures at ``bitrate`` for a while, and the time."""
+def started() -> SendRate:
     rate = SendRate()
-    rate.start(PIXELS)
-    frames = int(seconds * 25)
-    for n in range(frames):
-        rate.sent(bitrate // 200, n / 25)
-    return rate, frames / 25
+    rate.start(512 * 512)
+    rate.report(lost=0.0, round_trip_s=0.04, now_s=0.0)
+    return rate
 
 
 def test_the_start_fits_the_picture() -> None:
-    assert start_bitrate(PIXELS) == START_BITRATE
+    assert start_bitrate(512 * 512) == START_BITRATE
     assert start_bitrate(16) == MIN_BITRATE
     assert start_bitrate(4000 * 4000) == MAX_BITRATE
 
 
-def test_an_estimate_that_only_mirrors_a_calm_picture_is_held_off() -> None:
-    rate, now_s = sending(200_000)
-    rate.estimate(310_000, now_s)
+def test_an_estimate_from_an_easy_link_is_held_off() -> None:
+    rate = started()
+    rate.estimate(300_000, 1.0)
+    rate.report(lost=0.04, round_trip_s=0.09, now_s=1.5)
+    rate.estimate(300_000, 2.0)
     assert rate.target == START_BITRATE
-
-
-def test_an_estimate_below_what_is_sent_means_a_full_link() -> None:
-    rate, now_s = sending(1_000_000)
-    rate.estimate(600_000, now_s)
-    assert rate.target == 600_000
 
 
 def test_loss_lets_the_estimate_through_for_a_while() -> None:
-    rate, now_s = sending(200_000)
-    rate.loss(0.02, now_s)
-    rate.estimate(310_000, now_s)
+    rate = started()
+    rate.report(lost=0.1, round_trip_s=None, now_s=1.0)
+    rate.estimate(310_000, 2.0)
+    assert rate.target == 310_000
+    rate.estimate(250_000, 10.0)
+    assert rate.target == 310_000
+
+
+def test_a_growing_round_trip_lets_the_estimate_through() -> None:
+    rate = started()
+    rate.report(lost=0.0, round_trip_s=0.3, now_s=1.0)
+    rate.estimate(400_000, 1.2)
+    assert rate.target == START_BITRATE, "once is no sign"
+    rate.report(lost=0.0, round_trip_s=0.3, now_s=1.4)
+    rate.estimate(400_000, 1.5)
+    assert rate.target == 400_000
+    rate.estimate(900_000, 2.0)
+    assert rate.target == 400_000, "no growth under strain"
+    rate.report(lost=0.0, round_trip_s=0.05, now_s=5.0)
+    rate.estimate(430_000, 5.0)
+    assert rate.target == 430_000
+
+
+def test_a_link_that_has_become_longer_is_believed() -> None:
+    rate = started()
+    for second in range(1, 60):
+        rate.report(lost=0.0, round_trip_s=0.3, now_s=float(second))
+    rate.estimate(100_000, 60.0)
     assert rate.target == START_BITRATE
-    rate.loss(0.1, now_s)
-    rate.estimate(310_000, now_s + 1)
-    assert rate.target == 310_000
-    rate.estimate(250_000, now_s + 10)
-    assert rate.target == 310_000
+    assert BASE_MEMORY_S < 59
 
 
-def test_the_estimate_may_always_rise_within_bounds() -> None:
-    rate, now_s = sending(200_000)
-    rate.estimate(1_500_000, now_s)
-    assert rate.target == 1_500_000
-    rate.estimate(50_000_000, now_s)
+def test_the_estimate_stays_within_bounds() -> None:
+    rate = started()
+    rate.estimate(50_000_000, 1.0)
     assert rate.target == MAX_BITRATE
-    rate.loss(1.0, now_s)
-    rate.estimate(1, now_s)
+    rate.report(lost=1.0, round_trip_s=None, now_s=2.0)
+    rate.estimate(1, 2.0)
     assert rate.target == MIN_BITRATE
 
 
 def test_before_the_first_picture_an_estimate_means_nothing() -> None:
     rate = SendRate()
     rate.estimate(100_000, 0.0)
-    assert rate.start(PIXELS) == START_BITRATE
+    assert rate.start(512 * 512) == START_BITRATE
