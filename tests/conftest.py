@@ -41,14 +41,14 @@ def no_leaked_threads() -> Iterator[None]:
 
 
 def _is_pool(thread: threading.Thread) -> bool:
-    """Pools that live as long as the process: hypothesis', torch's and multiprocessing's own helpers."""
-    return thread.daemon and thread.name.startswith(("pymp", "ThreadPool", "tqdm", "QueueFeeder"))
+    """Pools that outlive a test: the event loop's own executor, which ends with the loop."""
+    return thread.name.startswith("asyncio_")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if inspect.iscoroutinefunction(getattr(item, "function", None)):
-            item.fixturenames.append("no_leaked_tasks")  # type: ignore[attr-defined]
+            item.fixturenames.insert(0, "no_leaked_tasks")  # type: ignore[attr-defined]  # first in, last out
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,116 @@
+"""A small avatar and predictors whose mouths tests can read, for the real worker process."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.store import AvatarStore
+from realtime.lipsync.metadata import Region, WeightsMetadata
+from realtime.lipsync.predictor import FaceFeatures
+from realtime.render_worker import WorkerSettings
+
+SIZE, FRAMES, CROP = (128, 128), 20, 96
+BOX = (16, 16, 96, 96)
+REGION = Region(48, 96, 16, 80)
+
+
+def metadata(window_offset_samples: int = -2600) -> WeightsMetadata:
+    return WeightsMetadata("fake", 0.25, CROP, "paint", window_offset_samples, REGION, "0" * 64, "Apache-2.0")
+
+
+def write_avatar(folder: Path, avatar_id: str, *, shade: int = 90, size: tuple[int, int] = SIZE) -> Path:
+    """Write a clip whose upper half moves and whose mouth area has an even shade; return its folder."""
+    folder.mkdir(parents=True)
+    width, height = size
+    with av.open(str(folder / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(FRAMES):
+            picture = np.full((height * 3 // 2, width), 128, np.uint8)
+            picture[:height] = shade
+            picture[:8, index * (width // FRAMES) : (index + 1) * (width // FRAMES)] = 220
+            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    scale = width // 128
+    facts = {
+        "id": avatar_id,
+        "name": avatar_id.title(),
+        "loop": "seamless",
+        "fps": 25,
+        "size": size,
+        "boxes": [[edge * scale for edge in BOX]] * FRAMES,
+        "licence": "CC0-1.0",
+    }
+    (folder / "avatar.json").write_text(json.dumps(facts))
+    return folder
+
+
+def make_store(root: Path, shades: dict[str, int], *, size: tuple[int, int] = SIZE) -> AvatarStore:
+    store = AvatarStore(root / "store")
+    for avatar_id, shade in shades.items():
+        store.build(write_avatar(root / f"source-{avatar_id}", avatar_id, shade=shade, size=size), avatar_id)
+    return store
+
+
+def worker_settings(store: AvatarStore, predictor: str) -> WorkerSettings:
+    return WorkerSettings(
+        weights=store.root / "none.safetensors", store=store.root, predictor=f"tests.realtime.fakes:{predictor}"
+    )
+
+
+class FakePredictor:
+    """Rest mouths show the crop; spoken ones are drawn by :meth:`draw`."""
+
+    def __init__(self, _: WorkerSettings) -> None:
+        self.metadata = metadata()
+
+    def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
+        levels = tuple(np.zeros((len(crops), 1, 1, 1), np.float16) for _ in range(7))
+        return FaceFeatures(levels, crops)
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        top, bottom, left, right = REGION
+        mouths = np.array(features.crops[frames][:, top:bottom, left:right])
+        for mouth, window in zip(mouths, mel, strict=True):
+            if window.max() > -4:
+                self.draw(mouth, window)
+        return mouths
+
+    def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
+        """Draw a spoken mouth in place: brighter by 60 than the face, so that its owner can be told."""
+        mouth[:] = np.minimum(mouth.astype(int) + 60, 255)
+
+
+class FlashPredictor(FakePredictor):
+    """White for the frame whose first sample is a click, unchanged otherwise."""
+
+    def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
+        loud = np.flatnonzero(window.max(axis=0) > 0)
+        if loud.size and 2300 <= loud.mean() * 200 < 2900:  # samples from the window's first column to the click
+            mouth[:] = 255
+
+
+class FragilePredictor(FakePredictor):
+    """Hangs, or ends the process, when the file that the environment names says so."""
+
+    def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
+        super().draw(mouth, window)
+        order = Path(os.environ["LIPSTREAM_TEST_ORDER"])
+        what = order.read_text() if order.exists() else ""
+        if what:
+            order.write_text("")
+        if what == "die":
+            os._exit(3)
+        if what == "hang":
+            time.sleep(60)
+
+

@@ -1,0 +1,108 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.errors import AvatarError, UnavailableError
+from realtime.packets import RenderJob
+from realtime.render_worker import RenderWorker
+from realtime.render_worker.memory import SLOTS
+from tests.realtime.fakes import make_store, worker_settings
+
+LOUD = np.zeros((80, 16), np.float32)
+StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
+
+
+@pytest.fixture
+async def start_worker(tmp_path: Path) -> AsyncIterator[StartWorker]:
+    workers: list[RenderWorker] = []
+
+    async def start(predictor: str = "FakePredictor") -> RenderWorker:
+        store = make_store(tmp_path, {"ann": 60, "bob": 120})
+        worker = RenderWorker(worker_settings(store, predictor))
+        workers.append(worker)
+        await worker.start()
+        for avatar in ("ann", "bob"):
+            await worker.load_avatar(avatar)
+        return worker
+
+    yield start
+    for worker in workers:
+        await worker.close()
+        await worker.close()
+
+
+async def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_sessions_get_their_own_mouths(start_worker: StartWorker) -> None:
+    worker = await start_worker()
+    mouths: dict[str, dict[int, np.ndarray]] = {"ann": {}, "bob": {}}
+    streams = {name: worker.open_stream(name, mouths[name].__setitem__) for name in mouths}
+    for frame in range(10):
+        for stream in streams.values():
+            stream.submit(RenderJob(frame, frame % 20, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: all(len(m) == 10 for m in mouths.values()))
+    shades = {name: np.mean([mouth.mean() for mouth in seen.values()]) for name, seen in mouths.items()}
+    assert shades["bob"] - shades["ann"] == pytest.approx(70, abs=4), "60 of luma are 70 of BGR"
+    assert worker.counts.refused == 0
+
+
+async def test_a_closed_stream_hears_nothing_and_slots_come_back(start_worker: StartWorker) -> None:
+    worker = await start_worker()
+    heard: list[int] = []
+    closed = worker.open_stream("ann", lambda frame, _: heard.append(-frame - 1))
+    stream = worker.open_stream("ann", lambda frame, _: heard.append(frame))
+    for frame in range(SLOTS + 10):
+        (closed if frame < SLOTS - 1 else stream).submit(RenderJob(frame, 0, 1.0, LOUD))
+    closed.close()
+    worker.flush()
+    await _until(lambda: heard == [SLOTS - 1])
+    assert worker.counts.refused == 10
+    for frame in range(SLOTS):
+        stream.submit(RenderJob(frame, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: len(heard) == SLOTS + 1)
+    assert worker.counts.refused == 10
+
+
+@pytest.mark.parametrize("fault", ["kill", "stop", "die", "hang"])
+async def test_it_is_started_again(
+    start_worker: StartWorker, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = tmp_path / "order"
+    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+    worker = await start_worker("FragilePredictor")
+    heard: list[int] = []
+    stream = worker.open_stream("bob", lambda frame, _: heard.append(frame))
+    assert worker.pid is not None
+    if fault in ("kill", "stop"):
+        os.kill(worker.pid, signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
+    else:
+        order.write_text(fault)
+    stream.submit(RenderJob(1, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: worker.counts.restarts == 1 and worker.ready)
+    stream.submit(RenderJob(2, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: 2 in heard)
+
+
+async def test_what_cannot_be_loaded_is_told(start_worker: StartWorker, tmp_path: Path) -> None:
+    worker = await start_worker()
+    with pytest.raises(AvatarError, match="no avatar 'eve'"):
+        await worker.load_avatar("eve")
+    with pytest.raises(AvatarError, match="no avatar 'eve'"):
+        await worker.load_avatar("eve")
+    failing = RenderWorker(worker_settings(make_store(tmp_path / "other", {"a": 1}), "no_such_predictor"))
+    with pytest.raises(UnavailableError, match="no_such_predictor"):
+        await failing.start()
+    await failing.close()
