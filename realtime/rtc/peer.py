@@ -26,11 +26,11 @@ OnGone = Callable[[str], None]
 CONTROL_LABEL = "control"
 MAX_CONTROL_BACKLOG_BYTES = 64 * 1024
 """A client that does not read loses messages rather than the server's memory."""
-CHECKS_PER_SILENCE = 10
-"""How often the peer is looked for within the limit of its silence.
+CHECKS_PER_SILENCE = 12
+SILENT_CHECKS = 10
+"""Checks in a row that find nothing new, of the twelve in the limit of a peer's silence; one more may have begun.
 
-Silence is counted in checks, of which one may already have been running when it began: a server that stood still
-itself for a while has made none, and blames nobody.
+Counted rather than timed: a server that stood still itself for a while has made no checks, and blames nobody.
 """
 
 
@@ -184,7 +184,7 @@ class Peer:
             await asyncio.sleep(self._settings.silence_timeout_s / CHECKS_PER_SILENCE)
             before_s, heard_s = heard_s, connection.heard_s()
             silent_checks = silent_checks + 1 if heard_s == before_s else 0
-            if silent_checks >= CHECKS_PER_SILENCE - 1:
+            if silent_checks >= SILENT_CHECKS:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):
                 self._gone("a sender ended")
