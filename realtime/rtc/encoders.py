@@ -6,6 +6,7 @@ without in-band error correction.
 """
 
 import fractions
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -204,8 +205,9 @@ def sound_level_dbov(samples: npt.NDArray[Any]) -> int:
 
     aiortc's goes through the samples one by one on the event loop: 60 us against 4.
     """
-    power = float(np.mean(np.square(samples, dtype=np.float64))) / 32767**2 if samples.size else 0.0
-    return max(-127, min(0, round(10 * np.log10(power)))) if power > 0 else -127
+    wide = samples.reshape(-1).astype(np.float64)
+    power = float(np.dot(wide, wide)) / len(wide) / 32767**2 if len(wide) else 0.0
+    return max(-127, min(0, round(10 * math.log10(power)))) if power > 0 else -127
 
 
 def encode_pool(workers: int) -> ThreadPoolExecutor:

@@ -124,8 +124,12 @@ class Peer:
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
         connection.announce_error_correction()
         await connection.setLocalDescription()
+        answer = connection.localDescription.sdp
+        if "a=candidate:" not in answer:
+            logger.error("no socket for media could be opened on %s", self._settings.host)
+            raise OfferError("The server found no address to exchange media on.")
         self._start(self._watch(connection))
-        return connection.localDescription.sdp
+        return answer
 
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message; dropped while the channel is not open, or the client does not read."""

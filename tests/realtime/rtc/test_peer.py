@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from realtime.errors import OfferError, TooLargeError
-from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.peer import Peer, RtcSettings, _addresses
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
 
 
@@ -230,3 +230,18 @@ async def test_an_answered_peer_takes_no_second_offer() -> None:
     async with connected(client) as call:
         with pytest.raises(RuntimeError):
             await call.peer.answer("v=0")
+
+
+async def test_a_host_that_is_not_here_refuses_with_a_reason() -> None:
+    client = Client()
+    call = Call(TonePlayout(), RtcSettings(host="192.0.2.77"))
+    with pytest.raises(OfferError, match="no address"):
+        await call.peer.answer(await client.offer())
+    await client.close()
+
+
+async def test_the_hosts_addresses() -> None:
+    assert await _addresses("127.0.0.1") == ["127.0.0.1"]
+    assert await _addresses("::1") == ["::1"]
+    assert [await _addresses(host) for host in ("0.0.0.0", "::", "")] == [None, None, None]
+    assert "127.0.0.1" in (await _addresses("localhost") or ())
