@@ -1,5 +1,6 @@
 """An avatar in memory: what the server composites, and what the render worker draws with."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Avatar:
             facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
         except (OSError, ValueError):
             return False
-        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == clip_stamp(self.clip))
+        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == clip_sha256(self.clip))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +72,10 @@ class PreparedAvatar:
         return Compositor(self.frames, self.rest_mouths, self.manifest.boxes, self.region, self.crop_size)
 
 
-def clip_stamp(clip: Path) -> list[int]:
-    """Return what tells a replaced clip from the one that was prepared: its size in bytes and time of change."""
-    status = clip.stat()
-    return [status.st_size, status.st_mtime_ns]
+def clip_sha256(clip: Path) -> str:
+    """Return what tells a replaced clip from the one that was prepared."""
+    with clip.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:

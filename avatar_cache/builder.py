@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, clip_stamp, load_prepared
+from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, clip_sha256, load_prepared
 from avatar_cache.manifest import Manifest
 from realtime.audio.mel import SILENCE_LEVEL
 from realtime.compositor import Box, MouthPainter
@@ -92,7 +92,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     arrays |= {f"level{i}": level for i, level in enumerate(features.levels)}
     facts = {
         "format": PREPARED_FORMAT,
-        "clip": clip_stamp(avatar.clip),
+        "clip": clip_sha256(avatar.clip),
         "region": list(region),
         "crop_size": size,
     }

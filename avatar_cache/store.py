@@ -53,6 +53,17 @@ class AvatarStore:
                 continue
         return [found[avatar_id] for avatar_id in sorted(found)]
 
+    def first(self) -> str:
+        """Return the id of the avatar that is shown where none is named.
+
+        Raises:
+            NotFoundError: If there is no avatar at all.
+        """
+        manifests = self.list()
+        if not manifests:
+            raise NotFoundError("there is no avatar")
+        return manifests[0].id
+
     def load(self, avatar_id: str) -> Avatar:
         """Return an avatar; one of the store hides a built-in one of the same id.
 

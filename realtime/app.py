@@ -29,6 +29,12 @@ class Offer(BaseModel):
     type: Literal["offer"]
 
 
+class AvatarChoice(BaseModel):
+    """The avatar that a session shows."""
+
+    avatar: str = Field(max_length=64)
+
+
 class NewSession(BaseModel):
     """What a session begins with."""
 
@@ -62,8 +68,17 @@ def create_app(settings: Settings, sessions: Sessions | None = None) -> FastAPI:
     app.include_router(_health)
     app.include_router(_api)
     app.add_api_route("/", _page, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=WEB))
+    app.mount("/static", _Pages(directory=WEB))
     return app
+
+
+class _Pages(StaticFiles):
+    """Files that a browser asks about again each time, so that modules of two versions never mix."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _sessions(request: Request) -> Sessions:
@@ -169,6 +184,12 @@ async def session_figures(session: OneSession) -> dict[str, Any]:
 async def interrupt(session: OneSession) -> dict[str, int]:
     """Stop speaking now."""
     return {"sample": session.interrupt()}
+
+
+@_api.patch("/sessions/{session_id}", status_code=204)
+async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
+    """Show another avatar without a break."""
+    await sessions.switch(session_id, choice.avatar)
 
 
 @_api.delete("/sessions/{session_id}", status_code=204)

@@ -4,6 +4,7 @@ The map never changes once a session has begun. After a stall both tracks skip t
 so that sound and picture stay together and sender reports stay on one straight line.
 """
 
+import math
 from dataclasses import dataclass
 
 from realtime.timeline import SAMPLE_RATE_HZ, samples_to_ms
@@ -23,7 +24,7 @@ class PlayoutClock:
 
     def entered(self, now_s: float) -> int:
         """Return how many samples have entered at monotonic time ``now_s``."""
-        return int((now_s - self.epoch_s) * SAMPLE_RATE_HZ)
+        return math.floor((now_s - self.epoch_s) * SAMPLE_RATE_HZ + 1e-3)  # seconds are not exact in binary
 
     def left(self, now_s: float) -> int:
         """Return how many samples have left at ``now_s``; negative before the first."""

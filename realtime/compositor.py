@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.i420 import Picture, bgr_to_ycbcr, planes
+from realtime.i420 import Picture, bgr_to_ycbcr, halve, planes
 from realtime.lipsync.metadata import Region
 
 Floats = npt.NDArray[np.float32]
@@ -77,15 +77,17 @@ class MouthPainter:
         small = np.dstack((change[..., 0], shown_ycc[..., 0], _changed(change[..., 0])))
         luma, blue, red = planes(picture)
 
-        view = luma[top : top + height, left : left + width]
-        base = view.astype(np.float32)
         up = _warp(small, luma_map, (width, height), cv2.INTER_CUBIC)
-        _add(view, base, up[..., 0] - np.clip(up[..., 2], 0, 1) * (base - up[..., 1]), luma_mask, weight)
+        changed = np.clip(up[..., 2], 0, 1)
+        view = luma[top : top + height, left : left + width]
+        _blend(view, up[..., 0], up[..., 1], changed, luma_mask * np.float32(weight))
 
-        up = _warp(change[..., 1:], chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR)
+        small = np.dstack((change[..., 1:], shown_ycc[..., 1:]))
+        up = _warp(small, chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR)
+        changed, chroma_mask = halve(changed), chroma_mask * np.float32(weight)
         for channel, plane in enumerate((blue, red)):
             view = plane[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
-            _add(view, view.astype(np.float32), up[..., channel], chroma_mask, weight)
+            _blend(view, up[..., channel], up[..., channel + 2], changed, chroma_mask)
 
     def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
@@ -181,9 +183,8 @@ def _warp(small: Floats, matrix: Floats, size: tuple[int, int], interpolation: i
     return warped
 
 
-def _add(view: Picture, base: Floats, difference: Floats, mask: Floats, weight: float) -> None:
-    difference *= mask
-    difference *= weight
-    np.add(base, difference, out=base)
-    np.rint(base, out=base)
-    view[:] = np.clip(base, 0, 255)
+def _blend(view: Picture, change: Floats, shown: Floats, changed: Floats, mask: Floats) -> None:
+    """Apply the module's formula to one plane, in place."""
+    base = view.astype(np.float32)
+    painted = base + mask * (change - changed * (base - shown))
+    view[:] = np.clip(np.rint(painted), 0, 255)

@@ -83,6 +83,13 @@ class PlayoutBuffer:
         self._last_frame = -1
         self._interrupted: tuple[int, float] | None = None  # first silent packet, time of the call
 
+    def show(self, compositor: Compositor, loop: ClipLoop) -> None:
+        """Show another avatar from the next picture on; its mouth begins at rest."""
+        self.compositor, self.loop = compositor, loop
+        self._jobs.clear()
+        self._mouths.clear()
+        self._mouth, self._spoken, self._missed = None, 0.0, 0
+
     @property
     def sound_end(self) -> int:
         """Position (48 kHz) after the last speech taken in."""

@@ -76,6 +76,7 @@ class Session:
         self.source = SourceBuffer()
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+        self._worker = worker
         self._stream = worker.open_stream(self.avatar_id, self.playout.add_mouth)
         self._rtc = rtc
         self._on_never_connected = on_never_connected
@@ -163,6 +164,15 @@ class Session:
         self._animator.jump(sample)
         self.playout.skip_speech(sample * SOUND_PER_SAMPLE)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+
+    def switch(self, avatar: PreparedAvatar) -> None:
+        """Show another avatar, loaded by the worker, without a break in speech or picture."""
+        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+        self._stream.close()
+        self.playout.show(avatar.compositor(), loop)
+        self._animator.loop = loop
+        self._stream = self._worker.open_stream(avatar.manifest.id, self.playout.add_mouth)
+        self.avatar_id = avatar.manifest.id
 
     def interrupt(self) -> int:
         """Stop speaking now.

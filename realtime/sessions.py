@@ -116,7 +116,7 @@ class Sessions:
             OfferError: If the offer cannot be answered.
         """
         self._check_ready()
-        avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
+        avatar = await self._avatar(avatar_id or self.settings.avatar or self.store.first())
         self._check_ready()
         if self.count >= self.settings.max_sessions and (yielding := self._oldest_waiting()):
             self._end(yielding)
@@ -158,6 +158,16 @@ class Sessions:
             return self._sessions[session_id]
         except KeyError:
             raise NotFoundError("there is no such session") from None
+
+    async def switch(self, session_id: str, avatar_id: str) -> None:
+        """Show another avatar in a session.
+
+        Raises:
+            NotFoundError: If there is no such session or avatar.
+            UnavailableError: If the avatar is still being prepared.
+        """
+        session = self.get(session_id)
+        session.switch(await self._avatar(avatar_id))
 
     async def delete(self, session_id: str) -> None:
         """End a session.

@@ -146,7 +146,7 @@ class PlayoutSender(RTCRtpSender):
         self.key_frames = 0
         self._wall_offset_s = wall_offset_s
         self._key_frame_wanted = False
-        self._key_frame_s = float("-inf")
+        self._next_key_frame_s = float("-inf")
 
     @property
     def _RTCRtpSender__ntp_timestamp(self) -> int:  # noqa: N802
@@ -184,11 +184,15 @@ class PlayoutSender(RTCRtpSender):
 
     def _take_key_frame(self, now_s: float) -> bool:
         """Tell whether this picture must be a key frame; a request too soon after the last one waits."""
-        if not self._key_frame_wanted or now_s - self._key_frame_s < KEY_FRAME_INTERVAL_S:
-            return False
-        self._key_frame_wanted = False
-        self._key_frame_s = now_s
-        return True
+        wanted = self._key_frame_wanted and now_s >= self._next_key_frame_s
+        if wanted:
+            self._key_frame_wanted = False
+        return wanted
+
+    def _count_key_frame(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
+        """Note a key frame. Together they take half of the bitrate at most: a narrow link loses them, and asks again."""
+        self.key_frames += 1
+        self._next_key_frame_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)
 
     async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
         track = self.track
@@ -212,8 +216,8 @@ class PlayoutSender(RTCRtpSender):
         payloads, timestamp = await loop.run_in_executor(None, encoder.encode, frame, key)
         if not payloads:
             return None
-        if isinstance(encoder, LiveVp8Encoder | LiveH264Encoder):
-            self.key_frames += encoder.sent_key_frame
+        if isinstance(encoder, LiveVp8Encoder | LiveH264Encoder) and encoder.sent_key_frame:
+            self._count_key_frame(sum(map(len, payloads)), encoder.target_bitrate, time.monotonic())
         due_s = track.leaves_at(timestamp // track.unit_pts)
         self._frame_ntp = int((due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
         return RTCEncodedFrame(payloads, timestamp, level)  # type: ignore[arg-type]

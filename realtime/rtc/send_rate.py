@@ -13,9 +13,12 @@ START_BITRATE = 1_000_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
 
-LOSS_LIMIT = 0.05
+LOSS_LIMIT = 0.1
+"""Packets lost beyond which a full link, not a bad one, is to blame (draft-ietf-rmcat-gcc, section 6)."""
 QUEUE_LIMIT_S = 0.06
 """Round trip above its least: a queue this long is being filled by somebody."""
+QUEUE_FACTOR = 0.85
+GROWTH_PER_S = 1.15
 STRAIN_MEMORY_S = 3.0
 BASE_MEMORY_S = 30.0
 """Over which the least round trip is looked for; a link that has become longer is believed after that."""
@@ -38,6 +41,7 @@ class SendRate:
         self._round_trips: deque[tuple[float, float]] = deque()
         self._queueing = False
         self._strained_s = float("-inf")
+        self._grown_s: float | None = None
 
     def start(self, pixels: int) -> int:
         """Return the target, which begins with what fits the picture's size."""
@@ -46,32 +50,45 @@ class SendRate:
         return self.target
 
     def report(self, *, lost: float, round_trip_s: float | None, now_s: float) -> None:
-        """Take a receiver report.
+        """Take a receiver report, and back off if the link is full.
 
         Args:
             lost: Fraction of the packets since the last report, 0..1.
             round_trip_s: Its round trip, if it can be told.
             now_s: Monotonic time.
         """
-        if lost > LOSS_LIMIT:
-            self._strained_s = now_s
-        if round_trip_s is None:
-            return
-        self._round_trips.append((now_s, round_trip_s))
-        while self._round_trips[0][0] < now_s - BASE_MEMORY_S:
-            self._round_trips.popleft()
         was_queueing = self._queueing
-        self._queueing = round_trip_s > min(trip for _, trip in self._round_trips) + QUEUE_LIMIT_S
-        if was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
-            self._strained_s = now_s
+        if round_trip_s is not None:
+            self._queueing = self._is_queueing(round_trip_s, now_s)
+        if self.target is None:
+            return
+        if lost > LOSS_LIMIT:
+            self._back_off(1 - lost / 2, now_s)
+        elif was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
+            self._back_off(QUEUE_FACTOR, now_s)
 
     def estimate(self, bitrate: int, now_s: float) -> None:
         """Take the receiver's estimate of the link, bit/s."""
         if self.target is None:
             return
-        strained = now_s - self._strained_s < STRAIN_MEMORY_S
-        if (bitrate < self.target) if strained else (bitrate > self.target):
-            self.target = _clamp(bitrate)
+        if now_s - self._strained_s < STRAIN_MEMORY_S:
+            self.target = _clamp(min(bitrate, self.target))
+        elif bitrate > self.target:
+            # The estimate leaps to 1.5 times what arrives: going there at once would fill the link again.
+            elapsed_s = 1.0 if self._grown_s is None else min(1.0, now_s - self._grown_s)
+            self.target = _clamp(min(bitrate, int(self.target * GROWTH_PER_S**elapsed_s)))
+            self._grown_s = now_s
+
+    def _is_queueing(self, round_trip_s: float, now_s: float) -> bool:
+        self._round_trips.append((now_s, round_trip_s))
+        while self._round_trips[0][0] < now_s - BASE_MEMORY_S:
+            self._round_trips.popleft()
+        return round_trip_s > min(trip for _, trip in self._round_trips) + QUEUE_LIMIT_S
+
+    def _back_off(self, factor: float, now_s: float) -> None:
+        assert self.target is not None
+        self.target = _clamp(int(self.target * factor))
+        self._strained_s = now_s
 
 
 def _clamp(bitrate: int) -> int:

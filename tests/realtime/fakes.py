@@ -112,5 +112,3 @@ class FragilePredictor(FakePredictor):
             os._exit(3)
         if what == "hang":
             time.sleep(60)
-
-

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def _feed(animator: Animator, sound: np.ndarray, piece: int = 160) -> list[Rende
 def test_loops_repeat_without_a_jump(kind: str, frames: int) -> None:
     shown = [ClipLoop(frames, kind).clip_frame(n) for n in range(60)]
     assert set(shown) == set(range(frames))
-    steps = {abs(a - b) for a, b in zip(shown, shown[1:], strict=False)}
+    steps = {abs(a - b) for a, b in itertools.pairwise(shown)}
     assert steps <= ({0, 1} if kind == "pingpong" else {0, 1, frames - 1})
 
 

@@ -1,0 +1,193 @@
+"""Renders a sound file to a video: the live path's animator, worker and compositor, without its clock.
+
+``python -m realtime.render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
+0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames.
+"""
+
+import argparse
+import asyncio
+import fractions
+import logging
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.avatar import load_prepared
+from avatar_cache.store import AvatarStore, default_root
+from realtime.animator import Animator, ClipLoop
+from realtime.audio.resample import Resampler
+from realtime.errors import BadRequestError, LipstreamError
+from realtime.i420 import Picture
+from realtime.lipsync.alignment import samples_needed
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.packets import PcmChunk, RenderJob
+from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
+
+BATCH = 8
+"""Frames that are drawn together: always the same ones, so that a second run gives the same bytes."""
+
+Sound = npt.NDArray[np.float32]
+
+
+def read_sound(path: Path) -> Sound:
+    """Return the sound of any file that FFmpeg reads, ``float32[n]``, 48 kHz mono.
+
+    Raises:
+        BadRequestError: If it cannot be read or holds no sound.
+    """
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE_HZ)
+    parts: list[Sound] = []
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(audio=0):
+                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise BadRequestError(f"cannot read sound from {path}: {error}") from error
+    sound = np.concatenate(parts) if parts else np.empty(0, np.float32)
+    if not sound.size:
+        raise BadRequestError(f"{path} holds no sound")
+    return np.clip(np.nan_to_num(sound), -1.0, 1.0).astype(np.float32)
+
+
+def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -> list[RenderJob]:
+    """Return the job of every frame that shows ``sound`` (48 kHz), the last one perhaps only in part."""
+    resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+    samples = np.concatenate((resampler.push(sound), resampler.flush()))
+    frames = frames_covering(samples.size)
+    needed = samples_needed(frames, window_offset_samples=window_offset_samples)
+    padded = np.pad(samples, (0, max(0, needed - samples.size)))
+    return Animator(loop, window_offset_samples=window_offset_samples).push(PcmChunk(0, padded))[:frames]
+
+
+async def render_pictures(
+    sound: Sound, worker: RenderWorker, store: AvatarStore, avatar_id: str
+) -> AsyncIterator[tuple[int, Picture]]:
+    """Yield the number of frames and each frame's picture, I420, in order.
+
+    Args:
+        sound: 48 kHz mono.
+        worker: Started.
+        store: That the worker uses too.
+        avatar_id: The face.
+    """
+    assert worker.metadata is not None
+    await worker.load_avatar(avatar_id)
+    avatar = load_prepared(store.load(avatar_id), worker.metadata.fingerprint)
+    compositor = avatar.compositor()
+    loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+    jobs = decide_frames(sound, loop, window_offset_samples=worker.metadata.window_offset_samples)
+    for start in range(0, len(jobs), BATCH):
+        batch = jobs[start : start + BATCH]
+        mouths = await _draw(worker, avatar_id, [job for job in batch if job.mel is not None])
+        for job in batch:
+            yield len(jobs), compositor.compose(job.clip_frame, mouths.get(job.frame), job.spoken)
+
+
+async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> dict[int, npt.NDArray[np.uint8]]:
+    """Return the mouths of some jobs; a worker that dies meanwhile is asked again."""
+    mouths: dict[int, npt.NDArray[np.uint8]] = {}
+    while len(mouths) < len(jobs):
+        restarts, arrived = worker.counts.restarts, asyncio.Event()
+
+        def take(frame: int, mouth: npt.NDArray[np.uint8], arrived: asyncio.Event = arrived) -> None:
+            mouths[frame] = mouth
+            if len(mouths) == len(jobs):
+                arrived.set()
+
+        stream = worker.open_stream(avatar_id, take)
+        for job in jobs:
+            stream.submit(job)
+        worker.flush()
+        while not arrived.is_set() and worker.counts.restarts == restarts:
+            try:
+                async with asyncio.timeout(0.5):
+                    await arrived.wait()
+            except TimeoutError:
+                continue
+        stream.close()
+        if not arrived.is_set():
+            mouths.clear()
+            await worker.load_avatar(avatar_id)
+    return mouths
+
+
+async def render(sound: Sound, out: Path, settings: WorkerSettings, avatar_id: str) -> int:
+    """Write ``out``; return its number of frames."""
+    store = AvatarStore(settings.store)
+    worker = RenderWorker(settings)
+    try:
+        await worker.start()
+        done = 0
+        with av.open(str(out), "w") as container:
+            video = container.add_stream("libx264", rate=FRAME_RATE_HZ, options={"crf": "16", "preset": "medium"})
+            audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
+            video.pix_fmt, video.codec_context.color_range = "yuv420p", 1
+            video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, as the pictures are
+            async for total, picture in render_pictures(sound, worker, store, avatar_id):
+                if not done:
+                    video.width, video.height = picture.shape[1], picture.shape[0] * 2 // 3
+                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+                frame.pts, frame.time_base = done, fractions.Fraction(1, FRAME_RATE_HZ)
+                container.mux(video.encode(frame))
+                done += 1
+                _show_progress(done, total)
+            container.mux(video.encode(None))
+            _write_sound(container, audio, sound)
+        return done
+    finally:
+        await worker.close()
+
+
+def _write_sound(container: av.container.OutputContainer, stream: av.AudioStream, sound: Sound) -> None:
+    for start in range(0, sound.size, SOUND_RATE_HZ):
+        frame = av.AudioFrame.from_ndarray(sound[None, start : start + SOUND_RATE_HZ], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE_HZ, start, fractions.Fraction(1, SOUND_RATE_HZ)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty() or done == total:
+        filled = 40 * done // total
+        print(f"\r[{'#' * filled}{'.' * (40 - filled)}] {done}/{total} frames", end="", file=sys.stderr)
+        if done == total:
+            print(file=sys.stderr)
+
+
+def main() -> int:
+    """Return the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m realtime.render", description="Sound in, a speaking face out.")
+    parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
+    parser.add_argument("--out", type=Path, required=True, help="the video to write (.mp4)")
+    parser.add_argument("--avatar", default="", help="avatar id (default: the first)")
+    parser.add_argument("--store", type=Path, default=default_root(), help="folder of avatars and compiled networks")
+    parser.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS, help="weights file")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = WorkerSettings(
+        weights=chosen.weights.absolute(),
+        store=chosen.store.absolute(),
+        device=chosen.device,
+        window_offset_samples=chosen.window_offset,
+    )
+    try:
+        sound = read_sound(chosen.audio)
+        avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
+        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id))
+    except LipstreamError as error:
+        print(f"realtime.render: {error.message}", file=sys.stderr)
+        return 1
+    print(f"{chosen.out}: {frames} frames, {sound.size / SOUND_RATE_HZ:.2f} s of sound")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.errors import SettingsError
+from realtime.lipsync.backends import create_predictor, resolve_device
+from realtime.lipsync.metadata import Region
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from realtime.lipsync.predictor import MouthPredictor
+from realtime.lipsync.torch_backend import TorchPredictor
+from realtime.lipsync.weights import save_weights
+
+REGION = Region(48, 94, 10, 84)
+
+
+@pytest.fixture(scope="module", params=["copy", "paint"])
+def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network whose output depends on everything it is given."""
+    torch.manual_seed(3)
+    network = Wav2Lip(0.125, 96, request.param).eval()
+    with torch.no_grad():
+        network.output_block[1].weight.mul_(40 if request.param == "copy" else 3)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(network, path, window_offset_samples=-2600, decoded_region=REGION, licence="CC0-1.0", name="random")
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the converted graphs; the conversion leaves a thread pool behind for the life of the process."""
+    folder = tmp_path_factory.mktemp("cache")
+    convert(weights, folder)
+    return folder
+
+
+def _inputs(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 255, 96)
+    crops = np.stack([np.add.outer(ramp * rng.random(), ramp * rng.random()) % 256 for _ in range(count * 3)])
+    crops = crops.reshape(count, 3, 96, 96).transpose(0, 2, 3, 1).astype(np.uint8)
+    return rng.uniform(-4, 4, (count, 80, 16)).astype(np.float32), np.ascontiguousarray(crops)
+
+
+def _draw(predictor: MouthPredictor) -> np.ndarray:
+    mel, crops = _inputs()
+    return predictor.predict(mel, predictor.encode_faces(crops), np.arange(len(crops)))
+
+
+def test_both_back_ends_draw_what_the_network_draws(weights: Path, cache: Path) -> None:
+    predictor = TorchPredictor(weights, device="cpu")
+    mel, crops = _inputs()
+    mouths = _draw(predictor)
+    assert mouths.shape == (5, REGION.height, REGION.width, 3)
+    network = predictor._mouth.network
+    faces = torch.from_numpy(crops).permute(0, 3, 1, 2) / 255
+    target = faces.clone()
+    target[:, :, 48:] = 0
+    whole = network(torch.from_numpy(mel)[:, None], torch.cat((target, faces), dim=1))
+    expected = (whole[:, :, 48:94, 10:84].permute(0, 2, 3, 1) * 255).round().numpy()
+    assert np.abs(mouths - expected).max() <= 1
+    compiled = OpenVinoPredictor(convert(weights, cache), precision="f32")
+    assert compiled.metadata == predictor.metadata
+    assert np.abs(_draw(compiled).astype(int) - mouths).max() <= 2
+
+
+def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> None:
+    difference = _draw(create_predictor(weights, device="cpu", cache=cache)).astype(int) - _draw(
+        TorchPredictor(weights, device="cpu")
+    )
+    assert np.abs(difference).mean() < 1.5
+
+
+def test_a_frame_does_not_depend_on_its_batch(weights: Path, cache: Path) -> None:
+    predictor = create_predictor(weights, device="cpu", cache=cache)
+    mel, crops = _inputs()
+    features = predictor.encode_faces(crops)
+    together = predictor.predict(mel, features, np.arange(5))
+    for index in range(5):
+        alone = predictor.predict(mel[index : index + 1], features, np.array([index]))
+        assert np.abs(alone[0].astype(int) - together[index]).max() <= 2
+
+
+def test_with_the_graphs_there_torch_is_not_imported(weights: Path, cache: Path) -> None:
+    convert(weights, cache)
+    program = (
+        "import sys, pathlib; from realtime.lipsync.backends import create_predictor; "
+        f"create_predictor(pathlib.Path({str(weights)!r}), device='cpu', cache=pathlib.Path({str(cache)!r})); "
+        "import realtime.app, realtime.render_worker.worker; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    assert resolve_device("cpu") == "cpu"
+    with pytest.raises(SettingsError, match="none of"):
+        resolve_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingsError, match="no CUDA device"):
+            resolve_device("cuda")
+        assert resolve_device("auto") == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_draws_what_the_cpu_draws(weights: Path) -> None:
+    difference = _draw(TorchPredictor(weights, device="cuda")).astype(int) - _draw(
+        TorchPredictor(weights, device="cpu")
+    )
+    assert np.abs(difference).mean() < 1.5

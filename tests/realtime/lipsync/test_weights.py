@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from realtime.errors import WeightsError
+from realtime.lipsync.metadata import Region, WeightsMetadata
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.weights import load_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def network() -> Wav2Lip:
+    torch.manual_seed(0)
+    return Wav2Lip(0.125, 96, "copy").eval()
+
+
+def _run(network: Wav2Lip) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    mel = torch.rand(1, 1, 80, 16, generator=generator)
+    return network(mel, torch.rand(1, 6, network.size, network.size, generator=generator))
+
+
+@pytest.mark.parametrize(("size", "parameters"), [(96, 36_298_035), (128, 41_803_059), (256, 79_551_795)])
+def test_the_published_network_has_its_published_size(size: int, parameters: int) -> None:
+    with torch.device("meta"):
+        network = Wav2Lip(1.0, size)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("width", "size", "head"), [(0.25, 96, "paint"), (0.25, 128, "copy"), (0.1, 160, "paint")])
+def test_family_members_draw_a_face_in_range(width: float, size: int, head: str) -> None:
+    face = _run(Wav2Lip(width, size, head).eval())
+    assert face.shape == (1, 3, size, size)
+    assert 0 <= face.min() <= face.max() <= 1
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_other_sizes_are_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 32"):
+        Wav2Lip(0.25, size)
+
+
+def test_our_own_files_come_back(network: Wav2Lip, tmp_path: Path) -> None:
+    path, region = tmp_path / "own.safetensors", Region(40, 90, 10, 80)
+    save_weights(
+        network, path, window_offset_samples=-2600, decoded_region=region, licence="Apache-2.0", name="own",
+        dtype=torch.float32,
+    )  # fmt: skip
+    loaded, metadata = load_weights(path)
+    assert (metadata.width, metadata.size, metadata.head) == (0.125, 96, "copy")
+    assert (metadata.decoded_region, metadata.window_offset_samples) == (region, -2600)
+    assert metadata.look_ahead_samples == 800
+    assert WeightsMetadata.from_json(metadata.to_json()) == metadata
+    assert not loaded.training
+    assert torch.equal(_run(loaded), _run(network))
+    assert load_weights(path, window_offset_samples=-640)[1].window_offset_samples == -640
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_official_checkpoints_load_strictly(wrapped: bool, prefix: str, tmp_path: Path) -> None:
+    published = Wav2Lip(1.0, 96)
+    state = {prefix + key: value for key, value in published.state_dict().items()}
+    torch.save({"state_dict": state, "optimizer": None} if wrapped else state, tmp_path / "wav2lip.pth")
+    network, metadata = load_weights(tmp_path / "wav2lip.pth")
+    assert (metadata.width, metadata.size, metadata.window_offset_samples) == (1.0, 96, -640)
+    assert torch.equal(network.output_block[1].weight, published.output_block[1].weight)
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (eval, ("__import__('pathlib').Path('harm').touch()",))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Malicious()}, tmp_path / "bad.pth")
+    with pytest.raises(WeightsError, match=r"bad\.pth is not a checkpoint of plain tensors"):
+        load_weights(tmp_path / "bad.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+def _state(network: Wav2Lip) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+META = {
+    "format": "lipstream-weights-1", "width": "0.125", "size": "96", "head": "copy",
+    "window_offset_samples": "-2600", "decoded_region": "[48, 96, 0, 96]",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s, m: s.pop("audio_encoder.3.conv_block.0.weight"), "audio_encoder.3.conv_block.0.weight is missing"),
+        (lambda s, m: s.update(extra=torch.zeros(1)), "unexpected tensor extra"),
+        (
+            lambda s, m: s.update({"output_block.1.bias": torch.zeros(3)}),
+            r"output_block.1.bias has shape \[3\], expected \[6\]",
+        ),
+        (lambda s, m: m.pop("size"), "metadata is incomplete: 'size'"),
+        (lambda s, m: m.update(format="other"), "'format' is 'other'"),
+        (lambda s, m: m.update(head="draw"), "'head' is 'draw'"),
+        (lambda s, m: m.update(decoded_region=json.dumps([48, 97, 0, 96])), "not inside the 96 px crop"),
+        (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
+    ],
+)
+def test_a_wrong_file_gets_one_sentence_about_the_first_mismatch(change, message, network, tmp_path: Path) -> None:
+    state, meta = _state(network), dict(META)
+    change(state, meta)
+    save_file(state, tmp_path / "w.safetensors", metadata=meta)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_weights(tmp_path / "w.safetensors")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 not a zip", b"{}"])
+def test_rubbish_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=name):
+        load_weights(tmp_path / name)
+    with pytest.raises(WeightsError, match="cannot read the weights file"):
+        load_weights(tmp_path / f"no-{name}")

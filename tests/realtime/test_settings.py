@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import SettingsError
+from realtime.settings import Settings, read_settings
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "lipstream.toml"
+    config.write_text('port = 1\nmax_sessions = 2\navatar = "file"\n')
+    environment = {"LIPSTREAM_CONFIG": str(config), "LIPSTREAM_MAX_SESSIONS": "3", "LIPSTREAM_AVATAR": "environment"}
+    settings = read_settings(["--avatar", "flag"], environment)
+    assert (settings.port, settings.max_sessions, settings.avatar) == (1, 3, "flag")
+    assert read_settings([], {}) == Settings()
+
+
+def test_options_are_parsed() -> None:
+    settings = read_settings(
+        ["--ice-servers", '[{"urls": "stun:a"}]', "--allowed-hosts", "a.example,b.example", "--insecure"],
+        {"LIPSTREAM_STORE": "/tmp/x", "LIPSTREAM_WINDOW_OFFSET": "-640", "LIPSTREAM_GRACE_S": "1.5"},
+    )
+    assert settings.ice_servers == ({"urls": "stun:a"},)
+    assert settings.allowed_hosts == ("a.example", "b.example")
+    assert settings.insecure
+    assert (settings.store, settings.window_offset, settings.grace_s) == (Path("/tmp/x"), -640, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--port", "99999"], {}, "port 99999"),
+        (["--port", "http"], {}, "option port cannot be 'http'"),
+        ([], {"LIPSTREAM_INSECURE": "maybe"}, "option insecure"),
+        (["--ice-servers", "{}"], {}, "list of objects with 'urls'"),
+        (["--device", "tpu"], {}, "device 'tpu'"),
+        (["--max-sessions", "0"], {}, "at least 1"),
+        (["--log-level", "loud"], {}, "log_level"),
+        (["--host", "0.0.0.0"], {}, "nothing asks them for a secret"),
+        (["--config", "/nowhere.toml"], {}, "cannot read the config file"),
+    ],
+)
+def test_what_makes_no_sense_is_named(arguments: list[str], environment: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_settings(arguments, environment)
+
+
+def test_unknown_options_in_the_file_are_named(tmp_path: Path) -> None:
+    config = tmp_path / "lipstream.toml"
+    config.write_text("prot = 1\n")
+    with pytest.raises(SettingsError, match="unknown option 'prot'"):
+        read_settings(["--config", str(config)], {})
+    config.write_text("port = \n")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        read_settings(["--config", str(config)], {})
