@@ -59,7 +59,7 @@ def create_app(settings: Settings, sessions: Sessions | None = None) -> FastAPI:
         finally:
             await sessions.close()
 
-    app = FastAPI(title="Lipstream", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Lipstream", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.sessions = sessions
     app.add_middleware(Gate, settings=settings)
     app.add_exception_handler(LipstreamError, _expected_error)

@@ -46,7 +46,11 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        body = _Body(receive)
+
         async def send_with_headers(message: Message) -> None:
+            if body.is_over:  # whatever the routes made of it
+                return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -56,8 +60,12 @@ class Gate:
         try:
             headers = Headers(scope=scope)
             self._check(headers)
-            await self._app(scope, _limited(headers, receive), send_with_headers)
+            _check_length(headers.get("content-length", "0"))
+            await self._app(scope, body.receive, send_with_headers)
+            if body.is_over:
+                raise _too_large()
         except (ForbiddenError, BadRequestError, TooLargeError) as error:
+            body.received = 0
             await _refuse(scope, error, send_with_headers)
 
     def _check(self, headers: Headers) -> None:
@@ -85,24 +93,34 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _limited(headers: Headers, receive: Receive) -> Receive:
-    """Return a ``receive`` that refuses a body over the limit, announced or not."""
-    announced = headers.get("content-length", "0")
+def _check_length(announced: str) -> None:
     if not announced.isdecimal():
         raise BadRequestError("Content-Length is not a number")
     if int(announced) > MAX_BODY_BYTES:
-        raise TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
-    received = 0
+        raise _too_large()
 
-    async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
+
+
+class _Body:
+    """Counts a body as it comes: its length need not be announced, or be what was announced."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.received = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received += len(message.get("body", b""))
+        if self.is_over:
+            raise _too_large()
         return message
 
-    return receive_limited
+    @property
+    def is_over(self) -> bool:
+        return self.received > MAX_BODY_BYTES
 
 
 async def _refuse(scope: Scope, error: LipstreamError, send: Send) -> None:
