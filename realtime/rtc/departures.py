@@ -32,13 +32,14 @@ from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import TimestampMapper
 from aiortc.rtcrtpsender import RTCEncodedFrame
-from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from aiortc.rtp import RTP_HISTORY_SIZE, AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from av import AudioFrame
 from av.frame import Frame
 
 from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder, encoder_for, sound_level_dbov
 from realtime.rtc.outbound import PlayoutTrack
 from realtime.rtc.packet_order import PacketOrder
+from realtime.rtc.send_rate import RetransmitBudget
 
 MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams that may wait for one connection: half a second of everything a browser sends, with room."""
@@ -134,6 +135,7 @@ class PlayoutSender(RTCRtpSender):
     _RTCRtpSender__lsr_time: float | None
     _RTCRtpSender__octet_count: int
     _RTCRtpSender__packet_count: int
+    _RTCRtpSender__rtp_history: dict[int, RtpPacket]
     _RTCRtpSender__rtt: float | None
     _RTCRtpSender__stats: dict[str, Any]
     _frame_ntp = 0
@@ -145,6 +147,7 @@ class PlayoutSender(RTCRtpSender):
         super().__init__(track_or_kind, transport)
         self.key_frames = 0
         self._wall_offset_s = wall_offset_s
+        self._budget = RetransmitBudget()
         self._key_frame_wanted = False
         self._next_key_frame_s = float("-inf")
 
@@ -179,6 +182,14 @@ class PlayoutSender(RTCRtpSender):
             return None
         return time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
 
+    async def _retransmit(self, sequence_number: int) -> None:
+        packet = self._RTCRtpSender__rtp_history.get(sequence_number % RTP_HISTORY_SIZE)
+        rate = self._rate()
+        if packet is None or rate is None or rate.target is None:
+            return
+        if self._budget.take(len(packet.payload), target_bitrate=rate.target, now_s=time.monotonic()):
+            await super()._retransmit(sequence_number)
+
     def _send_keyframe(self) -> None:
         self._key_frame_wanted = True
 
@@ -190,7 +201,7 @@ class PlayoutSender(RTCRtpSender):
         return wanted
 
     def _count_key_frame(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
-        """Note a key frame. Together they take half of the bitrate at most: a narrow link loses them, and asks again."""
+        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
         self.key_frames += 1
         self._next_key_frame_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)
 

@@ -2,7 +2,8 @@
 
 A browser's estimate (REMB) starts at 300 kbit/s whatever the link, grows by 8 % a second, and never says more than
 1.5 times what arrives, so that a calm picture pulls it down. Following it means a blurred face in the first seconds
-of every utterance. So it counts as a limit only while packets are lost or the round trip grows: signs of a full link.
+of every utterance. So it counts as a limit only while the round trip has grown, the sign of a full link; packets
+lost bring the target down by themselves.
 """
 
 from collections import deque
@@ -18,7 +19,11 @@ LOSS_LIMIT = 0.1
 QUEUE_LIMIT_S = 0.06
 """Round trip above its least: a queue this long is being filled by somebody."""
 QUEUE_FACTOR = 0.85
+BACK_OFF_INTERVAL_S = 0.6
+"""Between two steps down: the next report must be able to know of the last."""
 GROWTH_PER_S = 1.15
+RETRANSMIT_SHARE = 0.25
+RETRANSMIT_BURST_S = 1.0
 STRAIN_MEMORY_S = 3.0
 BASE_MEMORY_S = 30.0
 """Over which the least round trip is looked for; a link that has become longer is believed after that."""
@@ -40,7 +45,9 @@ class SendRate:
         self.target: int | None = None
         self._round_trips: deque[tuple[float, float]] = deque()
         self._queueing = False
+        self._queued_s = float("-inf")
         self._strained_s = float("-inf")
+        self._backed_off_s = float("-inf")
         self._grown_s: float | None = None
 
     def start(self, pixels: int) -> int:
@@ -66,14 +73,15 @@ class SendRate:
             self._back_off(1 - lost / 2, now_s)
         elif was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
             self._back_off(QUEUE_FACTOR, now_s)
+            self._queued_s = now_s
 
     def estimate(self, bitrate: int, now_s: float) -> None:
         """Take the receiver's estimate of the link, bit/s."""
         if self.target is None:
             return
-        if now_s - self._strained_s < STRAIN_MEMORY_S:
+        if now_s - self._queued_s < STRAIN_MEMORY_S:
             self.target = _clamp(min(bitrate, self.target))
-        elif bitrate > self.target:
+        elif bitrate > self.target and now_s - self._strained_s >= STRAIN_MEMORY_S:
             # The estimate leaps to 1.5 times what arrives: going there at once would fill the link again.
             elapsed_s = 1.0 if self._grown_s is None else min(1.0, now_s - self._grown_s)
             self.target = _clamp(min(bitrate, int(self.target * GROWTH_PER_S**elapsed_s)))
@@ -87,8 +95,29 @@ class SendRate:
 
     def _back_off(self, factor: float, now_s: float) -> None:
         assert self.target is not None
-        self.target = _clamp(int(self.target * factor))
+        if now_s - self._backed_off_s >= BACK_OFF_INTERVAL_S:
+            self.target = _clamp(int(self.target * factor))
+            self._backed_off_s = now_s
         self._strained_s = now_s
+
+
+class RetransmitBudget:
+    """How much may be sent again: a receiver asks until a packet comes, and a full link loses that one too."""
+
+    def __init__(self) -> None:
+        self._bytes = 0.0
+        self._counted_s: float | None = None
+
+    def take(self, size_bytes: int, *, target_bitrate: int, now_s: float) -> bool:
+        """Tell whether a packet of that size may be sent again now, and count it if so."""
+        share = RETRANSMIT_SHARE * target_bitrate / 8
+        earned = share if self._counted_s is None else share * (now_s - self._counted_s)
+        self._bytes = min(share * RETRANSMIT_BURST_S, self._bytes + earned)
+        self._counted_s = now_s
+        if self._bytes < size_bytes:
+            return False
+        self._bytes -= size_bytes
+        return True
 
 
 def _clamp(bitrate: int) -> int:

@@ -18,7 +18,7 @@ import aioice.ice
 import psutil
 import pytest
 from aioice.ice import Connection, StunProtocol
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RtpPacket
@@ -236,6 +236,37 @@ async def test_key_frames_on_request_are_few() -> None:
             await asyncio.sleep(0.01)
         assert time.monotonic() - started > 2 * departures.KEY_FRAME_INTERVAL_S
         assert len(call.playout.pictures_sent) - sent > 3
+
+
+async def test_key_frames_take_half_of_the_bitrate_at_most() -> None:
+    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
+    sender = pc.add_sending(AvatarTrack(TonePlayout()), receive=False).sender
+    assert isinstance(sender, PlayoutSender)
+    sender._send_keyframe()
+    assert sender._take_key_frame(0.0)
+    sender._count_key_frame(20_000, 200_000, 0.0)
+    sender._send_keyframe()
+    assert not sender._take_key_frame(1.59)
+    assert sender._take_key_frame(1.6)
+    assert not sender._take_key_frame(9.0)
+    await pc.close()
+
+
+async def test_what_is_sent_again_is_bounded_and_stock_sends_whatever_is_asked_for() -> None:
+    client = Client(control=False)
+    async with connected(client) as call:
+        await until(lambda: len(client.frames["video"]) > 5, "pictures")
+        sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
+        number = next(iter(sender._RTCRtpSender__rtp_history))
+        packet = sender._RTCRtpSender__rtp_history[number]
+        packet.payload = bytes(1200)
+        before = sender._RTCRtpSender__rtx_sequence_number
+        for _ in range(200):
+            await sender._retransmit(packet.sequence_number)
+        assert 1 <= (sender._RTCRtpSender__rtx_sequence_number - before) % 65536 < 100
+        for _ in range(200):
+            await RTCRtpSender._retransmit(sender, packet.sequence_number)
+        assert (sender._RTCRtpSender__rtx_sequence_number - before) % 65536 > 200
 
 
 # The microphone's buffer
