@@ -1,0 +1,231 @@
+"""Pictures to learn from: scenes in which everything but the mouth stands still.
+
+A scene is one head, pose, light and camera, drawn with several mouths. Any two of its pictures make
+a training pair: the one is the reference, the other the target. That is what happens in use, where
+the reference is the clip's own frame.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.geometry import project, rotation
+from training.heads import SKIN, Floats, HeadSet
+from training.looks import Pose, Stage, random_look, random_pose, random_stage
+from training.people import PEOPLE
+from training.renderer import Renderer
+from training.visemes import MOUTH_ACTIONS, spread_actions
+
+CROP = 96
+MOUTHS = 5
+REST, ODD = -1, -2
+"""Mouths without a moment of speech: at rest; and some grimace that only serves as a reference."""
+_ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised upper lip
+HELD_OUT = 6
+"""The last so many identities of a set are kept for evaluation."""
+_SCENES_A_SHARD = 40
+_BUILT_IN_SHARE = 0.15  # more than an equal share: theirs are the faces that people see first
+
+# Points of the average face (x, y, z) that the box hangs on.
+_UNDER_NOSE, _CHIN, _NOSE, _NAPE = (0, -0.1098, -0.0131), (0, -0.0811, -0.068), (0, -0.119, 0.0045), (0, 0.02, 0.01)
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Vertices of one mesh that the face box is measured from."""
+
+    under_nose: int
+    chin: int
+    nose: int
+
+    @staticmethod
+    def of(heads: HeadSet) -> Landmarks:
+        """Find them."""
+        skin = np.where(heads.parts == SKIN)[0]
+
+        def nearest(point: tuple[float, float, float]) -> int:
+            away = np.abs(heads.canonical[skin] - np.array(point, np.float32)).sum(axis=1)
+            return int(skin[away.argmin()])
+
+        return Landmarks(nearest(_UNDER_NOSE), nearest(_CHIN), nearest(_NOSE))
+
+
+def face_window(heads: HeadSet, vertices: Floats, index: int, pose: Pose, stage: Stage) -> tuple[float, float, float]:
+    """Return the face box in the whole picture: centre x, y (-1..1, up) and half its side.
+
+    From about the brows to just under the chin of a wide open jaw; everything that speech moves lies
+    in its lower half.
+
+    Args:
+        heads: The mesh.
+        vertices: One identity's neutral face.
+        index: Its number, for the joints.
+        pose: Of the head.
+        stage: Has the camera.
+    """
+    marks = Landmarks.of(heads)
+    jaw = heads.actions[heads.action_names.index("jawOpen")]
+    points = np.stack(
+        [
+            vertices[marks.under_nose],
+            vertices[marks.chin] + 0.45 * jaw[marks.chin],
+            vertices[marks.nose],
+            vertices[marks.nose] * np.array([0, 0, 1], np.float32) + np.array([0, -0.02, 0], np.float32),
+        ]
+    ) + np.asarray(pose.shift, np.float32)
+    neck, head = rotation(pose.neck), rotation(pose.head)
+    head_pivot, neck_pivot = heads.pivots[index]
+    pivot = neck_pivot + neck @ (head_pivot - neck_pivot)
+    turned = pivot + (points - head_pivot) @ (neck @ head).T
+    flat = project(stage, turned)
+    # Measured in space, so that a nod does not change the size.
+    tall_m = max(float(np.linalg.norm(points[0] - points[1])), 0.070)
+    half = tall_m * 1.04 / (stage.view_height_m / 2) * stage.distance_m / (stage.distance_m + float(turned[0, 1]))
+    # A turned head is centred between its nose and its axis, about where a detector's box lies.
+    return float(0.55 * flat[2, 0] + 0.45 * flat[3, 0]), float(flat[0, 1]) + _ABOVE_LIP * half, half
+
+
+def _mood(heads: HeadSet, rng: np.random.Generator) -> Floats:
+    """Return the expression that a whole scene shares."""
+    values = dict.fromkeys(heads.action_names, 0.0)
+    for stem, most in (("mouthSmile", 0.3), ("browOuterUp", 0.4), ("eyeSquint", 0.4), ("mouthFrown", 0.15)):
+        level = max(rng.uniform(-0.6, 1.0), 0.0) * most
+        for side in ("Left", "Right"):
+            values[stem + side] = level * rng.uniform(0.8, 1.1)
+    blink = rng.choice((0.0, rng.uniform(0, 1)), p=(0.8, 0.2))
+    values |= {"eyeBlinkLeft": blink, "eyeBlinkRight": blink, "browInnerUp": max(rng.uniform(-0.5, 0.5), 0)}
+    return np.array([values[name] for name in heads.action_names], np.float32)
+
+
+def _odd_mouth(rng: np.random.Generator) -> Floats:
+    """Return a grimace: a laugh, a pout, a gape."""
+    mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
+    for name, most in {"jawOpen": 0.6, "mouthSmile": 0.9, "mouthPucker": 0.8, "mouthFunnel": 0.5}.items():
+        mouth[MOUTH_ACTIONS.index(name)] = max(rng.uniform(-0.7, 1), 0) * most
+    for name in ("mouthUpperUp", "mouthLowerDown", "mouthStretch"):
+        mouth[MOUTH_ACTIONS.index(name)] = max(rng.uniform(-0.5, 1), 0) * 0.6
+    return mouth
+
+
+def _degrade(pictures: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Put all pictures of a scene through one camera: blur, gamma, noise, compression."""
+    sigma = max(rng.uniform(-1.0, 1.0), 0.0)
+    gamma, cast = rng.uniform(0.8, 1.25), rng.normal(1, 0.04, 3)
+    noise = max(rng.uniform(-6, 6), 0.0)
+    quality = int(rng.integers(35, 96)) if rng.random() < 0.5 else 0
+    grain = rng.standard_normal(pictures[0].shape)
+    done = []
+    for picture in pictures:
+        image = cv2.GaussianBlur(picture, (0, 0), sigma) if sigma > 0.2 else picture
+        values = ((image / 255.0) ** gamma * cast) * 255 + noise * grain
+        image = np.clip(values, 0, 255).astype(np.uint8)
+        if quality:
+            _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+        done.append(image)
+    return done
+
+
+class SceneMaker:
+    """Draws scenes at random.
+
+    Args:
+        heads: All identities.
+        mouths: Every spoken mouth to choose from, ``float32[frames, 13]``.
+        held_out: Whether to draw the identities kept for evaluation, or the others.
+    """
+
+    def __init__(self, heads: HeadSet, mouths: Floats, *, held_out: bool) -> None:
+        self._heads, self._mouths, self._held_out = heads, mouths, held_out
+        self._renderer = Renderer(heads, CROP, samples=0, shells=3)
+        count = len(heads.names)
+        self._choice = range(count - HELD_OUT, count) if held_out else range(count - HELD_OUT)
+        # A mouth in motion teaches more than one at rest, which other pictures show already.
+        self._moving = np.where(mouths.sum(axis=1) > 0.02)[0]
+
+    def scenes(self, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """Draw `count` scenes of one identity with one paint."""
+        heads = self._heads
+        index = int(rng.choice(self._choice))
+        if not self._held_out and rng.random() < _BUILT_IN_SHARE:
+            index = int(rng.integers(len(PEOPLE)))
+        built_in = index < len(PEOPLE)
+        usual = PEOPLE[index] if built_in and rng.random() < 0.7 else None
+        look = usual.look if usual else random_look(rng, male=bool(rng.random() < 0.5))
+        sitter = self._renderer.sit(index, look)
+        made = []
+        for _ in range(count):
+            stage, pose = random_stage(rng), random_pose(rng)
+            if usual and rng.random() < 0.6:
+                stage = usual.stage
+                pose = Pose(head=tuple(0.4 * angle for angle in pose.head))  # type: ignore[arg-type]
+            x, y, half = face_window(heads, sitter.vertices, index, pose, stage)
+            half *= rng.uniform(0.95, 1.08)
+            window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)
+            moments = [REST, *(int(moment) for moment in rng.choice(self._moving, MOUTHS - 1))]
+            if rng.random() < 0.25:
+                moments[-1] = ODD
+            mood = _mood(heads, rng)
+            if usual:
+                mood = mood * 0.3 + rest_actions(heads, usual.rest)
+            pictures = []
+            for moment in moments:
+                mouth = _odd_mouth(rng) if moment == ODD else self._mouths[moment] * (moment != REST)
+                actions = np.clip(mood + spread_actions(mouth, heads.action_names), 0, 1)
+                picture = self._renderer.draw(sitter, actions, pose, stage, window)
+                pictures.append(np.ascontiguousarray(picture[..., ::-1]))
+            images = _degrade(pictures, rng) if rng.random() < 0.5 else pictures
+            made.append({"images": np.stack(images), "moments": np.array(moments), "identity": index})
+        return made
+
+
+def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
+    """Return an expression by ARKit names as ``float32[A]``; a name without a side means both."""
+    values = np.zeros(len(heads.action_names), np.float32)
+    for stem, value in rest.items():
+        for name in (stem,) if stem in heads.action_names else (stem + "Left", stem + "Right"):
+            values[heads.action_names.index(name)] = value
+    return values
+
+
+def _write_shard(task: tuple[Path, Path, Path, int, bool]) -> str:
+    heads_path, speech_path, shard, seed, held_out = task
+    if shard.exists():
+        return f"{shard.name} is there"
+    rng = np.random.default_rng(seed)
+    with np.load(speech_path) as speech:
+        maker = SceneMaker(HeadSet.load(heads_path), speech["mouth"], held_out=held_out)
+    scenes: list[dict[str, Any]] = []
+    while len(scenes) < _SCENES_A_SHARD:
+        scenes += maker.scenes(8, rng)
+    fields: dict[str, Any] = {key: np.stack([scene[key] for scene in scenes]) for key in scenes[0]}
+    part = shard.with_suffix(".part.npz")
+    np.savez(part, **fields)
+    part.rename(shard)
+    return shard.name
+
+
+def build_faces(
+    folder: Path, *, shards: int, seed: int, workers: int, held_out: bool = False, progress: Any = print
+) -> None:
+    """Draw the pictures, shard by shard; shards that are there already are kept.
+
+    Each ``faces-*.npz`` (or ``held-*.npz``) holds ``images uint8[S, 5, 96, 96, 3]`` (blue first),
+    ``moments int[S, 5]`` (a frame of the speech file, or `REST`, `ODD`) and ``identity int[S]``.
+    """
+    stem, speech = ("held", "speech-held.npz") if held_out else ("faces", "speech.npz")
+    tasks = [
+        (folder / "heads.npz", folder / speech, folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, held_out)
+        for i in range(shards)
+    ]
+    # Graphics contexts do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:
+        for done, name in enumerate(pool.imap(_write_shard, tasks), 1):
+            progress(f"{stem} {done}/{shards} {name}")

@@ -1,0 +1,36 @@
+"""Turns a checkpoint into the weights file that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from realtime.lipsync.metadata import Region
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.weights import save_weights
+from training.dataset import CROP
+from training.fit import REGION, WIDTH
+from training.pairs import WINDOW_OFFSET_SAMPLES
+
+
+def export(checkpoint: Path, out: Path, *, name: str = "lipstream") -> None:
+    """Write the network of a checkpoint as safetensors.
+
+    Args:
+        checkpoint: What `training.fit.fit` wrote.
+        out: The file to write.
+        name: For people.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = Wav2Lip(WIDTH, CROP, "copy")
+    network.load_state_dict(state["average"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(
+        network,
+        out,
+        window_offset_samples=WINDOW_OFFSET_SAMPLES,
+        decoded_region=Region(*REGION),
+        licence="Apache-2.0",
+        name=name,
+    )

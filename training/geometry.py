@@ -1,0 +1,125 @@
+"""Small pieces of geometry: normals, rotations, cameras."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from training.heads import Floats, HeadSet, Ints
+from training.looks import Stage
+
+
+class SurfaceNormals:
+    """Computes smooth vertex normals of a deforming mesh.
+
+    Args:
+        faces: Triangles, ``int32[F, 3]``.
+        weld: Which vertices are one point of the surface, ``int32[V]``.
+    """
+
+    def __init__(self, faces: Ints, weld: Ints) -> None:
+        self._faces, self._weld = faces, weld
+        welded = weld[faces]
+        self._points = int(weld.max()) + 1
+        corner = np.argsort(welded.ravel(), kind="stable")
+        owner = welded.ravel()[corner]
+        starts = np.searchsorted(owner, np.arange(self._points))
+        counts = np.diff(np.append(starts, len(owner)))
+        most = int(counts.max())
+        # Faces round each point, padded with one face past the end, whose normal is zero.
+        self._around = np.full((self._points, most), len(faces), np.int64)
+        rank = np.arange(len(owner)) - np.repeat(starts, counts)
+        self._around[owner, rank] = corner // 3
+
+    def __call__(self, vertices: Floats) -> Floats:
+        """Return unit normals, ``float32[V, 3]``, weighted by the area of the faces."""
+        a, b, c = (vertices[self._faces[:, i]] for i in range(3))
+        flat = np.concatenate([np.cross(b - a, c - a), np.zeros((1, 3), np.float32)])
+        total = flat[self._around].sum(axis=1)
+        total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+        normals: Floats = total[self._weld].astype(np.float32)
+        return normals
+
+    def smooth(self, values: Floats) -> Floats:
+        """Average a value per vertex over the faces around it, once."""
+        flat = np.append(values[self._faces].mean(axis=1), 0.0)
+        real = (self._around < len(self._faces)).sum(axis=1)
+        mean: Floats = (flat[self._around].sum(axis=1) / np.maximum(real, 1)).astype(np.float32)
+        return mean[self._weld]
+
+
+# Where the lips meet on the average face (y, z): on the upper and on the lower one.
+_UPPER_LIP, _LOWER_LIP = (-0.1072, -0.0268), (-0.1065, -0.0279)
+
+
+@cache
+def _lip_points(key: bytes) -> tuple[int, int]:
+    canonical = np.frombuffer(key, np.float32).reshape(-1, 3)
+    found = []
+    for y, z in (_UPPER_LIP, _LOWER_LIP):
+        away = np.abs(canonical - np.array([0.0, y, z], np.float32)).sum(axis=1)
+        found.append(int(away.argmin()))
+    return found[0], found[1]
+
+
+def lip_gap(heads: HeadSet, vertices: Floats) -> float:
+    """Return the opening between the lips at their middle, metres; near 0 when they touch."""
+    upper, lower = _lip_points(heads.canonical.tobytes())
+    return float(vertices[upper, 2] - vertices[lower, 2])
+
+
+def rotation(degrees: tuple[float, float, float]) -> Floats:
+    """Return the matrix of a turn by yaw (to the head's left), pitch (up) and roll, degrees."""
+    yaw, pitch, roll = np.radians(degrees)
+    c, s = np.cos(yaw), np.sin(yaw)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    c, s = np.cos(-pitch), np.sin(-pitch)
+    nod = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    c, s = np.cos(roll), np.sin(roll)
+    tilt = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    matrix: Floats = (turn @ nod @ tilt).astype(np.float32)
+    return matrix
+
+
+def camera_matrix(stage: Stage, window: tuple[float, float, float]) -> tuple[Floats, tuple[float, float, float]]:
+    """Return the projection ``float32[4, 4]`` (column vectors) and the camera's place.
+
+    Args:
+        stage: Gives distance, height of the view and aim.
+        window: Part of the picture to fill the target with: centre x, y and half its side.
+    """
+    distance, half = stage.distance_m, stage.view_height_m / 2
+    near, far = max(distance - 0.5, 0.05), distance + 1.0
+    x, z = stage.aim
+    scale = distance / half / window[2]
+    # Rows act on (x, y, z, 1); the camera stands at -distance on y and looks along +y.
+    place = np.array([[1, 0, 0, -x], [0, 1, 0, distance], [0, 0, 1, -z], [0, 0, 0, 1]], np.float32)
+    depth = (far + near) / (far - near)
+    project = np.array(
+        [
+            [scale, -window[0] / window[2], 0, 0],
+            [0, -window[1] / window[2], scale, 0],
+            [0, depth, 0, -2 * far * near / (far - near)],
+            [0, 1, 0, 0],
+        ],
+        np.float32,
+    )
+    return project @ place, (x, -distance, z)
+
+
+def project(stage: Stage, points: Floats) -> Floats:
+    """Return where points ``[..., 3]`` appear in the whole picture, ``[..., 2]`` in -1..1, y up."""
+    camera, _ = camera_matrix(stage, (0.0, 0.0, 1.0))
+    full = points @ camera[:, :3].T + camera[:, 3]
+    flat: Floats = full[..., :2] / full[..., 3:]
+    return flat
+
+
+def sphere_directions(count: int) -> Floats:
+    """Return `count` unit vectors spread evenly over the sphere, ``float32[count, 3]``."""
+    i = np.arange(count) + 0.5
+    z = 1 - 2 * i / count
+    turn = np.pi * (1 + 5**0.5) * i
+    flat = np.sqrt(1 - z * z)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], axis=1).astype(np.float32)
