@@ -1,5 +1,6 @@
 """The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
 
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -137,6 +138,7 @@ def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
         "progress": 1.0,
         "size": facts.size,
         "frames": facts.frames,
+        "face": dataclasses.astuple(facts.boxes[0]),
         "loop": facts.loop,
         "licence": facts.licence,
         "description": facts.description,

@@ -8,11 +8,17 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-_PROGRAMS = {"chromium": ("chromium",), "ffmpeg": ("ffmpeg",)}
+_NEEDS = {
+    "chromium": lambda: shutil.which("chromium"),
+    "node": lambda: shutil.which("node"),
+    "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
+}
+"""What a test may need from outside the package index, and how to see whether it is there."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
-            if not any(shutil.which(program) for program in _PROGRAMS[name]):
+            if not _NEEDS[name]():
                 if os.environ.get("REQUIRE_SYSTEM") == "1":
                     pytest.fail(f"needs {name}, which is missing")
                 pytest.skip(f"needs {name}")
