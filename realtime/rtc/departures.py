@@ -171,7 +171,8 @@ class PlayoutSender(RTCRtpSender):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
                     rate.report(
-                        lost=report.fraction_lost / 256,
+                        packets_lost=report.packets_lost,
+                        highest_sequence=report.highest_sequence,
                         round_trip_s=self._round_trip_s(report),
                         now_s=time.monotonic(),
                     )

@@ -13,9 +13,15 @@ MAX_BITRATE = 2_500_000
 START_BITRATE = 1_000_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
+HEADROOM = 1.5
+"""Over the start. More gains half a decibel, and every packet more is one more to be lost and waited for."""
 
 LOSS_LIMIT = 0.1
 """Packets lost beyond which a full link, not a bad one, is to blame (draft-ietf-rmcat-gcc, section 6)."""
+LOSS_WINDOW_S = 1.0
+LOSS_WINDOW_PACKETS = 20
+"""Least to judge by. Browsers report several times a second: one packet of ten would pass for a tenth of all."""
+SEQUENCE_MODULUS = 1 << 16
 QUEUE_LIMIT_S = 0.06
 """Round trip above its least: a queue this long is being filled by somebody."""
 QUEUE_FACTOR = 0.85
@@ -44,6 +50,8 @@ class SendRate:
     def __init__(self) -> None:
         self.target: int | None = None
         self._round_trips: deque[tuple[float, float]] = deque()
+        self._ceiling = MAX_BITRATE
+        self._window: tuple[float, int, int] | None = None
         self._queueing = False
         self._queued_s = float("-inf")
         self._strained_s = float("-inf")
@@ -54,21 +62,24 @@ class SendRate:
         """Return the target, which begins with what fits the picture's size."""
         if self.target is None:
             self.target = start_bitrate(pixels)
+            self._ceiling = _clamp(int(HEADROOM * self.target))
         return self.target
 
-    def report(self, *, lost: float, round_trip_s: float | None, now_s: float) -> None:
+    def report(self, *, packets_lost: int, highest_sequence: int, round_trip_s: float | None, now_s: float) -> None:
         """Take a receiver report, and back off if the link is full.
 
         Args:
-            lost: Fraction of the packets since the last report, 0..1.
+            packets_lost: Since the beginning.
+            highest_sequence: Sequence number received, of which the lowest 16 bits count.
             round_trip_s: Its round trip, if it can be told.
             now_s: Monotonic time.
         """
+        if self.target is None:
+            return
+        lost = self._fraction_lost(packets_lost, highest_sequence, now_s)
         was_queueing = self._queueing
         if round_trip_s is not None:
             self._queueing = self._is_queueing(round_trip_s, now_s)
-        if self.target is None:
-            return
         if lost > LOSS_LIMIT:
             self._back_off(1 - lost / 2, now_s)
         elif was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
@@ -84,8 +95,19 @@ class SendRate:
         elif bitrate > self.target and now_s - self._strained_s >= STRAIN_MEMORY_S:
             # The estimate leaps to 1.5 times what arrives: going there at once would fill the link again.
             elapsed_s = 1.0 if self._grown_s is None else min(1.0, now_s - self._grown_s)
-            self.target = _clamp(min(bitrate, int(self.target * GROWTH_PER_S**elapsed_s)))
+            self.target = min(self._ceiling, bitrate, int(self.target * GROWTH_PER_S**elapsed_s))
             self._grown_s = now_s
+
+    def _fraction_lost(self, packets_lost: int, highest_sequence: int, now_s: float) -> float:
+        """Return the fraction lost since the last window; 0 until there is enough to judge by."""
+        if self._window is None:
+            self._window = now_s, packets_lost, highest_sequence
+        begun_s, lost_before, sequence_before = self._window
+        expected = (highest_sequence - sequence_before) % SEQUENCE_MODULUS
+        if now_s - begun_s < LOSS_WINDOW_S or expected < LOSS_WINDOW_PACKETS:
+            return 0.0
+        self._window = now_s, packets_lost, highest_sequence
+        return min(1.0, max(0, packets_lost - lost_before) / expected)
 
     def _is_queueing(self, round_trip_s: float, now_s: float) -> bool:
         self._round_trips.append((now_s, round_trip_s))
