@@ -56,6 +56,7 @@ class SourceBuffer:
         self.counts = SourceCounts()
         self._data = np.zeros(SOUND_RATE_HZ, np.float32)
         self._margin = _MARGIN
+        self._pulled_s: float | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -65,7 +66,6 @@ class SourceBuffer:
         self._owed = 0  # silence already given for sound that had not come
         self._arrivals: deque[tuple[int, float]] = deque()  # (samples still to read before its end, arrival)
         self._consumed = 0  # samples read since the beginning
-        self._pulled_s: float | None = None
         self._least_slack: float | None = None
         self._watched = self._calm = 0
         self._deviation = 0.0  # of the least slack from the margin
@@ -88,7 +88,8 @@ class SourceBuffer:
         gap = 0 if self._expected is None else position - self._expected
         read_since = 0.0 if self._pulled_s is None else (arrived_s - self._pulled_s) * SOUND_RATE_HZ
         if self._expected is None or not -_LONGEST_GAP < gap < _LONGEST_GAP:
-            head_start = self._margin + min(BLOCK_SOUND, max(0, int(read_since)))
+            read_since = min(BLOCK_SOUND, max(0, int(read_since)))  # nobody may have read for long
+            head_start = self._margin + read_since
             self._skip(self.level)
             self._append(np.zeros(head_start, np.float32), arrived_s)
         elif gap < 0:  # a copy, or too late to be placed
