@@ -46,6 +46,8 @@ MAX_QUEUED_DATAGRAMS = 1024
 STUN_FIRST_BYTES = 4
 """First bytes below this are STUN (RFC 7983)."""
 KEY_FRAME_INTERVAL_S = 0.5
+MAX_ROUND_TRIP_S = 10.0
+"""More, or less than nothing, is a step of the wall clock, by which aiortc times its reports."""
 NTP_EPOCH_S = 2_208_988_800
 """Unix time 0 on the NTP scale (RFC 5905)."""
 
@@ -181,7 +183,8 @@ class PlayoutSender(RTCRtpSender):
         """Return the round trip of one report; aiortc keeps only a mean that takes seconds to move."""
         if not report.dlsr or report.lsr != self._RTCRtpSender__lsr or self._RTCRtpSender__lsr_time is None:
             return None
-        return time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
+        trip_s = time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
+        return trip_s if 0 <= trip_s < MAX_ROUND_TRIP_S else None
 
     async def _retransmit(self, sequence_number: int) -> None:
         packet = self._RTCRtpSender__rtp_history.get(sequence_number % RTP_HISTORY_SIZE)

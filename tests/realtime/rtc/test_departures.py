@@ -21,11 +21,11 @@ from aioice.ice import Connection, StunProtocol
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpReceiverInfo, RtpPacket
 from av.error import EOFError as DecoderEndError
 
 from realtime.rtc import departures
-from realtime.rtc.departures import PlayoutConnection, PlayoutSender, SoundBuffer
+from realtime.rtc.departures import MAX_ROUND_TRIP_S, PlayoutConnection, PlayoutSender, SoundBuffer
 from realtime.rtc.encoders import encode_pool
 from realtime.rtc.outbound import AvatarTrack, SpeechTrack
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
@@ -217,6 +217,19 @@ async def test_there_is_no_report_before_the_first_packet() -> None:
     assert isinstance(sender, PlayoutSender)
     sender._RTCRtpSender__ntp_timestamp = 77
     assert sender._RTCRtpSender__ntp_timestamp == 0
+    await pc.close()
+
+
+@pytest.mark.parametrize(("ago_s", "trip_s"), [(0.5, 0.4), (3600.0, None), (-3600.0, None)])
+async def test_a_step_of_the_wall_clock_is_no_round_trip(ago_s: float, trip_s: float | None) -> None:
+    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
+    sender = pc.add_sending(AvatarTrack(TonePlayout()), receive=False).sender
+    sender._RTCRtpSender__lsr, sender._RTCRtpSender__lsr_time = 7, time.time() - ago_s
+    report = RtcpReceiverInfo(
+        ssrc=1, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=7, dlsr=round(0.1 * 65536)
+    )
+    measured = sender._round_trip_s(report)
+    assert measured is None if trip_s is None else trip_s <= measured < MAX_ROUND_TRIP_S
     await pc.close()
 
 
