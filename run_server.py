@@ -11,6 +11,7 @@ import uvicorn
 
 from realtime.app import create_app
 from realtime.errors import LipstreamError
+from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions
 from realtime.settings import Settings, read_settings
 
@@ -32,6 +33,7 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Serve until told to stop."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
         await super().serve(sockets)  # type: ignore[arg-type]
         if self._drain:
             self._drain.cancel()

@@ -50,6 +50,8 @@ PURE = {
     "realtime.playout",
     "realtime.rtc.sdp",
     "realtime.rtc.packet_order",
+    "realtime.rtc.send_rate",
+    "realtime.rtc.control",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
 
