@@ -1,0 +1,132 @@
+"""A stock aiortc client that speaks and keeps every packet it gets."""
+
+import asyncio
+import fractions
+import time
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
+
+from benchmarks.recording import Packet, Recording, Stream
+from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+
+
+class Microphone(MediaStreamTrack):
+    """Repeats ``float32[n]``, 48 kHz mono, in packets of 20 ms on the monotonic clock."""
+
+    kind = "audio"
+
+    def __init__(self, sound: npt.NDArray[np.float32]) -> None:
+        super().__init__()
+        pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+        self._pcm = np.pad(pcm, (0, -pcm.size % PACKET_SOUND)).reshape(-1, 1, PACKET_SOUND)
+        self._packet = 0
+        self._start_s: float | None = None
+
+    async def recv(self) -> av.AudioFrame:
+        """Return the packet that is due."""
+        loop = asyncio.get_running_loop()
+        if self._start_s is None:
+            self._start_s = loop.time()
+        await asyncio.sleep(self._start_s + self._packet * PACKET_SOUND / SOUND_RATE_HZ - loop.time())
+        frame = av.AudioFrame.from_ndarray(self._pcm[self._packet % len(self._pcm)], format="s16", layout="mono")
+        frame.sample_rate = SOUND_RATE_HZ
+        frame.pts = self._packet * PACKET_SOUND
+        frame.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
+        self._packet += 1
+        return frame
+
+
+class Caller:
+    """One call.
+
+    Args:
+        sound: What to say, over and over; ``None`` for a client without a microphone.
+        keep_payloads: Whether the recording can be decoded.
+    """
+
+    def __init__(self, sound: npt.NDArray[np.float32] | None = None, *, keep_payloads: bool = True) -> None:
+        self.recording = Recording()
+        self._keep = keep_payloads
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if sound is None:
+            self._connection.addTransceiver("audio", direction="recvonly")
+        else:
+            self._connection.addTrack(Microphone(sound))
+        self._connection.addTransceiver("video", direction="recvonly")
+        self._streams: dict[int, Stream] = {}  # by SSRC
+
+    async def offer(self) -> str:
+        """Return the offer."""
+        await self._connection.setLocalDescription(await self._connection.createOffer())
+        return self._connection.localDescription.sdp
+
+    async def accept(self, answer: str) -> None:
+        """Take the answer, and begin to record."""
+        await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        transceivers = self._connection.getTransceivers()
+        for transceiver in transceivers:
+            transceiver.receiver._enabled = False  # noqa: SLF001 (aiortc need not decode what is recorded)
+        transport: Any = transceivers[0].receiver.transport
+        take_rtp, take_rtcp = transport._handle_rtp_data, transport._handle_rtcp_data  # noqa: SLF001 (no public way)
+
+        async def on_rtp(data: bytes, arrival_time_ms: int) -> None:
+            self._record(RtpPacket.parse(data))
+            await take_rtp(data, arrival_time_ms)
+
+        async def on_rtcp(data: bytes) -> None:
+            for packet in RtcpPacket.parse(data):
+                if isinstance(packet, RtcpSrPacket):
+                    self._report(packet)
+            await take_rtcp(data)
+
+        transport._handle_rtp_data, transport._handle_rtcp_data = on_rtp, on_rtcp  # noqa: SLF001 (as above)
+
+    @property
+    def connected(self) -> bool:
+        """Whether media flows."""
+        return self._connection.connectionState == "connected"
+
+    async def vanish(self) -> None:
+        """Send nothing any more, not even a farewell."""
+
+        async def send_nothing(*_: object) -> None:
+            pass
+
+        for protocol in self._agent._protocols:  # noqa: SLF001 (no public way)
+            protocol.send_data = send_nothing
+            protocol.send_stun = lambda *_: None
+
+    async def close(self) -> None:
+        """Hang up, politely."""
+        agent = self._agent
+        await self._connection.close()
+        await asyncio.sleep(0.05)
+        if agent._query_consent_task is not None:  # noqa: SLF001 (aiortc forgets it when closed in its handshake)
+            agent._query_consent_task.cancel()  # noqa: SLF001
+
+    @property
+    def _agent(self) -> Any:
+        return self._connection.getTransceivers()[0].receiver.transport.transport._connection  # noqa: SLF001
+
+    def _record(self, packet: RtpPacket) -> None:
+        if packet.ssrc not in self._streams:
+            is_picture = packet.payload_type in _payload_types(self._connection, "video")
+            self._streams[packet.ssrc] = self.recording.picture if is_picture else self.recording.sound
+        payload = packet.payload if self._keep else b""
+        kept = Packet(time.monotonic(), packet.timestamp, bool(packet.marker), payload)
+        self._streams[packet.ssrc].packets.append(kept)
+
+    def _report(self, report: RtcpSrPacket) -> None:
+        if stream := self._streams.get(report.ssrc):
+            info = report.sender_info
+            stream.reports.append((info.rtp_timestamp, info.ntp_timestamp / (1 << 32)))
+
+
+def _payload_types(connection: RTCPeerConnection, kind: str) -> set[int | None]:
+    transceivers = [t for t in connection.getTransceivers() if t.kind == kind]
+    return {codec.payloadType for t in transceivers for codec in t._codecs}  # noqa: SLF001 (no public way)

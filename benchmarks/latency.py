@@ -1,0 +1,102 @@
+"""How late is the mouth, how far apart are sound and picture, how soon is silence after an interruption?
+
+One session at a time, the client in a process of its own. Mouth latency runs from the arrival of the packet that holds
+a frame's first sample to the frame's leaving its track. The offset is that of a click in the sound and the flash
+that a painted mouth shows for it, as the client received them; positive: sound ahead.
+"""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from benchmarks.caller_process import caller_process
+from benchmarks.recording import decode_pictures, decode_sound
+from benchmarks.report import Goal, Report, at_most
+from benchmarks.signals import TimelineSource, clicks, find_clicks, find_flashes, offsets_ms, speech
+from benchmarks.stage import FAKE_MOUTH, built_in, painted, speech_file
+from realtime.metrics import percentiles
+from realtime.session import Session
+
+QUESTION = "How late is the mouth, and how close to its sound?"
+OVERHEAD_MS = 60
+OFFSET_MS = 10
+TAIL_MS = 100
+_SPEECH_S, _CLICKS_S = 30, 20
+_INTERRUPTIONS = 20
+_INTERRUPT_EVERY_S = 0.7
+
+
+def run() -> Report:
+    """Measure."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> Report:
+    name, sound = speech()
+    report = Report(QUESTION)
+    async with built_in() as (sessions, weights), speech_file(sound) as path, caller_process(speech=path) as callers:
+        session, answer = await sessions.create(None, callers.offers[0])
+        assert answer is not None
+        await callers.accept([answer])
+        await asyncio.sleep(_SPEECH_S)
+        figures = session.figures()
+        mouth = list(session.playout.mouth_latency_ms)
+        tails = await _interrupt(session)
+        await callers.stop()
+        report.conditions = {"weights": weights, "avatar": session.avatar_id, "speech": name}
+        limit = session.look_ahead_ms + OVERHEAD_MS
+    by_media, by_arrival = await _offsets()
+    report.rows = [
+        _row("mouth latency", mouth),
+        _row("interrupt tail", tails),
+        _row("|A/V offset|, media time", np.abs(by_media).tolist()),
+        _row("|A/V offset|, arrival", np.abs(by_arrival).tolist()),
+    ]
+    report.conditions |= {
+        "look-ahead, ms": session.look_ahead_ms,
+        "A/V offset median, media time / arrival, ms": [round(float(np.median(o)), 2) for o in (by_media, by_arrival)],
+        "mouths rendered / repeated / dropped": [figures[f"frames_{k}"] for k in ("rendered", "repeated", "dropped")],
+    }
+    report.goals = _goals(report.rows, limit)
+    return report
+
+
+async def _interrupt(session: Session) -> list[float]:
+    """Return the time from each of many interruptions to the first silent packet, ms."""
+    session.playout.interrupt_tail_ms.clear()
+    for _ in range(_INTERRUPTIONS):
+        await asyncio.sleep(_INTERRUPT_EVERY_S)
+        session.interrupt()
+    await asyncio.sleep(_INTERRUPT_EVERY_S)
+    return list(session.playout.interrupt_tail_ms)
+
+
+async def _offsets() -> tuple[list[float], list[float]]:
+    """Return the offsets of clicks and flashes by media time and by arrival, ms."""
+    async with painted("FlashPredictor") as sessions, caller_process() as callers:
+        session, answer = await sessions.create(None, callers.offers[0])
+        assert answer is not None
+        session.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
+        await callers.accept([answer])
+        await asyncio.sleep(_CLICKS_S)
+        (recording,) = await callers.stop()
+    heard = find_clicks(decode_sound(recording.sound))
+    seen = find_flashes(list(decode_pictures(recording.picture)), FAKE_MOUTH)
+    by_media = offsets_ms([media_s for media_s, _ in heard], [media_s for media_s, _ in seen])
+    return by_media, offsets_ms([came_s for _, came_s in heard], [came_s for _, came_s in seen])
+
+
+def _row(name: str, values_ms: list[float]) -> dict[str, Any]:
+    largest = round(max(values_ms), 1) if values_ms else None
+    return {"ms": name, **percentiles(values_ms), "max": largest, "n": len(values_ms)}
+
+
+def _goals(rows: list[dict[str, Any]], latency_limit_ms: float) -> list[Goal]:
+    mouth, tail, media, arrival = (row["p95"] for row in rows)
+    return [
+        at_most("mouth latency p95", mouth, latency_limit_ms, "ms"),
+        at_most("interrupt tail p95", tail, TAIL_MS, "ms"),
+        at_most("A/V offset by media time p95", media, OFFSET_MS, "ms"),
+        at_most("A/V offset by arrival p95", arrival, OFFSET_MS, "ms"),
+    ]

@@ -1,0 +1,175 @@
+"""What a receiving peer got, packet by packet, and what it shows: when each sound and picture belongs, and came.
+
+aiortc moves each track's first timestamp to 0 before it hands frames out, so nothing it decodes tells how sound and
+picture lie to each other. Here the packets are decoded as they came, and timed by timestamp and sender report.
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from aiortc.codecs.vpx import vp8_depayload
+
+from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
+
+OPUS_DELAY_SOUND = SOUND_RATE_HZ * 65 // 10_000
+"""Opus's algorithmic delay: 6.5 ms."""
+_MODULUS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One RTP packet.
+
+    Attributes:
+        arrived_s: Monotonic time.
+        timestamp: RTP timestamp.
+        marker: Whether it ends a picture.
+        payload: Empty where payloads are not kept.
+    """
+
+    arrived_s: float
+    timestamp: int
+    marker: bool
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Stream:
+    """One received stream, in the order of arrival.
+
+    Attributes:
+        rate: Of its RTP clock, Hz.
+        packets: All of them.
+        reports: From sender reports: RTP timestamp and NTP time, s.
+    """
+
+    rate: int
+    packets: list[Packet] = field(default_factory=list)
+    reports: list[tuple[int, float]] = field(default_factory=list)
+
+    def media_s(self, timestamp: int) -> float:
+        """Return the sender's time of a timestamp, by the nearest sender report."""
+        ticks, ntp_s = min(
+            ((_difference(timestamp, reported), ntp_s) for reported, ntp_s in self.reports),
+            key=lambda pair: abs(pair[0]),
+        )
+        return ntp_s + ticks / self.rate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        packets = [[p.arrived_s, p.timestamp, p.marker, base64.b64encode(p.payload).decode()] for p in self.packets]
+        return {"rate": self.rate, "packets": packets, "reports": self.reports}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Stream":
+        """Return the stream that :meth:`to_json` wrote."""
+        packets = [
+            Packet(at_s, stamp, marker, base64.b64decode(text)) for at_s, stamp, marker, text in fields["packets"]
+        ]
+        return cls(fields["rate"], packets, [(stamp, ntp_s) for stamp, ntp_s in fields["reports"]])
+
+
+@dataclass(slots=True)
+class Recording:
+    """Both streams of one call."""
+
+    sound: Stream = field(default_factory=lambda: Stream(SOUND_RATE_HZ))
+    picture: Stream = field(default_factory=lambda: Stream(VIDEO_CLOCK_HZ))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        return {"sound": self.sound.to_json(), "picture": self.picture.to_json()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Recording":
+        """Return the recording that :meth:`to_json` wrote."""
+        return cls(Stream.from_json(fields["sound"]), Stream.from_json(fields["picture"]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """Decoded sound, gaps filled with silence.
+
+    Attributes:
+        samples: ``float32[n]``, mono, 48 kHz.
+        media_s: The sender's time of each packet's first sample, in steps of 960 samples, Opus's delay removed.
+        arrived_s: Likewise the time at which it could be played.
+    """
+
+    samples: npt.NDArray[np.float32]
+    media_s: npt.NDArray[np.float64]
+    arrived_s: npt.NDArray[np.float64]
+
+    def at(self, sample: float) -> tuple[float, float]:
+        """Return the sender's time and the time of arrival of a sample."""
+        packet = int(sample) // PACKET_SOUND
+        offset_s = (sample - packet * PACKET_SOUND) / SOUND_RATE_HZ
+        return float(self.media_s[packet] + offset_s), float(self.arrived_s[packet] + offset_s)
+
+
+def decode_sound(stream: Stream) -> Heard:
+    """Decode a stream of Opus packets of 20 ms."""
+    codec: Any = av.CodecContext.create("libopus", "r")
+    codec.format, codec.layout, codec.sample_rate = "s16", "mono", SOUND_RATE_HZ
+    first = stream.packets[0].timestamp
+    end = max(_difference(packet.timestamp, first) for packet in stream.packets) + PACKET_SOUND
+    samples = np.zeros(end, np.float32)
+    times = np.full((2, end // PACKET_SOUND), np.nan)
+    delay_s = OPUS_DELAY_SOUND / SOUND_RATE_HZ
+    for packet in stream.packets:
+        start = _difference(packet.timestamp, first)
+        for frame in codec.decode(av.Packet(packet.payload)):
+            pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:PACKET_SOUND].mean(axis=1)
+            samples[start : start + pcm.size] = pcm / 32768
+        media_s = stream.media_s(packet.timestamp) if stream.reports else np.nan
+        times[:, start // PACKET_SOUND] = media_s - delay_s, packet.arrived_s - delay_s
+    return Heard(samples, *times)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One decoded picture.
+
+    Attributes:
+        timestamp: RTP timestamp.
+        media_s: The sender's time; not a number without sender reports.
+        arrived_s: When its last packet came.
+        luma: ``uint8[h, w]``.
+    """
+
+    timestamp: int
+    media_s: float
+    arrived_s: float
+    luma: npt.NDArray[np.uint8]
+
+
+def decode_pictures(stream: Stream) -> Iterator[Seen]:
+    """Decode a stream of VP8; what cannot be decoded is left out."""
+    codec = av.CodecContext.create("libvpx", "r")
+    waiting: list[Packet] = []
+    for packet in stream.packets:
+        if waiting and waiting[0].timestamp != packet.timestamp:
+            waiting.clear()
+        waiting.append(packet)
+        if not packet.marker:
+            continue
+        data = b"".join(vp8_depayload(part.payload) for part in waiting)
+        waiting.clear()
+        try:
+            frames = codec.decode(av.Packet(data))
+        except av.FFmpegError:
+            continue
+        media_s = stream.media_s(packet.timestamp) if stream.reports else float("nan")
+        for frame in frames:
+            luma = frame.to_ndarray(format="yuv420p")[: frame.height].astype(np.uint8, copy=False)
+            yield Seen(packet.timestamp, media_s, packet.arrived_s, luma)
+
+
+def _difference(timestamp: int, origin: int) -> int:
+    """Return how far a timestamp lies after another, on the circle of 32 bits."""
+    return (timestamp - origin + _MODULUS // 2) % _MODULUS - _MODULUS // 2

@@ -1,0 +1,61 @@
+"""A server's sessions to measure, without HTTP: the built-in weights, or painted mouths where content is timed."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.signals import Sound
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.render_worker import WorkerSettings
+from realtime.sessions import Sessions
+from realtime.settings import Settings
+from tests.realtime.fakes import make_store, worker_settings
+
+FAKE_AVATAR_SIZE = (512, 512)
+FAKE_MOUTH = (slice(304, 400), slice(192, 320))
+"""Rows and columns of the painted avatar's picture that a mouth covers in full."""
+
+
+@asynccontextmanager
+async def built_in(*, max_sessions: int = 8, threads: int | None = None) -> AsyncIterator[tuple[Sessions, str]]:
+    """Yield sessions with the built-in weights and avatars, and what they are; fakes where there are none."""
+    if not BUILT_IN_WEIGHTS.exists():
+        async with painted("FakePredictor", max_sessions=max_sessions) as sessions:
+            yield sessions, "none: even patches"
+        return
+    settings = Settings(max_sessions=max_sessions)
+    sessions = Sessions(settings)
+    worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, sessions.store.root, threads=threads)
+    async with _running(Sessions(settings, worker)) as running:
+        yield running, BUILT_IN_WEIGHTS.name
+
+
+@asynccontextmanager
+async def painted(predictor: str, *, max_sessions: int = 8) -> AsyncIterator[Sessions]:
+    """Yield sessions whose mouths one of the tests' predictors paints, on an avatar of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder), {"ann": 90}, size=FAKE_AVATAR_SIZE)
+        settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions)
+        async with _running(Sessions(settings, worker_settings(store, predictor))) as sessions:
+            yield sessions
+
+
+@asynccontextmanager
+async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
+    try:
+        await sessions.start()
+        yield sessions
+    finally:
+        await sessions.close()
+
+
+@asynccontextmanager
+async def speech_file(sound: Sound) -> AsyncIterator[Path]:
+    """Yield a file that a process of callers can read its speech from."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.npy"
+        np.save(path, sound)
+        yield path

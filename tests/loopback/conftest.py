@@ -1,0 +1,97 @@
+"""A server's sessions with the small avatars, and clients to call them."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.caller import Caller
+from realtime.session import Session
+from realtime.sessions import Sessions
+from realtime.settings import Settings
+from tests.realtime.fakes import make_store, worker_settings
+
+WAIT_S = 20.0
+SHADES = {"ann": 60, "bob": 140}
+MOUTH = (slice(76, 100), slice(48, 80))
+"""Rows and columns of the small avatar's picture that a mouth covers in full."""
+FOREHEAD = (slice(24, 56), slice(32, 96))
+"""Rows and columns that nothing changes."""
+
+Serve = Callable[..., Coroutine[Any, Any, Sessions]]
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that must come, however slow the machine is."""
+    deadline = asyncio.get_running_loop().time() + WAIT_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"never came: {what}"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """Start sessions whose worker runs a predictor of ``tests.realtime.fakes``; close them in the end."""
+    started: list[Sessions] = []
+
+    async def start(
+        predictor: str = "FakePredictor", *, silence_s: float = 10.0, connect_s: float = 10.0, **options: Any
+    ) -> Sessions:
+        store = make_store(tmp_path / str(len(started)), SHADES)
+        sessions = Sessions(Settings(store=store.root, **options), worker_settings(store, predictor))
+        sessions._rtc = dataclasses.replace(sessions._rtc, silence_timeout_s=silence_s, connect_timeout_s=connect_s)
+        started.append(sessions)
+        await sessions.start()
+        return sessions
+
+    yield start
+    for sessions in started:
+        await sessions.close()
+        await sessions.close()
+
+
+class Callers:
+    """Clients in the test's own process; all hang up in the end."""
+
+    def __init__(self) -> None:
+        self._callers: list[Caller] = []
+
+    async def call(
+        self, sessions: Sessions, avatar: str = "ann", *, sound: np.ndarray | None = None
+    ) -> tuple[Caller, Session]:
+        """Return a client and the session that it is connected to."""
+        caller = await self.dial(sound)
+        session, answer = await sessions.create(avatar, await caller.offer())
+        assert answer is not None
+        await self.connect(caller, session, answer)
+        return caller, session
+
+    async def call_back(self, session: Session) -> Caller:
+        """Return a new client that took over a session."""
+        caller = await self.dial()
+        await self.connect(caller, session, await session.answer(await caller.offer()))
+        return caller
+
+    async def dial(self, sound: np.ndarray | None = None) -> Caller:
+        self._callers.append(Caller(sound))
+        return self._callers[-1]
+
+    async def connect(self, caller: Caller, session: Session, answer: str) -> None:
+        await caller.accept(answer)
+        await until(lambda: session.state == "live" and caller.recording.picture.packets, "connection")
+
+    async def hang_up(self) -> None:
+        while self._callers:
+            await self._callers.pop().close()
+
+
+@pytest.fixture
+async def callers() -> AsyncIterator[Callers]:
+    """Return a place to call from."""
+    everyone = Callers()
+    yield everyone
+    await everyone.hang_up()

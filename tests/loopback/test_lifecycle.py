@@ -1,0 +1,166 @@
+"""Sessions come, wait, come back and end; what is lost or over the limit is told so, and nothing is left behind."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from benchmarks.recording import decode_pictures
+from benchmarks.signals import TimelineSource, voice
+from realtime.errors import NotFoundError, OfferError, UnavailableError
+from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+async def test_one_over_the_limit_is_told_so(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(max_sessions=1)
+    _, session = await callers.call(sessions)
+    with pytest.raises(UnavailableError) as refused:
+        await sessions.create("ann", await (await callers.dial()).offer())
+    assert (refused.value.status, refused.value.reason) == (503, "full")
+    assert sessions.unready_reason() == "full"
+    sent = session.playout.counts.idle
+    await until(lambda: session.playout.counts.idle > sent + 5, "pictures of the one that is there")
+
+
+async def test_a_refused_offer_leaves_no_session(serve: Serve) -> None:
+    sessions = await serve(max_sessions=1)
+    for offer in ("", "v=0\r\n", "nonsense", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n"):
+        with pytest.raises(OfferError):
+            await sessions.create("ann", offer)
+    with pytest.raises(NotFoundError):
+        await sessions.create("eve", None)
+    assert sessions.count == 0
+    assert sessions.unready_reason() is None
+
+
+async def test_an_offer_that_never_connects_is_freed_with_its_session(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(connect_s=0.5)
+    udp = _udp_sockets()
+    session, _ = await sessions.create("ann", await (await callers.dial()).offer())
+    assert sessions.count == 1
+    await until(lambda: sessions.count == 0, "the session's end")
+    with pytest.raises(NotFoundError):
+        sessions.get(session.id)
+    await callers.hang_up()
+    await until(lambda: _udp_sockets() == udp, "the sockets' end")
+
+
+async def test_a_session_without_an_offer_is_freed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.sessions.UNCLAIMED_S", 0.2)
+    sessions = await serve()
+    await sessions.create("ann", None)
+    await until(lambda: sessions.count == 0, "the session's end")
+
+
+async def test_a_lost_peers_session_waits_and_its_owner_comes_back(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(silence_s=1.0)
+    caller, session = await callers.call(sessions)
+    clock = session.clock
+    for lose in (caller.close, caller.vanish):
+        await lose()
+        await until(lambda: session.state == "waiting", "notice")
+        sent = session.playout.counts.idle
+        await asyncio.sleep(0.3)
+        assert session.playout.counts.idle <= sent + 1, "nobody is there to see a picture"
+        assert sessions.live == 0
+        assert sessions.get(session.id) is session
+        caller = await callers.call_back(session)
+        assert session.clock is clock
+        spoken = session.playout.counts.rendered
+        session.source = TimelineSource(clock, voice)
+        await until(lambda spoken=spoken: session.playout.counts.rendered > spoken + 10, "speech after the return")
+
+
+async def test_a_new_offer_takes_the_place_of_the_old_one(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    first, session = await callers.call(sessions)
+    await callers.call_back(session)
+    await until(lambda: not first.connected, "the first one's end")
+    assert session.state == "live"
+    with pytest.raises(OfferError):
+        await session.answer("nonsense")
+    assert session.state == "live", "a bad offer changes nothing"
+
+
+async def test_the_oldest_waiting_session_yields(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(max_sessions=2)
+    calls = [await callers.call(sessions) for _ in range(2)]
+    waiting = [session for _, session in calls]
+    for caller, session in reversed(calls):
+        await caller.close()
+        await until(lambda session=session: session.lost_s is not None, "notice")
+    assert sessions.unready_reason() is None
+    await callers.call(sessions)
+    assert sessions.get(waiting[0].id) is waiting[0]
+    with pytest.raises(NotFoundError):
+        sessions.get(waiting[1].id)
+    assert sessions.count == 2
+
+
+async def test_nobody_is_waited_for_for_ever(serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.sessions.WAITING_S", 0.2)
+    sessions = await serve()
+    caller, _ = await callers.call(sessions)
+    await caller.close()
+    await until(lambda: sessions.count == 0, "the session's end")
+
+
+async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> None:
+    left: list[tuple[int, int]] = []
+    for _ in range(2):  # what the first start leaves on purpose (the resource tracker) is there before the second ends
+        sessions = await serve()
+        _, session = await callers.call(sessions, sound=voice(0, 48000))
+        await until(lambda session=session: session.playout.counts.rendered > 10, "speech")
+        worker, memory = sessions.worker.pid, sessions.worker._memory
+        assert memory is not None
+        assert (SHARED_MEMORY / memory.name).exists()
+        name = memory.name
+        await sessions.close()
+        await callers.hang_up()
+        assert not (SHARED_MEMORY / name).exists()
+        assert not psutil.pid_exists(worker or 0)
+        left.append((_udp_sockets(), _sockets_and_pipes()))
+    assert left[0] == left[1]
+    assert left[1][0] == 0
+
+
+async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    calls = [await callers.call(sessions, avatar) for avatar in SHADES]
+    for _, session in calls:
+        session.source = TimelineSource(session.clock, voice)
+    await until(lambda: all(s.playout.counts.rendered > 20 for _, s in calls), "speech")
+    spoken = [session.playout.counts.rendered for _, session in calls]
+    os.kill(sessions.worker.pid or 0, signal.SIGKILL)
+    await until(lambda: sessions.worker.counts.restarts == 1, "the new worker")
+    assert sessions.unready_reason() == "renderer"
+    await until(
+        lambda: all(s.playout.counts.rendered > n + 30 for n, (_, s) in zip(spoken, calls, strict=True)), "lips"
+    )
+    assert [session.state for _, session in calls] == ["live", "live"]
+    await callers.hang_up()
+    for (caller, session), shade in zip(calls, SHADES.values(), strict=True):
+        pictures = list(decode_pictures(caller.recording.picture))
+        due = (pictures[-1].timestamp - pictures[0].timestamp) % (1 << 32) // 3600 + 1
+        assert len(pictures) > 0.8 * due, "pictures went on"
+        mouths = np.array([picture.luma[MOUTH].mean() - shade for picture in pictures])
+        assert mouths.min() > -6, "no mouth of nobody's"
+        repeated = session.playout.counts.repeated
+        assert repeated > 2
+        shut = np.flatnonzero(mouths < 6)
+        assert np.any(np.diff(shut) == 1), "at rest meanwhile"
+
+
+def _udp_sockets() -> int:
+    return len(psutil.Process().net_connections("udp"))
+
+
+def _sockets_and_pipes() -> int:
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(link.startswith(("socket:", "pipe:", "anon_inode:")) for link in links)

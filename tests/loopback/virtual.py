@@ -1,0 +1,80 @@
+"""A session in virtual time: no peer, no worker, no sleep."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from realtime.packets import RenderJob
+from realtime.rtc.peer import RtcSettings
+from realtime.session import Session
+from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND
+from tests.realtime.fakes import FRAMES, metadata
+
+EPOCH_S = 1000.0
+TICK_S = 0.01
+BEGINS_S = 0.1037
+"""The source begins later than the session, and not on its grid."""
+
+
+class VirtualSession:
+    """Pushes sound at its time, ticks every 10 ms, and takes each packet when it leaves.
+
+    Attributes:
+        left: ``int16[n]``, all sound that left, 48 kHz.
+    """
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.spoken_frames = 0
+        avatar: Any = SimpleNamespace(
+            manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda: None
+        )
+        stream = SimpleNamespace(submit=self._submit, close=lambda: None)
+        worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth: stream)
+        self.session = Session(
+            avatar, worker, metadata(), rtc=RtcSettings(), now_s=EPOCH_S, on_never_connected=lambda _: None
+        )
+        peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
+        self.session._peer = peer
+        self._packets: list[np.ndarray] = []
+        self.now_s = EPOCH_S
+
+    @property
+    def left(self) -> np.ndarray:
+        return np.concatenate(self._packets)
+
+    def tick(self) -> list[np.ndarray]:
+        """Go on by 10 ms; return the packets that left meanwhile, ``int16[960]`` each."""
+        self.now_s += TICK_S
+        self.session.tick(self.now_s)
+        playout, first = self.session.playout, len(self._packets)
+        while playout.clock.leaves_at(len(self._packets) * PACKET_SAMPLES) <= self.now_s:
+            packet = playout.speech(len(self._packets))
+            assert packet.dtype == np.int16
+            assert packet.shape == (PACKET_SOUND,)
+            playout.sent_speech(len(self._packets), self.now_s)
+            self._packets.append(packet)
+        return self._packets[first:]
+
+    def run(
+        self, events: Iterable[tuple[float, int, np.ndarray]], seconds: float, *, interrupt_s: float | None = None
+    ) -> None:
+        """Push each sound (seconds since the beginning, position, samples) when it is due, up to a time."""
+        waiting: list[tuple[float, int | None, np.ndarray]] = list(events)
+        if interrupt_s is not None:
+            waiting.append((interrupt_s, None, np.zeros(0, np.float32)))
+        waiting.sort(key=lambda event: -event[0])
+        while self.now_s < EPOCH_S + seconds:
+            while waiting and EPOCH_S + BEGINS_S + waiting[-1][0] <= self.now_s + TICK_S:
+                at_s, position, samples = waiting.pop()
+                if position is None:
+                    self.session.interrupt()
+                else:
+                    self.session.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
+            self.tick()
+
+    def _submit(self, job: RenderJob) -> None:
+        self.submitted += 1
+        self.spoken_frames += job.spoken > 0
