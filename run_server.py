@@ -26,6 +26,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
         super().__init__(config)
         self._sessions = sessions
+        self.failed = False
         self._grace_s = sessions.settings.grace_s
         self._drain: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -34,9 +35,23 @@ class Server(uvicorn.Server):
         """Serve until told to stop."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
+        starting = asyncio.create_task(self._start_sessions(), name="start")
         await super().serve(sockets)  # type: ignore[arg-type]
-        if self._drain:
-            self._drain.cancel()
+        for task in (starting, self._drain):
+            if task:
+                task.cancel()
+
+    async def _start_sessions(self) -> None:
+        """Start while the server already answers; a failure ends it."""
+        try:
+            await self._sessions.start()
+        except LipstreamError as error:
+            log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
+            self.failed = True
+            self.should_exit = True
+        else:
+            address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            log.info("ready: open http://%s:%d", address, self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Begin to drain, or stop at once if that had begun."""
@@ -61,17 +76,17 @@ def serve(settings: Settings) -> bool:
     """Serve until stopped; return whether the server had started."""
     sessions = Sessions(settings)
     config = uvicorn.Config(
-        create_app(settings, sessions),
+        create_app(sessions),
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
     )
     server = Server(config, sessions)
     server.run()
-    return server.started
+    return server.started and not server.failed
 
 
 def main() -> int:

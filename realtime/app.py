@@ -18,7 +18,6 @@ from realtime.gate import Gate
 from realtime.metrics import prometheus_text
 from realtime.session import Session
 from realtime.sessions import Sessions
-from realtime.settings import Settings
 
 WEB = Path(__file__).parent.parent / "web"
 
@@ -43,26 +42,22 @@ class NewSession(BaseModel):
     offer: Offer | None = None
 
 
-def create_app(settings: Settings, sessions: Sessions | None = None) -> FastAPI:
-    """Return the application; its sessions start and end with it.
+def create_app(sessions: Sessions) -> FastAPI:
+    """Return the application over some sessions, which end with it.
 
-    Args:
-        settings: The server's.
-        sessions: Put in by tests; made from the settings otherwise.
+    It answers before they have started: the page can then say that the server is warming up.
     """
-    sessions = sessions or Sessions(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            await sessions.start()
             yield
         finally:
             await sessions.close()
 
     app = FastAPI(title="Lipstream", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.sessions = sessions
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Gate, settings=sessions.settings)
     app.add_exception_handler(LipstreamError, _expected_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)

@@ -87,10 +87,10 @@ class Session:
 
     @property
     def state(self) -> State:
-        """``live`` while a peer is connected, ``waiting`` for one, or ``draining``."""
-        if self.draining:
-            return "draining"
-        return "live" if self._peer is not None and self._peer.connected else "waiting"
+        """``live`` while a peer is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
+        if self._peer is None or not self._peer.connected:
+            return "waiting"
+        return "draining" if self.draining else "live"
 
     @property
     def unclaimed(self) -> bool:

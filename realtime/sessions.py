@@ -183,7 +183,7 @@ class Sessions:
         """Take no more sessions; the live ones go on and are told."""
         self.draining = True
         for session in self._sessions.values():
-            session.draining = session.state == "live"
+            session.draining = True
 
     def metrics(self) -> list[Metric]:
         """Return the server's figures."""

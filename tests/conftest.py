@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.server_process import server_store, speech_wav, start_server
+
+__all__ = ["server_store", "speech_wav", "start_server"]
+
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),

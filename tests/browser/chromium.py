@@ -4,7 +4,6 @@ import base64
 import itertools
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from tests.server_process import free_port
 
 _FLAGS = (
     "--headless=new",
@@ -29,14 +30,6 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
     "--window-size=1280,800",
 )
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Page:
@@ -80,15 +73,14 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"].get("description", expression))
         return result["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 30) -> Any:
-        """Wait until an expression is true; return its value."""
+    def until(self, expression: str, seconds: float = 30) -> None:
+        """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
-        while not (value := self.run(expression)):
+        while not self.run(f"Boolean({expression})"):
             if time.monotonic() > deadline:
                 shown = self.run("document.documentElement.dataset.state + ': ' + document.body.innerText")
                 raise AssertionError(f"not within {seconds} s: {expression}; the page shows {shown!r}")
             time.sleep(0.1)
-        return value
 
     def click(self, element_id: str) -> None:
         """Click an element as a person does, by its place on the screen."""

@@ -1,5 +1,6 @@
 """The whole way: recorded speech in Chromium's microphone, the avatar's picture and sound in the page."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.browser.conftest import Server
+from tests.server_process import Server
 
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
 
@@ -68,34 +69,114 @@ def _smooth(values: np.ndarray, frames: int = 5) -> np.ndarray:
     return np.convolve(values, np.ones(frames) / frames, mode="same")
 
 
+def _words(page: Page) -> str:
+    """Return what the page says about its state."""
+    return str(
+        page.run("document.getElementById('status').innerText + ' ' + document.getElementById('notice').innerText")
+    )
+
+
+def _state(name: str) -> str:
+    return f"document.documentElement.dataset.state === '{name}'"
+
+
 def test_speech_moves_the_mouth_and_comes_back(start_server: StartServer, speech_wav: Path) -> None:
     server = start_server()
+    freezes = "document.querySelector('[data-figure=freezes]').dataset.value"
     with chromium(speech_wav) as page:
         _start_call(page, server)
         page.click("hear")
-        time.sleep(1.5)
-        freezes = "document.querySelector('[data-figure=freezes]').dataset.value"
         page.until(f"{freezes} !== ''")
-        frozen_before = int(page.run(freezes))
+        time.sleep(1)
+        frozen = -int(page.run(freezes))
         seen = np.array(page.run(_WATCH % (_mouth_rectangle(server), 20)))
-        assert int(page.run(freezes)) == frozen_before
+        frozen += int(page.run(freezes))
         figures = page.run(
             "Object.fromEntries([...document.querySelectorAll('[data-figure]')]"
             ".map((figure) => [figure.dataset.figure, figure.dataset.value]))"
         )
         assert not page.complaints
     rate = (len(seen) - 1) / (seen[-1, 0] - seen[0, 0]) * 1000
-    assert 24 <= rate <= 26
     moved, loud = seen[1:, 2], seen[1:, 3]
-    assert loud.max() > 0.05, "the sound comes back"
-    speaking = _smooth(loud) > 0.1 * loud.max()
+    motion, envelope = _smooth(moved), _smooth(loud)
+    speaking = envelope > 0.1 * loud.max()
     pause = _smooth(loud, 15) < 0.005 * loud.max()
+    lags = range(-5, 6)
+    r = [float(np.corrcoef(np.roll(motion, -lag)[10:-10], envelope[10:-10])[0, 1]) for lag in lags]
+    lag, share = lags[int(np.argmax(r))], moved[pause].mean() / moved[speaking].mean()
+    print(f"fps {rate:.2f}, r {max(r):.2f} at lag {lag}, pause/speech {share:.3f}, freezes {frozen}, {figures}")
+    assert 24 <= rate <= 26
+    assert frozen == 0
+    assert loud.max() > 0.05, "the sound comes back"
     assert speaking.sum() > 100
     assert pause.sum() > 25
-    motion, envelope = _smooth(moved), _smooth(loud)
-    lags = range(-5, 6)
-    r = [np.corrcoef(np.roll(motion, -lag)[10:-10], envelope[10:-10])[0, 1] for lag in lags]
-    print(f"fps {rate:.2f}, r {max(r):.2f} at lag {lags[int(np.argmax(r))]}, {figures}")
     assert max(r) >= 0.5
-    assert abs(lags[int(np.argmax(r))]) <= 1
-    assert moved[pause].mean() <= 0.15 * moved[speaking].mean()
+    assert abs(lag) <= 1
+    assert share <= 0.15
+
+
+def test_stop_gives_the_place_back_and_start_takes_it_again(start_server: StartServer, speech_wav: Path) -> None:
+    server = start_server("--max-sessions", "1")
+    with chromium(speech_wav) as page:
+        for _ in range(2):
+            _start_call(page, server)
+            assert "lipstream_sessions 1" in server.metrics()
+            page.click("stop")
+            page.until(_state("idle"))
+            _until(lambda: "lipstream_sessions 0" in server.metrics())
+        assert not page.complaints
+
+
+def test_a_full_server_is_said_in_plain_words_and_tried_again(start_server: StartServer, speech_wav: Path) -> None:
+    server = start_server("--max-sessions", "1")
+    with chromium(speech_wav) as page:
+        taken = server.post("/api/sessions", {})
+        page.open(server.url)
+        page.click("start")
+        page.until(_state("failed") + " && document.documentElement.dataset.reason === 'full'")
+        assert "full" in _words(page).lower()
+        server.delete(str(taken["urls"]["self"]))
+        page.until(_state("live"))
+
+
+def test_a_lost_server_is_found_again(start_server: StartServer, speech_wav: Path) -> None:
+    server = start_server()
+    with chromium(speech_wav) as page:
+        _start_call(page, server)
+        server.stop(signal.SIGKILL)
+        page.until(_state("reconnecting"))
+        assert _words(page).strip()
+        server.start()
+        page.until(_state("live"), 60)
+        page.until("document.getElementById('avatar-video').currentTime > 0")
+
+
+def test_a_refused_microphone_is_said_in_plain_words(start_server: StartServer) -> None:
+    server = start_server()
+    with chromium(None, allow_microphone=False) as page:
+        page.open(server.url)
+        page.click("start")
+        page.until(_state("failed") + " && document.documentElement.dataset.reason === 'microphone-refused'")
+        assert "microphone" in _words(page).lower()
+        assert "lipstream_sessions 0" in server.metrics()
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 800)])
+def test_the_page_fits_its_window(start_server: StartServer, speech_wav: Path, width: int, height: int) -> None:
+    server = start_server()
+    with chromium(speech_wav) as page:
+        page.resize(width, height)
+        _start_call(page, server)
+        assert page.run("document.documentElement.scrollWidth") <= width
+        unnamed = page.run(
+            "[...document.querySelectorAll('button, input, select, video')].filter((e) => e.checkVisibility()"
+            " && !(e.innerText || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"
+        )
+        assert unnamed == [], "a screen reader has a name for everything"
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

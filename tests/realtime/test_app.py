@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,11 +18,18 @@ async def sessions(tmp_path: Path) -> Sessions:
     return Sessions(Settings(store=store.root, max_sessions=2), worker_settings(store, "FakePredictor"))
 
 
+@asynccontextmanager
+async def _started(sessions: Sessions) -> AsyncIterator[None]:
+    await sessions.start()
+    yield
+
+
 @pytest.fixture
 async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(sessions.settings, sessions)
+    app = create_app(sessions)
     async with (
         app.router.lifespan_context(app),
+        _started(sessions),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client,
     ):
         yield client
@@ -175,3 +183,16 @@ async def test_the_page_and_its_files_are_served(client: httpx.AsyncClient) -> N
     assert script.headers["cache-control"] == "no-cache"
     assert (await client.get("/static/../run_server.py")).status_code == 404
     assert (await client.get("/static/nothing.js")).status_code == 404
+
+
+async def test_it_answers_before_it_has_started(sessions: Sessions) -> None:
+    app = create_app(sessions)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        assert (await client.get("/")).status_code == 200
+        assert (await client.get("/readyz")).json() == {"reason": "warming"}
+        refused = await client.post("/api/sessions", json={})
+        assert refused.status_code == 503
+        assert refused.json()["error"]["reason"] == "warming"

@@ -11,9 +11,9 @@ from realtime.errors import BadRequestError
 from realtime.i420 import planes
 from realtime.render import read_sound, render, render_pictures
 from realtime.render_worker import RenderWorker
-from tests.browser.conftest import write_wav
 from tests.realtime.fakes import FRAMES, make_store, worker_settings
 from tests.realtime.speech import silence, voice
+from tests.sound_files import write_wav
 
 SOUND = np.concatenate((silence(0.5, 48000), voice(1.2, 48000), silence(0.8, 48000), np.zeros(77, np.float32)))
 

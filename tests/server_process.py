@@ -3,24 +3,32 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from realtime.render import read_sound
-from tests.browser.chromium import free_port
+from tests.sound_files import write_wav
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @dataclass
@@ -53,10 +61,23 @@ class Server:
         except OSError:
             return False
 
-    def get(self, path: str) -> dict[str, object]:
+    def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=5) as answer:
-            body: dict[str, object] = json.load(answer)
-            return body
+            return json.load(answer)
+
+    def post(self, path: str, body: dict[str, object]) -> Any:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def delete(self, path: str) -> None:
+        urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=5).close()
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
@@ -68,17 +89,17 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def server_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One store for all servers: networks are converted and avatars prepared once."""
     return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture
-def start_server(store: Path) -> Iterator[Callable[..., Server]]:
+def start_server(server_store: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(*options: str) -> Server:
-        server = Server(store, options)
+        server = Server(server_store, options)
         servers.append(server)
         server.start()
         return server
@@ -86,8 +107,9 @@ def start_server(store: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         if server.process:
-            server.process.kill()
-            server.process.wait(30)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            server.stop()  # the second signal does not wait for live sessions
 
 
 @pytest.fixture(scope="session")
@@ -100,11 +122,3 @@ def speech_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
     write_wav(path, np.concatenate(parts))
     return path
-
-
-def write_wav(path: Path, sound: np.ndarray, rate: int = 48000) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
