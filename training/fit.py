@@ -16,11 +16,14 @@ from torch.nn import functional
 
 from realtime.lipsync.network import Wav2Lip, copy_and_paint
 from training.dataset import CROP
+from training.listen import Reader, draw_windows, listen
 from training.pairs import Batch, Pictures, Sound, draw_batch
 
 REGION = (CROP // 2, CROP, 0, CROP)
 WIDTH = 0.25
 _HALO_ROWS = 4
+_HEARD_A_STEP = 64
+_READING_WEIGHT = 0.03
 _STEPS_APART = 8  # between meetings of peers
 
 
@@ -67,6 +70,7 @@ def fit(
     checkpoint: Path,
     *,
     minutes: float,
+    listen_minutes: float = 3.0,
     batch_size: int = 32,
     rate: float = 1.5e-3,
     seed: int = 0,
@@ -79,6 +83,7 @@ def fit(
         folder: Dataset: ``speech.npz`` and ``faces-*.npz``.
         checkpoint: Written now and then and at the end.
         minutes: How long in all; the step size falls along a cosine until then.
+        listen_minutes: How long before that the audio encoder alone learns, see `training.listen`.
         batch_size: Pairs a step.
         rate: Largest step size.
         seed: Decides the order of things.
@@ -90,7 +95,13 @@ def fit(
     first = peers == 1 or distributed.get_rank() == 0
     torch.manual_seed(seed)
     sound, pictures = Sound(folder / "speech.npz"), Pictures(folder, "faces")
-    run = Run.start(checkpoint, device, rate)
+    run = Run.start(checkpoint, device, rate, sound)
+    if run.step == 0 and listen_minutes > 0:
+        if first:
+            listen(run.network, run.reader, sound, minutes=listen_minutes, seed=seed, progress=progress)
+        if peers > 1:
+            run.share()
+        run.average.load_state_dict(run.network.state_dict())
     rng = np.random.default_rng([seed, run.step, 0 if first else distributed.get_rank()])
     weights = mouth_weights().to(device)
     before, started = run.seconds, time.monotonic()
@@ -101,10 +112,13 @@ def fit(
     while going:
         done = run.seconds / (minutes * 60)
         for group in run.optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (run.step + 1) / 200) * (0.01 + 0.495 * (1 + math.cos(math.pi * done)))
+            group["lr"] = (
+                rate * group["pace"] * min(1.0, (run.step + 1) / 200) * (0.01 + 0.495 * (1 + math.cos(math.pi * done)))
+            )
         batch = draw_batch(pictures, sound, batch_size, rng)
         batch = Batch(*(part.to(device, non_blocking=True) for part in (batch.mel, batch.face, batch.target)))
-        shown.append(run.advance(batch, weights))
+        heard = draw_windows(sound, _HEARD_A_STEP, rng)
+        shown.append(run.advance(batch, weights, heard[0].to(device), heard[1].to(device)))
         now = time.monotonic()
         run.seconds = before + now - started
         going = run.seconds < minutes * 60
@@ -139,35 +153,51 @@ class Run:
 
     network: Wav2Lip
     average: Wav2Lip
+    reader: Reader
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
 
     @staticmethod
-    def start(checkpoint: Path, device: torch.device, rate: float) -> Run:
+    def start(checkpoint: Path, device: torch.device, rate: float, sound: Sound) -> Run:
         """Begin, or go on from a checkpoint."""
         network, average = (Wav2Lip(WIDTH, CROP, "copy").to(device) for _ in range(2))
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         average.load_state_dict(network.state_dict())
-        run = Run(network.train(), average, torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-3))
+        reader = Reader(network, sound).to(device)
+        # The audio encoder has learned already; at full pace a decoder that is behind would spoil it.
+        slow = [*network.audio_encoder.parameters(), *reader.parameters()]
+        known = {id(parameter) for parameter in slow}
+        fast = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": 0.3}]
+        run = Run(network.train(), average, reader, torch.optim.AdamW(groups, rate, weight_decay=1e-3))
         if checkpoint.exists():
             state = torch.load(checkpoint, map_location=device, weights_only=True)
             run.network.load_state_dict(state["network"])
             run.average.load_state_dict(state["average"])
+            run.reader.load_state_dict(state["reader"])
             run.optimizer.load_state_dict(state["optimizer"])
             run.step, run.seconds = int(state["step"]), float(state["seconds"])
         return run
 
-    def advance(self, batch: Batch, weights: Tensor) -> float:
-        """Take one step and return its loss."""
+    def advance(self, batch: Batch, weights: Tensor, windows: Tensor, mouths: Tensor) -> float:
+        """Take one step; return the pictures' part of its loss.
+
+        Args:
+            batch: Pairs.
+            weights: From `mouth_weights`.
+            windows: More sound, ``[H, 1, 80, 16]``, from which to read mouths alone.
+            mouths: These, ``[H, 13]``.
+        """
         face = batch.face.contiguous(memory_format=torch.channels_last)
         with torch.autocast(face.device.type, torch.bfloat16):
             output = lower_half(self.network, batch.mel, face)
         loss = loss_of(output, batch, weights)
+        misread, _ = self.reader(self.network.audio_encoder(windows), mouths)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss + _READING_WEIGHT * misread).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
@@ -178,6 +208,11 @@ class Run:
                 if mean.is_floating_point():
                     mean.lerp_(mine[name], 1 - keep)
         return float(loss.detach())
+
+    def share(self) -> None:
+        """Give the first peer's weights to all."""
+        for tensor in self.network.state_dict().values():
+            distributed.broadcast(tensor, 0)
 
     def meet(self, *, going: bool) -> bool:
         """Average the weights of all peers; return whether all of them want to go on."""
@@ -194,6 +229,7 @@ class Run:
         """Write a checkpoint, whole or not at all."""
         part = path.with_suffix(".part")
         networks = {"network": self.network.state_dict(), "average": self.average.state_dict()}
+        networks["reader"] = self.reader.state_dict()
         rest = {"optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
         torch.save(networks | rest, part)
         part.rename(path)
