@@ -87,6 +87,10 @@ class Sessions:
             await asyncio.wait(self._ending)
         await self.worker.close()
 
+    def all(self) -> list[Session]:
+        """Return the sessions there are, waiting ones too, oldest first."""
+        return list(self._sessions.values())
+
     @property
     def count(self) -> int:
         """Sessions there are, waiting ones too."""

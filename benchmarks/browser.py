@@ -1,0 +1,128 @@
+"""How long is the whole way, from a click in a real browser's microphone to the flash in the picture it shows?
+
+Server and Chromium on one machine. The page's own microphone track is watched for clicks, the video element for
+pictures whose mouth is white. A click lies anywhere within its frame, so single readings differ by up to a frame.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvicorn
+
+from benchmarks.report import Report
+from benchmarks.signals import CLICK_EVERY_FRAMES, clicks
+from benchmarks.stage import painted
+from realtime.app import create_app
+from realtime.metrics import percentiles
+from realtime.sessions import Sessions
+from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from tests.browser.chromium import chromium
+from tests.server_process import free_port
+from tests.sound_files import write_wav
+
+QUESTION = "How long is the way from the microphone to the lips that a person sees?"
+_WATCH_S = 25
+_PERIOD_MS = 1000 * CLICK_EVERY_FRAMES / FRAME_RATE_HZ
+
+_KEEP_MICROPHONE = """
+const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => (window.microphoneStream = await getUserMedia(wanted));
+"""
+_WATCH = """
+(async (seconds) => {
+  const context = new AudioContext({latencyHint: 0});
+  const listener = context.createScriptProcessor(256, 1, 1);
+  const heard = [], seen = [];
+  let quietSince = 0;
+  listener.onaudioprocess = (event) => {
+    const sound = event.inputBuffer.getChannelData(0);
+    const now = performance.now();
+    const index = sound.findIndex((value) => Math.abs(value) > 0.4);
+    if (index >= 0 && now - quietSince > 200) heard.push(now - 1000 * (sound.length - index) / context.sampleRate);
+    if (index >= 0) quietSince = now;
+  };
+  context.createMediaStreamSource(window.microphoneStream).connect(listener);
+  listener.connect(context.destination);
+  const video = document.getElementById('avatar-video');
+  const canvas = new OffscreenCanvas(1, 1), brush = canvas.getContext('2d', {willReadFrequently: true});
+  const end = performance.now() + seconds * 1000;
+  await new Promise((done) => {
+    const look = (now, facts) => {
+      brush.drawImage(video, 250, 345, 12, 12, 0, 0, 1, 1);
+      const brightness = brush.getImageData(0, 0, 1, 1).data[1];
+      seen.push([brightness, facts.receiveTime ?? 0, now, facts.expectedDisplayTime]);
+      if (now < end) video.requestVideoFrameCallback(look); else done();
+    };
+    video.requestVideoFrameCallback(look);
+  });
+  return {heard, seen};
+})(%d)
+"""
+
+
+def run() -> Report:
+    """Measure."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> Report:
+    async with painted("FlashPredictor") as sessions, _served(sessions) as port:
+        found = await asyncio.to_thread(_watch, port)
+        (session,) = sessions.all()
+        server_ms = list(session.playout.mouth_latency_ms)
+    flashes = np.array([frame for frame in found["seen"] if frame[0] > 180])
+    heard = np.array(found["heard"])
+    if not len(flashes) or not len(heard):
+        raise RuntimeError(f"{len(heard)} clicks heard, {len(flashes)} flashes seen")
+    first = np.searchsorted(flashes[:, 2], heard)
+    answered = [(flashes[i, 1:] - click) for i, click in zip(first, heard, strict=True) if i < len(flashes)]
+    ways = np.array([way for way in answered if way[1] < _PERIOD_MS])  # a missed flash must not pass for a long way
+    received, decoded, shown = ways.T
+    report = Report(QUESTION, {"clicks": len(heard), "flashes": len(flashes), "painted mouths": "FlashPredictor"})
+    report.rows = [
+        _row("click -> picture on screen", shown),
+        _row("click -> picture decoded", decoded),
+        _row("click -> picture received", received),
+        _row("of it in the server (mouth latency)", np.array(server_ms)),
+        _row("received -> on screen", shown - received),
+    ]
+    return report
+
+
+@contextlib.asynccontextmanager
+async def _served(sessions: Sessions) -> Any:
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        await asyncio.sleep(0.05)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _watch(port: int) -> dict[str, list[Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        microphone = Path(folder) / "clicks.wav"
+        write_wav(microphone, clicks(0, 10 * CLICK_EVERY_FRAMES * SOUND_RATE_HZ // FRAME_RATE_HZ))
+        with chromium(microphone) as page:
+            page.call("Page.addScriptToEvaluateOnNewDocument", source=_KEEP_MICROPHONE)
+            page.open(f"http://127.0.0.1:{port}")
+            for switch in ("echo-cancellation", "noise-suppression", "auto-gain"):  # they take clicks for noise
+                page.click(switch)
+            page.click("start")
+            page.until("document.documentElement.dataset.state === 'live'")
+            page.until("document.getElementById('avatar-video').videoWidth > 0")
+            page.run("new Promise((done) => setTimeout(done, 4000))")
+            found: dict[str, list[Any]] = page.run(_WATCH % _WATCH_S)
+            return found
+
+
+def _row(name: str, values_ms: Any) -> dict[str, Any]:
+    return {"ms": name, **percentiles([float(v) for v in values_ms]), "n": len(values_ms)}
