@@ -102,7 +102,9 @@ class PlayoutBuffer:
         self._sound_end += pcm.size
 
     def skip_speech(self, position: int) -> None:
-        """Go on at a later position (48 kHz), with silence up to it."""
+        """Go on at a later position (48 kHz), with silence up to it; frames decided before it have long been due."""
+        for frames in (self._jobs, self._mouths, self._arrivals):
+            frames.clear()
         silent = min(position - self._sound_end, _KEPT_SOUND)
         self._sound[(position - 1 - np.arange(silent)) % _KEPT_SOUND] = 0
         self._sound_end = position
