@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks.caller_process import caller_process
 from benchmarks.recording import Recording

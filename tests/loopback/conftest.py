@@ -35,14 +35,17 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Start sessions whose worker runs a predictor of ``tests.realtime.fakes``; close them in the end."""
+    """Start sessions whose worker runs a predictor (of ``tests.realtime.fakes`` by default); close them in the end."""
     started: list[Sessions] = []
 
     async def start(
         predictor: str = "FakePredictor", *, silence_s: float = 10.0, connect_s: float = 10.0, **options: Any
     ) -> Sessions:
         store = make_store(tmp_path / str(len(started)), SHADES)
-        sessions = Sessions(Settings(store=store.root, **options), worker_settings(store, predictor))
+        settings = worker_settings(store, predictor)
+        if ":" in predictor:
+            settings = dataclasses.replace(settings, predictor=predictor)
+        sessions = Sessions(Settings(store=store.root, **options), settings)
         sessions._rtc = dataclasses.replace(sessions._rtc, silence_timeout_s=silence_s, connect_timeout_s=connect_s)
         started.append(sessions)
         await sessions.start()

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.signals import voice
 from realtime.audio.resample import Resampler
 from realtime.timeline import SOUND_RATE_HZ
-from tests.loopback.virtual import VirtualSession
+from tests.loopback.virtual import EPOCH_S, VirtualSession
 
 SECONDS = 3.0
 
@@ -127,3 +127,15 @@ async def test_what_follows_an_interruption_at_once_has_its_margin(chunk_ms: int
     end = int(np.flatnonzero(session.left)[-1]) + 1
     assert np.array_equal(session.left[end - came.size : end], came)
     assert (counts.underruns, counts.corrections) == (1, 0)
+
+
+def test_pauses_without_a_peer_leave_no_frames_behind() -> None:
+    session = VirtualSession()
+    for _ in range(5):
+        begins_s = session.now_s - EPOCH_S
+        events = [(begins_s + at_s, position, sound) for at_s, position, sound in pieces(speech(48000), 48000, 960)]
+        session.run(events, begins_s + 3)
+        session.now_s += 60
+    playout = session.session.playout
+    assert len(playout._jobs) <= 64
+    assert len(playout._arrivals) <= 64
