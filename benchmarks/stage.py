@@ -1,5 +1,7 @@
 """A server's sessions to measure, without HTTP: the built-in weights, or painted mouths where content is timed."""
 
+import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar_cache.store import default_root
 from benchmarks.signals import Sound
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.render_worker import WorkerSettings
+from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions
 from realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
@@ -27,10 +31,9 @@ async def built_in(*, max_sessions: int = 8, threads: int | None = None) -> Asyn
             yield sessions, "none: even patches"
         return
     settings = Settings(max_sessions=max_sessions)
-    sessions = Sessions(settings)
-    worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, sessions.store.root, threads=threads)
-    async with _running(Sessions(settings, worker)) as running:
-        yield running, BUILT_IN_WEIGHTS.name
+    worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads)
+    async with _running(Sessions(settings, worker)) as sessions:
+        yield sessions, BUILT_IN_WEIGHTS.name
 
 
 @asynccontextmanager
@@ -45,6 +48,8 @@ async def painted(predictor: str, *, max_sessions: int = 8) -> AsyncIterator[Ses
 
 @asynccontextmanager
 async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
+    workers = (os.cpu_count() or 1) + sessions.settings.max_sessions
+    asyncio.get_running_loop().set_default_executor(encode_pool(workers))  # as the server does
     try:
         await sessions.start()
         yield sessions
