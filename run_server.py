@@ -49,6 +49,9 @@ class Server(uvicorn.Server):
             log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
             self.failed = True
             self.should_exit = True
+        except Exception:
+            log.exception("cannot start")
+            self.failed = self.should_exit = True
         else:
             address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
             log.info("ready: open http://%s:%d", address, self.config.port)

@@ -39,7 +39,9 @@ def decode_clip(path: Path, manifest: Manifest) -> npt.NDArray[np.uint8]:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                if count < manifest.frames and (frame.width, frame.height) == (width, height):
+                if (frame.width, frame.height) != (width, height):
+                    raise AvatarError(f"{path} is {frame.width}x{frame.height}, its manifest says {width}x{height}")
+                if count < manifest.frames:
                     frames[count] = frame.to_ndarray(format="yuv420p")
                 count += 1
     except (av.FFmpegError, IndexError, OSError) as error:
@@ -125,5 +127,8 @@ def _write(folder: Path, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, o
         if folder.exists():
             shutil.rmtree(folder)
         scratch.replace(folder)
+    except OSError:
+        if not (folder / FACTS).exists():  # another process may have been first
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -83,6 +83,8 @@ class Manifest:
         if width % 2 or height % 4 or width <= 0 or height <= 0:
             raise ValueError(f"size {width}x{height}: the width must be even and the height a multiple of 4")
         for box in boxes:
+            if any(edge % 2 for edge in (box.x, box.y, box.width, box.height)) or box.height < 2:
+                raise ValueError(f"{box}: all four numbers must be even, and the height not 0")
             if min(box.x, box.y) < 0 or box.x + box.width > width or box.y + box.height > height or box.width < 2:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):

@@ -1,5 +1,6 @@
 """The shelf of avatars: the built-in ones, and those in the store's folder."""
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -82,9 +83,12 @@ class AvatarStore:
             AvatarError: If its clip cannot be read.
         """
         folder = self._folder(avatar_id)
-        with av.open(str(folder / _CLIP)) as container:
-            frame = next(container.decode(video=0)).to_ndarray(format="yuv420p").astype(np.uint8, copy=False)
-        written, jpeg = cv2.imencode(".jpg", i420_to_bgr(frame), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        try:
+            with av.open(str(folder / _CLIP)) as container:
+                frame = next(container.decode(video=0)).to_ndarray(format="yuv420p")
+        except (av.FFmpegError, OSError, IndexError, StopIteration) as error:
+            raise AvatarError(f"cannot read the clip of avatar {avatar_id!r}") from error
+        written, jpeg = cv2.imencode(".jpg", i420_to_bgr(np.asarray(frame, np.uint8)), [cv2.IMWRITE_JPEG_QUALITY, 90])
         if not written:
             raise AvatarError(f"cannot make a preview of avatar {avatar_id!r}")
         return jpeg.tobytes()
@@ -105,7 +109,7 @@ class AvatarStore:
         scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=self._avatars))
         try:
             shutil.copyfile(source / _CLIP, scratch / _CLIP)
-            (scratch / _MANIFEST).write_text(manifest.to_json().replace(f'"{manifest.id}"', f'"{avatar_id}"', 1))
+            (scratch / _MANIFEST).write_text(dataclasses.replace(manifest, id=avatar_id).to_json())
             self.remove(avatar_id, missing_ok=True)
             scratch.replace(self._avatars / avatar_id)
         finally:

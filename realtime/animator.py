@@ -165,7 +165,9 @@ class Animator:
         """
         if sample % JUMP_SAMPLES or sample < self._position:
             raise ValueError(f"cannot jump from sample {self._position} to {sample}")
+        events = self._events + ([SpeechEnded(self._position)] if self._voice.speaking else [])
         self._begin(sample)
+        self._events = events
 
     def _note(self, events: list[SpeechStarted | SpeechEnded]) -> None:
         self._events += events

@@ -61,6 +61,7 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.add_exception_handler(LipstreamError, _expected_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
     app.include_router(_health)
     app.include_router(_api)
     app.add_api_route("/", _page, include_in_schema=False)
@@ -119,7 +120,7 @@ async def metrics(sessions: AllSessions) -> PlainTextResponse:
 @_api.get("/avatars")
 def avatars(sessions: AllSessions) -> list[dict[str, Any]]:
     """List the avatars."""
-    return [{"id": m.id, "name": m.name, "state": "ready"} for m in sessions.store.list()]
+    return [{"id": m.id, "name": m.name, "state": sessions.avatar_state(m.id)} for m in sessions.store.list()]
 
 
 @_api.get("/avatars/{avatar_id}")
@@ -129,8 +130,8 @@ def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
     return {
         "id": facts.id,
         "name": facts.name,
-        "state": "ready",
-        "progress": 1.0,
+        "state": sessions.avatar_state(avatar_id),
+        "progress": float(sessions.avatar_state(avatar_id) == "ready"),
         "size": facts.size,
         "frames": facts.frames,
         "face": dataclasses.astuple(facts.boxes[0]),
@@ -213,6 +214,10 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     return _error(400, "bad_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+
+async def _unexpected_error(_: Request, __: Exception) -> JSONResponse:
+    return _error(500, "internal", "the server failed; its log says why")
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:

@@ -4,10 +4,9 @@ The tracks take from here when the clock says so; nothing here waits. A mouth th
 one, which fades to rest if none comes any more: sound is never held back by the picture.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,12 @@ from realtime.animator import ClipLoop
 from realtime.clock import PlayoutClock
 from realtime.compositor import Compositor
 from realtime.i420 import Picture
+from realtime.metrics import Recent
 from realtime.packets import RenderJob
 from realtime.timeline import (
-    FRAME_RATE_HZ,
     PACKET_SAMPLES,
     PACKET_SOUND,
+    SAMPLES_PER_FRAME,
     SOUND_RATE_HZ,
     frame_to_sample,
     samples_to_ms,
@@ -28,6 +28,7 @@ from realtime.timeline import (
 
 _KEPT_SOUND = 2 * SOUND_RATE_HZ
 _KEPT_FRAMES = 64
+_RATE_WINDOW_S = 2.0
 _FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
 """Speech that is cut off fades out over 5 ms, so that the cut does not click."""
 
@@ -67,9 +68,8 @@ class PlayoutBuffer:
         self.clock = clock
         self.compositor, self.loop = compositor, loop
         self.counts = PlayoutCounts()
-        self.mouth_latency_ms: deque[float] = deque(maxlen=30 * FRAME_RATE_HZ)
-        self.av_offset_ms: deque[float] = deque(maxlen=30 * FRAME_RATE_HZ)
-        self.interrupt_tail_ms: deque[float] = deque(maxlen=100)
+        self.mouth_latency_ms, self.av_offset_ms, self.interrupt_tail_ms = Recent(), Recent(), Recent()
+        self.pictures_sent = Recent()  # a 1 for each
         self._sound = np.zeros(_KEPT_SOUND, np.int16)  # a ring: position modulo its size
         self._sound_end = 0
         self._jobs: dict[int, RenderJob] = {}
@@ -105,6 +105,7 @@ class PlayoutBuffer:
         """Go on at a later position (48 kHz), with silence up to it; frames decided before it have long been due."""
         for frames in (self._jobs, self._mouths, self._arrivals):
             frames.clear()
+        self._interrupted = None
         silent = min(position - self._sound_end, _KEPT_SOUND)
         self._sound[(position - 1 - np.arange(silent)) % _KEPT_SOUND] = 0
         self._sound_end = position
@@ -115,7 +116,9 @@ class PlayoutBuffer:
         Returns:
             The next sample and the next frame to leave.
         """
-        packet, frame = self._last_packet + 1, self._last_frame + 1
+        left = self.clock.left(now_s)  # nothing may have been sent for long, or ever
+        packet = max(self._last_packet + 1, -(-left // PACKET_SAMPLES))
+        frame = max(self._last_frame + 1, -(-left // SAMPLES_PER_FRAME))
         start = packet * PACKET_SOUND
         waiting = max(0, self._sound_end - start)
         index = (start + np.arange(waiting)) % _KEPT_SOUND
@@ -128,17 +131,18 @@ class PlayoutBuffer:
         """Take in decided frames; a later decision about a frame replaces the earlier one."""
         for job in jobs:
             self._jobs[job.frame] = job
-            self._jobs.pop(job.frame - _KEPT_FRAMES, None)
+            _forget(self._jobs, job.frame - _KEPT_FRAMES)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
         """Take in the painted mouth of a frame; too late ones are of no use."""
         if frame > self._last_frame and frame in self._jobs:
             self._mouths[frame] = mouth
+            _forget(self._mouths, frame - _KEPT_FRAMES)
 
     def note_arrival(self, frame: int, arrived_s: float) -> None:
         """Remember when the sound that holds a frame's first sample entered the session."""
         self._arrivals[frame] = arrived_s
-        self._arrivals.pop(frame - _KEPT_FRAMES, None)
+        _forget(self._arrivals, frame - _KEPT_FRAMES)
 
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
         """Return the speech of an outgoing packet, ``int16[960]``, mono, 48 kHz; silence where none is there."""
@@ -161,7 +165,11 @@ class PlayoutBuffer:
         else:
             self._missed = 0
             self.counts.idle += 1
+        if self._mouth is None:
+            wanted = 0.0  # there is none to show yet
         self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
+        if not self._spoken:
+            self._mouth = None  # the next utterance begins with its own
         if mouth is not None:
             self.counts.rendered += 1
             self._own_mouth_frame = frame
@@ -173,19 +181,32 @@ class PlayoutBuffer:
         """Note that a packet of speech leaves now."""
         self._last_packet, self._last_packet_s = packet, now_s
         if self._interrupted and packet >= self._interrupted[0]:
-            self.interrupt_tail_ms.append((now_s - self._interrupted[1]) * 1000)
+            self.interrupt_tail_ms.add((now_s - self._interrupted[1]) * 1000, now_s)
             self._interrupted = None
 
     def sent_picture(self, frame: int, now_s: float) -> None:
         """Note that a picture leaves now."""
         self._last_frame = frame
+        self.pictures_sent.add(1, now_s)
         if frame == self._own_mouth_frame and frame in self._arrivals:
-            self.mouth_latency_ms.append((now_s - self._arrivals[frame]) * 1000)
+            self.mouth_latency_ms.add((now_s - self._arrivals[frame]) * 1000, now_s)
         if self._last_packet >= 0:
             sound_ms = samples_to_ms(self._last_packet * PACKET_SAMPLES) + (now_s - self._last_packet_s) * 1000
-            self.av_offset_ms.append(sound_ms - samples_to_ms(frame_to_sample(frame)))
+            self.av_offset_ms.add(sound_ms - samples_to_ms(frame_to_sample(frame)), now_s)
+
+    def frame_rate(self, now_s: float) -> float | None:
+        """Return the pictures a second over the last two seconds; ``None`` before the first."""
+        if not len(self.pictures_sent):
+            return None
+        return round(self.pictures_sent.count_since(now_s - _RATE_WINDOW_S) / _RATE_WINDOW_S, 1)
 
     def skipped(self, kind: Literal["speech", "picture"], count: int) -> None:
         """Note that units were due but will not be sent."""
         if kind == "picture":
             self.counts.dropped += count
+
+
+def _forget(by_frame: dict[int, Any], oldest: int) -> None:
+    """Drop what belongs to frames before ``oldest``; frames were put in in order."""
+    while by_frame and (frame := next(iter(by_frame))) < oldest:
+        del by_frame[frame]

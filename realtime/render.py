@@ -93,6 +93,9 @@ async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> 
     """Return the mouths of some jobs; a worker that dies meanwhile is asked again."""
     mouths: dict[int, npt.NDArray[np.uint8]] = {}
     while len(mouths) < len(jobs):
+        while not worker.ready:  # noqa: ASYNC110 (being started again)
+            await asyncio.sleep(0.05)
+        await worker.load_avatar(avatar_id)
         restarts, arrived = worker.counts.restarts, asyncio.Event()
 
         def take(frame: int, mouth: npt.NDArray[np.uint8], arrived: asyncio.Event = arrived) -> None:
@@ -113,7 +116,6 @@ async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> 
         stream.close()
         if not arrived.is_set():
             mouths.clear()
-            await worker.load_avatar(avatar_id)
     return mouths
 
 
@@ -184,6 +186,9 @@ def main() -> int:
         frames = asyncio.run(render(sound, chosen.out, settings, avatar_id))
     except LipstreamError as error:
         print(f"realtime.render: {error.message}", file=sys.stderr)
+        return 1
+    except (av.FFmpegError, OSError, ValueError) as error:
+        print(f"realtime.render: cannot write {chosen.out}: {error}", file=sys.stderr)
         return 1
     print(f"{chosen.out}: {frames} frames, {sound.size / SOUND_RATE_HZ:.2f} s of sound")
     return 0

@@ -15,7 +15,7 @@ from realtime.audio.resample import Resampler
 from realtime.audio.source_buffer import SourceBuffer
 from realtime.audio.voice_activity import SpeechStarted
 from realtime.clock import PlayoutClock
-from realtime.errors import BadRequestError
+from realtime.errors import BadRequestError, NotFoundError
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.metrics import percentiles
 from realtime.packets import PcmChunk
@@ -24,7 +24,6 @@ from realtime.render_worker import RenderWorker
 from realtime.rtc.peer import Peer, RtcSettings
 from realtime.timeline import (
     BLOCK_SAMPLES,
-    FRAME_RATE_HZ,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_FRAME,
     SOUND_PER_SAMPLE,
@@ -36,8 +35,8 @@ from realtime.timeline import (
 
 log = logging.getLogger(__name__)
 
-RENDER_BUDGET_SAMPLES = ms_to_samples(35)
-"""From a window's last sample to the frame's leaving: the 10 ms grid, the batch, the way to the worker and back."""
+RENDER_BUDGET_SAMPLES = ms_to_samples(25)
+"""From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
 State = Literal["live", "waiting", "draining"]
 
@@ -83,7 +82,7 @@ class Session:
         self._peer: Peer | None = None
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
-        self._pictures: tuple[int, float] = (0, now_s)  # sent so far, when last asked
+        self._closed = False
 
     @property
     def state(self) -> State:
@@ -103,6 +102,7 @@ class Session:
         Raises:
             OfferError: If it cannot be answered; the peer before stays.
             TooLargeError: Likewise.
+            NotFoundError: If the session ended meanwhile.
         """
         peer = Peer(
             self.playout,
@@ -112,6 +112,9 @@ class Session:
             on_gone=lambda reason: self._gone(peer, reason),
         )
         answer = await peer.answer(offer_sdp)
+        if self._closed:  # ended meanwhile
+            await peer.close()
+            raise NotFoundError("there is no such session")
         before, self._peer, self.lost_s = self._peer, peer, None
         self.source.clear()
         if before:
@@ -189,21 +192,17 @@ class Session:
     def figures(self) -> dict[str, Any]:
         """Return the session's live figures."""
         counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
-        sent = counts.rendered + counts.idle + counts.repeated
-        before, asked_s = self._pictures
-        elapsed_s = now_s - asked_s
-        self._pictures = (sent, now_s)
-        offsets = self.playout.av_offset_ms
+        offsets = self.playout.av_offset_ms.values(now_s)
         return {
             "id": self.id,
             "avatar": self.avatar_id,
             "state": self.state,
             "speaking": self._animator.speaking,
-            "fps": round(min((sent - before) / elapsed_s, FRAME_RATE_HZ * 2.0), 1) if elapsed_s > 0 else None,
+            "fps": self.playout.frame_rate(now_s),
             "look_ahead_ms": self.look_ahead_ms,
-            "mouth_latency_ms": percentiles(self.playout.mouth_latency_ms),
+            "mouth_latency_ms": percentiles(self.playout.mouth_latency_ms.values(now_s)),
             "av_offset_ms": round(float(np.median(offsets)), 1) if offsets else None,
-            "interrupt_tail_ms": percentiles(self.playout.interrupt_tail_ms)["p95"],
+            "interrupt_tail_ms": percentiles(self.playout.interrupt_tail_ms.values(now_s))["p95"],
             "frames_rendered": counts.rendered,
             "frames_idle": counts.idle,
             "frames_repeated": counts.repeated,
@@ -220,6 +219,7 @@ class Session:
 
     async def close(self) -> None:
         """Let go of the peer and the worker's stream. May be called again."""
+        self._closed = True
         self._stream.close()
         peer, self._peer = self._peer, None
         if peer:

@@ -1,16 +1,14 @@
 """All sessions of a server: admission, the common tick, the render worker, the waiting and the end."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import math
 import sys
-from pathlib import Path
 
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
-from realtime.errors import LipstreamError, NotFoundError, UnavailableError
+from realtime.errors import AvatarError, LipstreamError, NotFoundError, UnavailableError
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.metrics import Metric
 from realtime.render_worker import RenderWorker, WorkerSettings
@@ -55,6 +53,7 @@ class Sessions:
         self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
         self._avatars: dict[str, PreparedAvatar] = {}
+        self._failed: set[str] = set()
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: set[asyncio.Task[None]] = set()
@@ -71,6 +70,7 @@ class Sessions:
                 await self._load_avatar(manifest.id)
             except LipstreamError as error:
                 log.warning("avatar %s cannot be used: %s", manifest.id, error.message)
+                self._failed.add(manifest.id)
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
         self._tasks = [
@@ -82,13 +82,14 @@ class Sessions:
 
     async def close(self) -> None:
         """End every session, then the worker. May be called again."""
-        for task in [*self._tasks, *self._preparing.values()]:
+        tasks = [*self._tasks, *self._preparing.values()]
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if tasks:
+            await asyncio.wait(tasks)
         self._tasks.clear()
         sessions, self._sessions = list(self._sessions.values()), {}
-        await asyncio.gather(*(session.close() for session in sessions))
+        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
         if self._ending:
             await asyncio.wait(self._ending)
         await self.worker.close()
@@ -124,10 +125,11 @@ class Sessions:
         Raises:
             NotFoundError: If there is no such avatar.
             UnavailableError: If no session can be taken now.
+            AvatarError: If the avatar could not be prepared.
             OfferError: If the offer cannot be answered.
         """
         self._check_ready()
-        avatar = await self._avatar(avatar_id or self.settings.avatar or self.store.first())
+        avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
         self._check_ready()
         if self.count >= self.settings.max_sessions and (yielding := self._oldest_waiting()):
             self._end(yielding)
@@ -145,9 +147,15 @@ class Sessions:
         try:
             answer = await session.answer(offer_sdp) if offer_sdp is not None else None
         except BaseException:
-            await self.delete(session.id)
+            self._end(session)
             raise
         return session, answer
+
+    def avatar_state(self, avatar_id: str) -> str:
+        """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""
+        if avatar_id in self._avatars:
+            return "ready"
+        return "failed" if avatar_id in self._failed else "building"
 
     def _check_ready(self) -> None:
         messages = {
@@ -219,8 +227,11 @@ class Sessions:
     async def _avatar(self, avatar_id: str) -> PreparedAvatar:
         if avatar_id not in self._avatars:
             assert self._metadata is not None
-            stored = self.store.load(avatar_id)
-            if not stored.is_prepared(self._metadata.fingerprint):
+            stored = await asyncio.to_thread(self.store.load, avatar_id)
+            if not await asyncio.to_thread(stored.is_prepared, self._metadata.fingerprint):
+                if avatar_id in self._failed and avatar_id not in self._preparing:
+                    self._failed.discard(avatar_id)  # told once; the next one tries again
+                    raise AvatarError(f"avatar {avatar_id!r} could not be prepared")
                 self._prepare(avatar_id)
                 raise UnavailableError(f"avatar {avatar_id!r} is being prepared", reason="warming")
             await self._load_avatar(avatar_id)
@@ -229,26 +240,31 @@ class Sessions:
     async def _load_avatar(self, avatar_id: str) -> None:
         assert self._metadata is not None
         await self.worker.load_avatar(avatar_id)
-        self._avatars[avatar_id] = load_prepared(self.store.load(avatar_id), self._metadata.fingerprint)
+        stored = await asyncio.to_thread(self.store.load, avatar_id)
+        self._avatars[avatar_id] = await asyncio.to_thread(load_prepared, stored, self._metadata.fingerprint)
+        self._failed.discard(avatar_id)
 
     def _prepare(self, avatar_id: str) -> None:
         """Prepare an avatar in a process of its own: the worker must not be kept from its jobs."""
-        if avatar_id in self._preparing:
-            return
-        weights, store = self._worker_settings.weights, self.store.root
-        self._preparing[avatar_id] = asyncio.create_task(self._run_preparation(avatar_id, weights, store))
+        if avatar_id not in self._preparing:
+            task = asyncio.create_task(self._run_preparation(avatar_id), name="prepare-avatar")
+            self._preparing[avatar_id] = task
+            task.add_done_callback(lambda _: self._preparing.pop(avatar_id, None))
 
-    async def _run_preparation(self, avatar_id: str, weights: Path, store: Path) -> None:
-        arguments = ["-m", "avatar_cache", "--store", str(store), "prepare", avatar_id, "--weights", str(weights)]
-        process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    async def _run_preparation(self, avatar_id: str) -> None:
+        settings = self._worker_settings
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
+            *("--weights", str(settings.weights), "--device", settings.device),
+        )
         try:
             if await process.wait():
                 log.error("avatar %s could not be prepared", avatar_id)
+                self._failed.add(avatar_id)
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-            del self._preparing[avatar_id]
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that waits longest for its owner to come back."""
@@ -275,7 +291,10 @@ class Sessions:
                 except Exception:
                     log.exception("session %s ends: its tick failed", session.id[:6])
                     self._end(session)
-            self.worker.flush()
+            try:
+                self.worker.flush()
+            except OSError:
+                log.exception("jobs could not be sent")
 
     async def _reap(self) -> None:
         """End sessions that nobody came (back) for."""

@@ -30,7 +30,7 @@ class Settings:
     store: Path | None = _option(None, "folder of avatars and compiled networks", parse=Path)
     weights: Path | None = _option(None, "weights file (default: the built-in one)", parse=Path)
     window_offset: int | None = _option(
-        None, "samples (16 kHz) from a frame's start to its mel window's, where the weights do not say", parse=int
+        None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
     device: str = _option("auto", "auto, cpu or cuda")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "sessions at once; one more is refused")
@@ -79,7 +79,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     config = flags.pop("config") or environment.get(f"{_PREFIX}CONFIG")
     chosen = _from_file(Path(config)) if config else {}
     for option in dataclasses.fields(Settings):
-        if (text := environment.get(_PREFIX + option.name.upper())) is not None:
+        if text := environment.get(_PREFIX + option.name.upper()):
             chosen[option.name] = text
         if flags[option.name] is not None:
             chosen[option.name] = flags[option.name]
@@ -119,7 +119,8 @@ def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
         if option.name == "ice_servers":
             return _ice_servers(json.loads(value) if isinstance(value, str) else value)
         if option.name == "allowed_hosts":
-            return tuple(value.split(",") if isinstance(value, str) else value)
+            names = value.split(",") if isinstance(value, str) else value
+            return tuple(name.strip() for name in names if name.strip())
         if isinstance(option.default, bool):
             if isinstance(value, str):
                 return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[
@@ -133,6 +134,9 @@ def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
 
 
 def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
-    if not isinstance(servers, list) or not all(isinstance(s, dict) and "urls" in s for s in servers):
-        raise ValueError("expected a list of objects with 'urls'")
+    known = {"urls", "username", "credential"}
+    if not isinstance(servers, list) or not all(
+        isinstance(s, dict) and "urls" in s and known >= s.keys() for s in servers
+    ):
+        raise ValueError("expected a list of objects with 'urls', and perhaps 'username' and 'credential'")
     return tuple(servers)

@@ -57,6 +57,10 @@ class WeightsMetadata:
     sha256: str
     licence: str
 
+    def __post_init__(self) -> None:
+        if self.look_ahead_samples < 0:
+            raise WeightsError(f"{self.name}: a window offset of {self.window_offset_samples} ends before its frame")
+
     @property
     def look_ahead_samples(self) -> int:
         """Sound that must be heard past a frame's first sample before the frame can be drawn."""
@@ -123,8 +127,6 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         raise WeightsError(f"{path.name}: metadata field 'head' is {metadata.head!r}, expected 'paint' or 'copy'")
     if not (0 <= region.top < region.bottom <= size and 0 <= region.left < region.right <= size):
         raise WeightsError(f"{path.name}: decoded region {tuple(region)} is not inside the {size} px crop")
-    if metadata.look_ahead_samples < 0:
-        raise WeightsError(f"{path.name}: window_offset_samples {metadata.window_offset_samples} ends before its frame")
     return metadata
 
 

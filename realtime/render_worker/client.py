@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -22,11 +23,15 @@ from realtime.render_worker.worker import WorkerSettings, run
 
 log = logging.getLogger(__name__)
 
-HANG_S = 1.0
-"""A job unanswered for this long means that the worker hangs."""
+HANG_S = 2.0
+"""With jobs under way, nothing heard for this long means that the worker hangs."""
+STALE_S = 0.1
+"""A worker this far behind is given nothing more: what it draws would come too late for everybody."""
 START_TIMEOUT_S = 300.0
 """Converting a large checkpoint and preparing a long clip may take minutes, once."""
 _WATCH_S = 0.1
+_STABLE_S = 30.0
+"""A worker that ends sooner than this is started again after a growing pause."""
 _RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 
 OnMouth = Callable[[int, npt.NDArray[np.uint8]], None]
@@ -38,7 +43,7 @@ class WorkerCounts:
 
     Attributes:
         jobs: Mouths asked for.
-        refused: Jobs not taken because all slots were in use or no worker was there.
+        refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was there.
         restarts: Times it had to be started again.
     """
 
@@ -85,8 +90,11 @@ class RenderWorker:
         self._ready = asyncio.Event()
         self._failure: str | None = None
         self._avatars: dict[str, tuple[int, asyncio.Future[None]]] = {}
+        self._handles = itertools.count()
+        self._loading: set[int] = set()  # handles; meanwhile jobs have to wait
         self._free: list[int] = []
-        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # slot -> stream, frame, time sent
+        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # by slot: whose, for which frame, since when
+        self._heard_s = 0.0  # when the worker last answered, or was given its first job
         self._outbox: list[tuple[int, int, int]] = []
         self._watcher: asyncio.Task[None] | None = None
 
@@ -124,16 +132,16 @@ class RenderWorker:
 
         Raises:
             AvatarError: If it cannot be.
-            UnavailableError: If the worker died meanwhile and the avatar is not loaded yet.
+            UnavailableError: If the worker ended over it.
         """
         if avatar_id not in self._avatars:
-            handle = len(self._avatars)
+            handle = next(self._handles)
             self._avatars[avatar_id] = (handle, asyncio.get_running_loop().create_future())
-            self._send({"avatar": [handle, avatar_id]})
+            self._ask_for_avatar(handle, avatar_id)
         future = self._avatars[avatar_id][1]
         try:
             await asyncio.shield(future)
-        except AvatarError:
+        except (AvatarError, UnavailableError):
             self._avatars = {key: value for key, value in self._avatars.items() if value[1] is not future}
             raise
 
@@ -151,8 +159,7 @@ class RenderWorker:
         """End the child. May be called again."""
         if self._watcher:
             self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await asyncio.wait([self._watcher])
             self._watcher = None
         await self._stop()
         for _, future in self._avatars.values():
@@ -160,13 +167,21 @@ class RenderWorker:
 
     def _enqueue(self, stream: MouthStream, avatar: int, job: RenderJob) -> None:
         self.counts.jobs += 1
-        if not self._free or not self._memory or job.mel is None:
+        now_s = asyncio.get_running_loop().time()
+        oldest_s = next((since_s for _, _, since_s in self._under_way.values()), now_s)
+        if not self._free or not self._memory or job.mel is None or now_s - oldest_s > STALE_S:
             self.counts.refused += 1
             return
+        if not self._under_way:
+            self._heard_s = now_s
         slot = self._free.pop()
         self._memory.mels[slot] = job.mel
-        self._under_way[slot] = (stream, job.frame, asyncio.get_running_loop().time())
+        self._under_way[slot] = (stream, job.frame, now_s)
         self._outbox.append((slot, avatar, job.clip_frame))
+
+    def _ask_for_avatar(self, handle: int, avatar_id: str) -> None:
+        self._loading.add(handle)
+        self._send({"avatar": [handle, avatar_id]})
 
     def _spawn(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -191,11 +206,15 @@ class RenderWorker:
             self._disconnect()
 
     def _take(self, message: dict[str, Any]) -> None:
+        self._heard_s = asyncio.get_running_loop().time()
         if "done" in message:
             assert self._memory is not None
             for slot in message["done"]:
                 stream, frame, _ = self._under_way.pop(slot)
                 stream.deliver(frame, self._memory.mouths[slot].copy())
+                self._free.append(slot)
+            for slot in message["lost"]:
+                del self._under_way[slot]
                 self._free.append(slot)
         elif "ready" in message:
             self._on_ready(WeightsMetadata.from_json(message["ready"]))
@@ -206,7 +225,8 @@ class RenderWorker:
         elif "error" in message:
             self._failure = message["error"]
             log.error("render worker: %s", self._failure)
-            self._ready.set()  # start() reports it
+            if self.metadata is None:
+                self._ready.set()  # start() reports it
 
     def _on_ready(self, metadata: WeightsMetadata) -> None:
         self.metadata = metadata
@@ -214,11 +234,14 @@ class RenderWorker:
         self._free = list(range(SLOTS))
         self._send({"memory": self._memory.name})
         for avatar_id, (handle, _) in self._avatars.items():  # after a restart
-            self._send({"avatar": [handle, avatar_id]})
+            self._ask_for_avatar(handle, avatar_id)
         self._ready.set()
 
     def _on_avatar(self, message: dict[str, Any]) -> None:
         handle, why = (message["loaded"], None) if "loaded" in message else message["failed"]
+        self._loading.discard(handle)
+        if why is not None:
+            log.error("avatar cannot be loaded: %s", why)
         for known, future in self._avatars.values():
             if known == handle and not future.done():
                 if why is None:
@@ -232,21 +255,37 @@ class RenderWorker:
         failures, started_s = 0, loop.time()
         while True:
             await asyncio.sleep(_WATCH_S)
-            oldest = min((sent for _, _, sent in self._under_way.values()), default=loop.time())
-            hangs = loop.time() - oldest > HANG_S
-            if self._process and self._process.is_alive() and self._connection and not hangs:
+            alive = self._process is not None and self._process.is_alive() and self._connection is not None
+            if alive and not self._hangs(loop.time(), started_s):
                 continue
             if self.metadata is None:
                 self._failure = self._failure or "it ended before it was ready"
                 self._ready.set()
                 return
-            log.warning("render worker %s; starting it again", "hangs" if hangs else "is gone")
+            log.warning("render worker %s; starting it again", "hangs" if alive else "is gone")
+            self._give_up_loading()
             await self._stop()
-            failures = failures + 1 if loop.time() - started_s < 30 else 0
+            failures = failures + 1 if loop.time() - started_s < _STABLE_S else 0
             await asyncio.sleep(_RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)])
             self.counts.restarts += 1
             started_s = loop.time()
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError:
+                log.exception("render worker cannot be started; trying again")
+
+    def _hangs(self, now_s: float, started_s: float) -> bool:
+        if not self.ready:
+            return now_s - started_s > START_TIMEOUT_S
+        return bool(self._under_way) and not self._loading and now_s - self._heard_s > HANG_S
+
+    def _give_up_loading(self) -> None:
+        """Forget avatars that were never loaded: one of them may be what ended the worker."""
+        for avatar_id, (_, future) in list(self._avatars.items()):
+            if not future.done():
+                message = f"the render worker ended over avatar {avatar_id!r}"
+                future.set_exception(UnavailableError(message, reason="renderer"))
+                del self._avatars[avatar_id]
 
     def _disconnect(self) -> None:
         if self._connection:
@@ -265,6 +304,7 @@ class RenderWorker:
         if self._memory:
             self._memory.close()
             self._memory = None
+        self._loading.clear()
         self._free.clear()
         self._under_way.clear()
         self._outbox.clear()

@@ -2,8 +2,8 @@
 
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
 ``{"avatar": [handle, id]}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out: ``{"progress": [what, share]}``,
-``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``, ``{"done": [slot, ...]}``,
-``{"error": why}``. A closed pipe ends the process.
+``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``, ``{"done": [slot, ...], "lost": [slot,
+...]}`` (lost: of an avatar that is not loaded), ``{"error": why}``. A closed pipe ends the process.
 """
 
 import importlib
@@ -21,14 +21,17 @@ import numpy as np
 
 from avatar_cache.builder import prepare
 from avatar_cache.store import AvatarStore
+from realtime.audio.mel import SILENCE_LEVEL
 from realtime.errors import LipstreamError
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
 from realtime.render_worker.memory import JobMemory
+from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 16
+LARGEST_BATCH = 8
+"""Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class _Worker:
         self._predictor = factory(settings)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
+        self._warm = False
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
@@ -125,20 +129,32 @@ class _Worker:
 
         try:
             self._avatars[handle] = prepare(self._store.load(avatar_id), self._predictor, progress=progress).features
-        except (LipstreamError, OSError) as error:
-            _send(self._connection, {"failed": [handle, str(error)]})
+            self._warm_up(self._avatars[handle])
+        except Exception as error:  # a bad avatar must not take the device along
+            if not isinstance(error, LipstreamError):
+                log.exception("avatar %s cannot be loaded", avatar_id)
+            self._avatars.pop(handle, None)
+            _send(self._connection, {"failed": [handle, str(error) or type(error).__name__]})
         else:
             _send(self._connection, {"loaded": handle})
+
+    def _warm_up(self, features: FaceFeatures) -> None:
+        """Meet every size of batch once: the first call of each compiles for it."""
+        if not self._warm:
+            for size in range(1, LARGEST_BATCH + 1):
+                silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+                self._predictor.predict(silence, features, np.zeros(size, np.int64))
+            self._warm = True
 
     def _draw(self, batch: list[tuple[int, int, int]]) -> None:
         """Draw a batch over all sessions and avatars at once."""
         assert self._memory is not None
         known = [job for job in batch if job[1] in self._avatars]
+        slots = [slot for slot, _, _ in known]
         if known:
-            slots = [slot for slot, _, _ in known]
             features, frames = self._gather([(handle, frame) for _, handle, frame in known])
             self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
-        _send(self._connection, {"done": [slot for slot, _, _ in batch]})
+        _send(self._connection, {"done": slots, "lost": [slot for slot, _, _ in batch if slot not in slots]})
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
         """Return features that hold all faces of a batch, and where in them each face is."""

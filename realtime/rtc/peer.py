@@ -101,7 +101,7 @@ class Peer:
             raise
         except Exception as error:
             await self.close()
-            logger.debug("offer refused", exc_info=True)
+            logger.warning("offer refused: %s: %s", type(error).__name__, error)
             raise OfferError("The offer cannot be answered.") from error  # aiortc's parser raises nearly anything
         except BaseException:
             await self.close()
@@ -124,6 +124,8 @@ class Peer:
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
         connection.announce_error_correction()
         await connection.setLocalDescription()
+        if any(t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()):
+            raise OfferError("The offer does not take both sound and picture.")
         answer = connection.localDescription.sdp
         if "a=candidate:" not in answer:
             logger.error("no socket for media could be opened on %s", self._settings.host)

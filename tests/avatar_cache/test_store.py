@@ -107,6 +107,8 @@ def test_a_replaced_clip_and_damage_are_noticed(store: AvatarStore, predictor: F
         ({"size": [128, 126]}, "multiple of 4"),
         ({"loop": "once"}, "seamless"),
         ({"id": "../x"}, "must match"),
+        ({"boxes": [[15, 16, 96, 96]] * FRAMES}, "must be even"),
+        ({"size": [256, 256]}, "is 128x128, its manifest says 256x256"),
         ({"boxes": [[16, 16, 96, 96]] * (FRAMES + 1)}, f"has {FRAMES} frames"),
     ],
 )

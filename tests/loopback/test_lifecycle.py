@@ -171,9 +171,6 @@ async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Cal
         assert np.any(np.diff(shut) == 1), "at rest meanwhile"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a job that waits for a second counts as a hanging worker, however many it draws"
-)
 async def test_too_many_sessions_make_a_slow_worker_refuse_not_restart(serve: Serve, callers: Callers) -> None:
     sessions = await serve("tests.loopback.slow:SlowPredictor")
     calls = [await callers.call(sessions) for _ in range(3)]

@@ -181,7 +181,8 @@ async def test_the_page_and_its_files_are_served(client: httpx.AsyncClient) -> N
     assert "text/html" in page.headers["content-type"]
     script = await client.get("/static/page.js")
     assert script.headers["cache-control"] == "no-cache"
-    assert (await client.get("/static/../run_server.py")).status_code == 404
+    for path in ("/static/..%2frun_server.py", "/static/%2e%2e/run_server.py", "/static//etc/passwd"):
+        assert (await client.get(path)).status_code == 404
     assert (await client.get("/static/nothing.js")).status_code == 404
 
 

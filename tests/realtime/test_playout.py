@@ -85,14 +85,14 @@ def test_an_interrupt_silences_what_has_not_left_without_a_click(playout: Playou
     playout.add_speech(np.full(9600, 0.5, np.float32))
     for packet in range(3):
         playout.speech(packet)
-        playout.sent_speech(packet, 1.0 + packet * 0.02)
-    playout.sent_picture(1, 1.05)
-    sample, frame = playout.interrupt(1.05)
+        playout.sent_speech(packet, 0.1 + packet * 0.02)
+    playout.sent_picture(1, 0.14)
+    sample, frame = playout.interrupt(0.15)
     assert (sample, frame) == (3 * 320, 2)
     rest = np.concatenate([playout.speech(packet) for packet in range(3, 10)]).astype(int)
     assert not rest[240:].any()
     assert np.abs(np.diff(rest)).max() < 200
-    playout.sent_speech(3, 1.06)
+    playout.sent_speech(3, 0.16)
     assert list(playout.interrupt_tail_ms) == [pytest.approx(10)]
 
 
@@ -115,3 +115,25 @@ def test_another_avatar_begins_with_its_mouth_at_rest(playout: PlayoutBuffer) ->
     assert _mouth(playout, 3) > 0
     playout.show(playout.compositor, ClipLoop(2, "pingpong"))
     assert _mouth(playout, 4) == 0
+
+
+def test_an_interrupt_when_nothing_was_sent_for_long_costs_nothing(playout: PlayoutBuffer) -> None:
+    playout.skip_speech(48_000 * 3600)
+    sample, frame = playout.interrupt(3600.0 + 0.1)
+    assert (sample, frame) == (16_000 * 3600, 25 * 3600)
+
+
+def test_what_is_never_shown_is_forgotten(playout: PlayoutBuffer) -> None:
+    for frame in range(0, 3000, 3):
+        _speak(playout, range(frame, frame + 1))
+        playout.note_arrival(frame, 0.0)
+    assert max(len(playout._jobs), len(playout._mouths), len(playout._arrivals)) <= 64
+
+
+def test_the_first_mouth_of_an_utterance_is_never_that_of_the_last_one(playout: PlayoutBuffer) -> None:
+    _speak(playout, range(5))
+    playout.add_jobs(RenderJob(n, n % 4, 0.0, None) for n in range(5, 12))
+    _speak(playout, range(12, 16), late=(12,))
+    shown = [_mouth(playout, n) for n in range(16)]
+    assert shown[12] == 0
+    assert 0 < shown[13] <= 0.55 * shown[15]

@@ -61,6 +61,21 @@ async def test_speech_changes_the_mouth_alone_and_the_clip_runs_by_the_frame_num
     assert not any(changed[-3:]), "the mouth is at rest again"
 
 
+async def test_a_worker_that_dies_meanwhile_is_asked_again(
+    store: AvatarStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(tmp_path / "order"))
+    worker = RenderWorker(worker_settings(store, "FragilePredictor"))
+    try:
+        await worker.start()
+        await worker.load_avatar("ann")
+        (tmp_path / "order").write_text("die")
+        assert len(await _pictures(SOUND, worker, store)) == -(-len(SOUND) // 1920)
+        assert worker.counts.restarts == 1
+    finally:
+        await worker.close()
+
+
 async def test_the_file_holds_picture_and_sound(store: AvatarStore, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     frames = await render(SOUND, out, worker_settings(store, "FakePredictor"), "ann")
