@@ -19,6 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     heads.add_argument("--count", type=int, default=62)
     faces = steps.add_parser("faces", help="draw scenes (needs speech and heads)")
     faces.add_argument("--shards", type=int, default=110, help="of 40 scenes of 5 pictures")
+    faces.add_argument("--built-in-share", type=float, default=0.15, help="of scenes that show the built-in people")
     faces.add_argument("--workers", type=int, default=2)
     fit = steps.add_parser("fit", help="train; goes on from the checkpoint if there is one")
     fit.add_argument("--minutes", type=float, default=60.0)
@@ -52,7 +53,13 @@ def main() -> None:
     elif options.step == "faces":
         from training.dataset import build_faces
 
-        build_faces(data, shards=options.shards, seed=options.seed, workers=options.workers)
+        build_faces(
+            data,
+            shards=options.shards,
+            seed=options.seed,
+            workers=options.workers,
+            built_in_share=options.built_in_share,
+        )
     elif options.step == "fit":
         from training.fit import fit
 

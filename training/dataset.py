@@ -31,7 +31,8 @@ _ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised u
 HELD_OUT = 6
 """The last so many identities of a set are kept for evaluation."""
 _SCENES_A_SHARD = 40
-_BUILT_IN_SHARE = 0.15  # more than an equal share: theirs are the faces that people see first
+BUILT_IN_SHARE = 0.15
+"""More than an equal share of the scenes: the built-in people's are the faces that one sees first."""
 
 # Points of the average face (x, y, z) that the box hangs on.
 _UNDER_NOSE, _CHIN, _NOSE, _NAPE = (0, -0.1098, -0.0131), (0, -0.0811, -0.068), (0, -0.119, 0.0045), (0, 0.02, 0.01)
@@ -140,10 +141,14 @@ class SceneMaker:
         heads: All identities.
         mouths: Every spoken mouth to choose from, ``float32[frames, 13]``.
         held_out: Whether to draw the identities kept for evaluation, or the others.
+        built_in_share: How many of these scenes show the built-in people, beside their equal share.
     """
 
-    def __init__(self, heads: HeadSet, mouths: Floats, *, held_out: bool) -> None:
-        self._heads, self._mouths, self._held_out = heads, mouths, held_out
+    def __init__(
+        self, heads: HeadSet, mouths: Floats, *, held_out: bool, built_in_share: float = BUILT_IN_SHARE
+    ) -> None:
+        self._heads, self._mouths = heads, mouths
+        self._built_in_share = 0.0 if held_out else built_in_share
         self._renderer = Renderer(heads, CROP, samples=0, shells=3)
         count = len(heads.names)
         self._choice = range(count - HELD_OUT, count) if held_out else range(count - HELD_OUT)
@@ -154,7 +159,7 @@ class SceneMaker:
         """Draw `count` scenes of one identity with one paint."""
         heads = self._heads
         index = int(rng.choice(self._choice))
-        if not self._held_out and rng.random() < _BUILT_IN_SHARE:
+        if rng.random() < self._built_in_share:
             index = int(rng.integers(len(PEOPLE)))
         built_in = index < len(PEOPLE)
         usual = PEOPLE[index] if built_in and rng.random() < 0.7 else None
@@ -195,13 +200,14 @@ def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
     return values
 
 
-def _write_shard(task: tuple[Path, Path, Path, int, bool]) -> str:
-    heads_path, speech_path, shard, seed, held_out = task
+def _write_shard(task: tuple[Path, Path, Path, int, bool, float]) -> str:
+    heads_path, speech_path, shard, seed, held_out, built_in_share = task
     if shard.exists():
         return f"{shard.name} is there"
     rng = np.random.default_rng(seed)
     with np.load(speech_path) as speech:
-        maker = SceneMaker(HeadSet.load(heads_path), speech["mouth"], held_out=held_out)
+        heads, mouths = HeadSet.load(heads_path), speech["mouth"]
+    maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share)
     scenes: list[dict[str, Any]] = []
     while len(scenes) < _SCENES_A_SHARD:
         scenes += maker.scenes(8, rng)
@@ -213,7 +219,14 @@ def _write_shard(task: tuple[Path, Path, Path, int, bool]) -> str:
 
 
 def build_faces(
-    folder: Path, *, shards: int, seed: int, workers: int, held_out: bool = False, progress: Any = print
+    folder: Path,
+    *,
+    shards: int,
+    seed: int,
+    workers: int,
+    held_out: bool = False,
+    built_in_share: float = BUILT_IN_SHARE,
+    progress: Any = print,
 ) -> None:
     """Draw the pictures, shard by shard; shards that are there already are kept.
 
@@ -222,7 +235,14 @@ def build_faces(
     """
     stem, speech = ("held", "speech-held.npz") if held_out else ("faces", "speech.npz")
     tasks = [
-        (folder / "heads.npz", folder / speech, folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, held_out)
+        (
+            folder / "heads.npz",
+            folder / speech,
+            folder / f"{stem}-{i:04d}.npz",
+            seed * 100_003 + i,
+            held_out,
+            built_in_share,
+        )
         for i in range(shards)
     ]
     # Graphics contexts do not survive a fork.

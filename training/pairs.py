@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realtime.lipsync.alignment import mel_columns
+from training.people import PEOPLE
 from training.speech import VARIANTS, unpack_mel
 
 Floats = NDArray[np.float32]
 
 WINDOW_OFFSET_SAMPLES = -2600
 _SILENCE = 0
+_BUILT_IN_SHARE = 0.5
 
 
 class Sound:
@@ -78,6 +80,13 @@ class Pictures:
                 identities.append(data["identity"])
         self.images = np.concatenate(images)
         self.moments, self.identity = np.concatenate(moments), np.concatenate(identities)
+        self._built_in = np.where(self.identity < len(PEOPLE))[0]
+
+    def draw_scene(self, rng: np.random.Generator) -> int:
+        """Return a scene at random; the built-in people come more often than there are scenes of them."""
+        if len(self._built_in) and rng.random() < _BUILT_IN_SHARE:
+            return int(rng.choice(self._built_in))
+        return int(rng.integers(len(self.images)))
 
 
 @dataclass
@@ -102,7 +111,7 @@ def draw_batch(pictures: Pictures, sound: Sound, size: int, rng: np.random.Gener
     references: list[NDArray[np.uint8]] = []
     mels: list[Floats] = []
     while len(targets) < size:
-        scene = int(rng.integers(len(pictures.images)))
+        scene = pictures.draw_scene(rng)
         moments = pictures.moments[scene]
         spoken = np.where(moments >= 0)[0]
         target = 0 if rng.random() < 0.14 else int(rng.choice(spoken))
