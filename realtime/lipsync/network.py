@@ -12,6 +12,9 @@ from torch.nn import functional
 
 Head = Literal["paint", "copy"]
 
+_HALO_ROWS = 4
+"""More than a stage reaches over its edge: one row by the transposed convolution, one by each convolution after it."""
+
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
 
@@ -149,41 +152,52 @@ class Wav2Lip(nn.Module):
             features.append(face)
         return features
 
-    def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor) -> Tensor:
+    def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, top: int = 0) -> Tensor:
         """Return the speaking face from a mel window and an encoded face.
+
+        The rows above ``top`` are left out of the two last stages, which hold most of the arithmetic, but for the
+        halo that the kernels below reach over: what is returned is the same as without.
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
             features: What :meth:`encode_face` gave.
             reference: ``[B, 3, size, size]`` in 0..1; read by the copying head alone.
+            top: First row that is wanted.
 
         Returns:
-            ``[B, 3, size, size]`` in 0..1.
+            ``[B, 3, size - top, size]`` in 0..1.
         """
         x = self.audio_encoder(mel)
-        for block, feature in zip(self.face_decoder_blocks, reversed(features), strict=True):
-            x = torch.cat((block(x), feature), dim=1)
-        output: Tensor = self.output_block(x)
-        return output if self.head == "paint" else copy_and_paint(output, reference)
+        first = 0  # row of the whole feature map at which x begins
+        stages = zip(self.face_decoder_blocks, reversed(features), strict=True)
+        for remaining, (block, feature) in zip(range(6, -1, -1), stages, strict=True):
+            first *= 2
+            x = torch.cat((block(x), feature[:, :, first:]), dim=1)
+            scale = 2**remaining
+            if scale in (2, 4) and (keep := top // scale - _HALO_ROWS) > first:
+                x, first = x[:, :, keep - first :], keep
+        output: Tensor = self.output_block(x)[:, :, top - first :]
+        return output if self.head == "paint" else copy_and_paint(output, reference, top)
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return ``[B, 3, size, size]`` from ``mel [B, 1, 80, 16]`` and ``face [B, 6, size, size]``."""
         return self.decode(mel, self.encode_face(face), face[:, 3:])
 
 
-def copy_and_paint(output: Tensor, reference: Tensor) -> Tensor:
+def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0) -> Tensor:
     """Warp the reference by a flow and paint over it where the mask says so.
 
     Args:
-        output: ``[B, 6, H, W]`` raw: flow x and y, mask, blue, green, red.
+        output: ``[B, 6, H - top, W]`` raw: flow x and y, mask, blue, green, red.
         reference: ``[B, 3, H, W]`` in 0..1.
+        top: Row of the reference at which ``output`` begins.
 
     Returns:
-        ``[B, 3, H, W]`` in 0..1.
+        ``[B, 3, H - top, W]`` in 0..1.
     """
     output = output.float()  # the sampling grid needs more than bfloat16's 8 bits
     batch, _, height, width = output.shape
-    rows = (torch.arange(height, device=output.device, dtype=torch.float32) * 2 + 1) / height - 1
+    rows = (torch.arange(top, top + height, device=output.device, dtype=torch.float32) * 2 + 1) / (top + height) - 1
     columns = (torch.arange(width, device=output.device, dtype=torch.float32) * 2 + 1) / width - 1
     identity = torch.stack(
         (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1

@@ -37,6 +37,21 @@ def test_family_members_draw_a_face_in_range(width: float, size: int, head: str)
     assert 0 <= face.min() <= face.max() <= 1
 
 
+@pytest.mark.parametrize("head", ["paint", "copy"])
+@pytest.mark.parametrize(("width", "size"), [(0.25, 96), (0.125, 128), (0.0625, 256)])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.57, 0.8])
+def test_rows_that_are_left_out_change_nothing_below_them(width: float, size: int, head: str, share: float) -> None:
+    torch.manual_seed(0)
+    network = Wav2Lip(width, size, head).eval()
+    with torch.no_grad():
+        network.output_block[1].weight.mul_(40)
+        mel, face = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 6, size, size)
+        features, top = network.encode_face(face), int(share * size)
+        whole = network.decode(mel, features, face[:, 3:])
+        part = network.decode(mel, features, face[:, 3:], top)
+    torch.testing.assert_close(part, whole[:, :, top:], atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("size", [64, 100])
 def test_other_sizes_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
