@@ -18,7 +18,7 @@ from training.renderer import Picture, Renderer
 
 SIZE_PX = 512
 RATE_HZ = 25
-SECONDS = 10
+SECONDS = 8
 _SEED = 20
 
 

@@ -29,6 +29,11 @@ _READING_WEIGHT = 0.03
 _STEPS_APART = 8  # between meetings of peers
 
 
+def last_layer(network: Wav2Lip) -> torch.nn.Conv2d:
+    """Return the convolution that gives flow, mask and colour."""
+    return [module for module in network.output_block.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+
+
 def mouth_weights() -> Tensor:
     """Return how much each pixel of the decoded region counts, ``[1, 1, 48, 96]``, mean about 1."""
     rows, columns = torch.linspace(0, 1, CROP // 2)[:, None], torch.linspace(-1, 1, CROP)[None]
@@ -175,13 +180,13 @@ class Run:
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
-            network.output_block[1].bias[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()
+            last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]
         average.load_state_dict(network.state_dict())
         reader = Reader(network, sound).to(device)
         # The audio encoder has learned already; at full pace a decoder that is behind would spoil it.
         slow = [*network.audio_encoder.parameters(), *reader.parameters()]
         # The last layer starts near zero and has far to go: a mask from 0.1 to 1 is 4 units of its input.
-        last = list(network.output_block[1].parameters())
+        last = list(last_layer(network).parameters())
         known = {id(parameter) for parameter in slow + last}
         fast = [parameter for parameter in network.parameters() if id(parameter) not in known]
         groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": 0.3}, {"params": last, "pace": 8.0}]
