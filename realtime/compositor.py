@@ -77,10 +77,11 @@ class MouthPainter:
         small = np.dstack((change[..., 0], shown_ycc[..., 0], _changed(change[..., 0])))
         luma, blue, red = planes(picture)
 
-        up = _warp(small, luma_map, (width, height), cv2.INTER_CUBIC)
-        changed = np.clip(up[..., 2], 0, 1)
+        sharp = _warp(small[..., 0], luma_map, (width, height), cv2.INTER_CUBIC)
+        up = _warp(small[..., 1:], luma_map, (width, height), cv2.INTER_LINEAR)
+        changed = up[..., 1]
         view = luma[top : top + height, left : left + width]
-        _blend(view, up[..., 0], up[..., 1], changed, luma_mask * np.float32(weight))
+        _blend(view, sharp, up[..., 0], changed, luma_mask * np.float32(weight))
 
         small = np.dstack((change[..., 1:], shown_ycc[..., 1:]))
         up = _warp(small, chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR)

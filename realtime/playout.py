@@ -22,11 +22,12 @@ from realtime.timeline import (
     PACKET_SOUND,
     SAMPLES_PER_FRAME,
     SOUND_RATE_HZ,
+    exact_ratio,
     frame_to_sample,
     samples_to_ms,
 )
 
-_KEPT_SOUND = 2 * SOUND_RATE_HZ
+_KEPT_SOUND = exact_ratio(2 * SOUND_RATE_HZ, PACKET_SOUND) * PACKET_SOUND
 _KEPT_FRAMES = 64
 _RATE_WINDOW_S = 2.0
 _FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
@@ -147,10 +148,13 @@ class PlayoutBuffer:
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
         """Return the speech of an outgoing packet, ``int16[960]``, mono, 48 kHz; silence where none is there."""
         start = packet * PACKET_SOUND
-        position = start + np.arange(PACKET_SOUND)
-        there = (position < self._sound_end) & (position >= self._sound_end - _KEPT_SOUND)
-        self.counts.underruns += not there.all()
-        return np.where(there, self._sound[position % _KEPT_SOUND], 0).astype(np.int16)
+        place = start % _KEPT_SOUND  # packets fill the ring evenly: none lies across its end
+        sound = self._sound[place : place + PACKET_SOUND].copy()
+        there = min(PACKET_SOUND, max(0, self._sound_end - start))
+        if there < PACKET_SOUND or start < self._sound_end - _KEPT_SOUND:
+            self.counts.underruns += 1
+            sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
+        return sound
 
     def picture(self, frame: int) -> Picture:
         """Return the picture of a frame, I420; it must not be written to."""

@@ -35,8 +35,12 @@ from realtime.timeline import (
 
 log = logging.getLogger(__name__)
 
-RENDER_BUDGET_SAMPLES = ms_to_samples(25)
+RENDER_BUDGET_SAMPLES = ms_to_samples(30)
 """From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
+
+BLOCK_SHIFT_SAMPLES = ms_to_samples(1)
+"""Blocks end this much after a multiple of 10 ms. Windows end on such multiples, and the resampler needs 0.75 ms more:
+unshifted, one frame in five would wait a whole block for twelve samples."""
 
 State = Literal["live", "waiting", "draining"]
 
@@ -49,7 +53,7 @@ class Session:
         worker: Started, and with the avatar loaded.
         metadata: Of the weights.
         rtc: How peers connect.
-        now_s: Monotonic time.
+        epoch_s: Monotonic time at which its timeline begins.
         on_never_connected: Told when the first peer is given up.
     """
 
@@ -60,7 +64,7 @@ class Session:
         metadata: WeightsMetadata,
         *,
         rtc: RtcSettings,
-        now_s: float,
+        epoch_s: float,
         on_never_connected: Callable[["Session"], None],
     ) -> None:
         self.id = secrets.token_urlsafe(16)
@@ -70,7 +74,7 @@ class Session:
         self.draining = False
         self.lost_s: float | None = None  # since when its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
-        self.clock = PlayoutClock(now_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
+        self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(), loop)
         self.source = SourceBuffer()
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
@@ -83,6 +87,7 @@ class Session:
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._begin_blocks()
 
     @property
     def state(self) -> State:
@@ -137,10 +142,10 @@ class Session:
         if self._peer is None or not self._peer.connected:
             return
         self._was_connected = True
-        due = self.clock.entered(now_s) // BLOCK_SAMPLES * BLOCK_SAMPLES
-        if due - self._entered > JUMP_SAMPLES:
-            self._jump(due // JUMP_SAMPLES * JUMP_SAMPLES)
-        while self._entered < due:
+        entered = self.clock.entered(now_s)
+        if entered - self._entered > JUMP_SAMPLES + BLOCK_SAMPLES:
+            self._jump(entered // JUMP_SAMPLES * JUMP_SAMPLES)
+        while self._entered + BLOCK_SAMPLES <= entered:
             self._take_block(now_s)
 
     @property
@@ -149,9 +154,15 @@ class Session:
 
     def _take_block(self, now_s: float) -> None:
         sample = self._entered
-        block, arrived_s = self.source.pull(self.clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ)
-        if sample % SAMPLES_PER_FRAME == 0 and arrived_s is not None:
-            self.playout.note_arrival(sample // SAMPLES_PER_FRAME, arrived_s)
+        entered_s = self.clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
+        begins = -sample % SAMPLES_PER_FRAME  # where in the block a frame does, if in this one
+        block, arrived_s = self.source.pull(entered_s, mark=begins * SOUND_PER_SAMPLE)
+        if begins < BLOCK_SAMPLES and arrived_s is not None:
+            self.playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
+        self._enter(block, now_s)
+
+    def _enter(self, block: npt.NDArray[np.float32], now_s: float) -> None:
+        """Let ``float32[n]`` of sound at 48 kHz into the timeline."""
         self.playout.add_speech(block)
         jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(block)))
         self.playout.add_jobs(jobs)
@@ -167,6 +178,11 @@ class Session:
         self._animator.jump(sample)
         self.playout.skip_speech(sample * SOUND_PER_SAMPLE)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+        self._begin_blocks()
+
+    def _begin_blocks(self) -> None:
+        """Let a little silence in, so that blocks end just after the samples that windows wait for, not just before."""
+        self._enter(np.zeros(BLOCK_SHIFT_SAMPLES * SOUND_PER_SAMPLE, np.float32), self.clock.epoch_s)
 
     def switch(self, avatar: PreparedAvatar) -> None:
         """Show another avatar, loaded by the worker, without a break in speech or picture."""

@@ -7,6 +7,8 @@ import math
 import sys
 from collections import Counter
 
+import cv2
+
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import AvatarError, LipstreamError, NotFoundError, UnavailableError
@@ -14,7 +16,7 @@ from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.metrics import Metric
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
-from realtime.session import Session
+from realtime.session import BLOCK_SHIFT_SAMPLES, Session
 from realtime.settings import Settings
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 
@@ -65,6 +67,7 @@ class Sessions:
         Raises:
             UnavailableError: If the worker does not start.
         """
+        cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
         self._metadata = await self.worker.start()
         for manifest in self.store.list():
             try:
@@ -140,7 +143,7 @@ class Sessions:
             self.worker,
             self._metadata,
             rtc=self._rtc,
-            now_s=self._epoch(asyncio.get_running_loop().time()),
+            epoch_s=self._epoch(asyncio.get_running_loop().time()),
             on_never_connected=self._end,
         )
         self._sessions[session.id] = session
@@ -268,13 +271,15 @@ class Sessions:
                 await process.wait()
 
     def _epoch(self, now_s: float) -> float:
-        """Return where a new session begins: on the grid, in the quarter of a frame that fewest others begin in.
+        """Return where a new session begins: its blocks end on the grid, its frames where fewest others' do.
 
         Their jobs and their pictures then come one after the other, not all at once.
         """
-        taken = Counter(round(session.clock.epoch_s / TICK_S) % BLOCKS_PER_FRAME for session in self.all())
+        shift_s = BLOCK_SHIFT_SAMPLES / SAMPLE_RATE_HZ
+        taken = Counter(round((s.clock.epoch_s + shift_s) / TICK_S) % BLOCKS_PER_FRAME for s in self.all())
         last = round(_on_grid(now_s) / TICK_S)
-        return min(range(last, last - BLOCKS_PER_FRAME, -1), key=lambda tick: taken[tick % BLOCKS_PER_FRAME]) * TICK_S
+        tick = min(range(last, last - BLOCKS_PER_FRAME, -1), key=lambda tick: taken[tick % BLOCKS_PER_FRAME])
+        return tick * TICK_S - shift_s
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that waits longest for its owner to come back."""

@@ -195,16 +195,16 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0) -> Tensor:
     Returns:
         ``[B, 3, H - top, W]`` in 0..1.
     """
-    output = output.float()  # the sampling grid needs more than bfloat16's 8 bits
+    flow, mask_and_paint = torch.tanh(output[:, :2]).float(), torch.sigmoid(output[:, 2:]).float()
     batch, _, height, width = output.shape
     rows = (torch.arange(top, top + height, device=output.device, dtype=torch.float32) * 2 + 1) / (top + height) - 1
     columns = (torch.arange(width, device=output.device, dtype=torch.float32) * 2 + 1) / width - 1
     identity = torch.stack(
         (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1
     ).expand(batch, height, width, 2)
-    grid = identity + MAX_FLOW * torch.tanh(output[:, :2]).permute(0, 2, 3, 1)
+    grid = identity + MAX_FLOW * flow.permute(0, 2, 3, 1)  # in float32: bfloat16's 8 bits are too few for a place
     warped = functional.grid_sample(
         reference.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
-    mask = torch.sigmoid(output[:, 2:3])
-    return warped * (1 - mask) + torch.sigmoid(output[:, 3:]) * mask
+    mask, paint = mask_and_paint[:, :1], mask_and_paint[:, 1:]
+    return warped + (paint - warped) * mask

@@ -10,7 +10,7 @@ from collections import deque
 
 MIN_BITRATE = 150_000
 MAX_BITRATE = 2_500_000
-START_BITRATE = 1_000_000
+START_BITRATE = 600_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
 HEADROOM = 1.5

@@ -34,7 +34,7 @@ class VirtualSession:
         stream = SimpleNamespace(submit=self._submit, close=lambda: None)
         worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth: stream)
         self.session = Session(
-            avatar, worker, metadata(), rtc=RtcSettings(), now_s=EPOCH_S, on_never_connected=lambda _: None
+            avatar, worker, metadata(), rtc=RtcSettings(), epoch_s=EPOCH_S, on_never_connected=lambda _: None
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
         self.session._peer = peer
