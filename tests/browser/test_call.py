@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.time
 
 StartServer = Callable[..., Server]
 
-# At every new picture: how its mouth differs from the last one's, and how loud the returned sound was since.
+# At every new picture: when, how loud the returned sound was just before, and the pixels of the mouth.
 _WATCH = """
 (async (seconds) => {
   const video = document.getElementById('avatar-video');
@@ -23,24 +23,21 @@ _WATCH = """
   const analyser = new AnalyserNode(context, {fftSize: 2048});
   context.createMediaStreamSource(video.srcObject).connect(analyser);
   const sound = new Float32Array(analyser.fftSize);
-  const side = 128, canvas = new OffscreenCanvas(side, side);
+  const side = 14, canvas = new OffscreenCanvas(side, side);
   const brush = canvas.getContext('2d', {willReadFrequently: true});
+  brush.imageSmoothingQuality = 'high';
   const [left, top, width, height] = %s;
   const seen = [];
-  let before = null;
   const end = performance.now() + seconds * 1000;
   await new Promise((done) => {
-    const look = (now, facts) => {
+    const look = (now) => {
       brush.drawImage(video, left * video.videoWidth, top * video.videoHeight, width * video.videoWidth,
                       height * video.videoHeight, 0, 0, side, side);
       const pixels = brush.getImageData(0, 0, side, side).data;
-      let moved = 0;
-      if (before) for (let i = 1; i < pixels.length; i += 4) moved += Math.abs(pixels[i] - before[i]);
-      before = pixels;
       analyser.getFloatTimeDomainData(sound);
       let power = 0;
       for (const value of sound) power += value * value;
-      seen.push([now, facts.mediaTime, moved / (side * side), Math.sqrt(power / sound.length)]);
+      seen.push([now, Math.sqrt(power / sound.length), ...pixels.filter((_, place) => place %% 4 === 1)]);
       if (now < end) video.requestVideoFrameCallback(look); else done();
     };
     video.requestVideoFrameCallback(look);
@@ -59,10 +56,10 @@ def _start_call(page: Page, server: Server) -> None:
 
 
 def _mouth_rectangle(server: Server) -> list[float]:
-    """Return the lower middle of the first avatar's face box as shares of the picture."""
+    """Return where the first avatar's lips are, as shares of the picture."""
     facts = server.get(f"/api/avatars/{server.get('/api/avatars')[0]['id']}")
     (x, y, width, height), (across, down) = facts["face"], facts["size"]
-    return [(x + 0.25 * width) / across, (y + 0.58 * height) / down, 0.5 * width / across, 0.36 * height / down]
+    return [(x + 0.35 * width) / across, (y + 0.65 * height) / down, 0.3 * width / across, 0.22 * height / down]
 
 
 def _smooth(values: np.ndarray, frames: int = 5) -> np.ndarray:
@@ -97,12 +94,15 @@ def test_speech_moves_the_mouth_and_comes_back(start_server: StartServer, speech
         )
         assert not page.complaints
     rate = (len(seen) - 1) / (seen[-1, 0] - seen[0, 0]) * 1000
-    moved, loud = seen[1:, 2], seen[1:, 3]
-    motion, envelope = _smooth(moved), _smooth(loud)
+    loud, mouths = seen[1:, 1], seen[1:, 2:]
+    moved = np.abs(np.diff(seen[:, 2:], axis=0)).mean(axis=1)
+    envelope = _smooth(loud)
     speaking = envelope > 0.1 * loud.max()
-    pause = _smooth(loud, 15) < 0.005 * loud.max()
+    pause = _smooth(loud, 25) < 0.003 * loud.max()  # half a second before and after: mouths take time to shut
+    rest = np.median(mouths[pause], axis=0)
+    opening = np.sqrt(_smooth(np.abs(mouths - rest).mean(axis=1)))
     lags = range(-5, 6)
-    r = [float(np.corrcoef(np.roll(motion, -lag)[10:-10], envelope[10:-10])[0, 1]) for lag in lags]
+    r = [float(np.corrcoef(np.roll(opening, -lag)[10:-10], np.sqrt(envelope)[10:-10])[0, 1]) for lag in lags]
     lag, share = lags[int(np.argmax(r))], moved[pause].mean() / moved[speaking].mean()
     print(f"fps {rate:.2f}, r {max(r):.2f} at lag {lag}, pause/speech {share:.3f}, freezes {frozen}, {figures}")
     assert 24 <= rate <= 26
@@ -111,7 +111,7 @@ def test_speech_moves_the_mouth_and_comes_back(start_server: StartServer, speech
     assert speaking.sum() > 100
     assert pause.sum() > 25
     assert max(r) >= 0.5
-    assert abs(lag) <= 1
+    assert -2 <= lag <= 1, "the page hears a window of 43 ms behind an output buffer: about a frame late"
     assert share <= 0.15
 
 
@@ -134,7 +134,7 @@ def test_a_full_server_is_said_in_plain_words_and_tried_again(start_server: Star
         page.open(server.url)
         page.click("start")
         page.until(_state("failed") + " && document.documentElement.dataset.reason === 'full'")
-        assert "full" in _words(page).lower()
+        assert "seat is taken" in _words(page).lower()
         server.delete(str(taken["urls"]["self"]))
         page.until(_state("live"))
 
