@@ -132,18 +132,18 @@ class PlayoutBuffer:
         """Take in decided frames; a later decision about a frame replaces the earlier one."""
         for job in jobs:
             self._jobs[job.frame] = job
-            _forget(self._jobs, job.frame - _KEPT_FRAMES)
+            _forget(self._jobs, job.frame - _KEPT_FRAMES + 1)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
         """Take in the painted mouth of a frame; too late ones are of no use."""
         if frame > self._last_frame and frame in self._jobs:
             self._mouths[frame] = mouth
-            _forget(self._mouths, frame - _KEPT_FRAMES)
+            _forget(self._mouths, frame - _KEPT_FRAMES + 1)
 
     def note_arrival(self, frame: int, arrived_s: float) -> None:
         """Remember when the sound that holds a frame's first sample entered the session."""
         self._arrivals[frame] = arrived_s
-        _forget(self._arrivals, frame - _KEPT_FRAMES)
+        _forget(self._arrivals, frame - _KEPT_FRAMES + 1)
 
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
         """Return the speech of an outgoing packet, ``int16[960]``, mono, 48 kHz; silence where none is there."""

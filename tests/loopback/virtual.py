@@ -8,8 +8,8 @@ import numpy as np
 
 from realtime.packets import RenderJob
 from realtime.rtc.peer import RtcSettings
-from realtime.session import Session
-from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND
+from realtime.session import BLOCK_SHIFT_SAMPLES, Session
+from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 
 EPOCH_S = 1000.0
@@ -34,7 +34,12 @@ class VirtualSession:
         stream = SimpleNamespace(submit=self._submit, close=lambda: None)
         worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth: stream)
         self.session = Session(
-            avatar, worker, metadata(), rtc=RtcSettings(), epoch_s=EPOCH_S, on_never_connected=lambda _: None
+            avatar,
+            worker,
+            metadata(),
+            rtc=RtcSettings(),
+            epoch_s=EPOCH_S - BLOCK_SHIFT_SAMPLES / SAMPLE_RATE_HZ,
+            on_never_connected=lambda _: None,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
         self.session._peer = peer
