@@ -1,4 +1,7 @@
-"""All sessions of a server: admission, the common tick, the render worker, the waiting and the end."""
+"""All sessions of a server: admission, the common tick, the render worker, the waiting and the end.
+
+Longer than most files: it is the one place that owns lifecycle, and nothing else does.
+"""
 
 import asyncio
 import gc

@@ -1,4 +1,7 @@
-"""The server's end of the render worker: starts it, feeds it, and starts it again when it dies or hangs."""
+"""The server's end of the render worker: starts it, feeds it, and starts it again when it dies or hangs.
+
+Longer than most files: the states of one child process are easier to check in one place.
+"""
 
 import asyncio
 import contextlib

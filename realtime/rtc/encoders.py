@@ -1,6 +1,6 @@
 """Our own encoders, in place of aiortc's.
 
-aiortc's assume 30 frames a second, start at half the bitrate a 512 x 512 face needs, are opened anew (with a key
+aiortc's assume 30 frames a second, start at one bitrate whatever the size of the picture, are opened anew (with a key
 frame) at every tenth of a change, spend threads and milliseconds on presets for films, and send stereo sound
 without in-band error correction.
 """
