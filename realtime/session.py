@@ -38,11 +38,19 @@ log = logging.getLogger(__name__)
 RENDER_BUDGET_SAMPLES = ms_to_samples(22)
 """From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
-BLOCK_SHIFT_SAMPLES = ms_to_samples(1)
-"""Blocks end this much after a multiple of 10 ms. Windows end on such multiples, and the resampler needs 0.75 ms more:
-unshifted, one frame in five would wait a whole block for twelve samples."""
+_RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
+"""A window's last sample comes out of the resampler 0.75 ms after its sound went in."""
 
 State = Literal["live", "waiting", "draining"]
+
+
+def first_block_samples(look_ahead_samples: int) -> int:
+    """Return how long the silence is that a timeline begins with.
+
+    Whole blocks follow it, and one in four then ends just when the next frame's window is there. A block that ended
+    just before would leave the frame waiting for another 10 ms.
+    """
+    return (look_ahead_samples + _RESAMPLER_LAG_SAMPLES) % BLOCK_SAMPLES
 
 
 class Session:
@@ -87,7 +95,9 @@ class Session:
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._begin_blocks()
+        self._look_ahead = metadata.look_ahead_samples
+        self._gathered: list[npt.NDArray[np.float32]] = []
+        self._begin_blocks(0)
 
     @property
     def state(self) -> State:
@@ -148,10 +158,6 @@ class Session:
         while self._entered + BLOCK_SAMPLES <= entered:
             self._take_block(now_s)
 
-    @property
-    def _entered(self) -> int:
-        return self.playout.sound_end // SOUND_PER_SAMPLE
-
     def _take_block(self, now_s: float) -> None:
         sample = self._entered
         entered_s = self.clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
@@ -159,12 +165,17 @@ class Session:
         block, arrived_s = self.source.pull(entered_s, mark=begins * SOUND_PER_SAMPLE)
         if begins < BLOCK_SAMPLES and arrived_s is not None:
             self.playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
-        self._enter(block, now_s)
+        self._entered += BLOCK_SAMPLES
+        self._gathered.append(block)
+        if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
+            self._analyse(now_s)
 
-    def _enter(self, block: npt.NDArray[np.float32], now_s: float) -> None:
-        """Let ``float32[n]`` of sound at 48 kHz into the timeline."""
-        self.playout.add_speech(block)
-        jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(block)))
+    def _analyse(self, now_s: float) -> None:
+        """Let the gathered blocks be seen and heard: once a frame, when its window is there, for a third of the cost."""
+        sound = np.concatenate(self._gathered)
+        self._gathered.clear()
+        self.playout.add_speech(sound)
+        jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(sound)))
         self.playout.add_jobs(jobs)
         for job in jobs:
             if job.mel is not None and self.clock.leaves_at(frame_to_sample(job.frame)) > now_s:
@@ -178,11 +189,12 @@ class Session:
         self._animator.jump(sample)
         self.playout.skip_speech(sample * SOUND_PER_SAMPLE)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
-        self._begin_blocks()
+        self._begin_blocks(sample)
 
-    def _begin_blocks(self) -> None:
-        """Let a little silence in, so that blocks end just after the samples that windows wait for, not just before."""
-        self._enter(np.zeros(BLOCK_SHIFT_SAMPLES * SOUND_PER_SAMPLE, np.float32), self.clock.epoch_s)
+    def _begin_blocks(self, sample: int) -> None:
+        silence = first_block_samples(self._look_ahead)
+        self._entered = sample + silence
+        self._gathered = [np.zeros(silence * SOUND_PER_SAMPLE, np.float32)]
 
     def switch(self, avatar: PreparedAvatar) -> None:
         """Show another avatar, loaded by the worker, without a break in speech or picture."""
@@ -202,6 +214,7 @@ class Session:
         sample, frame = self.playout.interrupt(asyncio.get_running_loop().time())
         self.playout.add_jobs(self._animator.interrupt(frame))
         self.source.clear()
+        self._gathered = [np.zeros_like(block) for block in self._gathered]
         self._tell({"type": "interrupted", "sample": sample})
         return sample
 

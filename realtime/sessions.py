@@ -19,7 +19,7 @@ from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.metrics import Metric
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
-from realtime.session import BLOCK_SHIFT_SAMPLES, Session
+from realtime.session import Session, first_block_samples
 from realtime.settings import Settings
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 
@@ -278,7 +278,8 @@ class Sessions:
 
         Their jobs and their pictures then come one after the other, not all at once.
         """
-        shift_s = BLOCK_SHIFT_SAMPLES / SAMPLE_RATE_HZ
+        assert self._metadata is not None
+        shift_s = first_block_samples(self._metadata.look_ahead_samples) / SAMPLE_RATE_HZ
         taken = Counter(round((s.clock.epoch_s + shift_s) / TICK_S) % BLOCKS_PER_FRAME for s in self.all())
         last = round(_on_grid(now_s) / TICK_S)
         tick = min(range(last, last - BLOCKS_PER_FRAME, -1), key=lambda tick: taken[tick % BLOCKS_PER_FRAME])

@@ -13,10 +13,11 @@ import pytest
 from benchmarks.recording import decode_pictures
 from benchmarks.signals import TimelineSource, voice
 from realtime.errors import NotFoundError, OfferError, UnavailableError
-from realtime.session import BLOCK_SHIFT_SAMPLES
+from realtime.session import first_block_samples
 from realtime.sessions import TICK_S
 from realtime.timeline import SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
+from tests.realtime.fakes import metadata
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -36,7 +37,7 @@ async def test_sessions_begin_on_the_grid_and_full_collections_skip_what_was_imp
     sessions = await serve(max_sessions=5)
     for _ in range(5):
         session, _ = await sessions.create("ann", None)
-        place = (session.clock.epoch_s + BLOCK_SHIFT_SAMPLES / SAMPLE_RATE_HZ) / TICK_S
+        place = (session.clock.epoch_s + first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ) / TICK_S
         assert place == pytest.approx(round(place), abs=1e-6)
         await asyncio.sleep(0.003)
     assert gc.get_freeze_count() > 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.packets import RenderJob
 from realtime.rtc.peer import RtcSettings
-from realtime.session import BLOCK_SHIFT_SAMPLES, Session
+from realtime.session import Session, first_block_samples
 from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 
@@ -38,7 +38,7 @@ class VirtualSession:
             worker,
             metadata(),
             rtc=RtcSettings(),
-            epoch_s=EPOCH_S - BLOCK_SHIFT_SAMPLES / SAMPLE_RATE_HZ,
+            epoch_s=EPOCH_S - first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ,
             on_never_connected=lambda _: None,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
