@@ -1,4 +1,4 @@
-"""A stock aiortc client that speaks and keeps every packet it gets."""
+"""A light client: aiortc's, but it speaks packets that were encoded before, and keeps what it gets undecoded."""
 
 import asyncio
 import fractions
@@ -9,6 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from benchmarks.recording import Packet, Recording, Stream
@@ -16,29 +17,51 @@ from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 
 class Microphone(MediaStreamTrack):
-    """Repeats ``float32[n]``, 48 kHz mono, in packets of 20 ms on the monotonic clock."""
+    """Repeats ``float32[n]``, 48 kHz mono, in Opus packets of 20 ms on the monotonic clock."""
 
     kind = "audio"
 
     def __init__(self, sound: npt.NDArray[np.float32]) -> None:
         super().__init__()
-        pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-        self._pcm = np.pad(pcm, (0, -pcm.size % PACKET_SOUND)).reshape(-1, 1, PACKET_SOUND)
+        self._packets = _encoded(sound)
         self._packet = 0
         self._start_s: float | None = None
 
-    async def recv(self) -> av.AudioFrame:
+    async def recv(self) -> Any:
         """Return the packet that is due."""
         loop = asyncio.get_running_loop()
         if self._start_s is None:
             self._start_s = loop.time()
         await asyncio.sleep(self._start_s + self._packet * PACKET_SOUND / SOUND_RATE_HZ - loop.time())
-        frame = av.AudioFrame.from_ndarray(self._pcm[self._packet % len(self._pcm)], format="s16", layout="mono")
-        frame.sample_rate = SOUND_RATE_HZ
-        frame.pts = self._packet * PACKET_SOUND
-        frame.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
+        packet = av.Packet(self._packets[self._packet % len(self._packets)])
+        packet.pts = self._packet * PACKET_SOUND
+        packet.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
         self._packet += 1
-        return frame
+        return packet
+
+
+def _encoded(sound: npt.NDArray[np.float32]) -> list[bytes]:
+    codec = av.CodecContext.create("libopus", "w")
+    assert isinstance(codec, av.AudioCodecContext)
+    codec.bit_rate, codec.sample_rate, codec.format, codec.layout = 96_000, SOUND_RATE_HZ, "s16", "mono"
+    pcm = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+    packets: list[bytes] = []
+    for piece in np.pad(pcm, (0, -pcm.size % PACKET_SOUND)).reshape(-1, 1, PACKET_SOUND):
+        frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+        frame.sample_rate = SOUND_RATE_HZ
+        packets += [bytes(packet) for packet in codec.encode(frame)]
+    return packets
+
+
+class _NothingToAssemble(JitterBuffer):
+    """Stands in for the receiver's buffer: what is only recorded need not be put in order."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=4)
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:  # noqa: ARG002 (as its base does)
+        """Ignore a packet."""
+        return False, None
 
 
 class Caller:
@@ -70,13 +93,9 @@ class Caller:
         await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         transceivers = self._connection.getTransceivers()
         for transceiver in transceivers:
-            transceiver.receiver._enabled = False  # noqa: SLF001 (aiortc need not decode what is recorded)
+            self._tap(transceiver.receiver)
         transport: Any = transceivers[0].receiver.transport
-        take_rtp, take_rtcp = transport._handle_rtp_data, transport._handle_rtcp_data  # noqa: SLF001 (no public way)
-
-        async def on_rtp(data: bytes, arrival_time_ms: int) -> None:
-            self._record(RtpPacket.parse(data))
-            await take_rtp(data, arrival_time_ms)
+        take_rtcp = transport._handle_rtcp_data  # noqa: SLF001 (no public way)
 
         async def on_rtcp(data: bytes) -> None:
             for packet in RtcpPacket.parse(data):
@@ -84,7 +103,18 @@ class Caller:
                     self._report(packet)
             await take_rtcp(data)
 
-        transport._handle_rtp_data, transport._handle_rtcp_data = on_rtp, on_rtcp  # noqa: SLF001 (as above)
+        transport._handle_rtcp_data = on_rtcp  # noqa: SLF001 (as above)
+
+    def _tap(self, receiver: Any) -> None:
+        """Record what a receiver gets; it goes on to count and report, but has nothing to decode."""
+        take = receiver._handle_rtp_packet  # noqa: SLF001 (no public way)
+
+        async def on_rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+            self._record(packet)
+            await take(packet, arrival_time_ms=arrival_time_ms)
+
+        receiver._handle_rtp_packet = on_rtp  # noqa: SLF001 (as above)
+        receiver._RTCRtpReceiver__jitter_buffer = _NothingToAssemble()  # noqa: SLF001 (as above)
 
     @property
     def connected(self) -> bool:

@@ -171,7 +171,7 @@ class Session:
             self._analyse(now_s)
 
     def _analyse(self, now_s: float) -> None:
-        """Let the gathered blocks be seen and heard: once a frame, when its window is there, for a third of the cost."""
+        """Let the gathered blocks be seen and heard, once a frame: one by one they would cost three times that."""
         sound = np.concatenate(self._gathered)
         self._gathered.clear()
         self.playout.add_speech(sound)

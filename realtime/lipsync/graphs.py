@@ -41,7 +41,6 @@ class MouthGraph(nn.Module):
         """Draw the mouths for ``mel[B, 80, 16]`` into the faces of ``crops`` and ``levels``."""
         weight = next(self.network.parameters())
         features = [level.to(weight.dtype) for level in levels]
-        top, bottom, left, right = self.region
-        face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight), top)
-        mouth = face[:, :, : bottom - top, left:right].permute(0, 2, 3, 1).float()
+        face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight), self.region)
+        mouth = face.permute(0, 2, 3, 1).float()
         return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5 and truncation: rounding

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from realtime.lipsync.metadata import Region
+
 Head = Literal["paint", "copy"]
 
-_HALO_ROWS = 4
-"""More than a stage reaches over its edge: one row by the transposed convolution, one by each convolution after it."""
+_HALO = 3
+"""How far beyond its own window a stage reaches into the one before: two pixels by its residual convolutions, which
+the transposed one halves, and one by that. The output block reaches one."""
 
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
@@ -152,53 +155,67 @@ class Wav2Lip(nn.Module):
             features.append(face)
         return features
 
-    def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, top: int = 0) -> Tensor:
+    def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
         """Return the speaking face from a mel window and an encoded face.
 
-        The rows above ``top`` are left out of the two last stages, which hold most of the arithmetic, but for the
-        halo that the kernels below reach over: what is returned is the same as without.
+        What lies outside the region is left out of the last stages, which hold most of the arithmetic, but for the
+        halo that the kernels reach over: what is returned is the same as without.
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
             features: What :meth:`encode_face` gave.
             reference: ``[B, 3, size, size]`` in 0..1; read by the copying head alone.
-            top: First row that is wanted.
+            region: The part of the face that is wanted; ``None`` for all.
 
         Returns:
-            ``[B, 3, size - top, size]`` in 0..1.
+            ``[B, 3, h, w]`` in 0..1, the region.
         """
+        region = region or Region(0, self.size, 0, self.size)
         x = self.audio_encoder(mel)
-        first = 0  # row of the whole feature map at which x begins
-        stages = zip(self.face_decoder_blocks, reversed(features), strict=True)
-        for remaining, (block, feature) in zip(range(6, -1, -1), stages, strict=True):
-            first *= 2
-            x = torch.cat((block(x), feature[:, :, first:]), dim=1)
-            scale = 2**remaining
-            if scale in (2, 4) and (keep := top // scale - _HALO_ROWS) > first:
-                x, first = x[:, :, keep - first :], keep
-        output: Tensor = self.output_block(x)[:, :, top - first :]
-        return output if self.head == "paint" else copy_and_paint(output, reference, top)
+        top = left = 0  # of x in the whole feature map
+        scales = (self.size, 32, 16, 8, 4, 2, 1)
+        for block, feature, scale in zip(self.face_decoder_blocks, reversed(features), scales, strict=True):
+            x = block(x)
+            top, left = 2 * top, 2 * left
+            window = _window(region, scale, self.size // scale)
+            x = x[:, :, window.top - top : window.bottom - top, window.left - left : window.right - left]
+            x = torch.cat((x, feature[:, :, window.top : window.bottom, window.left : window.right]), dim=1)
+            top, left = window.top, window.left
+        rows, columns = slice(region.top - top, region.bottom - top), slice(region.left - left, region.right - left)
+        output: Tensor = self.output_block(x)[:, :, rows, columns]
+        return output if self.head == "paint" else copy_and_paint(output, reference, region.top, region.left)
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return ``[B, 3, size, size]`` from ``mel [B, 1, 80, 16]`` and ``face [B, 6, size, size]``."""
         return self.decode(mel, self.encode_face(face), face[:, 3:])
 
 
-def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0) -> Tensor:
+def _window(region: Region, scale: int, side: int) -> Region:
+    """Return the part of a feature map, ``side`` pixels wide and ``scale`` times coarser, that a region rests on."""
+    top, left = max(region.top // scale - _HALO, 0), max(region.left // scale - _HALO, 0)
+    bottom, right = -(-region.bottom // scale) + _HALO, -(-region.right // scale) + _HALO
+    return Region(top, min(bottom, side), left, min(right, side))
+
+
+def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 0) -> Tensor:
     """Warp the reference by a flow and paint over it where the mask says so.
 
     Args:
-        output: ``[B, 6, H - top, W]`` raw: flow x and y, mask, blue, green, red.
+        output: ``[B, 6, h, w]`` raw: flow x and y, mask, blue, green, red.
         reference: ``[B, 3, H, W]`` in 0..1.
         top: Row of the reference at which ``output`` begins.
+        left: Column of the reference at which ``output`` begins.
 
     Returns:
-        ``[B, 3, H - top, W]`` in 0..1.
+        ``[B, 3, h, w]`` in 0..1.
     """
-    flow, mask_and_paint = torch.tanh(output[:, :2]).float(), torch.sigmoid(output[:, 2:]).float()
     batch, _, height, width = output.shape
-    rows = (torch.arange(top, top + height, device=output.device, dtype=torch.float32) * 2 + 1) / (top + height) - 1
-    columns = (torch.arange(width, device=output.device, dtype=torch.float32) * 2 + 1) / width - 1
+    raw = output.flatten(2).float()  # OpenVINO is slow at functions of a few interleaved channels
+    flow = torch.tanh(raw[:, :2]).view(-1, 2, height, width)
+    mask_and_paint = torch.sigmoid(raw[:, 2:]).view(-1, 4, height, width)
+    whole_height, whole_width = reference.shape[2:]
+    rows = (torch.arange(top, top + height, device=output.device, dtype=torch.float32) * 2 + 1) / whole_height - 1
+    columns = (torch.arange(left, left + width, device=output.device, dtype=torch.float32) * 2 + 1) / whole_width - 1
     identity = torch.stack(
         (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1
     ).expand(batch, height, width, 2)

@@ -39,17 +39,20 @@ def test_family_members_draw_a_face_in_range(width: float, size: int, head: str)
 
 @pytest.mark.parametrize("head", ["paint", "copy"])
 @pytest.mark.parametrize(("width", "size"), [(0.25, 96), (0.125, 128), (0.0625, 256)])
-@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.57, 0.8])
-def test_rows_that_are_left_out_change_nothing_below_them(width: float, size: int, head: str, share: float) -> None:
+@pytest.mark.parametrize("shares", [(0, 1, 0, 1), (0.5, 1, 0.125, 0.875), (0.57, 0.93, 0.31, 0.72), (0.1, 0.4, 0.8, 1)])
+def test_what_is_left_out_changes_nothing_beside_it(
+    width: float, size: int, head: str, shares: tuple[float, ...]
+) -> None:
     torch.manual_seed(0)
     network = Wav2Lip(width, size, head).eval()
     with torch.no_grad():
         network.output_block[1].weight.mul_(40)
         mel, face = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 6, size, size)
-        features, top = network.encode_face(face), int(share * size)
+        features, region = network.encode_face(face), Region(*(int(share * size) for share in shares))
         whole = network.decode(mel, features, face[:, 3:])
-        part = network.decode(mel, features, face[:, 3:], top)
-    torch.testing.assert_close(part, whole[:, :, top:], atol=1e-6, rtol=0)
+        part = network.decode(mel, features, face[:, 3:], region)
+    expected = whole[:, :, region.top : region.bottom, region.left : region.right]
+    torch.testing.assert_close(part, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("size", [64, 100])
