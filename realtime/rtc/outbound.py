@@ -159,7 +159,7 @@ class AvatarTrack(PlayoutTrack):
     time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, VIDEO_CLOCK_HZ)
 
     def _frame(self, index: int) -> av.VideoFrame:
-        frame = av.VideoFrame.from_ndarray(self._playout.picture(index), format="yuv420p")
+        frame = av.VideoFrame.from_numpy_buffer(self._playout.picture(index), format="yuv420p")  # without a copy
         frame.pict_type = PictureType.NONE
         frame.colorspace = Colorspace.ITU601
         frame.color_range = ColorRange.MPEG
