@@ -3,11 +3,17 @@
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from avatar_cache.builder import prepare
+from avatar_cache.face_detector import DETECTORS
+from avatar_cache.ingest import BuildOptions
+from avatar_cache.preflight import Report
+from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore, default_root
-from realtime.errors import LipstreamError
+from realtime.compositor import Box
+from realtime.errors import LipstreamError, SettingsError
 from realtime.lipsync.backends import DEVICES, create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 
@@ -17,20 +23,79 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Path, default=default_root(), help="its folder (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, a line each")
-    build = commands.add_parser("build", help="store an avatar from a folder with clip.mp4 and avatar.json")
-    build.add_argument("input", type=Path)
-    build.add_argument("--id", required=True)
-    for name, meaning in (("show", "an avatar's facts"), ("verify", "check its clip"), ("remove", "remove it")):
+    _add_build(commands.add_parser("build", help="make an avatar of a video, a photograph, or an avatar's folder"))
+    for name, meaning in (("show", "an avatar's facts"), ("verify", "check every byte"), ("remove", "remove it")):
         commands.add_parser(name, help=meaning).add_argument("id")
     ready = commands.add_parser("prepare", help="compute what the server needs of it, once for each weights file")
     ready.add_argument("id")
-    ready.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS)
-    ready.add_argument("--device", choices=DEVICES, default="auto")
+    for parser_with_weights in (ready, commands.choices["build"]):
+        parser_with_weights.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS)
+        parser_with_weights.add_argument("--device", choices=DEVICES, default="auto")
     return parser
 
 
+def _add_build(build: argparse.ArgumentParser) -> None:
+    build.add_argument("input", type=Path)
+    build.add_argument("--id", required=True, help="small letters, digits and dashes")
+    build.add_argument("--name", default="", help="for people")
+    build.add_argument("--licence", default="unknown", help="of the source")
+    build.add_argument("--face", type=int, default=1, metavar="N", help="which face, the largest is 1")
+    build.add_argument("--box", metavar="X,Y,SIDE", help="the face box by hand: from the brows to under the chin")
+    build.add_argument("--still", action="store_true", help="leave a photograph as it is")
+    build.add_argument("--loop", choices=("seamless", "pingpong"), help="how the clip repeats (default: what suits it)")
+    build.add_argument("--side", type=int, default=1280, help="longer side of the stored picture, px")
+    build.add_argument(
+        "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
+    )
+    build.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0])
+    build.add_argument("--report", choices=("text", "json"), default="text", help="form of the preflight report")
+    build.add_argument("--no-prepare", action="store_true", help="leave that to the server's first use")
+
+
+def _options(chosen: argparse.Namespace) -> BuildOptions:
+    return BuildOptions(
+        name=chosen.name,
+        licence=chosen.licence,
+        face=chosen.face,
+        box=_box(chosen.box) if chosen.box else None,
+        still=chosen.still,
+        loop=chosen.loop,
+        side=chosen.side,
+        detector=chosen.detector,
+        limits=Limits(seconds=chosen.max_seconds),
+    )
+
+
+def _box(text: str) -> Box:
+    try:
+        x, y, side = (2 * round(float(part) / 2) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"--box {text!r} must be three numbers: X,Y,SIDE") from error
+    return Box(x, y, side, side)
+
+
 def _show_progress(share: float) -> None:
-    print(f"\r{share:4.0%}", end="" if share < 1 else "\n", file=sys.stderr, flush=True)
+    if sys.stderr.isatty() or share == 1:
+        filled = round(40 * share)
+        bar = f"\r[{'#' * filled}{'.' * (40 - filled)}] {share:4.0%}"
+        print(bar, end="" if share < 1 else "\n", file=sys.stderr, flush=True)
+
+
+def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
+    started = time.monotonic()
+    store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
+    if report := store.report(chosen.id):
+        print(report if chosen.report == "json" else Report.from_json(report).to_text())
+    if not chosen.no_prepare:
+        _prepare(store, chosen)
+    print(f"{chosen.id}: built in {time.monotonic() - started:.1f} s", file=sys.stderr)
+
+
+def _prepare(store: AvatarStore, chosen: argparse.Namespace) -> None:
+    predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs)
+    prepared = prepare(store.load(chosen.id), predictor, progress=_show_progress)
+    for level, size in prepared.bytes().items():
+        print(f"{chosen.id}: {level} {size / 2**20:.1f} MiB", file=sys.stderr)
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -42,15 +107,14 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.command == "show":
         print(json.dumps({**json.loads(store.load(chosen.id).manifest.to_json()), "boxes": "..."}, indent=1))
     elif chosen.command == "build":
-        store.build(chosen.input, chosen.id, progress=_show_progress)
+        _build(store, chosen)
     elif chosen.command == "verify":
         store.verify(chosen.id)
         print(f"{chosen.id}: whole")
     elif chosen.command == "remove":
         store.remove(chosen.id)
     else:
-        predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs)
-        prepare(store.load(chosen.id), predictor, progress=_show_progress)
+        _prepare(store, chosen)
 
 
 def main() -> int:
@@ -60,6 +124,9 @@ def main() -> int:
     except LipstreamError as error:
         print(f"avatar_cache: {error.message}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\navatar_cache: stopped; nothing was changed", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -15,7 +15,7 @@ from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
 from realtime.lipsync.predictor import FaceFeatures
 
-PREPARED_FORMAT = 1
+PREPARED_FORMAT = 2
 LEVELS = 7
 FACTS = "prepared.json"
 
@@ -44,7 +44,9 @@ class Avatar:
             facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
         except (OSError, ValueError):
             return False
-        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == clip_sha256(self.clip))
+        if facts.get("weights") != fingerprint:
+            return False
+        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == file_sha256(self.clip))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +73,47 @@ class PreparedAvatar:
         """Return a compositor over these frames."""
         return Compositor(self.frames, self.rest_mouths, self.manifest.boxes, self.region, self.crop_size)
 
+    def bytes(self) -> dict[str, int]:
+        """Return the size of each level: what the server maps, and what the worker maps or keeps on its device."""
+        features = sum(level.nbytes for level in self.features.levels)
+        return {
+            "pictures": self.frames.nbytes + self.rest_mouths.nbytes,
+            "crops": self.features.crops.nbytes,
+            "features": features,
+        }
 
-def clip_sha256(clip: Path) -> str:
-    """Return what tells a replaced clip from the one that was prepared."""
-    with clip.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file.
+
+    Raises:
+        AvatarError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AvatarError(f"cannot read {path}: {error.strerror}") from error
+
+
+def verify_prepared(avatar: Avatar, folder: Path) -> None:
+    """Check every byte that was prepared of an avatar for one weights file.
+
+    Raises:
+        AvatarError: Naming the file that is missing or changed, or what it was prepared for instead.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        sums: dict[str, str] = facts["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is made again") from error
+    if facts.get("weights") != folder.name:
+        raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is made again")
+    if facts.get("clip") != file_sha256(avatar.clip):
+        raise AvatarError(f"{folder} was prepared from another clip: remove it, it is made again")
+    for name, known in sums.items():
+        if file_sha256(folder / name) != known:
+            raise AvatarError(f"{folder / name} was changed: remove the folder, it is made again")
 
 
 def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:

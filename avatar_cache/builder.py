@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, clip_sha256, load_prepared
+from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
 from avatar_cache.manifest import Manifest
 from realtime.audio.mel import SILENCE_LEVEL
 from realtime.compositor import Box, MouthPainter
 from realtime.errors import AvatarError
 from realtime.i420 import Picture, i420_to_bgr
-from realtime.lipsync.metadata import Region
 from realtime.lipsync.predictor import MouthPredictor
 from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -27,28 +26,36 @@ Progress = Callable[[float], None]
 _BATCH = 8
 
 
-def decode_clip(path: Path, manifest: Manifest) -> npt.NDArray[np.uint8]:
-    """Return the frames of a clip, ``uint8[N, h * 3 // 2, w]``, I420.
+def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
+    """Yield the frames of a clip, ``uint8[h * 3 // 2, w]``, I420.
 
     Raises:
         AvatarError: If it cannot be read or is not what the manifest says.
     """
-    width, height = manifest.size
-    frames = np.empty((manifest.frames, height * 3 // 2, width), np.uint8)
     count = 0
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                if (frame.width, frame.height) != (width, height):
+                if (frame.width, frame.height) != manifest.size:
+                    width, height = manifest.size
                     raise AvatarError(f"{path} is {frame.width}x{frame.height}, its manifest says {width}x{height}")
-                if count < manifest.frames:
-                    frames[count] = frame.to_ndarray(format="yuv420p")
                 count += 1
+                if count <= manifest.frames:
+                    yield np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
     except (av.FFmpegError, IndexError, OSError) as error:
         raise AvatarError(f"cannot read the clip {path}: {error}") from error
     if count != manifest.frames:
         raise AvatarError(f"{path} has {count} frames, its manifest {manifest.frames} boxes")
-    return frames
+
+
+def check_clip(path: Path, manifest: Manifest) -> None:
+    """Decode a whole clip and keep nothing.
+
+    Raises:
+        AvatarError: If it cannot be read or is not what the manifest says.
+    """
+    for _ in decode_clip(path, manifest):
+        pass
 
 
 def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
@@ -62,7 +69,8 @@ def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or map it if that was done before.
 
-    All or nothing: a crash leaves the old state.
+    All or nothing: a crash leaves the old state. Frames go straight to disk, so that memory does not grow with the
+    length of the clip but for the network's features.
 
     Args:
         avatar: The stored avatar.
@@ -75,60 +83,66 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     fingerprint = predictor.metadata.fingerprint
     if avatar.is_prepared(fingerprint):
         return load_prepared(avatar, fingerprint)
-    size, region = predictor.metadata.size, predictor.metadata.decoded_region
-    report = progress or (lambda _: None)
-    frames = decode_clip(avatar.clip, avatar.manifest)
-    crops = np.stack([crop_face(f, b, size) for f, b in zip(frames, avatar.manifest.boxes, strict=True)])
-    report(0.2)
-    features = predictor.encode_faces(crops)
-    report(0.5)
-    mouths = []
-    for start in range(0, len(frames), _BATCH):
-        index = np.arange(start, min(start + _BATCH, len(frames)))
-        silence = np.full((len(index), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        mouths.append(predictor.predict(silence, features, index))
-        report(0.5 + 0.4 * len(mouths) * _BATCH / len(frames))
-    rest_mouths = np.concatenate(mouths)
-    _rest(frames, crops, rest_mouths, avatar.manifest.boxes, region)
-    arrays: dict[str, npt.NDArray[Any]] = {"frames": frames, "crops": crops, "rest_mouths": rest_mouths}
-    arrays |= {f"level{i}": level for i, level in enumerate(features.levels)}
-    facts = {
-        "format": PREPARED_FORMAT,
-        "clip": clip_sha256(avatar.clip),
-        "region": list(region),
-        "crop_size": size,
-    }
-    _write(avatar.prepared_folder(fingerprint), arrays, facts)
-    report(1.0)
-    return load_prepared(avatar, fingerprint)
-
-
-def _rest(
-    frames: npt.NDArray[np.uint8],
-    crops: npt.NDArray[np.uint8],
-    rest_mouths: npt.NDArray[np.uint8],
-    boxes: tuple[Box, ...],
-    region: Region,
-) -> None:
-    """Put the rest mouths into the frames, in place."""
-    painter = MouthPainter(region, crops.shape[1])
-    top, bottom, left, right = region
-    for frame, box, crop, mouth in zip(frames, boxes, crops, rest_mouths, strict=True):
-        painter.paint(frame, box, shown=crop[top:bottom, left:right], new=mouth)
-
-
-def _write(folder: Path, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, object]) -> None:
+    folder = avatar.prepared_folder(fingerprint)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".prepare-", dir=folder.parent))
     try:
-        for name, array in arrays.items():
-            np.save(scratch / f"{name}.npy", array, allow_pickle=False)
+        _compute(avatar, predictor, scratch, progress or (lambda _: None))
+        facts = {
+            "format": PREPARED_FORMAT,
+            "weights": fingerprint,
+            "clip": file_sha256(avatar.clip),
+            "region": list(predictor.metadata.decoded_region),
+            "crop_size": predictor.metadata.size,
+            "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
+        }
         (scratch / FACTS).write_text(json.dumps(facts))
+        _replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if progress:
+        progress(1.0)
+    return load_prepared(avatar, fingerprint)
+
+
+def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Progress) -> None:
+    """Write every array of a prepared avatar."""
+    manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
+    count, (width, height) = manifest.frames, manifest.size
+    frames = _new(folder / "frames.npy", np.uint8, (count, height * 3 // 2, width))
+    crops = _new(folder / "crops.npy", np.uint8, (count, size, size, 3))
+    for index, frame in enumerate(decode_clip(avatar.clip, manifest)):
+        frames[index] = frame
+        crops[index] = crop_face(frame, manifest.boxes[index], size)
+    report(0.2)
+    features = predictor.encode_faces(crops)
+    for number, level in enumerate(features.levels):
+        np.save(folder / f"level{number}.npy", level, allow_pickle=False)
+    report(0.5)
+    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
+    painter = MouthPainter(region, size)
+    for start in range(0, count, _BATCH):
+        batch = np.arange(start, min(start + _BATCH, count))
+        silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        mouths[batch] = predictor.predict(silence, features, batch)
+        for i in batch.tolist():
+            shown = crops[i, region.top : region.bottom, region.left : region.right]
+            painter.paint(frames[i], manifest.boxes[i], shown=shown, new=mouths[i])
+        report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
+    for array in (frames, crops, mouths):
+        array.flush()
+
+
+def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    return array
+
+
+def _replace(scratch: Path, folder: Path) -> None:
+    try:
         if folder.exists():
             shutil.rmtree(folder)
         scratch.replace(folder)
     except OSError:
         if not (folder / FACTS).exists():  # another process may have been first
             raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

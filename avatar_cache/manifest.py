@@ -39,6 +39,9 @@ class Manifest:
         boxes: The face box of every frame, so also their count.
         licence: Of the clip.
         description: For people.
+        source_sha256: Of the file that the clip was made of; empty where none is known.
+        clip_sha256: Of the clip; empty where none is known.
+        tool: What made the clip.
     """
 
     id: str
@@ -48,6 +51,9 @@ class Manifest:
     boxes: tuple[Box, ...]
     licence: str
     description: str
+    source_sha256: str = ""
+    clip_sha256: str = ""
+    tool: str = ""
 
     @property
     def frames(self) -> int:
@@ -97,4 +103,7 @@ class Manifest:
             boxes=boxes,
             licence=str(fields.get("licence", "unknown")),
             description=str(fields.get("description", "")),
+            source_sha256=str(fields.get("source_sha256", "")),
+            clip_sha256=str(fields.get("clip_sha256", "")),
+            tool=str(fields.get("tool", "")),
         )

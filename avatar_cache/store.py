@@ -11,15 +11,16 @@ import av
 import cv2
 import numpy as np
 
-from avatar_cache.avatar import Avatar
-from avatar_cache.builder import decode_clip
+from avatar_cache.avatar import Avatar, file_sha256, verify_prepared
+from avatar_cache.builder import check_clip
+from avatar_cache.ingest import BuildOptions, ingest
 from avatar_cache.manifest import Manifest, check_id
 from realtime.errors import AvatarError, NotFoundError
 from realtime.i420 import i420_to_bgr
 
 BUILT_IN = Path(__file__).parent / "builtin"
 
-_CLIP, _MANIFEST, _PREVIEW = "clip.mp4", "avatar.json", "preview.jpg"
+_CLIP, _MANIFEST, _REPORT = "clip.mp4", "avatar.json", "report.json"
 
 
 def default_root() -> Path:
@@ -93,40 +94,71 @@ class AvatarStore:
             raise AvatarError(f"cannot make a preview of avatar {avatar_id!r}")
         return jpeg.tobytes()
 
-    def build(self, source: str | Path, avatar_id: str, *, progress: Callable[[float], None] | None = None) -> Avatar:
-        """Store an avatar from a folder that holds ``clip.mp4`` and ``avatar.json``.
+    def build(
+        self,
+        source: str | Path,
+        avatar_id: str,
+        *,
+        options: BuildOptions | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Avatar:
+        """Store an avatar made of a video, a photograph, or a folder that holds ``clip.mp4`` and ``avatar.json``.
 
-        All or nothing: a crash leaves the old avatar or none.
+        All or nothing: a crash leaves the old avatar or none. What ``progress`` raises ends the work likewise.
+
+        Args:
+            source: The file or folder.
+            avatar_id: Takes the place of an avatar of this id.
+            options: How it is made; a folder has no choices.
+            progress: Called with 0..1.
 
         Raises:
-            AvatarError: If the folder is not an avatar, or the clip is not what the manifest says.
+            AvatarError: If no avatar can be made of the source.
+            UnsupportedTypeError: If it is no video or photograph.
+            TooLargeError: If it is over a limit of the options.
         """
         check_id(avatar_id)
-        source = Path(source)
-        manifest = Manifest.read(source / _MANIFEST)
-        decode_clip(source / _CLIP, manifest)
+        source, report = Path(source), progress or (lambda _: None)
         self._avatars.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=self._avatars))
         try:
-            shutil.copyfile(source / _CLIP, scratch / _CLIP)
-            (scratch / _MANIFEST).write_text(dataclasses.replace(manifest, id=avatar_id).to_json())
+            if source.is_dir():
+                manifest = Manifest.read(source / _MANIFEST)
+                check_clip(source / _CLIP, manifest)
+                shutil.copyfile(source / _CLIP, scratch / _CLIP)
+                (scratch / _MANIFEST).write_text(dataclasses.replace(manifest, id=avatar_id).to_json())
+            else:
+                ingest(source, avatar_id, scratch, options or BuildOptions(), report)
             self.remove(avatar_id, missing_ok=True)
             scratch.replace(self._avatars / avatar_id)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        if progress:
-            progress(1.0)
+        report(1.0)
         return self.load(avatar_id)
 
+    def report(self, avatar_id: str) -> str | None:
+        """Return the preflight report of an avatar as JSON; ``None`` where it has none.
+
+        Raises:
+            NotFoundError: If there is no such avatar.
+        """
+        path = self._folder(avatar_id) / _REPORT
+        return path.read_text() if path.exists() else None
+
     def verify(self, avatar_id: str) -> None:
-        """Check that an avatar's clip decodes to what its manifest says.
+        """Check an avatar and whatever was prepared of it, byte for byte where a checksum is known.
 
         Raises:
             NotFoundError: If there is no such avatar.
             AvatarError: Naming what is wrong.
         """
         avatar = self.load(avatar_id)
-        decode_clip(avatar.clip, avatar.manifest)
+        known = avatar.manifest.clip_sha256
+        if known and file_sha256(avatar.clip) != known:
+            raise AvatarError(f"{avatar.clip} is not the clip that was built: its checksum differs")
+        check_clip(avatar.clip, avatar.manifest)
+        for folder in sorted(avatar.prepared_root.glob("[0-9a-f]*/")):
+            verify_prepared(avatar, folder)
 
     def remove(self, avatar_id: str, *, missing_ok: bool = False) -> None:
         """Remove an avatar of the store and what was prepared for it.

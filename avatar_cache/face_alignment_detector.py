@@ -1,0 +1,54 @@
+"""The published method's detector: S3FD boxes and FAN landmarks, from the ``face-alignment`` package."""
+
+from typing import Any
+
+import numpy as np
+
+from avatar_cache.face_detector import Face
+from avatar_cache.photo import Bgr
+from realtime.errors import SettingsError
+
+_SURE_OF_POINTS = 0.6
+
+
+class FaceAlignmentDetector:
+    """S3FD and FAN on the CPU. Their weights are downloaded on first use.
+
+    Raises:
+        SettingsError: If the package is not installed, or its weights cannot come.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import face_alignment  # type: ignore[import-not-found] # noqa: PLC0415 (an extra)
+        except ImportError as error:
+            raise SettingsError(
+                "the detector 'face-alignment' is not installed: `pip install face-alignment`, or use 'built-in'"
+            ) from error
+        try:
+            self._model: Any = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, device="cpu")
+        except (OSError, RuntimeError) as error:
+            raise SettingsError(
+                "the weights of 'face-alignment' cannot be downloaded: connect once, or use the detector 'built-in'"
+            ) from error
+
+    def find(self, picture: Bgr) -> list[Face]:
+        """Return all faces of a picture, the largest first."""
+        rgb = np.ascontiguousarray(picture[..., ::-1])
+        points, scores, boxes = self._model.get_landmarks_from_image(
+            rgb, return_bboxes=True, return_landmark_score=True
+        )
+        faces = [
+            Face(
+                np.asarray(face, np.float32),
+                np.clip(_SURE_OF_POINTS - np.asarray(sure, np.float32), 0, None) / 4,
+                float(box[4]),
+            )
+            for face, sure, box in zip(points or [], scores or [], boxes if boxes is not None else [], strict=True)
+        ]
+        return sorted(faces, key=lambda face: -face.side)
+
+    def follow(self, picture: Bgr, before: Face) -> Face | None:
+        """Return a face again, in the picture after; ``None`` where it is gone."""
+        near = [face for face in self.find(picture) if np.hypot(*(face.centre - before.centre)) < before.side]
+        return min(near, key=lambda face: float(np.hypot(*(face.centre - before.centre))), default=None)

@@ -1,0 +1,191 @@
+"""Finds faces in pictures: one protocol, and the detector that is always there.
+
+The built-in one looks through squares of every size with the landmark network. Where the network says that there is
+a face, a second and a third look, each at the square that the last look's points ask for, bring the points into place.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.landmark_network import LandmarkNetwork
+from avatar_cache.photo import Bgr
+from realtime.errors import SettingsError
+
+Floats = npt.NDArray[np.float32]
+Square = tuple[float, float, float, float]
+"""Centre x, y, turn in degrees (how far what is in it is turned clockwise), side; px."""
+
+DETECTORS = ("built-in", "face-alignment")
+
+_LOOK = 1.4
+"""Side of the square that the network sees best, over the longer side of the points' own rectangle."""
+_STEP, _GROWTH = 0.3, 1.3
+"""Of the search's squares: how far the next one lies, of its side; how much larger the next size is."""
+_SMALLEST = 0.18
+"""Side of the smallest square, of the picture's shorter side: smaller faces are too small to speak."""
+_MAYBE, _SURE = 0.5, 0.8
+_AGREE = 0.05
+"""How far two looks may differ, of the face's side, before the face is doubted."""
+_CANDIDATES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in one picture.
+
+    Attributes:
+        points: ``float32[68, 2]``, px, in the order of :mod:`avatar_cache.face_geometry`.
+        doubt: ``float32[68]``: the likely error of each point, of the face's side; large where it is hidden.
+        score: How likely it is a face, 0..1.
+    """
+
+    points: Floats
+    doubt: Floats
+    score: float
+
+    @property
+    def side(self) -> float:
+        """Longer side of the points' rectangle, px."""
+        return float(np.ptp(self.points, axis=0).max())
+
+    @property
+    def centre(self) -> Floats:
+        """Middle of the points' rectangle, px."""
+        middle: Floats = (self.points.min(axis=0) + self.points.max(axis=0)) / 2
+        return middle
+
+
+class FaceDetector(Protocol):
+    """Finds landmarks."""
+
+    def find(self, picture: Bgr) -> list[Face]:
+        """Return all faces of a picture, the largest first."""
+
+    def follow(self, picture: Bgr, before: Face) -> Face | None:
+        """Return a face again, in the picture after; ``None`` where it is gone."""
+
+
+class BuiltInDetector:
+    """Our own landmark network; works without a download."""
+
+    def __init__(self) -> None:
+        self._network = LandmarkNetwork()
+
+    def find(self, picture: Bgr) -> list[Face]:
+        """Return all faces of a picture, the largest first."""
+        pyramid = _Pyramid(picture, self._network.size)
+        squares = _search_squares(picture.shape[1], picture.shape[0])
+        _, _, scores = self._network(np.stack([pyramid.crop(square)[0] for square in squares]))
+        promising = [int(i) for i in np.argsort(-scores) if scores[i] > _MAYBE]
+        found: list[Face] = []
+        tried = 0
+        for index in promising:
+            x, y, _, _ = squares[index]
+            if tried >= _CANDIDATES:
+                break
+            if any(np.hypot(*(face.centre - (x, y))) < 0.5 * face.side for face in found):
+                continue
+            tried += 1
+            face = self._settle(pyramid, squares[index])
+            if face and not any(_same(face, other) for other in found):
+                found.append(face)
+        return sorted(found, key=lambda face: -face.side)
+
+    def follow(self, picture: Bgr, before: Face) -> Face | None:
+        """Return a face again, in the picture after; ``None`` where it is gone."""
+        pyramid = _Pyramid(picture, self._network.size)
+        first = self._look(pyramid, _square_of(before))
+        second = self._look(pyramid, _square_of(first)) if first.score > _MAYBE else first
+        return second if second.score > _MAYBE and second.side < 2 * before.side else None
+
+    def _settle(self, pyramid: "_Pyramid", square: Square) -> Face | None:
+        """Look again and again from a first square; ``None`` unless the looks come to agree on a face."""
+        face = self._look(pyramid, square)
+        for _ in range(4):
+            if face.score < _MAYBE:
+                return None
+            before, face = face, self._look(pyramid, _square_of(face))
+        wider = self._look(pyramid, _square_of(face, look=1.25 * _LOOK))
+        apart = max(float(np.abs(face.points - other.points).mean()) for other in (before, wider)) / face.side
+        return face if min(face.score, wider.score) > _SURE and apart < _AGREE else None
+
+    def _look(self, pyramid: "_Pyramid", square: Square) -> Face:
+        crop, back = pyramid.crop(square)
+        points, doubt, score = self._network(crop[None])
+        placed = (points[0] @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        side = float(np.ptp(points[0], axis=0).max())
+        return Face(placed, doubt[0] / side, float(score[0]))
+
+
+class _Pyramid:
+    """Cuts squares out of a picture at the network's size, from halved pictures where it is much larger.
+
+    Args:
+        picture: ``uint8[h, w, 3]``.
+        size: Side of the cut, px.
+    """
+
+    def __init__(self, picture: Bgr, size: int) -> None:
+        self._levels, self._size = [picture], size
+
+    def crop(self, square: Square) -> tuple[Bgr, Floats]:
+        """Return ``uint8[size, size, 3]`` and the affine map ``float32[2, 3]`` from its pixels to the picture's."""
+        x, y, turn, side = square
+        size, level = self._size, int(max(np.log2(max(side, 1.0) / self._size), 0))
+        while len(self._levels) <= level:
+            last = self._levels[-1]
+            half = max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1)
+            self._levels.append(np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA), np.uint8))
+        shrink = 2.0**level
+        centre = (x + 0.5) / shrink - 0.5, (y + 0.5) / shrink - 0.5
+        matrix = cv2.getRotationMatrix2D(centre, turn, size / side * shrink)
+        matrix[:, 2] += (size - 1) / 2 - np.array(centre)
+        picture = self._levels[level]
+        crop = cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        back = cv2.invertAffineTransform(matrix) * shrink
+        back[:, 2] += (shrink - 1) / 2
+        return np.asarray(crop, np.uint8), back.astype(np.float32)
+
+
+def _square_of(face: Face, look: float = _LOOK) -> Square:
+    eyes = face.points[42:48].mean(axis=0) - face.points[36:42].mean(axis=0)
+    x, y = (float(value) for value in face.centre)
+    return x, y, float(np.degrees(np.arctan2(eyes[1], eyes[0]))), max(look * face.side, 8.0)
+
+
+def _same(one: Face, other: Face) -> bool:
+    return bool(np.hypot(*(one.centre - other.centre)) < 0.5 * max(one.side, other.side))
+
+
+def _search_squares(width: int, height: int) -> list[Square]:
+    """Return squares of every size all over a picture: centre x, y, turn 0, side."""
+    squares = []
+    side = max(_SMALLEST * min(width, height), 24.0)
+    while side <= 1.6 * min(width, height):
+        across, down = (max(2, round(edge / (_STEP * side))) for edge in (width, height))
+        squares += [
+            ((i + 0.5) * width / across, (j + 0.5) * height / down, 0.0, side)
+            for j in range(down)
+            for i in range(across)
+        ]
+        side *= _GROWTH
+    return squares
+
+
+def create_detector(name: str) -> FaceDetector:
+    """Return a detector by name.
+
+    Raises:
+        SettingsError: If there is none of this name, or what it needs is missing.
+    """
+    if name == "built-in":
+        return BuiltInDetector()
+    if name == "face-alignment":
+        from avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)
+
+        return FaceAlignmentDetector()
+    raise SettingsError(f"face detector {name!r} is none of {', '.join(DETECTORS)}")

@@ -1,0 +1,219 @@
+"""Makes an avatar's clip and manifest out of any video or photograph."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from avatar_cache.avatar import file_sha256
+from avatar_cache.face_detector import Face, FaceDetector, create_detector
+from avatar_cache.face_track import (
+    FaceTracker,
+    Windows,
+    face_windows,
+    longest_run,
+    shared_windows,
+    smooth,
+    spans,
+    thumbnail,
+    to_boxes,
+)
+from avatar_cache.loop import Cut, find_cut
+from avatar_cache.manifest import Loop, Manifest
+from avatar_cache.photo import Bgr
+from avatar_cache.preflight import Look, Report, examine, look_at
+from avatar_cache.source import Limits, Source, open_source
+from realtime.compositor import Box
+from realtime.errors import AvatarError
+from realtime.timeline import FRAME_RATE_HZ
+
+Progress = Callable[[float], None]
+
+TOOL = "lipstream 0.1"
+SMALLEST_BOX = 32
+"""Face boxes below this side, px, have no mouth to speak of."""
+_LOOK_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How an avatar is made.
+
+    Attributes:
+        name: For people; empty for one made of the id.
+        licence: Of the source.
+        face: Which face to follow, from 1, the largest first.
+        box: The face box by hand, in the picture as stored; no face is looked for then.
+        still: Whether a photograph stays as it is.
+        loop: How the clip repeats; ``None`` for what suits it.
+        side: Longer side of the stored picture, px; larger ones are scaled down.
+        detector: Which face detector finds landmarks.
+        limits: What the source may be.
+    """
+
+    name: str = ""
+    licence: str = "unknown"
+    face: int = 1
+    box: Box | None = None
+    still: bool = False
+    loop: Loop | None = None
+    side: int = 1280
+    detector: str = "built-in"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the first pass over a clip leaves: no pictures."""
+
+    thumbnails: list[np.ndarray] = field(default_factory=list)
+    faces: list[Face | None] = field(default_factory=list)
+    looks: list[tuple[int, Look]] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
+    found: int = 0
+
+
+def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> Report:
+    """Write ``clip.mp4``, ``avatar.json`` and ``report.json`` into a folder.
+
+    Args:
+        path: The video or photograph.
+        avatar_id: The new avatar's.
+        folder: Where to write.
+        options: How.
+        progress: Called with 0..1; whatever it raises ends the work.
+
+    Raises:
+        UnsupportedTypeError: If the source cannot be read.
+        TooLargeError: If it is over a limit.
+        AvatarError: If no avatar can be made of it.
+    """
+    source = open_source(path, options.limits, side=options.side)
+    progress(0.0)
+    seen = _look_through(source, options, progress)
+    windows, start = _windows(seen, options)
+    end = start + len(windows)
+    cut = find_cut(np.stack(seen.thumbnails[start:end]), loop=options.loop)
+    boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
+    if boxes[0].width < SMALLEST_BOX:
+        raise AvatarError(f"the face is {boxes[0].width} px wide; at least {SMALLEST_BOX} px are needed: film closer")
+    first, last = start + cut.start, start + cut.end
+    write_clip(folder / "clip.mp4", _share(islice(source.pictures(), first, last), last - first, progress))
+    manifest = Manifest(
+        id=avatar_id,
+        name=options.name or avatar_id.replace("-", " ").title(),
+        loop=cut.loop,
+        size=seen.size,
+        boxes=boxes,
+        licence=options.licence,
+        description="",
+        source_sha256=file_sha256(path),
+        clip_sha256=file_sha256(folder / "clip.mp4"),
+        tool=TOOL,
+    )
+    (folder / "avatar.json").write_text(manifest.to_json())
+    looks = [look for at, look in seen.looks if first <= at < last]
+    report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
+    report.notes = source.notes + _notes(seen, start, end, cut)
+    (folder / "report.json").write_text(report.to_json())
+    return report
+
+
+def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _Seen:
+    """Go over the clip once: where the face is, and how each picture looks."""
+    detector: FaceDetector | None = None if options.box else create_detector(options.detector)
+    tracker = FaceTracker(detector, options.face) if detector else None
+    seen = _Seen()
+    expected = max(source.expected_frames, 1)
+    for index, picture in enumerate(source.pictures()):
+        if not index:
+            seen.size = picture.shape[1], picture.shape[0]
+        elif picture.shape[1::-1] != seen.size:
+            raise AvatarError(f"the picture changes its size at {index / FRAME_RATE_HZ:.1f} s: cut the clip there")
+        face = tracker.push(picture) if tracker else None
+        seen.thumbnails.append(thumbnail(picture))
+        if index % _LOOK_EVERY == 0 and (where := _where(face, options)):
+            seen.looks.append((index, look_at(picture, *where)))
+        progress(min(0.6 * (index + 1) / expected, 0.6))
+    if tracker:
+        seen.faces, seen.found = tracker.track.faces, len(tracker.track.seen)
+    else:
+        seen.faces = [None] * len(seen.thumbnails)
+    return seen
+
+
+def _where(face: Face | None, options: BuildOptions) -> tuple[float, float, float] | None:
+    """Return centre x, y and half the side of what is to be looked at."""
+    if options.box:
+        x, y, half = shared_windows(options.box, 1)[0].tolist()
+        return x, y, half
+    return (float(face.centre[0]), float(face.centre[1]), face.side / 2) if face else None
+
+
+def _windows(seen: _Seen, options: BuildOptions) -> tuple[Windows, int]:
+    """Return the smoothed face windows of the part with a face, and where it starts."""
+    if options.box:
+        box = options.box
+        if min(box.x, box.y) < 0 or box.x + box.width > seen.size[0] or box.y + box.height > seen.size[1]:
+            raise AvatarError(f"the box does not lie in the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
+        return shared_windows(box, len(seen.thumbnails)), 0
+    if not any(seen.faces) and options.face > 1:
+        raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
+    start, end = longest_run(seen.faces)
+    return smooth(face_windows(seen.faces[start:end])), start
+
+
+def _notes(seen: _Seen, start: int, end: int, cut: Cut) -> list[str]:
+    count = len(seen.thumbnails)
+    notes = []
+    if seen.found > 1:
+        notes.append(f"{seen.found} faces were found; --face N chooses among them, the largest first")
+    if (start, end) != (0, count):
+        notes.append(
+            f"a face is there from {start / FRAME_RATE_HZ:.1f} s to {end / FRAME_RATE_HZ:.1f} s: only that part is used"
+        )
+    if seen.faces[start:end] and any(seen.faces):
+        gaps = [b - a for a, b in spans([face is not None for face in seen.faces[start:end]])]
+        if gaps:
+            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was bridged")
+    if cut.loop == "pingpong" and count > 1:
+        notes.append("no smooth seam was found: the clip runs to and fro")
+    return notes
+
+
+def _share(pictures: Iterator[Bgr], count: int, progress: Progress) -> Iterator[Bgr]:
+    for index, picture in enumerate(pictures):
+        yield picture
+        progress(0.6 + 0.4 * (index + 1) / count)
+
+
+def write_clip(path: Path, pictures: Iterator[Bgr]) -> None:
+    """Write pictures as H.264, 4:2:0, BT.601, limited range: the same bytes for the same pictures."""
+    with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
+        # One thread: how x264 shares a picture out must not depend on the machine's cores.
+        stream = container.add_stream(
+            "libx264", rate=FRAME_RATE_HZ, options={"crf": "14", "preset": "veryfast", "threads": "1"}
+        )
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, FRAME_RATE_HZ)
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 6, 6, 6, 1
+        convert = VideoReformatter()
+        for index, picture in enumerate(pictures):
+            if not index:
+                stream.height, stream.width = picture.shape[:2]
+            frame = convert.reformat(
+                av.VideoFrame.from_ndarray(picture, format="bgr24"),
+                format="yuv420p",
+                dst_colorspace=5,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+            )
+            frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE_HZ)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

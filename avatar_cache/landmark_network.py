@@ -1,0 +1,81 @@
+"""Our landmark network on OpenVINO: built from its safetensors file, which says everything about it.
+
+``training/landmarks.py`` makes the file: convolutions with ReLU, then full layers. Batch norm is folded in.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as ops
+from safetensors import SafetensorError, safe_open
+
+from realtime.errors import WeightsError
+
+WEIGHTS = Path(__file__).parent / "landmarks.safetensors"
+FORMAT = "lipstream-landmarks-1"
+POINTS = 68
+
+_BATCH = 32
+
+
+class LandmarkNetwork:
+    """Finds 68 landmarks in crops of faces.
+
+    Args:
+        path: The weights file.
+
+    Raises:
+        WeightsError: If the file is missing or not of this format.
+    """
+
+    def __init__(self, path: Path = WEIGHTS) -> None:
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                facts = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            if facts.get("format") != FORMAT:
+                raise WeightsError(f"{path.name}: metadata field 'format' is {facts.get('format')!r}, not {FORMAT!r}")
+            self.size = int(facts["size"])
+            model = _model(state, json.loads(facts["strides"]), self.size)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise WeightsError(f"cannot read the landmark network {path}: {error}") from error
+        # One precision on every machine: a few pixels' difference would move boxes.
+        self._compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def __call__(
+        self, crops: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what ``uint8[N, size, size, 3]`` BGR crops show.
+
+        Returns:
+            Points ``float32[N, 68, 2]`` in crop pixels; the likely error of each, ``float32[N, 68]``, likewise; and how
+            likely there is a face at all, ``float32[N]``, 0..1.
+        """
+        parts = [
+            self._compiled([np.ascontiguousarray(crops[at : at + _BATCH])])[0] for at in range(0, len(crops), _BATCH)
+        ]
+        output = np.concatenate(parts)
+        points = (output[:, : 2 * POINTS].reshape(-1, POINTS, 2) + 1) * np.float32(self.size / 2)
+        doubt = np.exp(np.clip(output[:, 2 * POINTS : 3 * POINTS], -5, 1)) * np.float32(self.size / 2)
+        return points, doubt, 1 / (1 + np.exp(-output[:, -1]))
+
+
+def _model(state: dict[str, npt.NDArray[np.float16]], strides: list[int], size: int) -> ov.Model:
+    weights = {key: value.astype(np.float32) for key, value in state.items()}
+    crops = ops.parameter([-1, size, size, 3], np.uint8, name="crops")
+    floats = ops.transpose(ops.convert(crops, "f32"), np.array([0, 3, 1, 2]))
+    at = ops.subtract(ops.divide(floats, np.float32(127.5)), np.float32(1))
+    for number, stride in enumerate(strides):
+        kernel = weights[f"conv{number}.weight"]
+        pad = [kernel.shape[2] // 2] * 2
+        at = ops.convolution(at, kernel, [stride] * 2, pad, pad, [1, 1])
+        at = ops.relu(ops.add(at, weights[f"conv{number}.bias"].reshape(1, -1, 1, 1)))
+    at = ops.reshape(at, np.array([0, -1]), special_zero=True)
+    for number in range(2):
+        at = ops.matmul(at, weights[f"full{number}.weight"], transpose_a=False, transpose_b=True)
+        at = ops.add(at, weights[f"full{number}.bias"].reshape(1, -1))
+        at = ops.relu(at) if number == 0 else at
+    return ov.Model([ops.result(at)], [crops], "landmarks")

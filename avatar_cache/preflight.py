@@ -1,0 +1,157 @@
+"""What an avatar's maker should know before anybody sees it: one line a question, a verdict, and what to do."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from avatar_cache.face_detector import Face
+from avatar_cache.face_geometry import estimate_pose, lip_gap_mm
+from avatar_cache.photo import Bgr
+from realtime.compositor import Box
+
+Verdict = Literal["good", "fair", "poor"]
+_ADVICE_SIDE = 160
+"""Side to which faces are scaled before their sharpness is compared, px."""
+_LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One question answered.
+
+    Attributes:
+        name: What was looked at.
+        value: The figure.
+        unit: Of the figure.
+        verdict: How well it serves.
+        advice: What to do about it; empty where nothing is to be done.
+    """
+
+    name: str
+    value: float
+    unit: str
+    verdict: Verdict
+    advice: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """All lines, and what happened on the way.
+
+    Attributes:
+        lines: In the order in which they are read.
+        notes: Sentences: what was left out, bridged or mended.
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Return what :meth:`to_json` wrote."""
+        fields = json.loads(text)
+        return cls([Line(**line) for line in fields["lines"]], fields["notes"])
+
+    def to_text(self) -> str:
+        """Return the report as lines for a terminal."""
+        rows = [
+            f"{line.verdict:5} {line.name:14} {line.value:9.4g} {line.unit}" + f"  -> {line.advice}" * bool(line.advice)
+            for line in self.lines
+        ]
+        return "\n".join(rows + [f"note  {note}" for note in self.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one picture's face looks.
+
+    Attributes:
+        sharpness: Variance of the Laplacian of the face's luma at a fixed size.
+        dark: Fifth percentile of its luma, 0..255.
+        bright: Ninety-fifth percentile.
+    """
+
+    sharpness: float
+    dark: float
+    bright: float
+
+
+def look_at(picture: Bgr, x: float, y: float, half: float) -> Look:
+    """Measure the face in the box around ``x``, ``y``."""
+    height, width = picture.shape[:2]
+    rows = slice(max(int(y - half), 0), min(int(y + half) + 1, height))
+    columns = slice(max(int(x - half), 0), min(int(x + half) + 1, width))
+    face = cv2.cvtColor(picture[rows, columns], cv2.COLOR_BGR2GRAY)
+    scaled = cv2.resize(face, (_ADVICE_SIDE, _ADVICE_SIDE), interpolation=cv2.INTER_AREA)
+    dark, bright = np.percentile(scaled, (5, 95))
+    return Look(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright))
+
+
+def grade(value: float, good: float, fair: float) -> Verdict:
+    """Return the verdict on a value that should be large where ``good > fair``, else small."""
+    if good > fair:
+        return "good" if value >= good else "fair" if value >= fair else "poor"
+    return "good" if value <= good else "fair" if value <= fair else "poor"
+
+
+def _line(name: str, value: float, unit: str, good: float, fair: float, advice: str) -> Line:
+    verdict = grade(value, good, fair)
+    return Line(name, round(value, 3), unit, verdict, "" if verdict == "good" else advice)
+
+
+def examine(
+    boxes: tuple[Box, ...], faces: list[Face | None], looks: list[Look], *, jump: float, size: tuple[int, int]
+) -> Report:
+    """Return the report on the frames that an avatar is made of.
+
+    Args:
+        boxes: The face box of each frame.
+        faces: Its landmarks, where they are known.
+        looks: How some of the frames look.
+        jump: Change over the loop's seam, in usual steps.
+        size: Of the picture.
+    """
+    side = float(np.median([box.width for box in boxes]))
+    lines = [_line("face", side, "px", 160, 80, "film closer, or in a higher resolution: the face is small")]
+    lines += _face_lines([face for face in faces if face])
+    if looks:
+        sharp, dark, bright = (float(np.median([getattr(look, key) for look in looks])) for key in Look.__slots__)
+        lines += [
+            _line("sharpness", sharp, "", 60, 20, "focus on the face, hold still, use more light"),
+            _line("bright parts", bright, "of 255", 235, 250, "parts of the face are burnt out: use less exposure")
+            if bright > 235
+            else _line("bright parts", bright, "of 255", 110, 70, "the face is dark: use more light"),
+            _line("contrast", bright - dark, "of 255", 40, 20, "the light is very flat, or there is haze"),
+        ]
+    lines.append(_line("loop jump", jump, "steps", 1.2, 2.0, "end the clip in the pose in which it begins"))
+    lines.append(_line("length", len(boxes) / 25, "s", 3, 0.04, "a few seconds more would repeat less visibly"))
+    memory = len(boxes) * size[0] * size[1] * 1.5 / 2**20
+    lines.append(_line("pictures", memory, "MiB", 600, 3000, "a shorter clip or a smaller --side needs less"))
+    return Report(lines)
+
+
+def _face_lines(faces: list[Face]) -> list[Line]:
+    if not faces:
+        return []
+    poses = [estimate_pose(face.points) for face in faces]
+    yaw, pitch = (
+        float(np.percentile([abs(angle) for angle in angles], 90))
+        for angles in ([p.yaw_degrees for p in poses], [p.pitch_degrees for p in poses])
+    )
+    gaps = np.array([lip_gap_mm(face.points, pose) for face, pose in zip(faces, poses, strict=True)])
+    hidden = float(np.median([face.doubt[_LOWER_FACE].mean() for face in faces]))
+    return [
+        _line("turned aside", yaw, "degrees", 18, 30, "face the camera"),
+        _line("up or down", pitch, "degrees", 18, 28, "hold the camera at the height of the eyes"),
+        _line(
+            "mouth open", 100 * float((gaps > 5).mean()), "% of frames", 10, 50, "keep the lips closed and do not speak"
+        ),
+        _line("doubt", 100 * hidden, "% of face", 3, 6, "keep hands, hair and microphones away from mouth and chin"),
+    ]

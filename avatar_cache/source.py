@@ -1,0 +1,237 @@
+"""Reads any video or photograph as upright pictures at 25 frames a second.
+
+A picture is ``uint8[h, w, 3]`` BGR, its width even and its height a multiple of 4, no longer than it may be. Whatever
+the file's matrix, range, transfer, rotation, pixel shape and frame rate, pictures mean the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.sidedata.sidedata import Type as SideData
+from av.video.reformatter import ColorRange, ColorTrc, Interpolation, VideoReformatter
+
+from avatar_cache.hdr import Transfer, to_standard
+from avatar_cache.photo import Bgr, even, over_grey, photo_size, read_photo
+from realtime.errors import TooLargeError, UnsupportedTypeError
+from realtime.timeline import FRAME_RATE_HZ
+
+_HEAD = 1 << 18
+"""Bytes in which a photograph's size must stand."""
+_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_HDR: dict[int, Transfer] = {ColorTrc.ARIB_STD_B67: "hlg", ColorTrc.SMPTE2084: "pq"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a source may be.
+
+    Attributes:
+        seconds: Longest clip.
+        pixels: Most in one picture of it, before it is scaled down.
+        bytes: Largest file.
+        formats: FFmpeg's names of the containers that are read, comma-separated; empty for all.
+    """
+
+    seconds: float = 60.0
+    pixels: int = 64_000_000
+    bytes: int = 4 << 30
+    formats: str = ""
+
+
+@dataclass(slots=True)
+class Source:
+    """A readable file.
+
+    Attributes:
+        path: Where it is.
+        limits: That it keeps.
+        side: Longer side that pictures are scaled down to.
+        is_photo: Whether it holds one still picture.
+        expected_frames: Pictures that its header promises.
+        notes: What a person should know about how it was read; filled while reading.
+    """
+
+    path: Path
+    limits: Limits
+    side: int
+    is_photo: bool
+    expected_frames: int = 1
+    notes: list[str] = field(default_factory=list)
+    _aspect: float = 1.0
+
+    def pictures(self) -> Iterator[Bgr]:
+        """Yield the pictures of every 40 ms; one for a photograph.
+
+        Raises:
+            UnsupportedTypeError: If not one picture can be read.
+            TooLargeError: If the clip turns out to be longer than it may be.
+        """
+        self.notes.clear()
+        if self.is_photo:
+            yield _fit(read_photo(self.path), self.side)
+            return
+        count = 0
+        for frame in _resampled(self._frames()):
+            if count >= self.limits.seconds * FRAME_RATE_HZ:
+                raise _too_long(self.path.name, count / FRAME_RATE_HZ, self.limits)
+            yield _upright(frame, self._aspect, self.side)
+            count += 1
+        if not count:
+            raise UnsupportedTypeError(f"no picture can be read from {self.path.name}")
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        with av.open(str(self.path), options=_options(self.limits)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            self._aspect = float(stream.sample_aspect_ratio or 1)
+            announced_s, end_s = float((container.duration or 0) / av.time_base), 0.0
+            damaged = False
+            try:
+                for frame in container.decode(stream):
+                    if frame.width * frame.height > self.limits.pixels:
+                        raise _too_big(self.path.name, frame.width, frame.height, self.limits)
+                    end_s = frame.time or end_s
+                    damaged = damaged or frame.is_corrupt
+                    yield frame
+            except av.FFmpegError:
+                damaged = True
+            if damaged or end_s < 0.9 * announced_s - 0.2:
+                self.notes.append(f"the file is damaged or cut short: {end_s:.1f} s of it were used")
+
+
+def open_source(path: Path, limits: Limits, *, side: int) -> Source:
+    """Return a source after a look at its header.
+
+    Raises:
+        UnsupportedTypeError: If it is not a video or photograph.
+        TooLargeError: If it is over a limit, naming it.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise UnsupportedTypeError(f"cannot read {path.name}: {error.strerror}") from error
+    if not size:
+        raise UnsupportedTypeError(f"{path.name} is empty")
+    if size > limits.bytes:
+        raise TooLargeError(f"{path.name} has {size:,} bytes; at most {limits.bytes:,} are taken")
+    if photo := photo_size(head):
+        if photo[0] * photo[1] > limits.pixels:
+            raise _too_big(path.name, *photo, limits)
+        return Source(path, limits, side, is_photo=True)
+    try:
+        with av.open(str(path), options=_options(limits)) as container:
+            context = container.streams.video[0].codec_context
+            seconds = float((container.duration or 0) / av.time_base)
+            is_photo = container.format.name.endswith(("image2", "_pipe"))
+            width, height = context.width, context.height
+    except (av.FFmpegError, IndexError, ValueError, OSError) as error:
+        raise UnsupportedTypeError(f"{path.name} is not a video or photograph that can be read") from error
+    if not width or not height:
+        raise UnsupportedTypeError(f"{path.name} is damaged: its picture has no size")
+    if width * height > limits.pixels:
+        raise _too_big(path.name, width, height, limits)
+    if not is_photo and seconds > limits.seconds + 1 / FRAME_RATE_HZ:
+        raise _too_long(path.name, seconds, limits)
+    return Source(path, limits, side, is_photo, max(1, round(seconds * FRAME_RATE_HZ)))
+
+
+def _options(limits: Limits) -> dict[str, str]:
+    """Return FFmpeg's options: no container may lead it to another file or host."""
+    options = {"protocol_whitelist": "file"}
+    return options | ({"format_whitelist": limits.formats} if limits.formats else {})
+
+
+def _too_big(name: str, width: int, height: int, limits: Limits) -> TooLargeError:
+    return TooLargeError(f"{name} is {width}x{height}; at most {limits.pixels:,} pixels are taken")
+
+
+def _too_long(name: str, seconds: float, limits: Limits) -> TooLargeError:
+    return TooLargeError(f"{name} lasts {seconds:.1f} s or more; at most {limits.seconds:g} s are taken")
+
+
+def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Yield for every 40 ms the frame on screen in their middle; what has no time comes 40 ms after the one before."""
+    step = 1 / FRAME_RATE_HZ
+    shown: av.VideoFrame | None = None
+    start, now, count = 0.0, -step, 0
+    for frame in frames:
+        now = now + step if frame.time is None else max(frame.time, now)
+        if shown is None:
+            start = now
+        else:
+            while (count + 0.5) * step < now - start:
+                yield shown
+                count += 1
+        shown = frame
+    if shown is not None:
+        lasts = float((shown.duration or 0) * (shown.time_base or 0)) or step
+        while not count or (count + 0.5) * step < now - start + min(lasts, 1.0):
+            yield shown
+            count += 1
+
+
+def _upright(frame: av.VideoFrame, aspect: float, side: int) -> Bgr:
+    """Return a decoded frame, whose pixels are ``aspect`` times as wide as high, as a picture."""
+    width, height = round(frame.width * aspect), frame.height
+    scale = min(1.0, side / max(width, height))
+    width, height = max(2, round(width * scale)), max(4, round(height * scale))
+    transfer = _HDR.get(int(frame.color_trc))
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    target = "rgb48le" if transfer else "bgra" if has_alpha else "bgr24"
+    converted = VideoReformatter().reformat(
+        frame, width, height, target, src_colorspace=_colorspace(frame), src_color_range=_range(frame),
+        dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
+    ).to_ndarray()  # fmt: skip
+    if transfer:
+        picture = to_standard(np.asarray(converted, np.uint16), transfer)
+    else:
+        picture = over_grey(np.asarray(converted, np.uint8))
+    return even(_turn(picture, _display_matrix(frame)))
+
+
+def _colorspace(frame: av.VideoFrame) -> int:
+    """Return swscale's number of the frame's matrix; where none is given, what its size implies."""
+    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+    return known.get(int(frame.colorspace), 1 if frame.height >= 720 else 5)
+
+
+def _range(frame: av.VideoFrame) -> ColorRange:
+    full = int(frame.color_range) == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+    return ColorRange.JPEG if full or frame.format.is_rgb else ColorRange.MPEG
+
+
+def _display_matrix(frame: av.VideoFrame) -> npt.NDArray[np.float64]:
+    """Return how columns and rows are shown, ``float64[2, 2]``: the identity where nothing is said."""
+    known: Any = frame.side_data  # its stub knows no keys but strings
+    data = known.get(SideData.DISPLAYMATRIX)
+    if data is None:
+        return np.eye(2)
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32) / 65536
+    return np.array([[a, c], [b, d]])
+
+
+def _turn(picture: Bgr, matrix: npt.NDArray[np.float64]) -> Bgr:
+    """Apply a display matrix: quarter turns and flips."""
+    signs = np.sign(np.where(np.abs(matrix) < 0.5, 0, matrix))
+    if signs[0, 0] == 0 and signs[0, 1]:  # x is shown from rows
+        picture = picture.transpose(1, 0, 2)
+        signs = signs[:, ::-1]
+    rows, columns = (int(signs[i, i]) or 1 for i in (1, 0))
+    return np.ascontiguousarray(picture[::rows, ::columns])
+
+
+def _fit(picture: Bgr, side: int) -> Bgr:
+    height, width = picture.shape[:2]
+    scale = min(1.0, side / max(width, height))
+    if scale < 1:
+        size = max(2, round(width * scale)), max(4, round(height * scale))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return even(picture)
