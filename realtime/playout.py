@@ -4,7 +4,8 @@ The tracks take from here when the clock says so; nothing here waits. A mouth th
 one, which fades to rest if none comes any more: sound is never held back by the picture.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,8 +157,12 @@ class PlayoutBuffer:
             sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
         return sound
 
-    def picture(self, frame: int) -> Picture:
-        """Return the picture of a frame, I420; it must not be written to."""
+    def picture(self, frame: int) -> Callable[[], Picture]:
+        """Decide what a frame shows.
+
+        Returns:
+            A call that paints it, in any thread: I420, not to be written to.
+        """
         job, mouth = self._jobs.get(frame), self._mouths.get(frame)
         wanted = job.spoken if job else 0.0
         if mouth is not None:
@@ -179,7 +184,7 @@ class PlayoutBuffer:
             self._own_mouth_frame = frame
         for late in [waiting for waiting in self._mouths if waiting <= frame]:
             del self._mouths[late]
-        return self.compositor.compose(self.loop.clip_frame(frame), self._mouth, self._spoken)
+        return functools.partial(self.compositor.compose, self.loop.clip_frame(frame), self._mouth, self._spoken)
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         """Note that a packet of speech leaves now."""

@@ -214,26 +214,31 @@ class PlayoutSender(RTCRtpSender):
     async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
         track = self.track
         assert isinstance(track, PlayoutTrack)
-        frame = await track.recv()
+        make = await track.take()
         if not self._enabled:
             return None
         try:
-            return await self._encode(track, frame, codec)
+            return await self._encode(track, make, codec)
         except Exception as error:
             track.failure = error  # the sender only logs it and ends the track
             raise
 
-    async def _encode(self, track: PlayoutTrack, frame: Frame, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+    async def _encode(
+        self, track: PlayoutTrack, make: Callable[[], Frame], codec: RTCRtpCodecParameters
+    ) -> RTCEncodedFrame | None:
         if self._RTCRtpSender__encoder is None:
             self._RTCRtpSender__encoder = encoder_for(codec)
         encoder = self._RTCRtpSender__encoder
-        level = sound_level_dbov(frame.to_ndarray()) if isinstance(frame, AudioFrame) else None
-        if isinstance(encoder, SpeechEncoder):  # a tenth of a millisecond: less than the way to a thread and back
+        level = None
+        if isinstance(encoder, SpeechEncoder):  # a fifth of a millisecond: less than the way to a thread and back
+            frame = make()
+            assert isinstance(frame, AudioFrame)
+            level = sound_level_dbov(frame.to_ndarray())
             payloads, timestamp = encoder.encode(frame)
         else:
             key = self._take_key_frame(time.monotonic())
             loop = asyncio.get_running_loop()
-            payloads, timestamp = await loop.run_in_executor(None, encoder.encode, frame, key)
+            payloads, timestamp = await loop.run_in_executor(None, lambda: encoder.encode(make(), key))
             if encoder.sent_key_frame:
                 self._count_key_frame(sum(map(len, payloads)), encoder.target_bitrate, time.monotonic())
         if not payloads:

@@ -7,6 +7,7 @@ tracks to the same instant. Presentation times come from the unit's index alone.
 import asyncio
 import fractions
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal, Protocol
 
 import av
@@ -46,8 +47,12 @@ class Playout(Protocol):
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
         """Return ``int16[960]``, 48 kHz mono, that leaves with sample ``320 * packet``."""
 
-    def picture(self, frame: int) -> npt.NDArray[np.uint8]:
-        """Return ``uint8[H * 3 // 2, W]``, I420, BT.601 limited, that leaves with sample ``640 * frame``."""
+    def picture(self, frame: int) -> Callable[[], npt.NDArray[np.uint8]]:
+        """Decide what leaves with sample ``640 * frame``.
+
+        Returns:
+            A call that paints it, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited.
+        """
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         """Note that a packet has left at monotonic time ``now_s``."""
@@ -87,16 +92,24 @@ class PlayoutTrack(MediaStreamTrack):
         Raises:
             MediaStreamError: If the track has ended.
         """
+        return (await self.take())()
+
+    async def take(self) -> Callable[[], av.AudioFrame | av.VideoFrame]:
+        """Wait for the unit that is due; return a call that makes its frame, in any thread.
+
+        Raises:
+            MediaStreamError: If the track has ended.
+        """
         if self.readyState != "live":
             raise MediaStreamError
         index = await self._due()
         try:
-            frame = self._frame(index)
+            make = self._maker(index)
         except Exception as error:
             self.failure = error  # the sender only logs it: whoever hears "ended" finds the cause here
             raise
         self._index = index + 1
-        return frame
+        return make
 
     async def _due(self) -> int:
         loop = asyncio.get_running_loop()
@@ -120,8 +133,8 @@ class PlayoutTrack(MediaStreamTrack):
                     return index
 
     @abstractmethod
-    def _frame(self, index: int) -> av.AudioFrame | av.VideoFrame:
-        """Fetch, wrap and report unit ``index``."""
+    def _maker(self, index: int) -> Callable[[], av.AudioFrame | av.VideoFrame]:
+        """Fetch and report unit ``index``; return what wraps it."""
 
 
 class SpeechTrack(PlayoutTrack):
@@ -134,14 +147,18 @@ class SpeechTrack(PlayoutTrack):
     late_limit_samples = SPEECH_LATE_LIMIT_SAMPLES
     time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, SOUND_RATE_HZ)
 
-    def _frame(self, index: int) -> av.AudioFrame:
+    def _maker(self, index: int) -> Callable[[], av.AudioFrame]:
         samples = self._playout.speech(index)
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, PACKET_SOUND), format="s16", layout="mono")
-        frame.sample_rate = SOUND_RATE_HZ
-        frame.pts = index * self.unit_pts
-        frame.time_base = self.time_base
         self._playout.sent_speech(index, asyncio.get_running_loop().time())
-        return frame
+
+        def make() -> av.AudioFrame:
+            frame = av.AudioFrame.from_ndarray(samples.reshape(1, PACKET_SOUND), format="s16", layout="mono")
+            frame.sample_rate = SOUND_RATE_HZ
+            frame.pts = index * self.unit_pts
+            frame.time_base = self.time_base
+            return frame
+
+        return make
 
 
 class AvatarTrack(PlayoutTrack):
@@ -158,12 +175,17 @@ class AvatarTrack(PlayoutTrack):
     late_limit_samples = PICTURE_LATE_LIMIT_SAMPLES
     time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, VIDEO_CLOCK_HZ)
 
-    def _frame(self, index: int) -> av.VideoFrame:
-        frame = av.VideoFrame.from_numpy_buffer(self._playout.picture(index), format="yuv420p")  # without a copy
-        frame.pict_type = PictureType.NONE
-        frame.colorspace = Colorspace.ITU601
-        frame.color_range = ColorRange.MPEG
-        frame.pts = index * self.unit_pts
-        frame.time_base = self.time_base
+    def _maker(self, index: int) -> Callable[[], av.VideoFrame]:
+        paint = self._playout.picture(index)
         self._playout.sent_picture(index, asyncio.get_running_loop().time())
-        return frame
+
+        def make() -> av.VideoFrame:
+            frame = av.VideoFrame.from_numpy_buffer(paint(), format="yuv420p")  # without a copy
+            frame.pict_type = PictureType.NONE
+            frame.colorspace = Colorspace.ITU601
+            frame.color_range = ColorRange.MPEG
+            frame.pts = index * self.unit_pts
+            frame.time_base = self.time_base
+            return frame
+
+        return make

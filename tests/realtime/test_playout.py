@@ -25,7 +25,7 @@ def playout() -> PlayoutBuffer:
 
 def _mouth(playout: PlayoutBuffer, frame: int) -> int:
     """The brightness of the mouth in a frame's picture, over that of the face at rest."""
-    luma = planes(playout.picture(frame))[0]
+    luma = planes(playout.picture(frame)())[0]
     playout.sent_picture(frame, 0.0)
     return int(luma[72, 48]) - int(luma[4, 4])
 
@@ -100,7 +100,7 @@ def test_figures_of_what_leaves(playout: PlayoutBuffer) -> None:
     _speak(playout, range(3))
     playout.note_arrival(2, 9.95)
     for frame in range(3):
-        playout.picture(frame)
+        playout.picture(frame)()
         playout.sent_speech(2 * frame, 10.0 + frame * 0.04)
         playout.sent_picture(frame, 10.005 + frame * 0.04)
     assert list(playout.mouth_latency_ms) == [pytest.approx(135)]

@@ -43,7 +43,10 @@ class TonePlayout:
             raise RuntimeError("no sound")
         return (8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)).astype(np.int16)
 
-    def picture(self, frame: int) -> np.ndarray:
+    def picture(self, frame: int) -> Callable[[], np.ndarray]:
+        return lambda: self._paint(frame)
+
+    def _paint(self, frame: int) -> np.ndarray:
         if self.fail == "picture":
             raise RuntimeError("no picture")
         time.sleep(self.slow_picture_s)

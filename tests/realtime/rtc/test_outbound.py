@@ -107,9 +107,9 @@ async def test_sound_a_little_late_is_sent_and_pictures_are_dropped(playout: Ton
 async def test_each_picture_is_a_frame_of_its_own_and_encoding_leaves_the_cached_one_alone(
     playout: TonePlayout,
 ) -> None:
-    same = playout.picture(0)
+    same = playout.picture(0)()
     same.flags.writeable = False
-    playout.picture = lambda frame: same  # type: ignore[method-assign, misc]
+    playout.picture = lambda frame: lambda: same  # type: ignore[method-assign, misc]
     avatar = AvatarTrack(playout)
     first, second = await avatar.recv(), await avatar.recv()
     assert first is not second
