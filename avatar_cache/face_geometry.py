@@ -118,9 +118,10 @@ def estimate_pose(points: Floats) -> Pose:
     # The rotation nearest to the two rows: x right, y up, and what is left points at the camera's back.
     u, _, v = np.linalg.svd(np.stack([rows[0], np.cross(rows[1], rows[0]) / max(scale, 1e-9), rows[1]]))
     turn = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
-    yaw = np.degrees(np.arctan2(-turn[0, 1], turn[1, 1]))
-    pitch = np.degrees(np.arctan2(-turn[2, 1], np.hypot(turn[0, 1], turn[1, 1])))
-    roll = np.degrees(np.arctan2(turn[0, 2], turn[2, 2]))
+    # Turned as yaw after pitch, then rolled in the picture: the line through both ears shows the roll alone.
+    roll = np.arctan2(-turn[2, 0], turn[0, 0])
+    back = np.array([[np.cos(roll), 0, -np.sin(roll)], [0, 1, 0], [np.sin(roll), 0, np.cos(roll)]]) @ turn[:, 1]
+    yaw, pitch, roll = np.degrees([np.arctan2(-back[0], back[1]), np.arcsin(np.clip(-back[2], -1, 1)), roll])
     axis = middle + scale * (turn @ (_AXIS_MM - centre))[[0, 2]]
     return Pose(float(yaw), float(pitch), float(roll), scale, (float(axis[0]), float(-axis[1])))
 

@@ -23,6 +23,7 @@ from avatar_cache.face_track import (
     thumbnail,
     to_boxes,
 )
+from avatar_cache.idle_motion import LivingPhoto
 from avatar_cache.loop import Cut, find_cut
 from avatar_cache.manifest import Loop, Manifest
 from avatar_cache.photo import Bgr
@@ -78,7 +79,26 @@ class _Seen:
     found: int = 0
 
 
-def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> Report:
+@dataclass(slots=True)
+class _Film:
+    """What becomes the stored clip.
+
+    Attributes:
+        pictures: Of the clip, read or made as they are written.
+        boxes: The face box of each.
+        loop: How the clip repeats.
+        size: Of the picture.
+        report: What its maker should know.
+    """
+
+    pictures: Iterator[Bgr]
+    boxes: tuple[Box, ...]
+    loop: Loop
+    size: tuple[int, int]
+    report: Report
+
+
+def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
     """Write ``clip.mp4``, ``avatar.json`` and ``report.json`` into a folder.
 
     Args:
@@ -96,20 +116,18 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
     source = open_source(path, options.limits, side=options.side)
     progress(0.0)
     seen = _look_through(source, options, progress)
-    windows, start = _windows(seen, options)
-    end = start + len(windows)
-    cut = find_cut(np.stack(seen.thumbnails[start:end]), loop=options.loop)
-    boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
-    if boxes[0].width < SMALLEST_BOX:
-        raise AvatarError(f"the face is {boxes[0].width} px wide; at least {SMALLEST_BOX} px are needed: film closer")
-    first, last = start + cut.start, start + cut.end
-    write_clip(folder / "clip.mp4", _share(islice(source.pictures(), first, last), last - first, progress))
+    film = _film_photo(source, seen, options) if len(seen.thumbnails) == 1 else _film_clip(source, seen, options)
+    if film.boxes[0].width < SMALLEST_BOX:
+        raise AvatarError(
+            f"the face is {film.boxes[0].width} px wide; at least {SMALLEST_BOX} px are needed: film closer"
+        )
+    write_clip(folder / "clip.mp4", _share(film.pictures, len(film.boxes), progress))
     manifest = Manifest(
         id=avatar_id,
         name=options.name or avatar_id.replace("-", " ").title(),
-        loop=cut.loop,
-        size=seen.size,
-        boxes=boxes,
+        loop=film.loop,
+        size=film.size,
+        boxes=film.boxes,
         licence=options.licence,
         description="",
         source_sha256=file_sha256(path),
@@ -117,11 +135,37 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         tool=TOOL,
     )
     (folder / "avatar.json").write_text(manifest.to_json())
+    film.report.notes = source.notes + film.report.notes
+    (folder / "report.json").write_text(film.report.to_json())
+
+
+def _film_clip(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+    windows, start = _windows(seen, options)
+    cut = find_cut(np.stack(seen.thumbnails[start : start + len(windows)]), loop=options.loop)
+    boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
+    first, last = start + cut.start, start + cut.end
     looks = [look for at, look in seen.looks if first <= at < last]
     report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
-    report.notes = source.notes + _notes(seen, start, end, cut)
-    (folder / "report.json").write_text(report.to_json())
-    return report
+    report.notes = _notes(seen, start, start + len(windows), cut)
+    return _Film(islice(source.pictures(), first, last), boxes, cut.loop, seen.size, report)
+
+
+def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+    """A photograph stays as it is, or is given a little life."""
+    windows, _ = _windows(seen, options)
+    x, y, half = windows[0].tolist()
+    looks, faces = [look for _, look in seen.looks], seen.faces
+    if options.still:
+        boxes = to_boxes(windows, *seen.size)
+        report = examine(boxes, faces, looks, jump=0, size=seen.size)
+        return _Film(source.pictures(), boxes, "pingpong", seen.size, report)
+    points = faces[0].points if faces[0] else None
+    photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
+    moved = np.array([(*middle, half) for middle in photo.middles()])
+    boxes = to_boxes(moved, *seen.size)
+    report = examine(boxes, faces, looks, jump=1, size=seen.size)
+    report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
+    return _Film(photo.pictures(), boxes, "seamless", seen.size, report)
 
 
 def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _Seen:

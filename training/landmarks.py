@@ -1,6 +1,6 @@
 """Fits the landmark network of ``avatar_cache`` to drawn heads before photographs and noise.
 
-The network reads a 96 px crop and tells the 68 points, how sure it is of each, and whether there is a face. It is a
+The network reads a 64 px crop and tells the 68 points, how sure it is of each, and whether there is a face. It is a
 plain chain of convolutions and two full layers, so that the safetensors file alone describes it.
 """
 
@@ -21,21 +21,11 @@ from torch import Tensor, nn
 
 from avatar_cache.face_geometry import MIRROR
 
-CROP = 96
+CROP = 64
 POINTS = 68
-_CONVOLUTIONS = (
-    (24, 3, 2),
-    (48, 3, 2),
-    (48, 3, 1),
-    (96, 3, 2),
-    (96, 3, 1),
-    (96, 3, 1),
-    (160, 3, 2),
-    (160, 3, 1),
-    (64, 1, 1),
-)
+_CONVOLUTIONS = ((32, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 3, 1), (128, 3, 2), (128, 3, 1))
 """Output channels, kernel, stride."""
-_HIDDEN = 320
+_HIDDEN = 256
 _BATCH = 64
 _PHOTOGRAPHS = (
     "brick", "camera", "cell", "chelsea", "clock", "coins", "grass", "gravel", "hubble_deep_field",
@@ -48,7 +38,7 @@ Floats = NDArray[np.float32]
 
 
 def build_network() -> nn.Sequential:
-    """Return the network: ``float32[B, 3, 96, 96]`` (-1..1, BGR) -> ``[B, 205]``.
+    """Return the network: ``float32[B, 3, 64, 64]`` (-1..1, BGR) -> ``[B, 205]``.
 
     136 coordinates (-1..1 over the crop, x before y), 68 logarithms of their likely error, one logit of a face.
     """
@@ -75,7 +65,7 @@ class CropMaker:
         self._images, self._points, self._backgrounds = images, points * images.shape[1], backgrounds
 
     def draw(self, rng: np.random.Generator) -> tuple[Picture, Floats, float]:
-        """Return a crop ``uint8[96, 96, 3]``, its points ``float32[68, 2]`` (-1..1) and whether it shows a face."""
+        """Return a crop ``uint8[64, 64, 3]``, its points ``float32[68, 2]`` (-1..1) and whether it shows a face."""
         index = int(rng.integers(len(self._images)))
         image, points = self._images[index], self._points[index]
         if rng.random() < 0.5:
@@ -131,7 +121,7 @@ class CropMaker:
         """Put something in front: a hand, a cup, a microphone, to the network just some shape."""
         mask = np.zeros((CROP, CROP), np.uint8)
         centre = tuple(int(v) for v in rng.integers(0, CROP, 2))
-        axes = tuple(int(v) for v in rng.integers(5, 28, 2))
+        axes = tuple(int(v) for v in rng.integers(CROP // 18, CROP // 4, 2))
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
         colour = self._background(rng) if rng.random() < 0.5 else crop[rng.integers(CROP), rng.integers(CROP)] * 0.9
         crop[:] = np.where(mask[..., None] > 0, np.clip(colour, 0, 255).astype(np.uint8), crop)
@@ -171,9 +161,9 @@ def _film(crop: Picture, rng: np.random.Generator) -> Picture:
     image = grey + (image - grey) * (0.0 if rng.random() < 0.1 else rng.uniform(0.5, 1.5))
     image = (image - 0.5) * rng.uniform(0.6, 1.3) + 0.5 + rng.normal(0, 0.05)
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.8)))
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.3)))
     if rng.random() < 0.25:
-        small = cv2.resize(image, (int(rng.integers(28, CROP)),) * 2, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, (int(rng.integers(CROP // 3, CROP)),) * 2, interpolation=cv2.INTER_AREA)
         image = cv2.resize(small, (CROP, CROP), interpolation=cv2.INTER_LINEAR)
     image = image + rng.normal(0, rng.uniform(0, 0.06) * (rng.random() < 0.5), image.shape)
     done: Picture = np.clip(image * 255, 0, 255).astype(np.uint8)
@@ -211,7 +201,7 @@ class _Crops(torch.utils.data.IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def to_input(crops: Picture) -> Tensor:
-    """Return ``uint8[B, 96, 96, 3]`` crops as the network's input."""
+    """Return ``uint8[B, 64, 64, 3]`` crops as the network's input."""
     return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -228,7 +218,7 @@ def loss_of(output: Tensor, points: Tensor, faces: Tensor) -> tuple[Tensor, Tens
     return likelihood + 5 * mean + present, mean
 
 
-def fit_landmarks(folder: Path, *, steps: int, seed: int, rate: float = 2e-3, progress: Any = print) -> None:
+def fit_landmarks(folder: Path, *, steps: int, seed: int, rate: float = 3e-3, progress: Any = print) -> None:
     """Train on the folder's ``points-*.npz``, and write ``landmarks.safetensors`` beside them.
 
     Goes on from ``landmarks.pt`` if there is one.
