@@ -60,17 +60,20 @@ class VoiceActivity:
         self._pending = np.concatenate((self._pending, samples))
         whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
         blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
-        return [event for block in blocks for event in self._take(block)]
+        pcm = np.rint(np.clip(blocks, -1.0, 1.0) * 32767).astype("<i2")
+        loud = np.einsum("bs,bs->b", blocks, blocks) > BLOCK_SAMPLES * _NOISE_FLOOR**2
+        heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it learns the noise
+        return [event for voiced in np.logical_and(heard, loud) for event in self._take(voiced=bool(voiced))]
 
     def cut(self) -> None:
         """Treat what was heard so far as silence: speech that goes on begins again."""
         self._run_start = None
         self._speaking = False
 
-    def _take(self, block: npt.NDArray[np.float32]) -> Iterator[SpeechStarted | SpeechEnded]:
+    def _take(self, *, voiced: bool) -> Iterator[SpeechStarted | SpeechEnded]:
         start, end = self._position, self._position + BLOCK_SAMPLES
         self._position = end
-        if self._is_voiced(block):
+        if voiced:
             self._last_voiced = end
             if self._run_start is None:
                 self._run_start = start
@@ -82,8 +85,3 @@ class VoiceActivity:
             if self._speaking and end - self._last_voiced >= HANGOVER_SAMPLES:
                 self._speaking = False
                 yield SpeechEnded(self._last_voiced)
-
-    def _is_voiced(self, block: npt.NDArray[np.float32]) -> bool:
-        pcm = np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        voiced: bool = self._vad.is_speech(pcm, SAMPLE_RATE_HZ)  # asked every block: it learns the noise
-        return voiced and float(np.sqrt(np.mean(np.square(block)))) > _NOISE_FLOOR
