@@ -71,7 +71,8 @@ class PreparedAvatar:
 
     def compositor(self) -> Compositor:
         """Return a compositor over these frames."""
-        return Compositor(self.frames, self.rest_mouths, self.manifest.boxes, self.region, self.crop_size)
+        manifest = self.manifest
+        return Compositor(self.frames, self.rest_mouths, manifest.boxes, self.region, self.crop_size, manifest.outline)
 
     def bytes(self) -> dict[str, int]:
         """Return the size of each level: what the server maps, and what the worker maps or keeps on its device."""

@@ -120,7 +120,7 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Pr
         np.save(folder / f"level{number}.npy", level, allow_pickle=False)
     report(0.5)
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
-    painter = MouthPainter(region, size)
+    painter = MouthPainter(region, size, manifest.outline)
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
         silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)

@@ -6,6 +6,7 @@ left to its right, brows 17..26, nose 27..35, eyes 36..47, outer lips 48..59, in
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -87,6 +88,8 @@ _HALF_OF_CHIN, _HALF_OF_SCALE_MM = 0.734, 35.4
 _PHILTRUM = 0.63
 _ABOVE_LIP = 0.06
 _NOSE_SHARE = 0.55
+_JAW_FALL = 0.05
+"""How far the chin of a speaking mouth comes down, of the face box."""
 _AXIS_MM = np.array([0.0, -20.0, 4.5], np.float32)
 
 
@@ -146,3 +149,16 @@ def face_box(points: Floats, pose: Pose, chin_at_rest_mm: float) -> tuple[float,
     philtrum = points[33] + _PHILTRUM * (points[51] - points[33])
     x = _NOSE_SHARE * float(points[30, 0]) + (1 - _NOSE_SHARE) * pose.axis[0]
     return x, float(philtrum[1]) - _ABOVE_LIP * half, half
+
+
+def jaw_outline(shares: Floats) -> tuple[tuple[float, float], ...]:
+    """Return the convex polygon around lips and jaw, with room for the jaw to fall.
+
+    Args:
+        shares: ``float32[N, 68, 2]``: landmarks of any number of frames, in shares of their face boxes.
+    """
+    jaw = shares[:, 3:14]
+    fallen = shares[:, 5:12] + np.array([0, _JAW_FALL], np.float32)
+    around = np.concatenate([jaw, fallen, shares[:, [31, 35]], shares[:, 48:60]], axis=1).reshape(-1, 2)
+    hull = cv2.convexHull(around.astype(np.float32))[:, 0]
+    return tuple((round(float(x), 3), round(float(y), 3)) for x, y in hull)

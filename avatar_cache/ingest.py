@@ -12,6 +12,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from avatar_cache.avatar import file_sha256
 from avatar_cache.face_detector import Face, FaceDetector, create_detector
+from avatar_cache.face_geometry import jaw_outline
 from avatar_cache.face_track import (
     FaceTracker,
     Windows,
@@ -29,7 +30,7 @@ from avatar_cache.manifest import Loop, Manifest
 from avatar_cache.photo import Bgr
 from avatar_cache.preflight import Look, Report, examine, look_at
 from avatar_cache.source import Limits, Source, open_source
-from realtime.compositor import Box
+from realtime.compositor import Box, Outline
 from realtime.errors import AvatarError
 from realtime.timeline import FRAME_RATE_HZ
 
@@ -87,6 +88,7 @@ class _Film:
         pictures: Of the clip, read or made as they are written.
         boxes: The face box of each.
         loop: How the clip repeats.
+        outline: Of lips and jaw.
         size: Of the picture.
         report: What its maker should know.
     """
@@ -94,6 +96,7 @@ class _Film:
     pictures: Iterator[Bgr]
     boxes: tuple[Box, ...]
     loop: Loop
+    outline: Outline
     size: tuple[int, int]
     report: Report
 
@@ -130,6 +133,7 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         boxes=film.boxes,
         licence=options.licence,
         description="",
+        outline=film.outline,
         source_sha256=file_sha256(path),
         clip_sha256=file_sha256(folder / "clip.mp4"),
         tool=TOOL,
@@ -147,7 +151,8 @@ def _film_clip(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
     looks = [look for at, look in seen.looks if first <= at < last]
     report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
     report.notes = _notes(seen, start, start + len(windows), cut)
-    return _Film(islice(source.pictures(), first, last), boxes, cut.loop, seen.size, report)
+    outline = _outline(seen.faces[first:last], boxes)
+    return _Film(islice(source.pictures(), first, last), boxes, cut.loop, outline, seen.size, report)
 
 
 def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
@@ -158,14 +163,15 @@ def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
     if options.still:
         boxes = to_boxes(windows, *seen.size)
         report = examine(boxes, faces, looks, jump=0, size=seen.size)
-        return _Film(source.pictures(), boxes, "pingpong", seen.size, report)
+        return _Film(source.pictures(), boxes, "pingpong", _outline(faces, boxes), seen.size, report)
     points = faces[0].points if faces[0] else None
     photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
+    outline = _outline(faces, to_boxes(windows, *seen.size))
     moved = np.array([(*middle, half) for middle in photo.middles()])
     boxes = to_boxes(moved, *seen.size)
     report = examine(boxes, faces, looks, jump=1, size=seen.size)
     report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
-    return _Film(photo.pictures(), boxes, "seamless", seen.size, report)
+    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report)
 
 
 def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _Seen:
@@ -210,6 +216,11 @@ def _windows(seen: _Seen, options: BuildOptions) -> tuple[Windows, int]:
         raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
     start, end = longest_run(seen.faces)
     return smooth(face_windows(seen.faces[start:end])), start
+
+
+def _outline(faces: list[Face | None], boxes: tuple[Box, ...]) -> Outline:
+    shares = [(f.points - (b.x, b.y)) / (b.width, b.height) for f, b in zip(faces, boxes, strict=True) if f]
+    return jaw_outline(np.array(shares, np.float32)) if shares else ()
 
 
 def _notes(seen: _Seen, start: int, end: int, cut: Cut) -> list[str]:

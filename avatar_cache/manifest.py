@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from realtime.compositor import Box
+from realtime.compositor import Box, Outline
 from realtime.errors import AvatarError
 from realtime.timeline import FRAME_RATE_HZ
 
@@ -39,6 +39,7 @@ class Manifest:
         boxes: The face box of every frame, so also their count.
         licence: Of the clip.
         description: For people.
+        outline: Of lips and jaw; empty where none is known.
         source_sha256: Of the file that the clip was made of; empty where none is known.
         clip_sha256: Of the clip; empty where none is known.
         tool: What made the clip.
@@ -51,6 +52,7 @@ class Manifest:
     boxes: tuple[Box, ...]
     licence: str
     description: str
+    outline: Outline = ()
     source_sha256: str = ""
     clip_sha256: str = ""
     tool: str = ""
@@ -93,6 +95,8 @@ class Manifest:
                 raise ValueError(f"{box}: all four numbers must be even, and the height not 0")
             if min(box.x, box.y) < 0 or box.x + box.width > width or box.y + box.height > height or box.width < 2:
                 raise ValueError(f"{box} is not inside {width}x{height}")
+        if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
+            raise ValueError("the outline is in shares of the face box")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
             raise ValueError("an avatar has frames and a loop of 'seamless' or 'pingpong'")
         return cls(
@@ -103,6 +107,7 @@ class Manifest:
             boxes=boxes,
             licence=str(fields.get("licence", "unknown")),
             description=str(fields.get("description", "")),
+            outline=tuple((float(x), float(y)) for x, y in fields.get("outline", ())),
             source_sha256=str(fields.get("source_sha256", "")),
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),

@@ -21,6 +21,9 @@ from realtime.lipsync.metadata import Region
 Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]
 
+Outline = tuple[tuple[float, float], ...]
+"""A convex polygon around lips and jaw, in shares of the face box, x before y; empty where none is known."""
+
 _CHANGE_LOW, _CHANGE_HIGH = 6.0, 24.0
 """Luma difference at which the picture's own detail begins to give way, and at which it is gone."""
 
@@ -35,14 +38,34 @@ class Box:
     height: int
 
 
-def feather_mask(region: Region) -> Floats:
-    """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge."""
+_OUTLINE_SOFTNESS = 0.022
+"""Width (standard deviation) of the outline's edge, of the face box."""
+
+
+def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> Floats:
+    """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge.
+
+    Args:
+        region: The decoded region.
+        crop_size: Side of the crop, px; needed with an outline.
+        outline: Keeps what lies around the jaw, a collar or the background, out of the mask.
+    """
     rows = np.abs((np.arange(region.height) + 0.5) / region.height * 2 - 1)[:, None]
     columns = np.abs((np.arange(region.width) + 0.5) / region.width * 2 - 1)[None, :]
     distance = (rows**4 + columns**4) ** 0.25  # a rounded rectangle
     ramp = np.clip((0.96 - distance) / 0.26, 0, 1)
     mask: Floats = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    return mask
+    return mask * _outline_mask(region, crop_size, outline) if outline else mask
+
+
+def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
+    inside = np.zeros((crop_size, crop_size), np.uint8)
+    corners = np.rint((np.array(outline) * crop_size - 0.5) * 16).astype(np.int32)
+    cv2.fillConvexPoly(inside, corners, 255, cv2.LINE_AA, 4)
+    soft = cv2.GaussianBlur(inside.astype(np.float32) / 255, (0, 0), _OUTLINE_SOFTNESS * crop_size)
+    # The blur never quite ends: what is left of it far out is cut off.
+    clipped: Floats = np.clip(soft * 1.04 - 0.02, 0, 1)[region.top : region.bottom, region.left : region.right]
+    return clipped
 
 
 class MouthPainter:
@@ -51,11 +74,12 @@ class MouthPainter:
     Args:
         region: The decoded region of the crop.
         crop_size: Side of the crop, px.
+        outline: Of lips and jaw, where it is known.
     """
 
-    def __init__(self, region: Region, crop_size: int) -> None:
+    def __init__(self, region: Region, crop_size: int, outline: Outline = ()) -> None:
         self._region, self._size = region, crop_size
-        self._feather = feather_mask(region)
+        self._feather = feather_mask(region, crop_size, outline)
         self._masks: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
 
     def paint(self, picture: Picture, box: Box, *, shown: Mouth, new: Mouth, weight: float = 1.0) -> None:
@@ -138,6 +162,7 @@ class Compositor:
         boxes: The face box of each frame.
         region: The decoded region.
         crop_size: Side of the crop, px.
+        outline: Of lips and jaw, where it is known.
     """
 
     def __init__(
@@ -147,9 +172,10 @@ class Compositor:
         boxes: tuple[Box, ...],
         region: Region,
         crop_size: int,
+        outline: Outline = (),
     ) -> None:
         self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
-        self._painter = MouthPainter(region, crop_size)
+        self._painter = MouthPainter(region, crop_size, outline)
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
         """Return the picture of a clip frame with the mouth ``spoken`` (0..1) of the way from rest to ``mouth``.

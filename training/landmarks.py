@@ -89,7 +89,7 @@ class CropMaker:
         crop_points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
         cover = warped[..., 3:] / np.float32(255)
         is_face = float(kind < 0.82)
-        if rng.random() < 0.1:
+        if rng.random() < 0.2:
             cover, is_face = np.zeros_like(cover), 0.0
         crop = warped[..., :3] * (cover > 0) + self._background(rng) * (1 - cover)
         crop = np.clip(crop, 0, 255).astype(np.uint8)
@@ -100,16 +100,16 @@ class CropMaker:
         return _film(crop, rng), crop_points / (CROP / 2) - 1, is_face
 
     def _background(self, rng: np.random.Generator) -> Floats:
-        if rng.random() < 0.65:
+        if rng.random() < 0.75:
             photograph = self._backgrounds[rng.integers(len(self._backgrounds))]
-            side = int(rng.uniform(0.15, 1.0) * min(photograph.shape[:2]))
+            side = int(rng.uniform(0.08, 1.0) * min(photograph.shape[:2]))
             top, left = (int(rng.integers(0, edge - side + 1)) for edge in photograph.shape[:2])
             part = cv2.resize(
                 photograph[top : top + side, left : left + side], (CROP, CROP), interpolation=cv2.INTER_AREA
             )
             part = part[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
             tint = rng.uniform(0.6, 1.2) * rng.normal(1, 0.12, 3)
-            return np.asarray(part * tint + rng.normal(0, 20), np.float32)
+            return np.asarray(part * tint + rng.normal(0, 15), np.float32)
         noise = np.zeros((CROP, CROP, 3), np.float32)
         for cells in (2, 5, 12, 32):
             grid = rng.normal(0, rng.uniform(0, 45), (cells, cells, int(rng.choice((1, 3))))).astype(np.float32)

@@ -1,18 +1,21 @@
 """Arithmetic of faces, tracks, loops and idle motion: no files, no networks."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatar_cache.blend_quality import measure_blend
 from avatar_cache.face_detector import Face
-from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, lip_gap_mm
+from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, jaw_outline, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
 from avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
 from avatar_cache.loop import SHORTEST_FRAMES, find_cut
 from avatar_cache.preflight import Report, examine, grade, look_at
-from realtime.compositor import Box
+from realtime.compositor import Box, feather_mask
 from realtime.errors import AvatarError
+from realtime.lipsync.metadata import Region
 
 
 def turned_face(yaw: float, pitch: float, roll: float, scale: float = 1.5) -> np.ndarray:
@@ -178,3 +181,35 @@ def test_a_report_has_verdicts_advice_and_json() -> None:
     assert Report.from_json(report.to_json()) == report
     assert "-> film closer" in report.to_text()
     assert report.to_text().endswith("note  two faces")
+
+
+def test_the_mask_keeps_to_lips_and_jaw() -> None:
+    points = turned_face(0, 0, 0)
+    pose = estimate_pose(points)
+    x, y, half = face_box(points, pose, chin_mm(points, pose))
+    shares = ((points - (x - half, y - half)) / (2 * half))[None]
+    outline = jaw_outline(shares)
+    region = Region(48, 96, 0, 96)
+    whole, kept = feather_mask(region), feather_mask(region, 96, outline)
+    assert (kept <= whole).all()
+    for point in shares[0, 48:68]:
+        column, row = (int(v * 96) for v in point)
+        assert kept[row - 48, column] > 0.5 * whole[row - 48, column]
+    assert kept[-6:, :16].max() == 0
+    assert kept[-6:, -16:].max() == 0
+    assert kept[20:, :6].max() == 0
+
+
+def test_an_edge_is_seen_and_a_soft_one_is_not() -> None:
+    rows, columns = np.mgrid[:120, :120]
+    before = np.random.default_rng(3).normal(120, 6, (120, 120))
+    mask = np.hypot(rows - 60, columns - 60) < 40
+    hard = np.where(mask, before + 40, before)
+    soft = before + 40 * np.clip((40 - np.hypot(rows - 60, columns - 60)) / 20, 0, 1)
+    blurred = np.where(mask, cv2.GaussianBlur(before, (0, 0), 1.5), before)
+    flat = before.clip(0, 255).astype(np.uint8)
+    assert measure_blend(flat, flat, mask).seam == 1
+    assert measure_blend(flat, hard.astype(np.uint8), mask).seam > 3
+    assert measure_blend(flat, soft.astype(np.uint8), mask).seam < 1.2
+    quality = measure_blend(flat, blurred.astype(np.uint8), mask)
+    assert quality.sharpness < 0.5 * quality.sharpness_before
