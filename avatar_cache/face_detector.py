@@ -28,9 +28,11 @@ _STEP, _GROWTH = 0.3, 1.3
 _SMALLEST = 0.18
 """Side of the smallest square, of the picture's shorter side: smaller faces are too small to speak."""
 _MAYBE, _SURE = 0.5, 0.8
+_CLEAR, _LOST = 0.032, 0.06
+"""Mean doubt above which a find is no face, and above which a face that is followed is gone."""
 _AGREE = 0.05
 """How far two looks may differ, of the face's side, before the face is doubted."""
-_CANDIDATES = 24
+_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Face:
     points: Floats
     doubt: Floats
     score: float
+
+    @property
+    def mean_doubt(self) -> float:
+        """How unsure the points are, on the whole."""
+        return float(self.doubt.mean())
 
     @property
     def side(self) -> float:
@@ -79,46 +86,49 @@ class BuiltInDetector:
         """Return all faces of a picture, the largest first."""
         pyramid = _Pyramid(picture, self._network.size)
         squares = _search_squares(picture.shape[1], picture.shape[0])
-        _, _, scores = self._network(np.stack([pyramid.crop(square)[0] for square in squares]))
-        promising = [int(i) for i in np.argsort(-scores) if scores[i] > _MAYBE]
+        looks = self._look(pyramid, squares)
+        best = sorted(looks, key=lambda face: face.mean_doubt)[:_CANDIDATES]
         found: list[Face] = []
-        tried = 0
-        for index in promising:
-            x, y, _, _ = squares[index]
-            if tried >= _CANDIDATES:
-                break
-            if any(np.hypot(*(face.centre - (x, y))) < 0.5 * face.side for face in found):
-                continue
-            tried += 1
-            face = self._settle(pyramid, squares[index])
-            if face and not any(_same(face, other) for other in found):
+        for face in sorted(self._settle(pyramid, best), key=lambda face: face.mean_doubt):
+            if not any(_overlap(face, other) for other in found):
                 found.append(face)
         return sorted(found, key=lambda face: -face.side)
 
     def follow(self, picture: Bgr, before: Face) -> Face | None:
         """Return a face again, in the picture after; ``None`` where it is gone."""
         pyramid = _Pyramid(picture, self._network.size)
-        first = self._look(pyramid, _square_of(before))
-        second = self._look(pyramid, _square_of(first)) if first.score > _MAYBE else first
-        return second if second.score > _MAYBE and second.side < 2 * before.side else None
-
-    def _settle(self, pyramid: "_Pyramid", square: Square) -> Face | None:
-        """Look again and again from a first square; ``None`` unless the looks come to agree on a face."""
-        face = self._look(pyramid, square)
-        for _ in range(4):
-            if face.score < _MAYBE:
+        face = before
+        for _ in range(2):
+            face = self._look(pyramid, [_square_of(face)])[0]
+            if face.score < _MAYBE or face.mean_doubt > _LOST or not 0.5 < face.side / before.side < 2:
                 return None
-            before, face = face, self._look(pyramid, _square_of(face))
-        wider = self._look(pyramid, _square_of(face, look=1.25 * _LOOK))
-        apart = max(float(np.abs(face.points - other.points).mean()) for other in (before, wider)) / face.side
-        return face if min(face.score, wider.score) > _SURE and apart < _AGREE else None
+        return face
 
-    def _look(self, pyramid: "_Pyramid", square: Square) -> Face:
-        crop, back = pyramid.crop(square)
-        points, doubt, score = self._network(crop[None])
-        placed = (points[0] @ back[:, :2].T + back[:, 2]).astype(np.float32)
-        side = float(np.ptp(points[0], axis=0).max())
-        return Face(placed, doubt[0] / side, float(score[0]))
+    def _settle(self, pyramid: "_Pyramid", faces: list[Face]) -> list[Face]:
+        """Look again and again at each face; return those of which the looks come to agree."""
+        for _ in range(3):
+            faces = [face for face in faces if face.score > _MAYBE]
+            before, faces = faces, self._look(pyramid, [_square_of(face) for face in faces])
+        wider = self._look(pyramid, [_square_of(face, look=1.15 * _LOOK) for face in faces])
+        return [
+            face
+            for face, *others in zip(faces, before, wider, strict=True)
+            if min(face.score, others[1].score) > _SURE
+            and face.mean_doubt < _CLEAR
+            and max(float(np.abs(face.points - other.points).mean()) for other in others) < _AGREE * face.side
+        ]
+
+    def _look(self, pyramid: "_Pyramid", squares: list[Square]) -> list[Face]:
+        """Return what each square shows, likely or not."""
+        if not squares:
+            return []
+        crops, maps = zip(*(pyramid.crop(square) for square in squares), strict=True)
+        points, doubts, scores = self._network(np.stack(crops))
+        sides = np.ptp(points, axis=1).max(axis=1)
+        return [
+            Face((p @ back[:, :2].T + back[:, 2]).astype(np.float32), doubt / side, float(score))
+            for p, back, doubt, side, score in zip(points, maps, doubts, sides, scores, strict=True)
+        ]
 
 
 class _Pyramid:
@@ -157,7 +167,7 @@ def _square_of(face: Face, look: float = _LOOK) -> Square:
     return x, y, float(np.degrees(np.arctan2(eyes[1], eyes[0]))), max(look * face.side, 8.0)
 
 
-def _same(one: Face, other: Face) -> bool:
+def _overlap(one: Face, other: Face) -> bool:
     return bool(np.hypot(*(one.centre - other.centre)) < 0.5 * max(one.side, other.side))
 
 

@@ -15,7 +15,10 @@ from realtime.errors import AvatarError
 
 Windows = npt.NDArray[np.float64]
 
-_SEARCH_EVERY = 5
+_FOLLOWED_FRAMES = 5
+"""How long a face is looked for where it was last seen."""
+_SEARCH_EVERY = 25
+"""A search of the whole picture takes as long as following through hundreds; soon after a loss there are two more."""
 _PROFILE_DEGREES = 50.0
 _GAP_FRAMES = 8
 """Frames without a face that are bridged: a blink of the detector, a hand that passes."""
@@ -55,9 +58,9 @@ class FaceTracker:
     def push(self, picture: Bgr) -> Face | None:
         """Take the next picture; return the face in it."""
         face = None
-        if self._last is not None and self._lost < _SEARCH_EVERY:
+        if self._last is not None and self._lost < _FOLLOWED_FRAMES:
             face = self._detector.follow(picture, self._last)
-        if face is None and self._lost % _SEARCH_EVERY == 0:
+        if face is None and (self._lost % _SEARCH_EVERY == 0 or self._lost in (5, 10)):
             face = self._search(picture)
         self._lost = 0 if face else self._lost + 1
         self._last = face or self._last

@@ -9,9 +9,9 @@ from avatar_cache.manifest import Loop
 
 SHORTEST_FRAMES = 50
 _SMOOTH = 1.6
-"""Largest jump, in the clip's usual steps, that passes for a seam."""
+"""Largest mismatch over a seam, in the clip's usual steps from frame to frame, that passes."""
 _JUMP_COST = 0.2
-"""Share of the clip's length that a jump of one usual step more is worth."""
+"""Share of the clip's length that one usual step's mismatch less is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,19 @@ def find_cut(looks: npt.NDArray[np.float32], *, loop: Loop | None = None) -> Cut
     square = (centred**2).sum(axis=1)
     apart = np.sqrt(np.maximum(square[:, None] + square - 2 * centred @ centred.T, 0))
     usual = max(float(np.median(np.diagonal(apart, 1))), 1e-3)
-    # Leaving out frame e and showing s: right if s looks like e, and what went before likewise (so speeds match).
-    starts = np.arange(1, count - SHORTEST_FRAMES)
-    best: Cut | None = None
-    best_worth = -np.inf
-    for start in starts:
+    # Showing s in the place of e: right if s looks like e, and what went before likewise, so that speeds match too.
+    # What would follow the last frame is not known: there the step to the first one should be a usual one.
+    whole_miss = abs(float(apart[-1, 0]) / usual - 1)
+    best, best_worth = (0, count, whole_miss), 1 - _JUMP_COST * whole_miss
+    for start in range(1, count - SHORTEST_FRAMES):
         ends = np.arange(start + SHORTEST_FRAMES, count)
-        jumps = 0.5 * (apart[start, ends] + apart[start - 1, ends - 1]) / usual
-        worth = (ends - start) / count - _JUMP_COST * jumps
+        misses = 0.5 * (apart[start, ends] + apart[start - 1, ends - 1]) / usual
+        worth = (ends - start) / count - _JUMP_COST * misses
         at = int(worth.argmax())
-        if (jumps[at] <= _SMOOTH or loop == "seamless") and worth[at] > best_worth:
-            best_worth = worth[at]
-            best = Cut(int(start), int(ends[at]), "seamless", float(jumps[at]))
-    return best or whole
+        passes = misses[at] <= _SMOOTH or loop == "seamless"
+        if passes and (worth[at] > best_worth or best[2] > _SMOOTH):
+            best, best_worth = (start, int(ends[at]), float(misses[at])), float(worth[at])
+    start, end, miss = best
+    if miss > _SMOOTH and loop != "seamless":
+        return whole
+    return Cut(start, end, "seamless", float(apart[end - 1, start]) / usual)
