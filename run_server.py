@@ -54,7 +54,8 @@ class Server(uvicorn.Server):
             self.failed = self.should_exit = True
         else:
             address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-            log.info("ready: open http://%s:%d", address, self.config.port)
+            scheme = "https" if self.config.is_ssl else "http"
+            log.info("ready: open %s://%s:%d", scheme, address, self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Begin to drain, or stop at once if that had begun."""
@@ -76,7 +77,11 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> bool:
-    """Serve until stopped; return whether the server had started."""
+    """Serve until stopped; return whether the server had started.
+
+    Raises:
+        SettingsError: If a file that the settings name cannot be used.
+    """
     sessions = Sessions(settings)
     config = uvicorn.Config(
         create_app(sessions),
@@ -86,6 +91,8 @@ def serve(settings: Settings) -> bool:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
     )
     server = Server(config, sessions)
     server.run()
@@ -96,12 +103,12 @@ def main() -> int:
     """Return the process's exit status."""
     try:
         settings = read_settings(sys.argv[1:], os.environ)
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("aioice").setLevel(logging.WARNING)
+        return 0 if serve(settings) else 1
     except LipstreamError as error:
         print(f"run_server.py: {error.message}", file=sys.stderr)  # noqa: T201 (for the person at the terminal)
         return 2
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aioice").setLevel(logging.WARNING)
-    return 0 if serve(settings) else 1
 
 
 if __name__ == "__main__":

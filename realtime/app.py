@@ -1,6 +1,7 @@
 """The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
 
 import dataclasses
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,11 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from realtime.errors import LipstreamError, UnavailableError
+from realtime.access import JOIN_TOKEN_S, Access
+from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
 from realtime.gate import Gate
+from realtime.guards import Guard, OneSession, guest, new_guest, operator, owner
 from realtime.metrics import prometheus_text
-from realtime.session import Session
 from realtime.sessions import Sessions
 
 WEB = Path(__file__).parent.parent / "web"
@@ -46,7 +48,12 @@ def create_app(sessions: Sessions) -> FastAPI:
     """Return the application over some sessions, which end with it.
 
     It answers before they have started: the page can then say that the server is warming up.
+
+    Raises:
+        SettingsError: If the secret file cannot be used.
     """
+    settings = sessions.settings
+    access = Access.read(settings.secret_file)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,15 +62,18 @@ def create_app(sessions: Sessions) -> FastAPI:
         finally:
             await sessions.close()
 
-    app = FastAPI(title="Lipstream", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Lipstream", lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None
+    )
     app.state.sessions = sessions
-    app.add_middleware(Gate, settings=sessions.settings)
+    app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
+    app.add_middleware(Gate, settings=settings)
     app.add_exception_handler(LipstreamError, _expected_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
-    app.include_router(_health)
-    app.include_router(_api)
+    for router in (_open, _for_operators, _for_guests, _for_owners):
+        app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
     return app
@@ -83,47 +93,58 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
-def _session(session_id: str, request: Request) -> Session:
-    return _sessions(request).get(session_id)
-
-
 AllSessions = Annotated[Sessions, Depends(_sessions)]
-OneSession = Annotated[Session, Depends(_session)]
 
-_health = APIRouter()
-_api = APIRouter(prefix="/api")
+_open = APIRouter()
+_for_operators = APIRouter(dependencies=[Depends(operator)])
+_for_guests = APIRouter(prefix="/api", dependencies=[Depends(guest)])
+_for_owners = APIRouter(prefix="/api/sessions/{session_id}", dependencies=[Depends(owner)])
 
 
 async def _page() -> FileResponse:
     return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-@_health.get("/healthz")
+@_open.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Answer while the process serves."""
     return {"status": "ok"}
 
 
-@_health.get("/readyz")
+@_open.get("/readyz")
 async def readyz(sessions: AllSessions) -> JSONResponse:
     """Answer 200 only when a session could be taken now."""
     reason = sessions.unready_reason()
     return JSONResponse({"status": "ok"} if not reason else {"reason": reason}, 503 if reason else 200)
 
 
-@_health.get("/metrics")
+@_for_operators.get("/metrics")
 async def metrics(sessions: AllSessions) -> PlainTextResponse:
     """Return the server's figures for Prometheus."""
     return PlainTextResponse(prometheus_text(sessions.metrics()), media_type="text/plain; version=0.0.4")
 
 
-@_api.get("/avatars")
+@_for_operators.get("/openapi.json", include_in_schema=False)
+async def schema(request: Request) -> dict[str, Any]:
+    """Return the API's description."""
+    app: FastAPI = request.app
+    return app.openapi()
+
+
+@_for_operators.post("/api/tokens", status_code=201)
+async def create_token(request: Request) -> dict[str, Any]:
+    """Sign a join token, for a link ``/#join=TOKEN``."""
+    guard: Guard = request.app.state.guard
+    return {"token": guard.access.join_token(time.time()), "expires_in": JOIN_TOKEN_S}
+
+
+@_for_guests.get("/avatars")
 def avatars(sessions: AllSessions) -> list[dict[str, Any]]:
     """List the avatars."""
     return [{"id": m.id, "name": m.name, "state": sessions.avatar_state(m.id)} for m in sessions.store.list()]
 
 
-@_api.get("/avatars/{avatar_id}")
+@_for_guests.get("/avatars/{avatar_id}")
 def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
     """Return one avatar's facts."""
     facts = sessions.store.load(avatar_id).manifest
@@ -141,13 +162,13 @@ def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
     }
 
 
-@_api.get("/avatars/{avatar_id}/preview")
+@_for_guests.get("/avatars/{avatar_id}/preview")
 def preview(avatar_id: str, sessions: AllSessions) -> Response:
     """Return a JPEG of the avatar."""
     return Response(sessions.store.preview(avatar_id), media_type="image/jpeg")
 
 
-@_api.post("/sessions", status_code=201)
+@_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])
 async def create_session(body: NewSession, response: Response, sessions: AllSessions) -> dict[str, Any]:
     """Begin a session, and answer its offer if it carries one."""
     session, answer = await sessions.create(body.avatar, body.offer.sdp if body.offer else None)
@@ -166,31 +187,31 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
     return created
 
 
-@_api.post("/sessions/{session_id}/peer")
+@_for_owners.post("/peer")
 async def connect_peer(offer: Offer, session: OneSession) -> dict[str, Any]:
     """Answer the speaking peer's offer; it takes the place of the one before."""
     return {"answer": {"sdp": await session.answer(offer.sdp), "type": "answer"}}
 
 
-@_api.get("/sessions/{session_id}")
+@_for_owners.get("")
 async def session_figures(session: OneSession) -> dict[str, Any]:
     """Return a session's live figures."""
     return session.figures()
 
 
-@_api.post("/sessions/{session_id}/interrupt")
+@_for_owners.post("/interrupt")
 async def interrupt(session: OneSession) -> dict[str, int]:
     """Stop speaking now."""
     return {"sample": session.interrupt()}
 
 
-@_api.patch("/sessions/{session_id}", status_code=204)
+@_for_owners.patch("", status_code=204)
 async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
     """Show another avatar without a break."""
     await sessions.switch(session_id, choice.avatar)
 
 
-@_api.delete("/sessions/{session_id}", status_code=204)
+@_for_owners.delete("", status_code=204)
 async def delete_session(session_id: str, sessions: AllSessions) -> None:
     """End a session."""
     await sessions.delete(session_id)
@@ -202,11 +223,13 @@ def _error(status: int, code: str, message: str, **more: Any) -> JSONResponse:
 
 async def _expected_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LipstreamError)
-    if isinstance(error, UnavailableError):
-        answer = _error(error.status, error.code, error.message, reason=error.reason)
+    more = {"reason": error.reason} if isinstance(error, UnavailableError) else {}
+    answer = _error(error.status, error.code, error.message, **more)
+    if isinstance(error, UnavailableError | RateLimitError):
         answer.headers["Retry-After"] = str(error.retry_after_s)
-        return answer
-    return _error(error.status, error.code, error.message)
+    if isinstance(error, UnauthorizedError):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
 
 
 async def _unreadable(_: Request, error: Exception) -> JSONResponse:

@@ -4,12 +4,14 @@
 
     LipstreamError            code, HTTP status, message for the person
     ├── BadRequestError       400  the request cannot be read
-    ├── ForbiddenError        403  a foreign host or origin
+    ├── UnauthorizedError     401  no token, or none that is good here
+    ├── ForbiddenError        403  a foreign host or origin, or a token for something else
     ├── NotFoundError         404  no such session or avatar
     ├── ConflictError         409  the thing is in another state
     ├── TooLargeError         413  over a size limit
     ├── UnsupportedTypeError  415  a body of another kind
     ├── OfferError            422  an offer that cannot be answered
+    ├── RateLimitError        429  asked too often; carries Retry-After
     ├── UnavailableError      503  full, warming, draining, or no renderer; carries Retry-After
     ├── WeightsError          500  a weights file that does not fit
     ├── AvatarError           500  an avatar that cannot be prepared or read
@@ -39,8 +41,15 @@ class BadRequestError(LipstreamError):
     status = 400
 
 
+class UnauthorizedError(LipstreamError):
+    """The caller shows no token, or none that is good here."""
+
+    code = "unauthorized"
+    status = 401
+
+
 class ForbiddenError(LipstreamError):
-    """The request comes from a host or origin that is not allowed."""
+    """The request comes from a host or origin that is not allowed, or with a token for something else."""
 
     code = "forbidden"
     status = 403
@@ -79,6 +88,21 @@ class OfferError(LipstreamError):
 
     code = "bad_offer"
     status = 422
+
+
+class RateLimitError(LipstreamError):
+    """The caller asks too often.
+
+    Attributes:
+        retry_after_s: Seconds after which the next request may pass.
+    """
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UnavailableError(LipstreamError):

@@ -34,9 +34,12 @@ class Settings:
     )
     device: str = _option("auto", "auto, cpu or cuda")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "sessions at once; one more is refused")
-    insecure: bool = _option(
-        default=False, help_text="listen on a non-local address although nothing asks for a secret"
+    secret_file: Path | None = _option(
+        None, "file with an API key a line; callers then need a key or a token", parse=Path
     )
+    insecure: bool = _option(default=False, help_text="listen on a non-local address without a secret file")
+    tls_cert: Path | None = _option(None, "certificate chain, PEM, to serve HTTPS", parse=Path)
+    tls_key: Path | None = _option(None, "its private key, PEM", parse=Path)
     ice_servers: tuple[dict[str, Any], ...] = _option(
         (), "STUN and TURN servers as JSON, as RTCPeerConnection takes them"
     )
@@ -53,11 +56,16 @@ class Settings:
             raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError(f"log_level {self.log_level!r} is none of debug, info, warning, error")
-        if not self.on_loopback and not self.insecure:
+        if not self.on_loopback and not self.insecure and self.secret_file is None:
             raise SettingsError(
                 f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "
-                "listen on 127.0.0.1, or say --insecure"
+                "listen on 127.0.0.1, name a --secret-file, or say --insecure"
             )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("tls_cert and tls_key go together")
+        for path in filter(None, (self.tls_cert, self.tls_key)):
+            if not path.is_file():
+                raise SettingsError(f"there is no file {path}")
 
     @property
     def on_loopback(self) -> bool:

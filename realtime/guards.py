@@ -1,0 +1,139 @@
+"""What a route asks of its caller: FastAPI dependencies, one of which every route of ours but the open ones has.
+
+Without a secret file nothing is asked for; ``realtime.gate`` still keeps other sites out.
+"""
+
+import hmac
+import math
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from realtime.access import Access, Caller
+from realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
+from realtime.rate_limit import RateLimit
+from realtime.session import Session
+from realtime.sessions import Sessions
+
+BURST, PER_SECOND = 10, 1.0
+"""New sessions and tokens that one address may ask for, and refused tokens that it may try."""
+
+
+class Guard:
+    """The server's access rules.
+
+    Args:
+        access: Its keys.
+        limited: Whether callers are limited in how often they ask: not on a machine that nobody else can reach.
+    """
+
+    def __init__(self, access: Access, *, limited: bool) -> None:
+        self.access = access
+        self._limited = limited
+        self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
+
+    def caller(self, request: Request) -> Caller:
+        """Return who asks."""
+        return self.access.caller(bearer(request), time.time()) if self.access.required else Caller.OPERATOR
+
+    def count(self, request: Request, caller: Caller) -> None:
+        """Count a request that costs something.
+
+        Raises:
+            RateLimitError: If its caller asks too often.
+        """
+        if self._limited:
+            self._take(self._asked, bearer(request) if caller is Caller.OPERATOR else _address(request))
+
+    def refuse(self, request: Request, message: str) -> UnauthorizedError:
+        """Return the refusal of a token, counted against those who try many.
+
+        Raises:
+            RateLimitError: If this one has.
+        """
+        if self._limited and bearer(request):
+            self._take(self._refused, _address(request))
+        return UnauthorizedError(message)
+
+    def _take(self, limit: RateLimit, caller: str) -> None:
+        if wait_s := limit.take(caller, time.monotonic()):
+            raise RateLimitError("too many requests", retry_after_s=math.ceil(wait_s))
+
+
+def bearer(request: Request) -> str:
+    """Return the token of ``Authorization: Bearer``, ``""`` if there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def operator(request: Request) -> None:
+    """Admit an API key.
+
+    Raises:
+        UnauthorizedError: If the caller shows none.
+        ForbiddenError: If it shows a join token.
+        RateLimitError: If it asks too often.
+    """
+    guard: Guard = request.app.state.guard
+    match guard.caller(request):
+        case Caller.NOBODY:
+            raise guard.refuse(request, "this needs an API key")
+        case Caller.GUEST:
+            raise ForbiddenError("this needs an API key: a join token does not open it")
+
+
+def guest(request: Request) -> None:
+    """Admit an API key or a join token.
+
+    Raises:
+        UnauthorizedError: If the caller shows neither.
+        RateLimitError: If it asks too often.
+    """
+    guard: Guard = request.app.state.guard
+    if guard.caller(request) is Caller.NOBODY:
+        raise guard.refuse(request, "this needs a join token that has not expired")
+
+
+def new_guest(request: Request) -> None:
+    """Admit as `guest` does, and count: what is asked for costs something.
+
+    Raises:
+        UnauthorizedError: If the caller shows neither key nor token.
+        RateLimitError: If it asks too often.
+    """
+    guest(request)
+    guard: Guard = request.app.state.guard
+    guard.count(request, guard.caller(request))
+
+
+def owner(session_id: str, request: Request) -> Session:
+    """Admit an API key or the session's own token; return the session.
+
+    Raises:
+        UnauthorizedError: If the caller shows neither; also if there is no such session.
+        ForbiddenError: If it shows a join token.
+        NotFoundError: If there is no such session, to those who may know.
+        RateLimitError: If the caller asks too often.
+    """
+    guard: Guard = request.app.state.guard
+    sessions: Sessions = request.app.state.sessions
+    caller = guard.caller(request)
+    if caller is Caller.OPERATOR:
+        return sessions.get(session_id)
+    try:
+        session = sessions.get(session_id)
+    except NotFoundError:
+        session = None
+    if session and hmac.compare_digest(bearer(request).encode(), session.token.encode()):
+        return session
+    if caller is Caller.GUEST:
+        raise ForbiddenError("this needs the session's own token")
+    raise guard.refuse(request, "this needs the session's token")
+
+
+OneSession = Annotated[Session, Depends(owner)]
