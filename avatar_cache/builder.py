@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import numpy.typing as npt
 
 from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
 from avatar_cache.manifest import Manifest
+from avatar_cache.scratch import scratch_folder
 from realtime.audio.mel import SILENCE_LEVEL
-from realtime.compositor import Box, MouthPainter
+from realtime.compositor import Box, MouthPainter, feather_mask
 from realtime.errors import AvatarError
 from realtime.i420 import Picture, i420_to_bgr
 from realtime.lipsync.predictor import MouthPredictor
@@ -24,6 +24,7 @@ from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 Progress = Callable[[float], None]
 
 _BATCH = 8
+_LEAST_MASK = 0.5
 
 
 def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
@@ -84,9 +85,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     if avatar.is_prepared(fingerprint):
         return load_prepared(avatar, fingerprint)
     folder = avatar.prepared_folder(fingerprint)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".prepare-", dir=folder.parent))
-    try:
+    with scratch_folder(folder.parent) as scratch:
         _compute(avatar, predictor, scratch, progress or (lambda _: None))
         facts = {
             "format": PREPARED_FORMAT,
@@ -98,8 +97,6 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
         }
         (scratch / FACTS).write_text(json.dumps(facts))
         _replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     if progress:
         progress(1.0)
     return load_prepared(avatar, fingerprint)
@@ -108,6 +105,8 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Progress) -> None:
     """Write every array of a prepared avatar."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
+    if feather_mask(region, size, manifest.outline).max() < _LEAST_MASK:
+        raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
     count, (width, height) = manifest.frames, manifest.size
     frames = _new(folder / "frames.npy", np.uint8, (count, height * 3 // 2, width))
     crops = _new(folder / "crops.npy", np.uint8, (count, size, size, 3))

@@ -268,6 +268,7 @@ def write_clip(path: Path, pictures: Iterator[Bgr]) -> None:
                 src_color_range=ColorRange.JPEG,
                 dst_color_range=ColorRange.MPEG,
                 interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+                threads=1,
             )
             frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE_HZ)
             container.mux(stream.encode(frame))

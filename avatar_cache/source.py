@@ -64,6 +64,7 @@ class Source:
     expected_frames: int = 1
     notes: list[str] = field(default_factory=list)
     _aspect: float = 1.0
+    _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def pictures(self) -> Iterator[Bgr]:
         """Yield the pictures of every 40 ms; one for a photograph.
@@ -80,7 +81,7 @@ class Source:
         for frame in _resampled(self._frames()):
             if count >= self.limits.seconds * FRAME_RATE_HZ:
                 raise _too_long(self.path.name, count / FRAME_RATE_HZ, self.limits)
-            yield _upright(frame, self._aspect, self.side)
+            yield self._upright(frame)
             count += 1
         if not count:
             raise UnsupportedTypeError(f"no picture can be read from {self.path.name}")
@@ -103,6 +104,29 @@ class Source:
                 damaged = True
             if damaged or end_s < 0.9 * announced_s - 0.2:
                 self.notes.append(f"the file is damaged or cut short: {end_s:.1f} s of it were used")
+
+    def _upright(self, frame: av.VideoFrame) -> Bgr:
+        """Return a decoded frame as a picture."""
+        width, height = round(frame.width * self._aspect), frame.height
+        scale = min(1.0, self.side / max(width, height))
+        transfer = _HDR.get(int(frame.color_trc))
+        has_alpha = any(component.is_alpha for component in frame.format.components)
+        converted = self._reformatter.reformat(
+            frame,
+            max(2, round(width * scale)),
+            max(4, round(height * scale)),
+            "rgb48le" if transfer else "bgra" if has_alpha else "bgr24",
+            src_colorspace=_colorspace(frame),
+            src_color_range=_range(frame),
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_EXACT,
+            threads=1,
+        ).to_ndarray()
+        if transfer:
+            picture = to_standard(np.asarray(converted, np.uint16), transfer)
+        else:
+            picture = over_grey(np.asarray(converted, np.uint8))
+        return even(_turn(picture, _display_matrix(frame)))
 
 
 def open_source(path: Path, limits: Limits, *, side: int) -> Source:
@@ -176,25 +200,6 @@ def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         while not count or (count + 0.5) * step < now - start + min(lasts, 1.0):
             yield shown
             count += 1
-
-
-def _upright(frame: av.VideoFrame, aspect: float, side: int) -> Bgr:
-    """Return a decoded frame, whose pixels are ``aspect`` times as wide as high, as a picture."""
-    width, height = round(frame.width * aspect), frame.height
-    scale = min(1.0, side / max(width, height))
-    width, height = max(2, round(width * scale)), max(4, round(height * scale))
-    transfer = _HDR.get(int(frame.color_trc))
-    has_alpha = any(component.is_alpha for component in frame.format.components)
-    target = "rgb48le" if transfer else "bgra" if has_alpha else "bgr24"
-    converted = VideoReformatter().reformat(
-        frame, width, height, target, src_colorspace=_colorspace(frame), src_color_range=_range(frame),
-        dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
-    ).to_ndarray()  # fmt: skip
-    if transfer:
-        picture = to_standard(np.asarray(converted, np.uint16), transfer)
-    else:
-        picture = over_grey(np.asarray(converted, np.uint8))
-    return even(_turn(picture, _display_matrix(frame)))
 
 
 def _colorspace(frame: av.VideoFrame) -> int:

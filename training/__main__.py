@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415 (a step imports no more than it needs: some of these take seconds)
-"""``python -m training speech|heads|faces|fit|export|evaluate|avatars``: see README.md in this folder."""
+"""``python -m training speech|heads|faces|fit|export|evaluate|landmarks|avatars``: see README.md in this folder."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = steps.add_parser("evaluate", help="measure a weights file")
     evaluate.add_argument("--weights", type=Path, required=True)
     evaluate.add_argument("--recording", type=Path, action="append", default=[], help="of a person; repeatable")
+    landmarks = steps.add_parser("landmarks", help="fit the face landmarks of avatar_cache (needs heads)")
+    landmarks.add_argument("--shards", type=int, default=10, help="of 256 pictures")
+    landmarks.add_argument("--steps", type=int, default=3000, help="of 64 crops")
     avatars = steps.add_parser("avatars", help="film the built-in avatars (needs heads)")
     avatars.add_argument("--out", type=Path, required=True)
     return parser
@@ -73,6 +76,12 @@ def main() -> None:
 
         for name, value in evaluate(options.weights, data, options.recording).items():
             print(f"{name:45} {value:8.3f}")
+    elif options.step == "landmarks":
+        from training.landmark_faces import build_landmark_faces
+        from training.landmarks import fit_landmarks
+
+        build_landmark_faces(data, shards=options.shards, seed=options.seed, workers=2)
+        fit_landmarks(data, steps=options.steps, seed=options.seed)
     else:
         from training.avatars import write_avatars
         from training.heads import HeadSet

@@ -1,6 +1,7 @@
 """Whole builds: files in, stored avatars out."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,16 @@ def test_stopping_leaves_the_old_avatar(store: AvatarStore, tmp_path: Path) -> N
     assert not [name for name in leftovers(store) if name.startswith(".")]
 
 
+def test_what_a_killed_process_left_is_removed_a_day_later(store: AvatarStore, tmp_path: Path) -> None:
+    avatar = store.build(write_clip(tmp_path / "toon.mp4", drawing(12)), "toon", options=BY_HAND)
+    old, young = (avatar.prepared_root / f".making-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    prepare(avatar, FakePredictor(worker_settings(store, "FakePredictor")))
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_photograph_that_stays_still(store: AvatarStore, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"toon.{suffix}"
@@ -147,3 +158,13 @@ def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+def test_a_mouth_that_the_weights_do_not_draw_is_refused(store: AvatarStore, tmp_path: Path) -> None:
+    store.build(write_clip(tmp_path / "toon.mp4", drawing(12)), "toon", options=BY_HAND)
+    path = store.root / "avatars" / "toon" / "avatar.json"
+    facts = json.loads(path.read_text()) | {"outline": [[0.4, 0.1], [0.6, 0.1], [0.5, 0.3]]}
+    path.write_text(json.dumps(facts))
+    with pytest.raises(AvatarError, match="outside what these weights draw"):
+        prepare(store.load("toon"), FakePredictor(worker_settings(store, "FakePredictor")))
+    assert list(store.root.rglob(".*")) == []

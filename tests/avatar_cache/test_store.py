@@ -122,7 +122,7 @@ def test_a_wrong_manifest_is_refused_and_the_old_avatar_stays(
     with pytest.raises(AvatarError, match=message):
         store.build(folder, "ann")
     store.verify("ann")
-    assert not list((store.root / "avatars").glob(".build-*"))
+    assert not list((store.root / "avatars").glob(".*"))
 
 
 def test_a_clip_that_is_no_clip_is_refused(store: AvatarStore, tmp_path: Path) -> None:

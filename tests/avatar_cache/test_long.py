@@ -1,0 +1,58 @@
+"""A long clip, and the cached features against the whole network."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar_cache.builder import prepare
+from avatar_cache.ingest import BuildOptions
+from avatar_cache.source import Limits
+from avatar_cache.store import AvatarStore
+from realtime.compositor import Box
+from realtime.errors import TooLargeError
+from realtime.lipsync.backends import create_predictor
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.lipsync.predictor import MouthPredictor
+from realtime.lipsync.weights import load_weights
+from tests.avatar_cache.clips import write_clip
+from tests.realtime.fakes import FakePredictor, worker_settings
+
+
+def test_three_minutes_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+    store = AvatarStore(tmp_path / "store")
+    shades = (np.full((32, 48, 3), 90 + round(60 * np.sin(i / 700)), np.uint8) for i in range(4500))
+    path = write_clip(tmp_path / "long.mp4", shades)
+    options = BuildOptions(box=Box(8, 0, 32, 32), loop="pingpong")
+    with pytest.raises(TooLargeError, match=r"lasts 180\.0 s or more; at most 60 s"):
+        store.build(path, "long", options=options)
+    avatar = store.build(path, "long", options=dataclasses.replace(options, limits=Limits(seconds=180)))
+    assert avatar.manifest.frames == 4500
+    prepared = prepare(avatar, FakePredictor(worker_settings(store, "FakePredictor")))
+    assert isinstance(prepared.frames, np.memmap)
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> MouthPredictor:
+    return create_predictor(BUILT_IN_WEIGHTS, device="cpu", cache=tmp_path_factory.mktemp("graphs"))
+
+
+def test_every_cached_frame_draws_what_the_whole_network_draws(predictor: MouthPredictor, tmp_path: Path) -> None:
+    prepared = prepare(AvatarStore(tmp_path).load("ada"), predictor)
+    network, metadata = load_weights(BUILT_IN_WEIGHTS)
+    region = metadata.decoded_region
+    count = len(prepared.frames)
+    mel = torch.from_numpy(np.random.default_rng(7).uniform(-4, 2, (count, 80, 16)).astype(np.float32))
+    crops = torch.from_numpy(np.array(prepared.features.crops)).permute(0, 3, 1, 2).float() / 255
+    masked = crops.clone()
+    masked[:, :, metadata.size // 2 :] = 0
+    with torch.inference_mode():
+        whole = network(mel[:, None], torch.cat([masked, crops], dim=1))
+    whole = (whole[:, :, region.top : region.bottom, region.left : region.right] * 255).round().permute(0, 2, 3, 1)
+    cached = predictor.predict(mel.numpy(), prepared.features, np.arange(count)).astype(int)
+    away = np.abs(cached - whole.numpy())
+    assert away.mean() < 0.5
+    assert away.mean(axis=(1, 2, 3)).max() < 1
+    assert away.max() <= 12
