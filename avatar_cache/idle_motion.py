@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from avatar_cache.eyes import settle_eye
 from avatar_cache.photo import Bgr
 from realtime.timeline import FRAME_RATE_HZ
 
@@ -100,7 +101,12 @@ class LivingPhoto:
         height, width = picture.shape[:2]
         self._y, self._x = np.mgrid[:height, :width].astype(np.float32)
         self._fields = _fields((self._x - centre[0]) / side, (self._y - centre[1]) / side)
-        self._eyes = [] if points is None else [_Eye(points[first : first + 6], points[brow]) for first, brow in _EYES]
+        luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+        self._eyes = (
+            []
+            if points is None
+            else [_Eye(settle_eye(luma, points[first : first + 6]), points[brow]) for first, brow in _EYES]
+        )
 
     def middles(self) -> Iterator[tuple[float, float]]:
         """Yield the middle of each picture's face box, px."""
@@ -174,7 +180,8 @@ class _Eye:
         self._top, self._low = outline[[0, 1, 2, 3]], outline[[0, 5, 4, 3]]
         self._bottom = float(self._low[:, 1].max())
         self._height = max(float(self._low[1:3, 1].mean() - self._top[1:3, 1].mean()), 1.0)
-        self._crease = 0.35 * float(self._top[1:3, 1].mean()) + 0.65 * float(brow[:, 1].mean())
+        lid = float(self._top[1:3, 1].mean())
+        self._crease = min(0.35 * lid + 0.65 * float(brow[:, 1].mean()), lid - 0.2 * self._width)
 
     def window(self, margin: float) -> tuple[slice, slice]:
         """Return the rows and columns that the eye may need, wherever the head has moved within ``margin``."""

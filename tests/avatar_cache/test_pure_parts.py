@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatar_cache.blend_quality import measure_blend
+from avatar_cache.eyes import settle_eye
 from avatar_cache.face_detector import Face
 from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, jaw_outline, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
@@ -214,3 +215,17 @@ def test_an_edge_is_seen_and_a_soft_one_is_not() -> None:
     assert measure_blend(flat, soft.astype(np.uint8), mask).seam < 1.2
     quality = measure_blend(flat, blurred.astype(np.uint8), mask)
     assert quality.sharpness < 0.5 * quality.sharpness_before
+
+
+def test_an_eye_is_found_beside_its_landmarks() -> None:
+    picture = np.full((120, 160), 180, np.uint8)
+    cv2.ellipse(picture, (80, 60), (24, 10), 0, 0, 360, 235, -1)
+    cv2.circle(picture, (80, 60), 9, 40, -1)
+    true = np.array([(56, 60), (70, 51), (90, 51), (104, 60), (90, 69), (70, 69)], np.float32)
+    for shift in ((0, 0), (5, 9), (-6, -10)):
+        found = settle_eye(picture, true + np.array(shift, np.float32))
+        np.testing.assert_allclose(found.mean(axis=0), (80, 60), atol=3)
+    shut = true.copy()
+    shut[1:3, 1] = shut[4:, 1] = 66
+    opened = settle_eye(picture, shut)
+    assert np.ptp(opened[:, 1]) > 0.3 * 48
