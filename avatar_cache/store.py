@@ -66,6 +66,10 @@ class AvatarStore:
             raise NotFoundError("there is no avatar")
         return manifests[0].id
 
+    def is_own(self, avatar_id: str) -> bool:
+        """Return whether an avatar lies in the store, not among the built-in ones."""
+        return (self._avatars / check_id(avatar_id)).exists()
+
     def load(self, avatar_id: str) -> Avatar:
         """Return an avatar; one of the store hides a built-in one of the same id.
 
@@ -120,7 +124,7 @@ class AvatarStore:
         check_id(avatar_id)
         source, report = Path(source), progress or (lambda _: None)
         self._avatars.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=self._avatars))
+        scratch = Path(tempfile.mkdtemp(prefix=f".build-{os.getpid()}-", dir=self._avatars))
         try:
             if source.is_dir():
                 manifest = Manifest.read(source / _MANIFEST)

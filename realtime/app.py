@@ -1,6 +1,5 @@
 """The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
 
-import dataclasses
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from realtime import avatar_routes
 from realtime.access import JOIN_TOKEN_S, Access
+from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
 from realtime.gate import Gate
 from realtime.guards import Guard, OneSession, guest, new_guest, operator, owner
@@ -60,19 +61,27 @@ def create_app(sessions: Sessions) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.builds.close()
             await sessions.close()
 
     app = FastAPI(
         title="Lipstream", lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.sessions = sessions
+    app.state.builds = AvatarBuilds(
+        sessions.store,
+        weights=sessions.worker_settings.weights,
+        device=settings.device,
+        limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
+        on_built=sessions.add_avatar,
+    )
     app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
     app.add_middleware(Gate, settings=settings)
     app.add_exception_handler(LipstreamError, _expected_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
-    for router in (_open, _for_operators, _for_guests, _for_owners):
+    for router in (_open, _for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners):
         app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
@@ -136,36 +145,6 @@ async def create_token(request: Request) -> dict[str, Any]:
     """Sign a join token, for a link ``/#join=TOKEN``."""
     guard: Guard = request.app.state.guard
     return {"token": guard.access.join_token(time.time()), "expires_in": JOIN_TOKEN_S}
-
-
-@_for_guests.get("/avatars")
-def avatars(sessions: AllSessions) -> list[dict[str, Any]]:
-    """List the avatars."""
-    return [{"id": m.id, "name": m.name, "state": sessions.avatar_state(m.id)} for m in sessions.store.list()]
-
-
-@_for_guests.get("/avatars/{avatar_id}")
-def avatar(avatar_id: str, sessions: AllSessions) -> dict[str, Any]:
-    """Return one avatar's facts."""
-    facts = sessions.store.load(avatar_id).manifest
-    return {
-        "id": facts.id,
-        "name": facts.name,
-        "state": sessions.avatar_state(avatar_id),
-        "progress": float(sessions.avatar_state(avatar_id) == "ready"),
-        "size": facts.size,
-        "frames": facts.frames,
-        "face": dataclasses.astuple(facts.boxes[0]),
-        "loop": facts.loop,
-        "licence": facts.licence,
-        "description": facts.description,
-    }
-
-
-@_for_guests.get("/avatars/{avatar_id}/preview")
-def preview(avatar_id: str, sessions: AllSessions) -> Response:
-    """Return a JPEG of the avatar."""
-    return Response(sessions.store.preview(avatar_id), media_type="image/jpeg")
 
 
 @_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])

@@ -15,6 +15,7 @@ from realtime.errors import BadRequestError, ForbiddenError, LipstreamError, Too
 from realtime.settings import Settings
 
 MAX_BODY_BYTES = 128 * 1024
+_UPLOADS = ("POST", "/api/avatars")
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -38,6 +39,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._upload_bytes = (settings.upload_mb << 20) + MAX_BODY_BYTES
         self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +48,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
-        body = _Body(receive)
+        uploads = (scope.get("method"), scope["path"]) == _UPLOADS
+        body = _Body(receive, self._upload_bytes if uploads else MAX_BODY_BYTES)
 
         async def send_with_headers(message: Message) -> None:
             if body.is_over:  # whatever the routes made of it
@@ -60,10 +63,10 @@ class Gate:
         try:
             headers = Headers(scope=scope)
             self._check(headers)
-            _check_length(headers.get("content-length", "0"))
+            body.check_length(headers.get("content-length", "0"))
             await self._app(scope, body.receive, send_with_headers)
             if body.is_over:
-                raise _too_large()
+                raise body.too_large()
         except (ForbiddenError, BadRequestError, TooLargeError) as error:
             body.received = 0
             await _refuse(scope, error, send_with_headers)
@@ -93,34 +96,32 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _check_length(announced: str) -> None:
-    if not announced.isdecimal():
-        raise BadRequestError("Content-Length is not a number")
-    if int(announced) > MAX_BODY_BYTES:
-        raise _too_large()
-
-
-def _too_large() -> TooLargeError:
-    return TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes")
-
-
 class _Body:
     """Counts a body as it comes: its length need not be announced, or be what was announced."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
         self.received = 0
+
+    def check_length(self, announced: str) -> None:
+        if not announced.isdecimal():
+            raise BadRequestError("Content-Length is not a number")
+        if int(announced) > self._limit:
+            raise self.too_large()
+
+    def too_large(self) -> TooLargeError:
+        return TooLargeError(f"the body is over {self._limit:,} bytes")
 
     async def receive(self) -> Message:
         message = await self._receive()
         self.received += len(message.get("body", b""))
         if self.is_over:
-            raise _too_large()
+            raise self.too_large()
         return message
 
     @property
     def is_over(self) -> bool:
-        return self.received > MAX_BODY_BYTES
+        return self.received > self._limit
 
 
 async def _refuse(scope: Scope, error: LipstreamError, send: Send) -> None:

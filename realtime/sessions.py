@@ -14,7 +14,7 @@ import cv2
 
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
-from realtime.errors import AvatarError, LipstreamError, NotFoundError, UnavailableError
+from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.metrics import Metric
 from realtime.render_worker import RenderWorker, WorkerSettings
@@ -46,13 +46,13 @@ class Sessions:
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
         self.settings = settings
         self.store = AvatarStore(settings.store or default_root())
-        self._worker_settings = worker_settings or WorkerSettings(
+        self.worker_settings = worker_settings or WorkerSettings(
             weights=(settings.weights or BUILT_IN_WEIGHTS).absolute(),
             store=self.store.root.absolute(),
             device=settings.device,
             window_offset_samples=settings.window_offset,
         )
-        self.worker = RenderWorker(self._worker_settings)
+        self.worker = RenderWorker(self.worker_settings)
         self.draining = False
         self.created = 0
         self._rtc = RtcSettings(host=settings.host, ice_servers=settings.ice_servers)
@@ -164,6 +164,32 @@ class Sessions:
             return "ready"
         return "failed" if avatar_id in self._failed else "building"
 
+    async def add_avatar(self, avatar_id: str) -> None:
+        """Take in an avatar that was built and prepared since the start.
+
+        Raises:
+            AvatarError: If it cannot be loaded.
+            UnavailableError: If the worker ended over it.
+        """
+        await self._load_avatar(avatar_id)
+
+    async def remove_avatar(self, avatar_id: str) -> None:
+        """Remove an avatar from the store.
+
+        Raises:
+            NotFoundError: If there is none.
+            ConflictError: If it is built in, or some session shows it.
+        """
+        await asyncio.to_thread(self.store.load, avatar_id)
+        if not self.store.is_own(avatar_id):
+            raise ConflictError(f"the avatar {avatar_id!r} is built in")
+        if any(session.avatar_id == avatar_id for session in self._sessions.values()):
+            raise ConflictError(f"the avatar {avatar_id!r} is being shown")
+        self._avatars.pop(avatar_id, None)
+        self._failed.discard(avatar_id)
+        self.worker.forget_avatar(avatar_id)
+        await asyncio.to_thread(self.store.remove, avatar_id)
+
     def _check_ready(self) -> None:
         messages = {
             "draining": "the server is about to stop",
@@ -259,7 +285,7 @@ class Sessions:
             task.add_done_callback(lambda _: self._preparing.pop(avatar_id, None))
 
     async def _run_preparation(self, avatar_id: str) -> None:
-        settings = self._worker_settings
+        settings = self.worker_settings
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
             *("--weights", str(settings.weights), "--device", settings.device),

@@ -44,6 +44,9 @@ class Settings:
         (), "STUN and TURN servers as JSON, as RTCPeerConnection takes them"
     )
     allowed_hosts: tuple[str, ...] = _option((), "further host names this server answers to, comma-separated")
+    upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
+    upload_seconds: float = _option(60.0, "longest clip that is taken for one")
+    upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
     grace_s: float = _option(30.0, "seconds that live sessions have to end after SIGTERM")
     log_level: str = _option("info", "debug, info, warning or error")
 

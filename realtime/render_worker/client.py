@@ -148,6 +148,15 @@ class RenderWorker:
             self._avatars = {key: value for key, value in self._avatars.items() if value[1] is not future}
             raise
 
+    def forget_avatar(self, avatar_id: str) -> None:
+        """Let go of an avatar that no stream is open for."""
+        handle, future = self._avatars.pop(avatar_id, (None, None))
+        if future is not None and not future.done():
+            future.set_exception(AvatarError(f"the avatar {avatar_id!r} was removed"))
+            future.exception()
+        if handle is not None and self.ready:
+            self._send({"forget": handle})
+
     def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
         """Return a stream for an avatar that :meth:`load_avatar` loaded."""
         return MouthStream(self, self._avatars[avatar_id][0], on_mouth)

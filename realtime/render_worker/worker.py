@@ -1,9 +1,10 @@
 """The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
 
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
-``{"avatar": [handle, id]}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out: ``{"progress": [what, share]}``,
-``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``, ``{"done": [slot, ...], "lost": [slot,
-...]}`` (lost: of an avatar that is not loaded), ``{"error": why}``. A closed pipe ends the process.
+``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
+``{"progress": [what, share]}``, ``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``,
+``{"done": [slot, ...], "lost": [slot, ...]}`` (lost: of an avatar that is not loaded), ``{"error": why}``. A closed
+pipe ends the process.
 """
 
 import importlib
@@ -121,6 +122,8 @@ class _Worker:
             self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
         elif "avatar" in message:
             self._load(*message["avatar"])
+        elif "forget" in message:
+            self._avatars.pop(message["forget"], None)
         return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
 
     def _load(self, handle: int, avatar_id: str) -> None:

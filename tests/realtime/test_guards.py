@@ -22,6 +22,7 @@ OPEN = {("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz")}
 GUESTS = {
     ("GET", "/api/avatars"),
     ("GET", "/api/avatars/{avatar_id}"),
+    ("GET", "/api/avatars/{avatar_id}/events"),
     ("GET", "/api/avatars/{avatar_id}/preview"),
     ("POST", "/api/sessions"),
 }
