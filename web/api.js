@@ -1,7 +1,7 @@
 /**
  * The server's HTTP routes, and what their failures mean.
  *
- * @typedef {{id: string, name: string, state: string}} AvatarEntry
+ * @typedef {{id: string, name: string, state: string, own?: boolean}} AvatarEntry
  * @typedef {{self: string, peer: string, audio: string, whep: string}} SessionUrls
  * @typedef {{id: string, token: string, look_ahead_ms: number, ice_servers: RTCIceServer[], urls: SessionUrls}} Session
  */
@@ -54,6 +54,12 @@ async function refusal(response) {
   return new ApiError(response.status, body?.error ?? {}, Number.isFinite(seconds) ? seconds : null);
 }
 
+/** @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<string>} its text, piece by piece */
+async function* readable(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+}
+
 export class Api {
   /** The join token; '' while none is known. It opens the list of avatars and new sessions. */
   joinToken = '';
@@ -66,22 +72,24 @@ export class Api {
 
   /**
    * @param {string} url
-   * @param {{method?: string, token?: string, body?: object, keepalive?: boolean}} [request]
+   * @param {{method?: string, token?: string, body?: object | FormData, keepalive?: boolean, signal?: AbortSignal}} [request]
+   *   a form may take as long as it needs, and so may a request with a signal
    * @returns {Promise<Response>}
    * @throws {ApiError | UnreachableError}
    */
-  async request(url, { method = 'GET', token = '', body, keepalive = false } = {}) {
+  async request(url, { method = 'GET', token = '', body, keepalive = false, signal } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (token) headers.Authorization = `Bearer ${token}`;
-    if (body) headers['Content-Type'] = 'application/json';
+    const form = body instanceof FormData;
+    if (body && !form) headers['Content-Type'] = 'application/json';
     let response;
     try {
       response = await this.fetch(url, {
         method, headers, keepalive, cache: 'no-store',
-        body: body && JSON.stringify(body),
+        body: form ? body : body && JSON.stringify(body),
         // A hung server must look like a lost one, or reconnecting would hang with it.
-        signal: keepalive ? undefined : AbortSignal.timeout(this.timeoutMs),
+        signal: signal ?? (keepalive || form ? undefined : AbortSignal.timeout(this.timeoutMs)),
       });
     } catch {
       throw new UnreachableError();
@@ -104,6 +112,44 @@ export class Api {
   async preview(id) {
     const url = `/api/avatars/${encodeURIComponent(id)}/preview`;
     return (await this.request(url, { token: this.joinToken })).blob();
+  }
+
+  /**
+   * Send a portrait or clip to be made an avatar.
+   *
+   * @param {Blob} file
+   * @param {string} name
+   * @returns {Promise<string>} the id that it will have
+   */
+  async addAvatar(file, name) {
+    const body = new FormData();
+    body.append('name', name);
+    body.append('file', file, 'upload');
+    return (await (await this.request('/api/avatars', { method: 'POST', token: this.joinToken, body })).json()).id;
+  }
+
+  /**
+   * Follow an avatar that is being made, until it is ready or has failed.
+   *
+   * @param {string} id
+   * @param {(build: {state: string, progress: number, message: string | null}) => void} onChange
+   * @param {AbortSignal} signal
+   */
+  async followAvatar(id, onChange, signal) {
+    const url = `/api/avatars/${encodeURIComponent(id)}/events`;
+    const { body } = await this.request(url, { token: this.joinToken, signal });
+    let text = '';
+    for await (const piece of readable(body)) {
+      text += piece;
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) if (line.startsWith('data: ')) onChange(JSON.parse(line.slice(6)));
+    }
+  }
+
+  /** @param {string} id */
+  async removeAvatar(id) {
+    await this.request(`/api/avatars/${encodeURIComponent(id)}`, { method: 'DELETE', token: this.joinToken });
   }
 
   /**

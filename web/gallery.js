@@ -1,5 +1,6 @@
 /** The avatars as a row of pictures, one of them chosen. */
 import { byId, make, remembered, storageNamed } from './dom.js';
+import { Upload } from './upload.js';
 
 const STATE_WORDS = { building: 'being prepared', failed: 'could not be prepared' };
 
@@ -15,7 +16,13 @@ export class Gallery extends EventTarget {
     this.api = api;
     this.element = byId('gallery');
     this.note = byId('gallery-note');
+    this.upload = new Upload(api);
+    this.upload.addEventListener('made', async ({ detail: id }) => {
+      await this.load().catch(() => {});
+      this.element.querySelector(`[data-avatar="${CSS.escape(id)}"] input`)?.click();
+    });
     this.element.addEventListener('change', (event) => {
+      if (event.target.name !== 'avatar') return;
       this.#memory.set(event.target.value);
       this.dispatchEvent(new CustomEvent('choice', { detail: event.target.value }));
     });
@@ -35,8 +42,8 @@ export class Gallery extends EventTarget {
   async load() {
     const avatars = await this.api.avatars();
     const wanted = this.chosen ?? this.#memory.get();
-    this.element.replaceChildren(...avatars.map((avatar) => this.#card(avatar)));
-    const inputs = [...this.element.querySelectorAll('input:not(:disabled)')];
+    this.element.replaceChildren(...avatars.map((avatar) => this.#card(avatar)), this.upload.element);
+    const inputs = [...this.element.querySelectorAll('input[name=avatar]:not(:disabled)')];
     const first = inputs.find((input) => input.value === wanted) ?? inputs[0];
     if (first) first.checked = true;
     this.note.textContent = avatars.length ? '' : 'There is no avatar on this server yet.';
@@ -52,7 +59,7 @@ export class Gallery extends EventTarget {
   }
 
   /** @param {import('./api.js').AvatarEntry} avatar */
-  #card({ id, name, state }) {
+  #card({ id, name, state, own = false }) {
     const input = make('input', { type: 'radio', name: 'avatar', value: id });
     const picture = make('img', { alt: '', width: '72', height: '72', 'data-preview': id });
     const label = make('span', { class: 'name' }, name ?? id);
@@ -60,7 +67,25 @@ export class Gallery extends EventTarget {
       input.setAttribute('disabled', '');
       label.append(make('small', {}, STATE_WORDS[state] ?? state));
     }
-    return make('label', { class: 'avatar', 'data-avatar': id }, input, picture, label);
+    const card = make('label', { class: 'avatar', 'data-avatar': id }, input, picture, label);
+    if (own) card.append(this.#remover(id, name ?? id));
+    return card;
+  }
+
+  /** @param {string} id @param {string} name */
+  #remover(id, name) {
+    const button = make('button', { type: 'button', class: 'remove', 'aria-label': `Remove ${name}` }, '×');
+    button.addEventListener('click', async (event) => {
+      event.preventDefault(); // or the card would be chosen
+      if (!confirm(`Remove ${name} from this server?`)) return;
+      try {
+        await this.api.removeAvatar(id);
+        await this.load();
+      } catch (error) {
+        this.explain(error instanceof Error ? error.message : String(error));
+      }
+    });
+    return button;
   }
 
   /** A missing picture leaves a blank card; the avatar works all the same. @param {string} id */

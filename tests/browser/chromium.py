@@ -92,6 +92,12 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
+    def choose_file(self, element_id: str, path: Path) -> None:
+        """Choose a file for an input of that kind."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=f"#{element_id}")["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
     def resize(self, width: int, height: int) -> None:
         """Make the window another size, as on a phone."""
         self.call(

@@ -14,6 +14,7 @@ from tests.server_process import Server
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
 
 StartServer = Callable[..., Server]
+PORTRAIT = Path(__file__).parent.parent / "avatar_cache" / "astronaut.jpg"
 
 # At every new picture: when, how loud the returned sound was just before, and the pixels of the mouth.
 _WATCH = """
@@ -180,3 +181,32 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_portrait_from_the_page_becomes_a_face_to_call(
+    start_server: StartServer, speech_wav: Path, tmp_path: Path
+) -> None:
+    server = start_server()
+    with chromium(speech_wav) as page:
+        page.open(server.url)
+        page.until("document.querySelector('[data-avatar] input')")
+        page.screenshot(tmp_path / "before.png")
+        page.choose_file("upload", PORTRAIT)
+        page.until("document.getElementById('upload').disabled", seconds=5)
+        page.until("document.querySelector('[data-avatar^=astronaut] input:checked')", seconds=120)
+        page.until("document.querySelector('[data-avatar^=astronaut] img').naturalWidth > 0")
+        page.screenshot(tmp_path / "portrait.png")
+        page.click("start")
+        page.until(_state("live"))
+        page.until("document.getElementById('avatar-video').videoWidth > 0")
+        page.screenshot(tmp_path / "live.png")
+        page.run("window.confirm = () => true")
+        own = "document.querySelector('[data-avatar^=astronaut] .remove')"
+        page.run(f"{own}.click()")
+        page.until("document.getElementById('gallery-note').innerText.includes('is being shown')")
+        page.click("stop")
+        page.until(_state("idle"))
+        page.until(f"({own}?.click(), !{own})")  # refused until the server has ended the call
+        page.choose_file("upload", speech_wav)
+        page.until("document.getElementById('upload-note').innerText.includes('cannot be used')")
+        assert [complaint for complaint in page.complaints if "409" not in complaint] == []

@@ -134,7 +134,7 @@ async def test_draining_takes_no_more(client: httpx.AsyncClient, sessions: Sessi
 
 async def test_avatars_are_listed_with_previews(client: httpx.AsyncClient) -> None:
     listed = (await client.get("/api/avatars")).json()
-    assert {"id": "ann", "name": "Ann", "state": "ready"} in listed
+    assert {"id": "ann", "name": "Ann", "state": "ready", "own": True} in listed
     assert (await client.get("/api/avatars/ann")).json()["frames"] == 20
     preview = await client.get("/api/avatars/ann/preview")
     assert preview.headers["content-type"] == "image/jpeg"

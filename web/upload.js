@@ -1,0 +1,96 @@
+/** A face of one's own: a portrait or a short clip, sent to the server, which makes an avatar of it. */
+import { ApiError } from './api.js';
+import { byId, make } from './dom.js';
+
+/** What the server takes for a picture; a camera's photographs are larger. */
+const MOST_PIXELS = 1920 * 1080;
+
+/** Fires `made` (detail: the avatar's id). */
+export class Upload extends EventTarget {
+  #abort = new AbortController();
+
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
+    super();
+    this.api = api;
+    this.note = byId('upload-note');
+    this.file = make('input', { type: 'file', id: 'upload', accept: 'image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska' });
+    this.share = make('span', { class: 'plus', 'aria-hidden': 'true' }, '+');
+    this.element = make('label', { class: 'avatar add' }, this.file, this.share, make('span', { class: 'name' }, 'Add a face'));
+    this.file.addEventListener('change', () => {
+      const [file] = this.file.files;
+      this.file.value = '';
+      if (file) this.#send(file);
+    });
+  }
+
+  /** Stop following what the server makes; it goes on. */
+  leave() {
+    this.#abort.abort();
+  }
+
+  /** @param {File} file */
+  async #send(file) {
+    this.#busy(true);
+    this.#say(`Sending ${file.name} …`);
+    try {
+      const id = await this.api.addAvatar(await smaller(file), nameOf(file));
+      await this.api.followAvatar(id, (build) => this.#follow(build), this.#abort.signal);
+      this.#say('');
+      this.dispatchEvent(new CustomEvent('made', { detail: id }));
+    } catch (error) {
+      if (!this.#abort.signal.aborted) this.#say(refusal(error));
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  /** @param {{state: string, progress: number, message: string | null}} build */
+  #follow({ state, progress, message }) {
+    if (state === 'failed') throw new Error(`This face cannot be used: ${message}.`);
+    this.share.textContent = `${Math.round(progress * 100)} %`;
+    this.#say('Looking for the face, and getting it ready to speak …');
+  }
+
+  /** @param {boolean} busy */
+  #busy(busy) {
+    this.file.disabled = busy;
+    this.element.classList.toggle('busy', busy);
+    if (!busy) this.share.textContent = '+';
+  }
+
+  /** @param {string} words */
+  #say(words) {
+    this.note.textContent = words || 'A portrait or a clip of up to a minute: of yourself, or of someone who agrees.';
+  }
+}
+
+/** @param {unknown} error @returns {string} */
+function refusal(error) {
+  if (error instanceof ApiError && [401, 403].includes(error.status)) return 'Only this server’s operator adds faces.';
+  if (error instanceof ApiError && error.reason === 'full') return 'Other faces are being made. Try again in a moment.';
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @param {File} file @returns {string} what people call it */
+function nameOf({ name }) {
+  return name.replace(/\.[^.]*$/, '').replace(/[_-]+/g, ' ').trim();
+}
+
+/**
+ * A large photograph made smaller before it is sent; all else as it is.
+ *
+ * @param {File} file
+ * @returns {Promise<Blob>}
+ */
+async function smaller(file) {
+  if (!file.type.startsWith('image/')) return file;
+  const picture = await createImageBitmap(file).catch(() => null); // upright, as its EXIF says
+  if (!picture || picture.width * picture.height <= MOST_PIXELS) return file;
+  const scale = Math.sqrt(MOST_PIXELS / (picture.width * picture.height));
+  const canvas = new OffscreenCanvas(Math.floor(picture.width * scale), Math.floor(picture.height * scale));
+  const brush = canvas.getContext('2d');
+  brush.imageSmoothingQuality = 'high';
+  brush.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.93 });
+}
