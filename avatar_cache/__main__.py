@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from avatar_cache.builder import prepare
+from avatar_cache.avatar import Avatar, PreparedAvatar
+from avatar_cache.blend_quality import measure_blend
+from avatar_cache.builder import decode_clip, prepare
 from avatar_cache.face_detector import DETECTORS
 from avatar_cache.ingest import BuildOptions
 from avatar_cache.preflight import Report
@@ -14,8 +16,10 @@ from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore, default_root
 from realtime.compositor import Box
 from realtime.errors import LipstreamError, SettingsError
+from realtime.i420 import planes
 from realtime.lipsync.backends import DEVICES, create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.timeline import FRAME_RATE_HZ
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,9 +97,29 @@ def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
 
 def _prepare(store: AvatarStore, chosen: argparse.Namespace) -> None:
     predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs)
-    prepared = prepare(store.load(chosen.id), predictor, progress=_show_progress)
+    avatar = store.load(chosen.id)
+    prepared = prepare(avatar, predictor, progress=_show_progress)
     for level, size in prepared.bytes().items():
         print(f"{chosen.id}: {level} {size / 2**20:.1f} MiB", file=sys.stderr)
+    seam, sharpness, before = _blend(avatar, prepared)
+    print(
+        f"{chosen.id}: mouth at rest: step at its edge {seam:.2f} of the natural one; "
+        f"sharpness {sharpness:.2f} of its surroundings' ({before:.2f} in the source)",
+        file=sys.stderr,
+    )
+
+
+def _blend(avatar: Avatar, prepared: PreparedAvatar) -> tuple[float, float, float]:
+    """Return how mouths at rest sit in their pictures: the worst seam, the mean sharpness, and that of the source."""
+    compositor = prepared.compositor()
+    found = [
+        measure_blend(planes(source)[0], planes(prepared.frames[index])[0], compositor.mask(index))
+        for index, source in enumerate(decode_clip(avatar.clip, avatar.manifest))
+        if index % FRAME_RATE_HZ == 0
+    ]
+    count = len(found)
+    sharpness, before = sum(b.sharpness for b in found) / count, sum(b.sharpness_before for b in found) / count
+    return max(blend.seam for blend in found), sharpness, before
 
 
 def _run(chosen: argparse.Namespace) -> None:

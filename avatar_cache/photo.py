@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.errors import UnsupportedTypeError
+from realtime.errors import TooLargeError, UnsupportedTypeError
 
 Bgr = npt.NDArray[np.uint8]
 
@@ -58,15 +58,16 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
     return None
 
 
-def read_photo(path: Path) -> Bgr:
+def read_photo(path: Path, most_pixels: int) -> Bgr:
     """Return a photograph, turned as its EXIF data says.
 
     Raises:
         UnsupportedTypeError: If it cannot be decoded.
+        TooLargeError: If it is HEIC, whose size shows only now, of more pixels than that.
     """
     data = np.fromfile(path, np.uint8)
     if bytes(data[4:8]) == b"ftyp" and bytes(data[8:12]) in _HEIF_BRANDS:
-        return _read_heif(path)
+        return _read_heif(path, most_pixels)
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if decoded is not None and (decoded.ndim == 2 or decoded.shape[2] != 4):
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_BGR)  # turns it, and makes it 8 bits of three colours
@@ -75,7 +76,7 @@ def read_photo(path: Path) -> Bgr:
     return over_grey(np.asarray(decoded if decoded.dtype == np.uint8 else decoded >> 8, np.uint8))
 
 
-def _read_heif(path: Path) -> Bgr:
+def _read_heif(path: Path, most_pixels: int) -> Bgr:
     try:
         import pi_heif  # type: ignore[import-not-found] # noqa: PLC0415 (an extra)
     except ImportError as error:
@@ -83,11 +84,13 @@ def _read_heif(path: Path) -> Bgr:
             f"{path.name} is HEIC: `pip install pi-heif` to read it, or save it as JPEG"
         ) from error
     try:
-        heif = pi_heif.open_heif(str(path), convert_hdr_to_8bit=True)
-        picture = np.asarray(heif.to_pillow().convert("RGB"), np.uint8)
-    except (OSError, ValueError) as error:
+        heif = pi_heif.open_heif(str(path), bgr_mode=True)  # turned upright, 8 bits
+        width, height = heif.size
+        if width * height > most_pixels:
+            raise TooLargeError(f"{path.name} is {width}x{height}; at most {most_pixels:,} pixels are taken")
+        return over_grey(np.asarray(heif, np.uint8))
+    except (OSError, ValueError, RuntimeError, SyntaxError) as error:
         raise UnsupportedTypeError(f"{path.name} is damaged: the photograph cannot be decoded") from error
-    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def over_grey(picture: Bgr) -> Bgr:

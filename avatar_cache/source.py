@@ -75,7 +75,7 @@ class Source:
         """
         self.notes.clear()
         if self.is_photo:
-            yield _fit(read_photo(self.path), self.side)
+            yield _fit(read_photo(self.path, self.limits.pixels), self.side)
             return
         count = 0
         for frame in _resampled(self._frames()):

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from avatar_cache.avatar import Avatar, file_sha256, verify_prepared
 from avatar_cache.builder import check_clip
 from avatar_cache.ingest import BuildOptions, ingest
 from avatar_cache.manifest import Manifest, check_id
+from avatar_cache.scratch import scratch_folder
 from realtime.errors import AvatarError, NotFoundError
 from realtime.i420 import i420_to_bgr
 
@@ -123,9 +123,7 @@ class AvatarStore:
         """
         check_id(avatar_id)
         source, report = Path(source), progress or (lambda _: None)
-        self._avatars.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".build-{os.getpid()}-", dir=self._avatars))
-        try:
+        with scratch_folder(self._avatars) as scratch:
             if source.is_dir():
                 manifest = Manifest.read(source / _MANIFEST)
                 check_clip(source / _CLIP, manifest)
@@ -135,8 +133,6 @@ class AvatarStore:
                 ingest(source, avatar_id, scratch, options or BuildOptions(), report)
             self.remove(avatar_id, missing_ok=True)
             scratch.replace(self._avatars / avatar_id)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         report(1.0)
         return self.load(avatar_id)
 

@@ -105,11 +105,11 @@ def test_stopping_leaves_the_old_avatar(store: AvatarStore, tmp_path: Path) -> N
 
 def test_what_a_killed_process_left_is_removed_a_day_later(store: AvatarStore, tmp_path: Path) -> None:
     avatar = store.build(write_clip(tmp_path / "toon.mp4", drawing(12)), "toon", options=BY_HAND)
-    old, young = (avatar.prepared_root / f".making-{name}" for name in ("old", "young"))
+    old, young = (avatar.clip.parent.parent / f".build-{name}" for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
-    prepare(avatar, FakePredictor(worker_settings(store, "FakePredictor")))
+    store.build(avatar.clip, "again", options=BY_HAND)
     assert (old.exists(), young.exists()) == (False, True)
 
 

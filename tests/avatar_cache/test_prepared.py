@@ -1,4 +1,4 @@
-"""A long clip, and the cached features against the whole network."""
+"""What takes the built-in network, and a long clip."""
 
 import dataclasses
 from pathlib import Path
@@ -7,18 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from avatar_cache.builder import prepare
+from avatar_cache.avatar import load_prepared
+from avatar_cache.blend_quality import measure_blend
+from avatar_cache.builder import decode_clip, prepare
 from avatar_cache.ingest import BuildOptions
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore
+from realtime.audio.mel import mel_spectrogram
 from realtime.compositor import Box
 from realtime.errors import TooLargeError
+from realtime.i420 import planes
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.predictor import MouthPredictor
 from realtime.lipsync.weights import load_weights
 from tests.avatar_cache.clips import write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
+from tests.realtime.speech import voice
 
 
 def test_three_minutes_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
@@ -56,3 +61,18 @@ def test_every_cached_frame_draws_what_the_whole_network_draws(predictor: MouthP
     assert away.mean() < 0.5
     assert away.mean(axis=(1, 2, 3)).max() < 1
     assert away.max() <= 12
+
+
+def test_no_edge_shows_around_a_speaking_mouth(predictor: MouthPredictor, tmp_path: Path) -> None:
+    store = AvatarStore(tmp_path)
+    avatar = store.build(Path(__file__).parent / "astronaut.jpg", "portrait", options=BuildOptions(still=True))
+    compositor = prepare(avatar, predictor).compositor()
+    source = planes(next(decode_clip(avatar.clip, avatar.manifest)))[0]
+    mel = mel_spectrogram(voice(2.0))
+    windows = np.stack([mel[:, start : start + 16] for start in range(0, 128, 8)]).astype(np.float32)
+    features = load_prepared(avatar, predictor.metadata.fingerprint).features
+    mouths = predictor.predict(windows, features, np.zeros(len(windows), np.int64))
+    for mouth in mouths:
+        spoken = planes(compositor.compose(0, mouth, 1.0))[0]
+        assert measure_blend(source, spoken, compositor.mask(0)).seam <= 1.2
+    assert np.abs(mouths.astype(int) - mouths[:1]).max() > 20
