@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet
 from training.looks import Pose, Stage, random_look, random_pose, random_stage
+from training.pairs import CROP
 from training.people import PEOPLE
 from training.renderer import Renderer
+from training.speech import read_mouths
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
-CROP = 96
 MOUTHS = 5
-REST, ODD = -1, -2
-"""Mouths without a moment of speech: at rest; and some grimace that only serves as a reference."""
 _ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised upper lip
 HELD_OUT = 6
 """The last so many identities of a set are kept for evaluation."""
@@ -174,21 +173,29 @@ class SceneMaker:
             x, y, half = face_window(heads, sitter.vertices, index, pose, stage)
             half *= rng.uniform(0.95, 1.08)
             window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)
-            moments = [REST, *(int(moment) for moment in rng.choice(self._moving, MOUTHS - 1))]
-            if rng.random() < 0.25:
-                moments[-1] = ODD
+            mouths = self._draw_mouths(rng)
             mood = _mood(heads, rng)
             if usual:
                 mood = mood * 0.3 + rest_actions(heads, usual.rest)
             pictures = []
-            for moment in moments:
-                mouth = _odd_mouth(rng) if moment == ODD else self._mouths[moment] * (moment != REST)
+            for mouth in mouths:
                 actions = np.clip(mood + spread_actions(mouth, heads.action_names), 0, 1)
                 picture = self._renderer.draw(sitter, actions, pose, stage, window)
                 pictures.append(np.ascontiguousarray(picture[..., ::-1]))
             images = _degrade(pictures, rng) if rng.random() < 0.5 else pictures
-            made.append({"images": np.stack(images), "moments": np.array(moments), "identity": index})
+            made.append({"images": np.stack(images), "mouths": mouths, "identity": index})
         return made
+
+    def _draw_mouths(self, rng: np.random.Generator) -> Floats:
+        """Return a scene's mouths: one at rest, moments of speech, one of them at times between two or a grimace."""
+        first, second = self._mouths[rng.choice(self._moving, (2, MOUTHS - 1))]
+        mouths = np.concatenate([np.zeros_like(first[:1]), first])
+        kind = rng.random()
+        if kind < 0.25:
+            mouths[-1] = _odd_mouth(rng)
+        elif kind < 0.5:
+            mouths[-1] += (second[-1] - first[-1]) * np.float32(rng.uniform())
+        return mouths
 
 
 def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
@@ -200,13 +207,13 @@ def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
     return values
 
 
-def _write_shard(task: tuple[Path, Path, Path, int, bool, float]) -> str:
-    heads_path, speech_path, shard, seed, held_out, built_in_share = task
+def _write_shard(task: tuple[Path, str, int, bool, float]) -> str:
+    folder, name, seed, held_out, built_in_share = task
+    shard = folder / name
     if shard.exists():
         return f"{shard.name} is there"
     rng = np.random.default_rng(seed)
-    with np.load(speech_path) as speech:
-        heads, mouths = HeadSet.load(heads_path), speech["mouth"]
+    heads, mouths = HeadSet.load(folder / "heads.npz"), read_mouths(folder, "held-speech" if held_out else "speech")
     maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share)
     scenes: list[dict[str, Any]] = []
     while len(scenes) < _SCENES_A_SHARD:
@@ -231,20 +238,10 @@ def build_faces(
     """Draw the pictures, shard by shard; shards that are there already are kept.
 
     Each ``faces-*.npz`` (or ``held-*.npz``) holds ``images uint8[S, 5, 96, 96, 3]`` (blue first),
-    ``moments int[S, 5]`` (a frame of the speech file, or `REST`, `ODD`) and ``identity int[S]``.
+    ``mouths float32[S, 5, 13]``, the first at rest, and ``identity int[S]``.
     """
-    stem, speech = ("held", "speech-held.npz") if held_out else ("faces", "speech.npz")
-    tasks = [
-        (
-            folder / "heads.npz",
-            folder / speech,
-            folder / f"{stem}-{i:04d}.npz",
-            seed * 100_003 + i,
-            held_out,
-            built_in_share,
-        )
-        for i in range(shards)
-    ]
+    stem = "held" if held_out else "faces"
+    tasks = [(folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, held_out, built_in_share) for i in range(shards)]
     # Graphics contexts do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:
         for done, name in enumerate(pool.imap(_write_shard, tasks), 1):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,178 +14,236 @@ from realtime.audio.mel import mel_spectrogram
 from realtime.lipsync.alignment import mel_columns
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
-from training.dataset import CROP, HELD_OUT, face_window
-from training.geometry import lip_gap
-from training.heads import HeadSet
+from training.dataset import HELD_OUT, face_window
+from training.export import DECODED_REGION
+from training.figures import (
+    best_lag,
+    change,
+    correlation,
+    crop_mouth,
+    mouth_error,
+    peak_ratio_db,
+    sharpness,
+    similarity,
+)
+from training.geometry import lip_gap, lip_width
+from training.heads import Floats, HeadSet
+from training.hearing import Sound
 from training.looks import Pose, random_look, random_stage
-from training.pairs import Sound, face_input
+from training.pairs import CROP, face_input
+from training.plots import plot_opening, write_strip
+from training.recordings import PROMPTS, read_recording
 from training.renderer import Renderer
-from training.speech import read_audio
-from training.visemes import spread_actions
+from training.sounds import unspoken
+from training.speech import closed_frames
+from training.visemes import mouth_curve, spread_actions
 
-Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
-MOUTH_BOX = (slice(50, 90), slice(20, 76))
-"""Rows and columns of the crop that the figures are taken over: lips, chin, what lies beside them."""
 _SHUT_M = 0.0015
-_CLIP_FRAMES = 110
+_STILL_M = 0.002
+_CLIP_FRAMES = 90
+_HELD = 0.02
+_SOUNDS = 24
+_PLOTS = 3
 
 
 @dataclass
 class HeldClip:
-    """A held-out head saying a held-out sentence, everything but the mouth at rest.
+    """A held-out head saying something, everything but the mouth at rest.
 
     Attributes:
         truth: ``uint8[T, 96, 96, 3]``, blue first.
         rest: The same picture with the mouth at rest, ``uint8[96, 96, 3]``.
-        opening_m: Between the lips, ``float32[T]``.
-        frames: Which frames of the speech file these are.
+        lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
+        mouths: What the mouth does, ``float32[T, 13]``.
     """
 
     truth: Images
     rest: Images
-    opening_m: Floats
-    frames: range
+    lips_m: Floats
+    mouths: Floats
 
 
-def draw_held_clips(heads: HeadSet, sound: Sound, count: int, seed: int) -> list[HeldClip]:
-    """Draw the evaluation's clips."""
-    renderer = Renderer(heads, CROP, samples=0, shells=3)
-    rng = np.random.default_rng(seed)
-    clips = []
-    voiced = np.where(sound.voiced)[0]
-    for number in range(count):
+class HeldClips:
+    """Draws the evaluation's clips, and keeps them on disk.
+
+    Args:
+        folder: Dataset; the clips are kept beside it, in ``held-clips``.
+        seed: Decides looks, lights and poses.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._heads, self._seed = HeadSet.load(folder / "heads.npz"), seed
+        self._folder = folder / "held-clips"
+        self._folder.mkdir(exist_ok=True)
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self._heads, CROP, samples=0, shells=3)
+
+    def clip(self, name: str, number: int, mouths: Floats) -> HeldClip:
+        """Return a clip: the head of a number with these mouths."""
+        path = self._folder / f"{name}-{number:02d}-{self._seed}.npz"
+        if not path.exists():
+            np.savez(path, **vars(self._draw(number, mouths)))
+        with np.load(path) as data:
+            return HeldClip(**{key: data[key] for key in data.files})
+
+    def _draw(self, number: int, mouths: Floats) -> HeldClip:
+        heads, rng = self._heads, np.random.default_rng([self._seed, number])
         index = len(heads.names) - HELD_OUT + number % HELD_OUT
-        sitter = renderer.sit(index, random_look(rng, male=bool(number % 2)))
+        sitter = self._renderer.sit(index, random_look(rng, male=bool(number % 2)))
         stage, pose = random_stage(rng), Pose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
         window = face_window(heads, sitter.vertices, index, pose, stage)
-        first = int(sound.first_frame[voiced[number]])
-        frames = range(first, min(first + _CLIP_FRAMES, int(sound.first_frame[voiced[number] + 1])))
-        pictures, opening = [], []
-        for mouth in [np.zeros_like(sound.mouth[0]), *sound.mouth[frames.start : frames.stop]]:
+        pictures, lips = [], []
+        for mouth in [np.zeros_like(mouths[0]), *mouths]:
             actions = spread_actions(mouth, heads.action_names)
-            pictures.append(renderer.draw(sitter, actions, pose, stage, window)[..., ::-1])
-            opening.append(lip_gap(heads, sitter.vertices + np.tensordot(actions, heads.actions, 1)))
-        images = np.stack(pictures)
-        clips.append(
-            HeldClip(images[1:], images[0], np.array(opening[1:], np.float32) - np.float32(opening[0]), frames)
-        )
-    return clips
+            pictures.append(self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1])
+            vertices = sitter.vertices + np.tensordot(actions, heads.actions, 1)
+            lips.append((lip_gap(heads, vertices), lip_width(heads, vertices)))
+        images, lips_m = np.stack(pictures), np.array(lips, np.float32)
+        return HeldClip(images[1:], images[0], lips_m[1:] - lips_m[0], mouths)
+
+
+def loudness_opening(windows: Floats, most_m: float) -> Floats:
+    """Return an opening that goes with the loudness of the sound at its frame, ``float32[T]``: the naive answer.
+
+    Args:
+        windows: What the network hears, ``float32[T, 80, 16]``; the frame's own columns are taken.
+        most_m: Widest opening.
+    """
+    loud = np.maximum(windows[:, :, 12:15].mean(axis=(1, 2)) + 4, 0)
+    opening: Floats = (most_m * loud / max(float(loud.max()), 1e-3)).astype(np.float32)
+    return opening
 
 
 @torch.no_grad()
 def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) -> Images:
-    """Run the network.
+    """Run the network, and put its decoded region into the pictures, as in use.
 
     Args:
         network: In eval mode.
         mels: ``float32[T, 80, 16]``.
-        targets: Pictures whose upper halves are kept, ``uint8[T, S, S, 3]``, blue first.
+        targets: Pictures whose other parts are kept, ``uint8[T, S, S, 3]``, blue first; or one for all.
         references: Pictures to take the mouth's surroundings from, likewise.
 
     Returns:
         ``uint8[T, S, S, 3]``.
     """
 
-    def tensor(images: Images) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    def tensor(images: Images, part: slice) -> torch.Tensor:
+        chosen = np.broadcast_to(images, (len(mels), *images.shape[1:]))[part]
+        return torch.from_numpy(chosen.copy()).permute(0, 3, 1, 2).float() / 255
 
     done = []
     for start in range(0, len(mels), 64):
         part = slice(start, start + 64)
-        face = face_input(tensor(targets[part]), tensor(references[part]))
-        output = network(torch.from_numpy(mels[part])[:, None], face)
-        done.append((output * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
+        face = face_input(tensor(targets, part), tensor(references, part))
+        output = network(torch.from_numpy(np.ascontiguousarray(mels[part]))[:, None], face)
+        whole = tensor(targets, part)
+        region = (
+            ...,
+            slice(DECODED_REGION.top, DECODED_REGION.bottom),
+            slice(DECODED_REGION.left, DECODED_REGION.right),
+        )
+        whole[region] = output[region]
+        done.append((whole * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(done)
 
 
-def mouth_error(a: Images, b: Images) -> float:
-    """Return the mean absolute difference over the mouth, out of 255."""
-    rows, columns = MOUTH_BOX
-    return float(np.abs(a[:, rows, columns].astype(np.float32) - b[:, rows, columns]).mean())
-
-
-def read_opening(pictures: Images, clip: HeldClip) -> Floats:
-    """Return the lip opening that pictures show: that of the three true frames most like each.
+def read_lips(pictures: Images, clip: HeldClip) -> Floats:
+    """Return opening and width of the lips that pictures show: those of the three true frames most like each.
 
     Args:
         pictures: ``uint8[T, 96, 96, 3]``.
-        clip: Its true frames and their openings are the yardstick.
+        clip: Its true frames and the one at rest are the yardstick.
+
+    Returns:
+        ``float32[T, 2]``, metres beyond those at rest.
     """
-    rows, columns = MOUTH_BOX
-    known = np.concatenate([clip.truth, clip.rest[None]])[:, rows, columns].reshape(len(clip.truth) + 1, -1)
-    openings = np.append(clip.opening_m, 0.0)
-    result = []
-    for picture in pictures[:, rows, columns].reshape(len(pictures), -1).astype(np.float32):
+    known = crop_mouth(np.concatenate([clip.truth, clip.rest[None]])).reshape(len(clip.truth) + 1, -1)
+    lips_m = np.concatenate([clip.lips_m, np.zeros((1, 2), np.float32)])
+    found = np.empty((len(pictures), 2), np.float32)
+    for number, picture in enumerate(crop_mouth(pictures).reshape(len(pictures), -1)):
         away = np.abs(known - picture).mean(axis=1)
         near = np.argsort(away)[:3]
         weight = 1 / (away[near] + 0.05)
-        result.append(float((openings[near] * weight).sum() / weight.sum()))
-    return np.asarray(result, np.float32)
+        found[number] = (lips_m[near] * weight[:, None]).sum(axis=0) / weight.sum()
+    return found
 
 
-def correlation(a: Floats, b: Floats, lag: int) -> float:
-    """Return Pearson's r of ``a[n + lag]`` with ``b[n]``."""
-    if lag > 0:
-        a, b = a[lag:], b[:-lag]
-    elif lag < 0:
-        a, b = a[:lag], b[-lag:]
-    return float(np.corrcoef(a, b)[0, 1])
+def clip_figures(network: Wav2Lip, clip: HeldClip, windows: Floats) -> dict[str, float]:
+    """Return what pictures and lips of one clip are like, naive answers beside them.
 
-
-def held_out_figures(network: Wav2Lip, clips: list[HeldClip], sound: Sound) -> dict[str, float]:
-    """Return the table's figures over all held-out clips, each the mean over clips unless said otherwise."""
-    rows: list[dict[str, float]] = []
-    lags: dict[int, list[float]] = {lag: [] for lag in range(-3, 4)}
-    hits = closures = named = right = 0
-    for clip in clips:
-        count = len(clip.truth)
-        rest = np.repeat(clip.rest[None], count, axis=0)
-        mels = np.stack([sound.window(frame, 0) for frame in clip.frames])
-        output = render(network, mels, rest, rest)
-        quiet = render(network, np.full_like(mels[:8], -4.0), rest[:8], rest[:8])
-        widest = np.repeat(clip.truth[clip.opening_m.argmax()][None], 1, axis=0)
-        shut_again = render(network, np.full_like(mels[:1], -4.0), widest, widest)
-        found = read_opening(output, clip)
-        for lag, values in lags.items():
-            values.append(correlation(found, clip.opening_m, lag))
-        closed = sound.closed[clip.frames.start : clip.frames.stop]
-        hits += int((found[closed] < _SHUT_M).sum())
-        closures += int(closed.sum())
-        named += int((found < _SHUT_M).sum())
-        right += int((clip.opening_m[found < _SHUT_M] < 2 * _SHUT_M).sum())
-        mean = np.repeat(clip.truth.mean(axis=0).round().astype(np.uint8)[None], count, axis=0)
-        rows.append(
-            {
-                "mouth L1": mouth_error(output, clip.truth),
-                "mouth L1, rest mouth": mouth_error(rest, clip.truth),
-                "mouth L1, mean mouth": mouth_error(mean, clip.truth),
-                "mouth L1, truth one frame late": mouth_error(clip.truth[:-1], clip.truth[1:]),
-                "silence: L1 to the rest mouth": mouth_error(quiet, rest[:8]),
-                "silence from the widest mouth: L1 to rest": mouth_error(shut_again, rest[:1]),
-                "the widest mouth itself: L1 to rest": mouth_error(widest, rest[:1]),
-                "sharpness / truth": sharpness(output) / sharpness(clip.truth),
-            }
-        )
-    figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-    means = {lag: float(np.mean(values)) for lag, values in lags.items()}
-    best = max(means, key=lambda lag: means[lag])
-    figures |= {"lip opening r": means[0], "best lag (frames)": best, "r at best lag": means[best]}
-    figures |= {"closure recall": hits / max(closures, 1), "closure precision": right / max(named, 1)}
+    Args:
+        network: In eval mode.
+        clip: The truth.
+        windows: What is heard, ``float32[T, 80, 16]``.
+    """
+    output = render(network, windows, clip.rest[None], clip.rest[None])
+    rest = np.repeat(clip.rest[None], len(output), axis=0)
+    mean = np.repeat(clip.truth.mean(axis=0).round().astype(np.uint8)[None], len(output), axis=0)
+    opening = loudness_opening(windows, float(clip.lips_m[:, 0].max()))
+    loud = clip.truth[np.abs(clip.lips_m[:, :1] - opening).argmin(axis=0)]
+    found, truth = read_lips(output, clip), clip.lips_m
+    held = np.abs(np.diff(clip.mouths, axis=0)).max(axis=1) < _HELD
+    figures = {
+        "mouth L1": mouth_error(output, clip.truth),
+        "mouth L1, rest mouth": mouth_error(rest, clip.truth),
+        "mouth L1, mean mouth": mouth_error(mean, clip.truth),
+        "mouth L1, loudness mouth": mouth_error(loud, clip.truth),
+        "mouth L1, truth one frame late": mouth_error(clip.truth[:-1], clip.truth[1:]),
+        "PSNR (dB)": peak_ratio_db(output, clip.truth),
+        "SSIM": similarity(output, clip.truth),
+        "SSIM, rest mouth": similarity(rest, clip.truth),
+        "sharpness / truth": sharpness(output) / sharpness(clip.truth),
+        "change on held mouths / truth": float(
+            change(output)[held].mean() / max(change(clip.truth)[held].mean(), 0.05)
+        ),
+        "aperture r, loudness mouth": correlation(opening, truth[:, 0]),
+    }
+    for column, name in enumerate(("aperture", "width")):
+        figures[f"{name} r"] = correlation(found[:, column], truth[:, column])
+        figures[f"{name} lag (frames)"] = best_lag(found[:, column], truth[:, column])
+        figures[f"{name} size / truth"] = float(found[:, column].std() / truth[:, column].std())
     return figures
 
 
-def sharpness(images: Images) -> float:
-    """Return the mean variance of the Laplacian over the mouth."""
-    rows, columns = MOUTH_BOX
-    grey = images[:, rows, columns].astype(np.float32).mean(axis=3)
-    bend = grey[:, 1:-1, 2:] + grey[:, 1:-1, :-2] + grey[:, 2:, 1:-1] + grey[:, :-2, 1:-1] - 4 * grey[:, 1:-1, 1:-1]
-    return float(bend.var(axis=(1, 2)).mean())
+def closure_counts(found_m: Floats, truth_m: Floats, closed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many closures there are, are found, how many frames are shut, and rightly: ``int[4]``.
+
+    Args:
+        found_m: Opening as read, ``[T]``.
+        truth_m: As it is.
+        closed: The middles of p, b and m.
+    """
+    shut = found_m < _SHUT_M
+    return np.array([closed.sum(), shut[closed].sum(), shut.sum(), (truth_m[shut] < 2 * _SHUT_M).sum()])
+
+
+def closure_figures(counts: NDArray[np.int64]) -> dict[str, float]:
+    """Return recall and precision from `closure_counts`."""
+    closures, found, shut, rightly = (float(count) for count in counts)
+    return {"closure recall": found / max(closures, 1), "closure precision": rightly / max(shut, 1)}
+
+
+def silence_figures(network: Wav2Lip, clip: HeldClip, offset: int, seed: int) -> dict[str, float]:
+    """Return how well the mouth rests in sounds without a voice, and after an open mouth in the reference."""
+    rng = np.random.default_rng(seed)
+    windows = np.concatenate([windows_of(unspoken(rng), offset) for _ in range(_SOUNDS)])
+    opening = read_lips(render(network, windows, clip.rest[None], clip.rest[None]), clip)[:, 0]
+    silent = np.full((1, 80, 16), -4.0, np.float32)
+    widest = clip.truth[clip.lips_m[:, 0].argmax()][None]
+    undone = mouth_error(render(network, silent, widest, widest), clip.rest[None])
+    return {
+        "shut in silence, noise and music": float((opening < _STILL_M).mean()),
+        "open reference, silence: left of its opening": undone / mouth_error(widest, clip.rest[None]),
+    }
 
 
 def windows_of(samples: Floats, offset: int) -> Floats:
-    """Return the mel window of every frame of a recording, ``float32[frames, 80, 16]``."""
+    """Return the mel window of every frame of a sound, ``float32[frames, 80, 16]``."""
     mel = mel_spectrogram(samples)
     frames = len(samples) // 640
     windows = np.full((frames, 80, 16), -4.0, np.float32)
@@ -197,51 +255,68 @@ def windows_of(samples: Floats, offset: int) -> Floats:
     return windows
 
 
-def recorded_figures(network: Wav2Lip, clip: HeldClip, paths: list[Path], offset: int) -> dict[str, float]:
-    """Return how the mouth follows recordings of a person, for which no true pictures exist.
-
-    The mouth's opening is read off as in `read_opening`; a frame is silent when it and its neighbours
-    within 120 ms lie 40 dB under the loudest.
-    """
-    rest = clip.rest[None]
-    together: list[tuple[float, int, float, float]] = []
-    for path in paths:
-        samples = read_audio(path)
-        samples = samples * np.float32(0.08 / max(float(samples.std()), 1e-6))
-        samples = np.concatenate([np.zeros(8000, np.float32), samples, np.zeros(8000, np.float32)])
-        windows = windows_of(samples, offset)
-        count = len(windows)
-        output = render(network, windows, np.repeat(rest, count, 0), np.repeat(rest, count, 0))
-        loud = np.sqrt((samples[: count * 640].reshape(count, 640) ** 2).mean(axis=1)).astype(np.float32)
-        opening = read_opening(output, clip)
-        smooth = np.convolve(loud**0.5, [0.25, 0.5, 0.25], "same").astype(np.float32)
-        scores = {lag: correlation(opening, smooth, lag) for lag in range(-3, 4)}
-        best = max(scores, key=lambda lag: scores[lag])
-        quiet = np.convolve(loud > 0.01 * loud.max(), np.ones(7), "same") == 0
-        rows, columns = MOUTH_BOX
-        moved = np.abs(np.diff(output[:, rows, columns].astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
-        still = float(moved[quiet[1:]].mean()) if quiet[1:].any() else 0.0
-        together.append((scores[best], best, still / float(moved[~quiet[1:]].mean()), float(opening[quiet].max())))
-    names = ("r with loudness at best lag", "best lag (frames)", "motion in silence / in speech")
-    figures = {f"recorded: {name}": float(np.mean([row[i] for row in together])) for i, name in enumerate(names)}
-    figures["recorded: widest opening in silence (mm)"] = 1000 * max(row[3] for row in together)
-    return figures
+def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: int) -> dict[str, float]:
+    """Return how the mouth follows recordings of a person, against the animation of their aligned phones."""
+    rows, counts = [], np.zeros(4, np.int64)
+    for name, words in PROMPTS.items():
+        samples, phones = read_recording(folder / f"{name}.wav", words)
+        windows = windows_of(samples, offset)[:_CLIP_FRAMES]
+        mouths = mouth_curve(phones, len(samples) / 16000)[: len(windows)]
+        clip = drawn.clip(name, 0, mouths)
+        output = render(network, windows, clip.rest[None], clip.rest[None])
+        found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
+        quiet, moved = mouths.max(axis=1)[1:] < 0.004, change(output)
+        rows.append(
+            {
+                "recorded: aperture r": correlation(found, truth),
+                "recorded: aperture r, loudness mouth": correlation(loudness_opening(windows, 1.0), truth),
+                "recorded: aperture lag (frames)": best_lag(found, truth),
+                "recorded: motion in silence / in speech": float(moved[quiet].mean() / moved[~quiet].mean()),
+            }
+        )
+        counts += closure_counts(found, truth, closed_frames(phones, len(mouths)))
+    figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    return figures | {f"recorded: {name}": value for name, value in closure_figures(counts).items()}
 
 
-def evaluate(weights: Path, folder: Path, recordings: list[Path], *, clips: int = 12, seed: int = 5) -> dict[str, Any]:
-    """Return all figures of one weights file.
+def evaluate(
+    weights: Path, folder: Path, recordings: Path | None, *, plots: Path | None = None, clips: int = 8, seed: int = 5
+) -> dict[str, float]:
+    """Return all figures of one weights file, means over clips unless said otherwise.
 
     Args:
         weights: Safetensors.
-        folder: Dataset, with ``heads.npz`` and ``speech-held.npz``.
-        recordings: Sound files of people speaking.
+        folder: Dataset, with ``heads.npz`` and ``held-speech-*.npz``.
+        recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
+        plots: Folder to write plots and strips of the first clips to.
         clips: How many held-out sentences.
         seed: Decides lights and poses.
     """
     network, metadata = load_weights(weights)
-    heads, sound = HeadSet.load(folder / "heads.npz"), Sound(folder / "speech-held.npz")
-    held = draw_held_clips(heads, sound, clips, seed)
-    figures = held_out_figures(network, held, sound)
+    offset = metadata.window_offset_samples
+    sound, drawn = Sound(folder, "held-speech", offset), HeldClips(folder, seed)
+    rows, counts, loud = [], np.zeros(4, np.int64), np.zeros(4, np.int64)
+    figures: dict[str, float] = {}
+    for number, chosen in enumerate(np.where(sound.voiced)[0][:clips]):
+        first = int(sound.first_frame[chosen])
+        frames = np.arange(first, min(first + _CLIP_FRAMES, int(sound.first_frame[chosen + 1])))
+        windows, closed = sound.windows(frames), sound.closed[frames]
+        clip = drawn.clip("held", number, sound.mouth[frames])
+        rows.append(clip_figures(network, clip, windows))
+        output = render(network, windows, clip.rest[None], clip.rest[None])
+        found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
+        opening = loudness_opening(windows, float(truth.max()))
+        counts += closure_counts(found, truth, closed)
+        loud += closure_counts(opening, truth, closed)
+        if plots and number < _PLOTS:
+            curves = {"truth": truth, "output": found, "loudness": opening}
+            plot_opening(plots / f"held-{number}.png", "a head and a voice never seen in training", curves, closed)
+            write_strip(plots / f"strip-{number}.png", [clip.truth, output])
+        if number == 0:
+            figures = silence_figures(network, clip, offset, seed)
+    figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | figures
+    figures |= closure_figures(counts)
+    figures |= {f"{name}, loudness mouth": value for name, value in closure_figures(loud).items()}
     if recordings:
-        figures |= recorded_figures(network, held[0], recordings, metadata.window_offset_samples)
+        figures |= recorded_figures(network, drawn, recordings, offset)
     return figures

@@ -1,4 +1,4 @@
-"""Turns a checkpoint into the weights file that ships."""
+"""Puts the two fits together as the weights file that ships."""
 
 from __future__ import annotations
 
@@ -9,31 +9,25 @@ import torch
 from realtime.lipsync.metadata import Region
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import save_weights
-from training.dataset import CROP
-from training.fit import WIDTH, last_layer
-from training.pairs import WINDOW_OFFSET_SAMPLES
+from training.hearing import WINDOW_OFFSET_SAMPLES
+from training.pairs import CROP, WIDTH
 
 DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 """Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
-MOTION_GAIN = 1.3
-"""L1 settles on the median of what might be said: motion comes out too small, and is given some of it back."""
 
 
-def export(checkpoint: Path, out: Path, *, name: str = "lipstream", motion_gain: float = MOTION_GAIN) -> None:
-    """Write the network of a checkpoint as safetensors.
+def export(ear: Path, face: Path, out: Path, *, name: str = "lipstream") -> None:
+    """Write a network as safetensors.
 
     Args:
-        checkpoint: What `training.fit.fit` wrote.
+        ear: Checkpoint of the audio encoder, see `training.listen`.
+        face: Checkpoint of the rest, see `training.fit`.
         out: The file to write.
         name: For people.
-        motion_gain: Factor on the flow of the copying head.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Wav2Lip(WIDTH, CROP, "copy")
-    network.load_state_dict(state["average"])
-    with torch.no_grad():
-        for part in last_layer(network).parameters():
-            part[:2] *= motion_gain
+    network.load_state_dict(torch.load(face, map_location="cpu", weights_only=True)["average"])
+    network.audio_encoder.load_state_dict(torch.load(ear, map_location="cpu", weights_only=True)["average"])
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(
         network,

@@ -50,23 +50,26 @@ class SurfaceNormals:
 
 
 # Where the lips meet on the average face (y, z): on the upper and on the lower one.
-_UPPER_LIP, _LOWER_LIP = (-0.1072, -0.0268), (-0.1065, -0.0279)
+_UPPER_LIP, _LOWER_LIP = (0.0, -0.1072, -0.0268), (0.0, -0.1065, -0.0279)
+_CORNERS = (-0.0222, -0.0930, -0.0285), (0.0222, -0.0930, -0.0285)
 
 
 @cache
-def _lip_points(key: bytes) -> tuple[int, int]:
+def _nearest(key: bytes, points: tuple[tuple[float, float, float], ...]) -> list[int]:
     canonical = np.frombuffer(key, np.float32).reshape(-1, 3)
-    found = []
-    for y, z in (_UPPER_LIP, _LOWER_LIP):
-        away = np.abs(canonical - np.array([0.0, y, z], np.float32)).sum(axis=1)
-        found.append(int(away.argmin()))
-    return found[0], found[1]
+    return [int(np.abs(canonical - np.array(point, np.float32)).sum(axis=1).argmin()) for point in points]
 
 
 def lip_gap(heads: HeadSet, vertices: Floats) -> float:
     """Return the opening between the lips at their middle, metres; near 0 when they touch."""
-    upper, lower = _lip_points(heads.canonical.tobytes())
+    upper, lower = _nearest(heads.canonical.tobytes(), (_UPPER_LIP, _LOWER_LIP))
     return float(vertices[upper, 2] - vertices[lower, 2])
+
+
+def lip_width(heads: HeadSet, vertices: Floats) -> float:
+    """Return the distance between the corners of the mouth, metres."""
+    right, left = _nearest(heads.canonical.tobytes(), _CORNERS)
+    return float(np.linalg.norm(vertices[right] - vertices[left]))
 
 
 def rotation(degrees: tuple[float, float, float]) -> Floats:

@@ -1,92 +1,81 @@
-"""Teaches the audio encoder what a mouth does: before there is a face, and beside the faces later on.
-
-Fitted with the pictures alone, the encoder has to find out what matters in the sound through a decoder
-that does not use it yet, and hears only the moments that were drawn. To read the mouth's curve off the
-sound is a small problem, and all speech can serve for it.
-"""
+"""Teaches the audio encoder what a mouth does, from sound alone: windows of speech to the code of the mouth."""
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from realtime.lipsync.network import Wav2Lip
-from training.pairs import Floats, Sound
-from training.speech import VARIANTS
-from training.visemes import MOUTH_ACTIONS
+from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code
+from training.heads import HeadSet
+from training.hearing import Sound
+from training.pairs import CROP, WIDTH
+from training.run import Run, join_peers
+
+_CODE_WEIGHT = 0.3
+_SOFTENING_MM = 0.3
 
 
-class Reader(nn.Module):
-    """Reads a mouth off the audio encoder's output through one linear layer.
+def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
+    """Return the loss of heard codes.
+
+    The distance between the lips as heard and as they are, not its square: where the sound leaves open
+    whether they touch, it settles on the likelier of the two and not between. Beside it the distance of
+    the codes, for what lips hardly show, and for the numbers that stay at zero.
 
     Args:
-        network: Whose encoder it reads.
-        sound: Says how far each action strays.
+        code: What the encoder says, ``[B, C, 1, 1]``.
+        mouths: The truth, ``[B, 13]``.
+        motion: See `training.codes.lip_motion`.
     """
-
-    spread: Tensor
-
-    def __init__(self, network: Wav2Lip, sound: Sound) -> None:
-        super().__init__()
-        last = [module for module in network.audio_encoder.modules() if isinstance(module, nn.Conv2d)][-1]
-        self.linear = nn.Linear(last.out_channels, len(MOUTH_ACTIONS))
-        self.register_buffer("spread", torch.from_numpy(sound.mouth.std(axis=0) + 0.02))
-
-    def forward(self, encoded: Tensor, mouths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean square error and the jaw as read, ``[B]``.
-
-        Args:
-            encoded: ``[B, C, 1, 1]``.
-            mouths: The truth, ``[B, 13]``.
-        """
-        found: Tensor = self.linear(encoded.flatten(1).float())
-        return (((found - mouths) / self.spread) ** 2).mean(), found[:, 0]
-
-
-def draw_windows(sound: Sound, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return windows ``[count, 1, 80, 16]`` of any moments, in any variant, and their mouths ``[count, 13]``."""
-    frames = rng.integers(len(sound.mouth), size=count)
-    windows: Floats = np.stack([sound.window(int(frame), int(rng.integers(VARIANTS))) for frame in frames])
-    return torch.from_numpy(windows)[:, None], torch.from_numpy(sound.mouth[frames])
+    away_mm = (code_to_mouth(code) - mouths) @ motion
+    lips = torch.sqrt(away_mm.square().sum(dim=1) + _SOFTENING_MM**2).mean()
+    return lips + _CODE_WEIGHT * functional.l1_loss(code.float(), mouth_to_code(mouths, code.shape[1])) * len(SPREAD)
 
 
 def listen(
-    network: Wav2Lip, reader: Reader, sound: Sound, *, minutes: float, seed: int = 0, progress: Any = print
-) -> float:
-    """Fit the audio encoder and its reader, in place, to the mouth's curve; the rest stays as it is.
+    folder: Path,
+    checkpoint: Path,
+    *,
+    minutes: float,
+    offset: int,
+    batch_size: int = 256,
+    rate: float = 3e-3,
+    seed: int = 0,
+    progress: Any = print,
+) -> None:
+    """Fit an audio encoder until the time is up; resume from the checkpoint if there is one.
 
     Args:
-        network: Has the encoder.
-        reader: Reads it.
-        sound: Windows and mouths.
-        minutes: How long.
-        seed: Decides the order.
+        folder: Dataset: ``speech-*.npz`` and ``heads.npz``.
+        checkpoint: Of the audio encoder alone.
+        minutes: How long in all.
+        offset: Samples from a frame's start to its window's.
+        batch_size: Windows a step.
+        rate: Largest step size.
+        seed: Decides the order of things.
         progress: Told a line now and then.
-
-    Returns:
-        Pearson's r of the jaw over the last batches, each before it was learned from.
     """
-    device = next(network.parameters()).device
-    network.audio_encoder.train()
-    learned = [*network.audio_encoder.parameters(), *reader.parameters()]
-    optimizer = torch.optim.AdamW(learned, 2e-3, weight_decay=1e-3)
-    rng = np.random.default_rng(seed)
-    started, step, r = time.monotonic(), 0, 0.0
-    jaws: list[np.ndarray[Any, Any]] = []
-    while (done := (time.monotonic() - started) / (minutes * 60)) < 1:
-        optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * (1.02 - done)
-        windows, mouths = (part.to(device) for part in draw_windows(sound, 128, rng))
-        loss, jaw = reader(network.audio_encoder(windows), mouths)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        step += 1
-        jaws.append(torch.stack([jaw, mouths[:, 0]]).detach().cpu().numpy())
-        if step % 50 == 0:
-            r = float(np.corrcoef(np.concatenate(jaws[-50:], axis=1))[0, 1])
-            progress(f"listening, step {step}, {done:4.0%}: loss {loss.item():.3f}, jaw r {r:.3f}")
-    return r
+    rank = join_peers()
+    sound = Sound(folder, "speech", offset)
+    motion = torch.from_numpy(lip_motion(HeadSet.load(folder / "heads.npz")))
+    torch.manual_seed(seed)
+    encoder = Wav2Lip(WIDTH, CROP, "copy").audio_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = Run(encoder, [{"params": list(encoder.parameters()), "pace": 1.0}], checkpoint, minutes=minutes, rate=rate)
+    rng = np.random.default_rng([seed, run.step, rank])
+    shown: list[float] = []
+    going = run.done < 1
+    while going:
+        windows, mouths = sound.draw(batch_size, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            code = encoder(windows)
+        loss = misheard(code.float(), mouths, motion)
+        going = run.learn(loss)
+        shown.append(float(loss.detach()))
+        if rank == 0 and run.step % 100 == 0:
+            progress(f"listening, step {run.step} {run.done:4.0%} loss {np.mean(shown[-100:]):.3f} mm")

@@ -1,30 +1,40 @@
-"""Speech with exact phone times, from flite's voices, and sounds that must leave the mouth shut."""
+"""Builds the speech set: sentences said by many voices in many manners, heard through many lines."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
+import multiprocessing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.audio.mel import mel_spectrogram
-from training.texts import random_text
-from training.visemes import MOUTH_ACTIONS, Phone, mouth_curve
+from training.sounds import unspoken, vary
+from training.texts import OTHER_LANGUAGES, random_text
+from training.visemes import FRAME_RATE_HZ, MOUTH_ACTIONS, Phone, is_closed, mouth_curve
+from training.voices import RATE_HZ, Floats, Manner, Spoken, speak
 
-Floats = NDArray[np.float32]
+HELD_OUT = (("flite", "slt", "en"),)
+VOICES = (
+    *[("flite", name, "en") for name in ("rms", "rms", "awb", "awb", "kal16")],
+    ("festival", "ked_diphone", "en"),
+    ("festival", "msu_ru_nsh_clunits", "ru"),
+    ("espeak", "", ""),
+    ("espeak", "", ""),
+    ("espeak", "", "en"),
+)
+"""Engine, voice and language, as often as each is to speak; espeak-ng's are drawn from its variants."""
+VARIANTS = 3
+"""Renderings of each clip: as spoken, and in other conditions of level, noise, band and room."""
 
-RATE_HZ = 16000
-TRAINING_VOICES = ("rms", "awb", "kal16")
-HELD_OUT_VOICE = "slt"
-VARIANTS = 4
-"""Renderings of each clip in other conditions: level, noise, band, room."""
-
+_ESPEAK_VARIANTS = tuple(f"{sex}{number}" for sex, most in (("m", 7), ("f", 4)) for number in range(1, most + 1))
+_ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
+_PAUSE_S = 0.3
+_UNSPOKEN_SHARE = 0.12
+_CLIPS_A_SHARD = 50
 _QUIET = -4.0
 
 
@@ -33,178 +43,112 @@ class Clip:
     """One utterance, or a stretch of other sound.
 
     Attributes:
-        voice: Its voice; empty if nobody speaks.
         samples: ``float32[n]`` at 16 kHz.
-        phones: When each phone sounds.
+        phones: When each phone sounds; none if nobody speaks.
         mouth: ``float32[frames, 13]``, see `mouth_curve`.
     """
 
-    voice: str
     samples: Floats
     phones: tuple[Phone, ...]
     mouth: Floats
 
 
-def read_audio(path: Path) -> Floats:
-    """Decode any sound file to mono 16 kHz, ``float32[n]`` in -1..1."""
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
-    pieces: list[Any] = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(audio=0):
-            pieces += resampler.resample(frame)
-        pieces += resampler.resample(None)
-    return np.concatenate([piece.to_ndarray()[0] for piece in pieces]).astype(np.float32)
+def make_clip(spoken: Spoken) -> Clip:
+    """Return an utterance at a common level, with a pause before and after, and its mouth."""
+    loud = max(float(np.sqrt(np.mean(spoken.samples**2))), 1e-6)
+    pause = np.zeros(int(_PAUSE_S * RATE_HZ), np.float32)
+    samples = np.concatenate([pause, spoken.samples * np.float32(0.08 / loud), pause])
+    phones = [Phone(p.name, p.start_s + _PAUSE_S, p.end_s + _PAUSE_S) for p in spoken.phones]
+    return Clip(samples, tuple(phones), mouth_curve(phones, len(samples) / RATE_HZ))
 
 
-def parse_phones(printed: str) -> list[Phone]:
-    """Read what ``flite -psdur`` prints: ``name:end_s`` separated by blanks."""
-    phones, start = [], 0.0
-    for name, end in re.findall(r"([a-z]+):([0-9.]+)", printed):
-        phones.append(Phone(name, start, float(end)))
-        start = float(end)
-    return phones
+def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ...]) -> Clip:
+    """Draw a clip: now and then without a voice, else any of the voices in any manner."""
+    if rng.random() < _UNSPOKEN_SHARE:
+        samples = unspoken(rng)
+        frames = int(np.ceil(len(samples) / RATE_HZ * FRAME_RATE_HZ))
+        return Clip(samples, (), np.zeros((frames, len(MOUTH_ACTIONS)), np.float32))
+    engine, voice, language = voices[rng.integers(len(voices))]
+    if voices == HELD_OUT:
+        manner = Manner(float(rng.uniform(0.85, 1.2)), 170.0)
+    else:
+        high = rng.random() < 0.55
+        manner = Manner(
+            float(rng.uniform(0.75, 1.35)),
+            float(rng.uniform(140, 240) if high else rng.uniform(75, 150)),
+            float(rng.uniform(1.05, 1.25) if high else rng.choice((1.0, rng.uniform(0.88, 1.08)))),
+        )
+    if engine == "espeak":
+        language = language or str(rng.choice(tuple(OTHER_LANGUAGES)))
+        spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
+        voice = f"{spoken_as}+{rng.choice(_ESPEAK_VARIANTS)}"
+    return make_clip(speak(random_text(rng, language), engine, voice, manner))
 
 
-def _spoken(text: str, path: Path) -> list[str]:
-    return ["-t", text, "-o", str(path), "-psdur"]
+def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
+    """Return which frames lie in the middle of a phone that shuts the lips, ``bool[frames]``."""
+    middles = (np.arange(frames) + 0.5) / FRAME_RATE_HZ
+    shut = np.zeros(frames, bool)
+    for phone in phones:
+        if is_closed(phone.name):
+            shut |= np.abs(middles - (phone.start_s + phone.end_s) / 2) <= 0.5 / FRAME_RATE_HZ
+    return shut
 
 
-def speak(text: str, voice: str, *, stretch: float = 1.0, pitch: float = 1.0) -> Clip:
-    """Say a text with flite.
-
-    Args:
-        text: What to say.
-        voice: One of flite's voices.
-        stretch: Slower above 1.
-        pitch: Factor on pitch and formants, by playing it faster; its times follow.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "speech.wav")
-        printed = subprocess.run(
-            ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch * pitch}", *_spoken(text, path)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        samples = read_audio(path)
-    phones = [Phone(p.name, p.start_s / pitch, p.end_s / pitch) for p in parse_phones(printed)]
-    at = np.arange(0, len(samples) - 1, pitch)
-    samples = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
-    # The voices' own level differs; a pause before and after lets the mouth start and end at rest.
-    samples *= np.float32(0.08 / max(float(np.sqrt(np.mean(samples**2))), 1e-6))
-    lead = int(0.3 * RATE_HZ)
-    samples = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(lead, np.float32)])
-    phones = [Phone(p.name, p.start_s + 0.3, p.end_s + 0.3) for p in phones]
-    return Clip(voice, samples, tuple(phones), mouth_curve(phones, len(samples) / RATE_HZ))
-
-
-def coloured_noise(count: int, rng: np.random.Generator, tilt: float) -> Floats:
-    """Return noise whose amplitude falls as frequency to the power `tilt`, root mean square 1."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
-    spectrum /= np.maximum(hz, 40.0) ** tilt
-    noise = np.fft.irfft(spectrum, count)
-    return np.asarray(noise / max(float(noise.std()), 1e-9), np.float32)
-
-
-def unspoken(rng: np.random.Generator) -> Clip:
-    """Return a few seconds without a voice: silence, noise, breath, hum or tones. The mouth rests."""
-    count = int(rng.uniform(2.0, 4.0) * RATE_HZ)
-    at = np.arange(count) / RATE_HZ
-    kind = rng.integers(5)
-    samples: NDArray[Any] = np.zeros(count)
-    if kind == 0:
-        pass
-    elif kind == 1:
-        samples = coloured_noise(count, rng, rng.uniform(0, 1.2))
-    elif kind == 2:  # breath: a band of noise that swells
-        spectrum = np.fft.rfft(rng.standard_normal(count))
-        hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
-        spectrum *= np.exp(-(((hz - rng.uniform(800, 2500)) / rng.uniform(600, 1500)) ** 2))
-        samples = np.fft.irfft(spectrum, count)
-        samples *= np.maximum(np.sin(2 * np.pi * at / rng.uniform(1.5, 4.0) + rng.uniform(0, 6)), 0) ** 2
-    elif kind == 3:  # mains hum
-        hz0 = rng.choice((50.0, 60.0))
-        samples = np.sum([np.sin(2 * np.pi * hz0 * k * at + rng.uniform(0, 6)) / k for k in range(1, 8)], axis=0)
-    else:  # notes in a row, with a few harmonics
-        for start in np.arange(0, at[-1], rng.uniform(0.15, 0.5)):
-            hz0, age = 110 * 2 ** (rng.integers(0, 36) / 12), at - start
-            note = np.sum([np.sin(2 * np.pi * hz0 * k * at) / k**2 for k in range(1, 5)], axis=0)
-            samples = samples + note * np.exp(-np.maximum(age, 0) * 5) * (age >= 0)
-    loud = rng.uniform(0.001, 0.05) if kind != 4 else rng.uniform(0.01, 0.08)
-    samples = np.asarray(samples * loud / max(float(np.std(samples)), 1e-9), np.float32)
-    frames = int(np.ceil(count / RATE_HZ * 25))
-    return Clip("", samples, (), np.zeros((frames, len(MOUTH_ACTIONS)), np.float32))
-
-
-def vary(samples: Floats, rng: np.random.Generator) -> Floats:
-    """Return the sound through some other microphone, room and line. Times do not move."""
-    out = samples.astype(np.float64)
-    if rng.random() < 0.35:  # a small room
-        tail = rng.standard_normal(int(0.25 * RATE_HZ)) * np.exp(-np.arange(int(0.25 * RATE_HZ)) / RATE_HZ / 0.06)
-        tail[: int(0.003 * RATE_HZ)] = 0
-        out = out + rng.uniform(0.1, 0.5) * np.convolve(out, tail / np.linalg.norm(tail))[: len(out)]
-    spectrum = np.fft.rfft(out)
-    hz = np.fft.rfftfreq(len(out), 1 / RATE_HZ)
-    spectrum *= (np.maximum(hz, 20.0) / 1000.0) ** rng.normal(0, 0.2)
-    if rng.random() < 0.3:
-        spectrum *= 1 / (1 + (hz / rng.uniform(3200, 7000)) ** 16)
-    if rng.random() < 0.5:
-        spectrum *= 1 / (1 + (rng.uniform(60, 300) / np.maximum(hz, 1.0)) ** 4)
-    out = np.fft.irfft(spectrum, len(out))
-    level = 10 ** (rng.uniform(-28, -12) / 20)
-    loud = np.sqrt(np.mean(samples**2)) + 1e-9
-    out *= level / max(float(loud), 1e-4) if loud > 1e-6 else 0.0
-    if rng.random() < 0.75:
-        floor = level * 10 ** (-rng.uniform(12, 50) / 20)
-        out = out + floor * coloured_noise(len(out), rng, rng.uniform(0, 1.0))
-    return np.clip(out, -1, 1).astype(np.float32)
-
-
-def build_speech(path: Path, *, clips: int, seed: int, voices: tuple[str, ...], progress: Any = print) -> None:
-    """Speak, vary and analyse many clips; write them as one ``.npz``.
-
-    The file holds ``mel uint8[VARIANTS, columns, 80]`` (see `pack_mel`) and ``mouth
-    float32[frames, 13]`` of all clips end to end, ``first_column``, ``first_frame`` ``[clips + 1]``,
-    ``closed bool[frames]`` (lips must touch) and ``voiced bool[clips]``.
-    """
+def _write_shard(task: tuple[Path, int, tuple[tuple[str, str, str], ...]]) -> str:
+    path, seed, voices = task
+    if path.exists():
+        return f"{path.name} is there"
     rng = np.random.default_rng(seed)
-    mels, mouths, closed, voiced = [], [], [], []
-    for number in range(clips):
-        if rng.random() < 0.1:
-            clip = unspoken(rng)
-        else:
-            # A third of the male voices are raised to a woman's range, a few lowered.
-            pitch = float(rng.choice((1.0, rng.uniform(1.12, 1.28), rng.uniform(0.9, 1.1))))
-            voice = str(rng.choice(voices))
-            pitch = 1.0 if voice == HELD_OUT_VOICE else pitch
-            clip = speak(random_text(rng), voice, stretch=float(rng.uniform(0.85, 1.25)), pitch=pitch)
+    clips = [random_clip(rng, voices) for _ in range(_CLIPS_A_SHARD)]
+    mels = []
+    for clip in clips:
         versions = [clip.samples] + [vary(clip.samples, rng) for _ in range(VARIANTS - 1)]
         mels.append(np.stack([pack_mel(mel_spectrogram(version)) for version in versions]))
-        mouths.append(clip.mouth)
-        closed.append(closed_frames(clip))
-        voiced.append(bool(clip.voice))
-        if number % 50 == 0:
-            progress(f"speech {number}/{clips}")
-    np.savez_compressed(
-        path,
+    part = path.with_suffix(".part.npz")
+    np.savez(
+        part,
         mel=np.concatenate(mels, axis=1),
-        mouth=np.concatenate(mouths),
-        first_column=np.cumsum([0] + [mel.shape[1] for mel in mels]),
-        first_frame=np.cumsum([0] + [len(mouth) for mouth in mouths]),
-        closed=np.concatenate(closed),
-        voiced=np.array(voiced),
+        columns=[mel.shape[1] for mel in mels],
+        mouth=np.concatenate([clip.mouth for clip in clips]),
+        closed=np.concatenate([closed_frames(clip.phones, len(clip.mouth)) for clip in clips]),
+        frames=[len(clip.mouth) for clip in clips],
+        voiced=[bool(clip.phones) for clip in clips],
     )
+    part.rename(path)
+    return path.name
 
 
-def closed_frames(clip: Clip) -> NDArray[np.bool_]:
-    """Return which frames lie in the middle of a phone that shuts the lips, ``bool[frames]``."""
-    middles = (np.arange(len(clip.mouth)) + 0.5) / 25
-    shut = np.zeros(len(middles), bool)
-    for phone in clip.phones:
-        if phone.name in ("p", "b", "m"):
-            shut |= np.abs(middles - (phone.start_s + phone.end_s) / 2) <= 0.02
-    return shut
+def build_speech(
+    folder: Path,
+    stem: str,
+    *,
+    shards: int,
+    seed: int,
+    voices: tuple[tuple[str, str, str], ...] = VOICES,
+    workers: int = 2,
+    progress: Any = print,
+) -> None:
+    """Speak, vary and analyse clips, shard by shard; shards that are there already are kept.
+
+    Each ``<stem>-*.npz`` holds, of 50 clips end to end, ``mel uint8[VARIANTS, columns, 80]`` (see
+    `pack_mel`), ``mouth float32[frames, 13]`` and ``closed bool[frames]`` (lips must touch), and of each
+    its ``columns``, its ``frames`` and whether it is ``voiced``.
+    """
+    tasks = [(folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, voices) for i in range(shards)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for done, name in enumerate(pool.imap(_write_shard, tasks), 1):
+            progress(f"{stem} {done}/{shards} {name}")
+
+
+def shards_of(folder: Path, stem: str) -> list[Path]:
+    """Return the shards ``<stem>-0000.npz`` on, those under way left out."""
+    return [path for path in sorted(folder.glob(f"{stem}-[0-9]*.npz")) if ".part" not in path.name]
+
+
+def read_mouths(folder: Path, stem: str) -> Floats:
+    """Return the mouths of all shards, ``float32[frames, 13]``."""
+    return np.concatenate([np.load(path)["mouth"] for path in shards_of(folder, stem)])
 
 
 def pack_mel(mel: Floats) -> NDArray[np.uint8]:

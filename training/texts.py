@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (other alphabets look like ours)
 """Sentences to speak: written for this project, and random ones from a list of common words."""
 
 from __future__ import annotations
@@ -74,9 +75,94 @@ _LIST = (
 WORDS = tuple(_LIST.split())
 
 
-def random_text(rng: np.random.Generator) -> str:
-    """Return a sentence: one of ours half of the time, else words in a row with a pause or two."""
-    if rng.random() < 0.5:
-        return SENTENCES[rng.integers(len(SENTENCES))]
-    words = [str(rng.choice(WORDS)) for _ in range(int(rng.integers(6, 14)))]
+OTHER_LANGUAGES = {
+    "de": (
+        "Bitte bring mir ein warmes Brot und eine Flasche Wasser mit.",
+        "Meine Mutter und mein Bruder wohnen am Bahnhof in einem blauen Haus.",
+        "Fünf Freunde fahren im Frühling über die Brücke nach München.",
+        "Papa baut mit Bob und Emma ein Baumhaus im Garten.",
+        "Warum möchtest du heute nicht mit uns schwimmen gehen?",
+        "Das Wetter wird besser, aber am Abend kommt noch etwas Regen.",
+    ),
+    "es": (
+        "Mi mamá compró pan, mantequilla y un poco de miel.",
+        "El pobre hombre puso la bomba debajo del puente viejo.",
+        "Buenas tardes, ¿dónde está la parada del autobús más cercana?",
+        "Pablo y Pepa beben un vaso de vino blanco en la plaza.",
+        "Mañana vamos a hablar otra vez sobre el problema.",
+        "Nueve jóvenes juegan en la hierba mojada junto al río.",
+    ),
+    "fr": (
+        "Bonjour madame, je voudrais un petit pain et un peu de beurre.",
+        "Mon père part demain pour Bordeaux avec une valise pleine de pommes.",
+        "Les enfants boivent du lait chaud sous la lampe bleue.",
+        "Pourquoi veux-tu que nous venions si tôt le matin ?",
+        "Il fait beau, mais le vent fait bouger les branches du vieux poirier.",
+        "Une bonne blague vaut mieux qu'un mauvais poème.",
+    ),
+    "it": (
+        "La mamma compra il pane, il burro e un po' di prosciutto.",
+        "Buongiorno, vorrei un bicchiere di vino bianco e dell'acqua.",
+        "Il bambino beve il latte e poi gioca con la palla blu.",
+        "Domani mattina partiamo per Roma con mio fratello Paolo.",
+        "Questo vecchio ponte è più bello di quello nuovo.",
+        "Fuori piove, ma fra poco tornerà il sole.",
+    ),
+    "pt": (
+        "Bom dia, eu queria um pão com manteiga e um café.",
+        "A minha mãe mora perto da ponte, numa casa branca.",
+        "O povo passa por baixo da bandeira azul e bate palmas.",
+        "Amanhã vamos à praia com o nosso primo Pedro.",
+        "Você pode me dizer onde fica o museu?",
+    ),
+    "pl": (
+        "Proszę bardzo, poproszę bułkę z masłem i kubek mleka.",
+        "Moja mama mówi, że pójdziemy jutro do babci.",
+        "Piotr pije wodę, a Paweł buduje wysoki płot.",
+        "Wczoraj w parku widzieliśmy białe ptaki i wielkiego psa.",
+    ),
+    "ru": (
+        "Мама купила большой белый хлеб, и папа пошёл домой.",
+        "Пожалуйста, подождите минуту, вам скоро ответят.",
+        "Утром мы пили молоко и ели блины с мёдом.",
+        "Бабушка была в парке и видела большую белую собаку.",
+        "Поезд прибывает на первый путь в половине пятого.",
+        "Вы можете говорить медленно, я вас хорошо понимаю.",
+        "Зимой на улице холодно, но в нашем доме тепло.",
+        "Один, два, три, четыре, пять, шесть, семь, восемь, девять.",
+        "Мой брат любит футбол, а сестра любит музыку.",
+        "Эта книга про море, про ветер и про храбрых моряков.",
+        "Купи, пожалуйста, пять яблок и бутылку воды.",
+        "Вчера мы встретили старого друга возле вокзала.",
+        "Помоги маме помыть посуду и убрать со стола.",
+        "Бумага лежит под толстой папкой в верхнем ящике.",
+        "Художник рисует портрет молодой женщины в синем платье.",
+        "Ты знаешь, почему он так быстро ушёл?",
+    ),
+}
+"""Written for this project too, by espeak-ng's language names."""
+
+_SYLLABLES = (
+    "b p m f v w t d n s z sh ch j k g l r y h th br bl pr pl fr fl tr dr cr gr sl sm sp st sw tw qu b p m b p m",
+    "a e i o u a e i o u ee oo ai oa ou ow oy ar er or",
+    "b p m f v t d n s z sh ch k g l r th ng mp mb st nd lt ft b p m",
+)
+_ONSETS, _NUCLEI, _CODAS = (tuple(part.split()) for part in _SYLLABLES)
+
+
+def _made_up_word(rng: np.random.Generator) -> str:
+    """Return one to three syllables that no list has; lips that close come often."""
+    syllables = int(rng.integers(1, 4))
+    parts = [str(rng.choice(_ONSETS)) + str(rng.choice(_NUCLEI)) for _ in range(syllables)]
+    return "".join(parts) + str(rng.choice(("", str(rng.choice(_CODAS))), p=(0.25, 0.75)))
+
+
+def random_text(rng: np.random.Generator, language: str = "en") -> str:
+    """Return a sentence: one of ours a third of the time, else words in a row with a pause or two."""
+    sentences = SENTENCES if language.startswith("en") else OTHER_LANGUAGES[language]
+    kind = rng.random()
+    if kind < 0.35 or sentences is not SENTENCES:
+        return sentences[rng.integers(len(sentences))]
+    count = int(rng.integers(6, 14))
+    words = [str(rng.choice(WORDS)) if kind < 0.7 else _made_up_word(rng) for _ in range(count)]
     return "".join(word + (", " if rng.random() < 0.15 else " ") for word in words).strip(", ") + "."

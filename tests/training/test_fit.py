@@ -1,4 +1,4 @@
-"""The fit at toy size: pairs, the cropped decoder, resuming, export."""
+"""Training pairs, both fits and the export, on made-up pictures and sounds."""
 
 from pathlib import Path
 
@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("moderngl")
-
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
-from training.dataset import CROP, MOUTHS, ODD, REST
+from training.codes import SPREAD, code_to_mouth, mouth_to_code
 from training.export import DECODED_REGION, export
-from training.fit import REGION, WIDTH, fit, lower_half
-from training.pairs import WINDOW_OFFSET_SAMPLES, Pictures, Sound, draw_batch
+from training.figures import best_lag, similarity
+from training.fit import draw_mouth, fit
+from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
+from training.listen import listen
+from training.pairs import CROP, WIDTH, Pictures, draw_batch
 from training.speech import VARIANTS, pack_mel
+from training.visemes import MOUTH_ACTIONS
+
+ACTIONS, MOUTHS = len(MOUTH_ACTIONS), 5
 
 
 @pytest.fixture
@@ -23,41 +27,64 @@ def data(tmp_path: Path) -> Path:
     frames, columns = 50, 161
     mels = [pack_mel(rng.uniform(-4, 4, (80, columns)).astype(np.float32)) for _ in range(2)]
     np.savez(
-        tmp_path / "speech.npz",
+        tmp_path / "speech-0000.npz",
         mel=np.repeat(np.concatenate(mels)[None], VARIANTS, axis=0),
-        mouth=rng.uniform(0, 1, (2 * frames, 13)).astype(np.float32),
-        first_column=[0, columns, 2 * columns],
-        first_frame=[0, frames, 2 * frames],
+        mouth=rng.uniform(0, 1, (2 * frames, ACTIONS)).astype(np.float32),
+        columns=[columns] * 2,
+        frames=[frames] * 2,
         closed=np.zeros(2 * frames, bool),
         voiced=[True, False],
     )
+    mouths = rng.uniform(0, 1, (3, MOUTHS, ACTIONS)).astype(np.float32)
+    mouths[:, 0] = 0
     np.savez(
         tmp_path / "faces-0000.npz",
         images=rng.integers(0, 256, (3, MOUTHS, CROP, CROP, 3), dtype=np.uint8),
-        moments=np.array([[REST, 1, 2, 3, ODD]] * 3),
+        mouths=mouths,
         identity=np.zeros(3, int),
     )
     return tmp_path
 
 
 def test_windows_are_cut_by_the_rule_and_silent_outside(data):
-    sound = Sound(data / "speech.npz")
-    assert (sound.window(0, 0)[:, :13] == -4).all()
-    later = sound.window(10, 0)
-    with np.load(data / "speech.npz") as arrays:
-        first = (10 * 640 + WINDOW_OFFSET_SAMPLES) // 200
+    sound = Sound(data, "speech")
+    first = (10 * 640 + WINDOW_OFFSET_SAMPLES) // 200
+    silent = -(WINDOW_OFFSET_SAMPLES // 200)
+    before, later, next_clip = sound.windows(np.array([0, 10, 50]))
+    assert (before[:, :silent] == -4).all()
+    assert (next_clip[:, :silent] == -4).all()
+    with np.load(data / "speech-0000.npz") as arrays:
         assert np.abs((later.T + 4) * 255 / 8 - arrays["mel"][0, first : first + 16]).max() < 0.01
 
 
-def test_batches_hide_the_lower_half_and_never_aim_at_a_grimace(data):
-    sound, pictures = Sound(data / "speech.npz"), Pictures(data, "faces")
-    batch = draw_batch(pictures, sound, 16, np.random.default_rng(1))
-    assert batch.mel.shape == (16, 1, 80, 16)
+def test_disguised_sound_stays_in_range_and_silence_without_noise_stays_silent():
+    windows = torch.full((64, 80, 16), -4.0)
+    windows[:32] = torch.rand(32, 80, 16) * 8 - 4
+    changed = disguise(windows, np.random.default_rng(0))
+    assert changed.shape == windows.shape
+    assert changed.abs().max() <= 4
+    assert (changed[32:] == -4).flatten(1).all(dim=1).any()
+    assert not torch.equal(changed[:32], windows[:32])
+
+
+def test_batches_hide_the_lower_half_and_say_which_mouth_is_the_target(data):
+    pictures = Pictures(data, "faces")
+    batch = draw_batch(pictures, 16, np.random.default_rng(1))
+    assert batch.mouth.shape == (16, ACTIONS)
     assert not batch.face[:, :3, CROP // 2 :].any()
     assert torch.equal(batch.face[:, :3, : CROP // 2], batch.target[:, :, : CROP // 2])
-    grimaces = torch.from_numpy(pictures.images[:, -1]).permute(0, 3, 1, 2).float() / 255
-    for target in batch.target:
-        assert not any(torch.equal(target, odd) or torch.equal(target, odd.flip(2)) for odd in grimaces)
+    known = torch.from_numpy(pictures.mouths.reshape(-1, ACTIONS))
+    assert all((known == mouth).all(dim=1).any() for mouth in batch.mouth)
+
+
+def test_codes_are_never_negative_and_give_the_mouth_back():
+    mouths = torch.rand(4, ACTIONS)
+    codes = mouth_to_code(mouths, 128)
+    assert codes.shape == (4, 128, 1, 1)
+    assert (codes >= 0).all()
+    assert not mouth_to_code(torch.zeros(1, ACTIONS), 128).any()
+    assert torch.allclose(code_to_mouth(codes), mouths, atol=1e-6)
+    assert len(SPREAD) == ACTIONS
 
 
 def test_the_cropped_decoder_is_exact_where_it_counts():
@@ -66,21 +93,32 @@ def test_the_cropped_decoder_is_exact_where_it_counts():
     mel, face = torch.randn(2, 1, 80, 16), torch.rand(2, 6, CROP, CROP)
     with torch.no_grad():
         torch.nn.init.normal_(network.output_block[1].weight, std=0.5)
-        whole, part = network(mel, face), lower_half(network, mel, face)
-    top = REGION[0]
-    assert torch.allclose(whole[:, :, top:], part[:, :, top:], atol=1e-5)
+        whole, half = network(mel, face), draw_mouth(network, network.audio_encoder(mel), face)
+    assert torch.allclose(whole[:, :, CROP // 2 :], half, atol=1e-5)
 
 
-def test_a_fit_resumes_and_its_export_loads(data):
-    checkpoint, out = data / "fit.pt", data / "w.safetensors"
+def test_fits_resume_and_their_export_loads(data, monkeypatch):
+    monkeypatch.setattr("training.listen.lip_motion", lambda _: np.eye(ACTIONS, dtype=np.float32))
+    monkeypatch.setattr("training.listen.HeadSet.load", lambda _: None)
     said: list[str] = []
-    fit(data, checkpoint, minutes=0.01, listen_minutes=0.01, batch_size=2, progress=said.append)
-    fit(data, checkpoint, minutes=0.02, batch_size=2, progress=said.append)
-    assert "from step 0" in next(line for line in said if "scenes" in line)
+    for minutes in (0.01, 0.02):
+        fit(data, data / "fit.pt", minutes=minutes, batch_size=2, progress=said.append)
+        listen(data, data / "ear.pt", minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=8)
+    assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]
-    export(checkpoint, out)
+    out = data / "w.safetensors"
+    export(data / "ear.pt", data / "fit.pt", out)
     network, metadata = load_weights(out)
     assert metadata.head == network.head == "copy"
     assert metadata.window_offset_samples == WINDOW_OFFSET_SAMPLES
     assert metadata.decoded_region == DECODED_REGION
     assert out.stat().st_size < 12_000_000
+
+
+def test_lag_and_similarity_read_what_was_put_in():
+    curve = np.convolve(np.random.default_rng(0).standard_normal(200), np.ones(5), "same").astype(np.float32)
+    assert best_lag(np.roll(curve, 1), curve) == pytest.approx(1, abs=0.2)
+    assert best_lag(curve, curve) == pytest.approx(0, abs=0.01)
+    picture = np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    assert similarity(picture, picture) == pytest.approx(1)
+    assert similarity(picture, picture[::-1]) < 0.3

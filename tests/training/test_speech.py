@@ -1,4 +1,4 @@
-"""Speech timing and sounds, without a synthesiser but where flite is installed."""
+"""Speech timing and sounds, and the synthesisers that are installed."""
 
 import shutil
 
@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 
 from training.motion import idle_clip
-from training.speech import (
-    Clip,
-    Phone,
-    closed_frames,
-    coloured_noise,
-    pack_mel,
-    parse_phones,
-    speak,
-    unpack_mel,
-    unspoken,
-    vary,
-)
-from training.visemes import mouth_curve
+from training.phones import from_ipa, from_russian
+from training.sounds import coloured_noise, unspoken, vary
+from training.speech import closed_frames, make_clip, pack_mel, unpack_mel
+from training.texts import OTHER_LANGUAGES, random_text
+from training.visemes import MOUTH_ACTIONS, Phone
+from training.voices import RATE_HZ, Manner, Spoken, parse_phones, speak
 
 
 def test_phones_are_read_with_their_starts():
@@ -29,8 +22,29 @@ def test_phones_are_read_with_their_starts():
 
 def test_closed_frames_are_those_whose_middle_is_near_the_closure():
     phones = (Phone("aa", 0.0, 0.4), Phone("m", 0.4, 0.5), Phone("aa", 0.5, 1.0))
-    clip = Clip("x", np.zeros(16000, np.float32), phones, mouth_curve(list(phones), 1.0))
-    assert np.flatnonzero(closed_frames(clip)).tolist() == [11]
+    assert np.flatnonzero(closed_frames(phones, 25)).tolist() == [11]
+
+
+def test_other_alphabets_become_phones_that_share_their_time():
+    assert from_ipa("m", 0.0, 0.1) == [Phone("m", 0.0, 0.1)]
+    assert [p.name for p in from_ipa("aʊ", 0.0, 0.2)] == ["aa", "uh"]
+    assert from_ipa("aʊ", 0.0, 0.2)[1].start_s == pytest.approx(0.1)
+    assert from_ipa("", 0.0, 0.1) == [Phone("pau", 0.0, 0.1)]
+    assert [from_russian(name) for name in ("bb", "m", "sch", "oo", "#")] == ["b", "m", "sh", "ao", "pau"]
+
+
+def test_a_clip_begins_and_ends_at_rest():
+    clip = make_clip(Spoken(np.full(RATE_HZ, 0.5, np.float32), [Phone("aa", 0.0, 1.0)]))
+    assert clip.samples.std() > 0
+    assert len(clip.mouth) == int(np.ceil(len(clip.samples) / 640))
+    assert clip.mouth.shape[1] == len(MOUTH_ACTIONS)
+    assert clip.mouth[0].max() < 0.01 < clip.mouth[len(clip.mouth) // 2].max()
+
+
+def test_every_language_has_sentences():
+    rng = np.random.default_rng(0)
+    for language in ("en", *OTHER_LANGUAGES):
+        assert all(random_text(rng, language) for _ in range(20))
 
 
 def test_packing_a_mel_loses_little():
@@ -39,13 +53,13 @@ def test_packing_a_mel_loses_little():
     assert (unpack_mel(pack_mel(np.full((80, 2), -4, np.float32))) == -4).all()
 
 
-def test_sounds_without_a_voice_rest_and_are_finite():
+def test_sounds_without_a_voice_are_finite_and_not_loud():
     rng = np.random.default_rng(1)
-    for _ in range(12):
-        clip = unspoken(rng)
-        assert np.isfinite(clip.samples).all()
-        assert not clip.mouth.any()
-        assert np.isfinite(vary(clip.samples, rng)).all()
+    for _ in range(24):
+        samples = unspoken(rng)
+        assert np.isfinite(samples).all()
+        assert samples.std() < 0.1
+        assert np.isfinite(vary(samples, rng)).all()
 
 
 def test_noise_has_unit_power():
@@ -61,13 +75,23 @@ def test_idle_motion_closes_its_loop():
     assert max(action["eyeBlink"] for action in actions) > 0.9
 
 
-@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
-def test_spoken_phones_line_up_with_the_sound():
-    clip = speak("mama papa", "rms")
-    at = np.arange(len(clip.samples)) / 16000
+@pytest.mark.parametrize(
+    ("engine", "voice"),
+    [
+        pytest.param(engine, voice, marks=pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}"))
+        for engine, voice, program in (
+            ("flite", "rms", "flite"),
+            ("festival", "ked_diphone", "festival"),
+            ("espeak", "en-us+f3", "espeak-ng"),
+        )
+    ],
+)
+@pytest.mark.parametrize("size", [1.0, 1.2])
+def test_spoken_phones_line_up_with_the_sound(engine, voice, size):
+    said = speak("mama papa, mama papa.", engine, voice, Manner(size=size))
+    at = np.arange(len(said.samples)) / RATE_HZ
     sounding = np.zeros(len(at), bool)
-    for phone in clip.phones:
-        if phone.name in ("aa", "ah", "ax", "m"):
+    for phone in said.phones:
+        if phone.name in ("aa", "ah", "ax", "ae", "m"):
             sounding |= (at >= phone.start_s) & (at < phone.end_s)
-    assert np.abs(clip.samples[sounding]).mean() > 3 * np.abs(clip.samples[~sounding]).mean()
-    assert len(clip.mouth) == int(np.ceil(len(clip.samples) / 640))
+    assert np.abs(said.samples[sounding]).mean() > 2.5 * np.abs(said.samples[~sounding]).mean()

@@ -1,0 +1,57 @@
+"""The code between ear and face: what the mouth does, as the audio encoder says it to the decoder.
+
+The audio encoder ends in 128 numbers that are never negative (its last ReLU). Here the first thirteen
+are the mouth's actions, each in units of how far speech moves it, and the others rest at zero. So the
+decoder can learn from the true mouth of each picture, whatever was spoken, and the encoder from all
+speech, whatever was drawn; and a mouth between two others has the code between theirs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from realtime.lipsync.network import Wav2Lip
+from training.heads import SKIN, Floats, HeadSet
+from training.visemes import MOUTH_ACTIONS, spread_actions
+
+SPREAD = (0.10, 0.04, 0.09, 0.12, 0.07, 0.07, 0.07, 0.03, 0.09, 0.08, 0.12, 0.06, 0.06)
+"""About the standard deviation of each action over speech, in the order of `MOUTH_ACTIONS`."""
+_LIPS = 0
+_LIP_MASK = 128
+
+
+def code_channels(network: Wav2Lip) -> int:
+    """Return how many numbers the network's audio encoder gives."""
+    return [module for module in network.audio_encoder.modules() if isinstance(module, nn.Conv2d)][-1].out_channels
+
+
+def mouth_to_code(mouths: Tensor, channels: int) -> Tensor:
+    """Return the codes ``[B, channels, 1, 1]`` of mouths ``[B, 13]``."""
+    code = mouths / mouths.new_tensor(SPREAD)
+    return functional.pad(code, (0, channels - len(MOUTH_ACTIONS)))[:, :, None, None]
+
+
+def code_to_mouth(code: Tensor) -> Tensor:
+    """Return the mouths ``[B, 13]`` of codes ``[B, C, 1, 1]``."""
+    return code.flatten(1)[:, : len(MOUTH_ACTIONS)].float() * code.new_tensor(SPREAD, dtype=torch.float32)
+
+
+def lip_motion(heads: HeadSet) -> Floats:
+    """Return ``float32[13, 13]`` M, so that ``|error @ M|`` is the lips' root mean square error in millimetres.
+
+    Action strengths are no measure of what one sees: a tenth of ``jawOpen`` moves the lips further than a
+    tenth of ``mouthSmile``. M is the square root of the Gram matrix of the lip vertices' displacements,
+    after the lip vertex error of Richard et al., "MeshTalk", ICCV 2021.
+    """
+    size = len(heads.texture)
+    column, row = (np.clip(heads.uv * (1, -1) + (0, 1), 0, 1) * (size - 1)).astype(int).T
+    lips = (heads.parts == SKIN) & (heads.texture[row, column, _LIPS] > _LIP_MASK)
+    table = spread_actions(np.eye(len(MOUTH_ACTIONS), dtype=np.float32), heads.action_names)
+    moved = 1000 * np.tensordot(table, heads.actions[:, lips], 1)
+    gram = np.tensordot(moved, moved, ([1, 2], [1, 2])) / lips.sum()
+    values, vectors = np.linalg.eigh(gram)
+    root: Floats = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
+    return root

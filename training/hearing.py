@@ -1,0 +1,119 @@
+"""What the network hears: windows of the analysed speech, drawn and changed at random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realtime.audio.mel import HIGHEST_HZ, LOWEST_HZ
+from realtime.lipsync.alignment import mel_columns
+from training.speech import shards_of, unpack_mel
+from training.voices import Floats
+
+WINDOW_OFFSET_SAMPLES = -2440
+_SILENCE = 0
+_NEAR_CLOSURE_SHARE, _STILL_SHARE = 0.25, 0.12
+
+
+class Sound:
+    """The analysed speech of a folder, window by window.
+
+    Args:
+        folder: Holds what `training.speech.build_speech` wrote.
+        stem: ``speech`` or ``held-speech``.
+        offset: Samples from a frame's start to its window's.
+    """
+
+    def __init__(self, folder: Path, stem: str, offset: int = WINDOW_OFFSET_SAMPLES) -> None:
+        shards = [np.load(path) for path in shards_of(folder, stem)]
+
+        def joined(key: str, axis: int = 0) -> NDArray[Any]:
+            return np.concatenate([shard[key] for shard in shards], axis=axis)
+
+        self._mel = joined("mel", 1)
+        self.mouth, self.closed, self.voiced = joined("mouth"), joined("closed"), joined("voiced")
+        self._first_column, self.first_frame = (np.cumsum([0, *joined(key)]) for key in ("columns", "frames"))
+        self.variants = len(self._mel)
+        clip_of = np.repeat(np.arange(len(self.voiced)), np.diff(self.first_frame))
+        within = np.arange(len(self.mouth)) - self.first_frame[clip_of]
+        columns = [mel_columns(frame, window_offset_samples=offset) for frame in range(int(within.max()) + 1)]
+        first = self._first_column[clip_of]
+        self._start = first + np.array([column.start for column in columns])[within]
+        self._reach = columns[0].stop - columns[0].start
+        self._bounds = np.stack([first, self._first_column[clip_of + 1]])
+        moving = self.mouth.max(axis=1) >= 0.004
+        self.still = np.where(~moving)[0]
+        around = np.convolve(self.closed, np.ones(5), "same") > 0
+        self.near_closure = np.where(around & moving)[0]
+
+    def windows(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int = 0) -> Floats:
+        """Return what the network hears at frames (counted over all clips), ``float32[B, 80, 16]``."""
+        columns = self._start[frames][:, None] + np.arange(self._reach)
+        first, end = (bound[frames][:, None] for bound in self._bounds)
+        variant = np.broadcast_to(np.asarray(variants).reshape(-1, 1), columns.shape)
+        found = self._mel[variant, np.clip(columns, first, end - 1)]
+        found[(columns < first) | (columns >= end)] = _SILENCE
+        return unpack_mel(found).transpose(0, 2, 1)
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return windows ``[count, 1, 80, 16]`` and their mouths ``[count, 13]``.
+
+        Any moments, but closures and rest more often: lips that touch are a thirtieth of speech, and what
+        one looks for in it.
+        """
+        frames = rng.integers(len(self.mouth), size=count)
+        closures, rests = int(_NEAR_CLOSURE_SHARE * count), int(_STILL_SHARE * count)
+        if len(self.near_closure) and len(self.still):
+            frames[:closures] = rng.choice(self.near_closure, closures)
+            frames[closures : closures + rests] = rng.choice(self.still, rests)
+        windows = torch.from_numpy(self.windows(frames, rng.integers(self.variants, size=count)))
+        return disguise(windows, rng)[:, None], torch.from_numpy(self.mouth[frames])
+
+
+def _band_centres_hz() -> Tensor:
+    step = 27 / np.log(6.4)
+    low, high = (hz * 3 / 200 if hz < 1000 else 15 + step * np.log(hz / 1000) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    mel = np.linspace(low, high, 82)[1:-1]
+    return torch.from_numpy(np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) / step))).float()
+
+
+def _warp(windows: Tensor, factor: Tensor) -> Tensor:
+    """Stretch the frequency axis by ``factor [B]``: another length of throat (Jaitly and Hinton, ICML 2013)."""
+    centres = _band_centres_hz()
+    wanted = centres * factor[:, None]
+    right = torch.searchsorted(centres, wanted).clamp(1, 79)
+    low, high = centres[right - 1], centres[right]
+    part = ((wanted - low) / (high - low)).clamp(0, 1)[..., None]
+    index = right[..., None].expand(-1, -1, windows.shape[2])
+    return windows.gather(1, index - 1) * (1 - part) + windows.gather(1, index) * part
+
+
+def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return windows ``[B, 80, 16]`` as of other throats, microphones, levels and rooms.
+
+    A unit of the spectrogram is 12.5 dB. What was digital silence stays so unless noise is put on it.
+    """
+    count, bands = windows.shape[:2]
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.uniform(low, high, (count, *shape))).float()
+
+    factor = torch.where(uniform(0, 1) < 0.6, uniform(0.86, 1.16), torch.ones(count))
+    windows = _warp(windows, factor)
+    waves = torch.cos(torch.linspace(0, np.pi, bands) * torch.arange(1, 5)[:, None])
+    colour = torch.from_numpy(rng.normal(0, (0.30, 0.15, 0.10, 0.08), (count, 4))).float() @ waves
+    louder = windows + (uniform(-1.2, 0.8, 1) + colour)[..., None]
+    windows = torch.where(windows > -3.99, louder, windows)
+    shape = torch.from_numpy(rng.normal(0, (0.5, 0.2, 0.15, 0.1), (count, 4))).float() @ waves
+    floor = (uniform(-4.5, -0.8, 1) + shape)[..., None] + 0.25 * torch.from_numpy(
+        rng.standard_normal(tuple(windows.shape))
+    ).float()
+    to_power = 2 * 12.5 / 20 * np.log(10)
+    noisy = torch.logaddexp(windows * to_power, floor * to_power) / to_power
+    masked = uniform(0, 1, 1, 1) < 0.4
+    return torch.where(masked, noisy, windows).clamp(-4, 4)

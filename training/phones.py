@@ -1,0 +1,39 @@
+# ruff: noqa: RUF001 (phonetic letters look like others)
+"""Phone names of other synthesisers -> the set of `training.visemes`, by what the lips do."""
+
+from __future__ import annotations
+
+from training.visemes import Phone
+
+_IPA = {
+    "a": "aa", "ɑ": "aa", "ɐ": "ah", "æ": "ae", "ʌ": "ah", "ə": "ax", "ɘ": "ax", "ɜ": "er", "ɚ": "er", "ɝ": "er",
+    "ɔ": "ao", "o": "ow", "ɒ": "ao", "e": "ey", "ɛ": "eh", "i": "iy", "ɪ": "ih", "ɨ": "ih", "ᵻ": "ih", "y": "uw",
+    "ʏ": "uh", "ø": "uw", "œ": "er", "u": "uw", "ʊ": "uh", "ɯ": "ih", "ɤ": "ah", "p": "p", "b": "b", "m": "m",
+    "f": "f", "v": "v", "ʋ": "v", "β": "v", "ɸ": "f", "t": "t", "d": "d", "n": "n", "ʈ": "t", "ɖ": "d", "ɳ": "n",
+    "s": "s", "z": "z", "ɕ": "sh", "ʑ": "zh", "ʃ": "sh", "ʒ": "zh", "ʂ": "sh", "ʐ": "zh", "θ": "th", "ð": "dh",
+    "k": "k", "ɡ": "g", "g": "g", "ŋ": "ng", "x": "k", "ɣ": "g", "χ": "k", "ç": "k", "ʝ": "y", "c": "k", "ɟ": "g",
+    "l": "l", "ɫ": "l", "ɭ": "l", "ʎ": "y", "ʟ": "l", "r": "d", "ɾ": "d", "ɽ": "d", "ɹ": "r", "ɻ": "r", "ʁ": "k",
+    "ʀ": "k", "j": "y", "w": "w", "ɥ": "w", "ʍ": "w", "h": "hh", "ɦ": "hh", "ɲ": "n", "q": "k", "ʔ": "hh",
+}  # fmt: skip
+_RUSSIAN = {
+    "a": "aa", "e": "eh", "i": "iy", "o": "ao", "u": "uw", "y": "ih", "b": "b", "c": "s", "ch": "ch", "d": "d",
+    "f": "f", "g": "g", "h": "k", "j": "y", "k": "k", "l": "l", "m": "m", "n": "n", "p": "p", "r": "d", "s": "s",
+    "sch": "sh", "sh": "sh", "t": "t", "v": "v", "z": "z", "zh": "zh", "ay": "ax", "ae": "eh",
+}  # fmt: skip
+
+
+def from_ipa(symbol: str, start_s: float, end_s: float) -> list[Phone]:
+    """Return the phones of an IPA symbol, several for a diphthong or an affricate; ``pau`` for none.
+
+    Length marks, stress and the like share their letter's time.
+    """
+    letters = [_IPA[letter] for letter in symbol if letter in _IPA] or ["pau"]
+    step = (end_s - start_s) / len(letters)
+    return [Phone(name, start_s + i * step, start_s + (i + 1) * step) for i, name in enumerate(letters)]
+
+
+def from_russian(name: str) -> str:
+    """Return the phone of a name of festival's Russian voice, which doubles what is stressed or soft."""
+    if name not in _RUSSIAN and name[: len(name) // 2] * 2 == name:
+        name = name[: len(name) // 2]
+    return _RUSSIAN.get(name, "pau")

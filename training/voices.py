@@ -1,0 +1,189 @@
+"""Synthetic voices that say when each phone sounds: flite, festival, espeak-ng."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from training.phones import from_ipa, from_russian
+from training.visemes import Phone
+
+Floats = NDArray[np.float32]
+
+RATE_HZ = 16000
+_ESPEAK_RATE_HZ = 22050
+
+
+class Spoken(NamedTuple):
+    """What a voice said: ``float32[n]`` at 16 kHz, and its phones."""
+
+    samples: Floats
+    phones: list[Phone]
+
+
+class Manner(NamedTuple):
+    """How to say it.
+
+    Attributes:
+        stretch: Slower above 1.
+        pitch_hz: Mean fundamental frequency, where the voice can choose it.
+        size: Factor on all frequencies, as of a smaller speaker, by playing the voice faster.
+    """
+
+    stretch: float = 1.0
+    pitch_hz: float = 110.0
+    size: float = 1.0
+
+
+def read_audio(path: Path) -> Floats:
+    """Decode any sound file to mono 16 kHz, ``float32[n]`` in -1..1."""
+    with av.open(str(path)) as container:
+        return _to_16_khz(container.decode(audio=0))
+
+
+def _to_16_khz(frames: Any) -> Floats:
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+    pieces = [piece for frame in frames for piece in resampler.resample(frame)] + resampler.resample(None)
+    return np.concatenate([piece.to_ndarray()[0] for piece in pieces]).astype(np.float32)
+
+
+def parse_phones(printed: str) -> list[Phone]:
+    """Read what ``flite -psdur`` prints: ``name:end_s`` separated by blanks."""
+    return _ends_to_phones(re.findall(r"([a-z]+):([0-9.]+)", printed))
+
+
+def _ends_to_phones(ends: list[tuple[str, str]]) -> list[Phone]:
+    starts = [0.0, *(float(end) for _, end in ends)]
+    return [Phone(name, start, float(end)) for (name, end), start in zip(ends, starts, strict=False)]
+
+
+def speak_flite(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say a text with one of flite's voices."""
+    settings = (f"duration_stretch={manner.stretch * manner.size}", f"int_f0_target_mean={manner.pitch_hz}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "speech.wav")
+        command = ["flite", "-voice", voice, "--setf", settings[0], "--setf", settings[1]]
+        command += ["-t", text, "-o", str(path), "-psdur"]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return Spoken(read_audio(path), parse_phones(printed))
+
+
+def speak_festival(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say a text with one of festival's voices."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, labels, script = (Path(folder, name) for name in ("speech.wav", "speech.lab", "say.scm"))
+        quoted = text.replace('"', "")
+        script.write_text(
+            f"(voice_{voice})(Parameter.set 'Duration_Stretch {manner.stretch * manner.size:.3f})"
+            f"(set! int_lr_params '((target_f0_mean {manner.pitch_hz:.0f}) (target_f0_std 14)"
+            " (model_f0_mean 170) (model_f0_std 34)))"
+            f'(set! said (utt.synth (Utterance Text "{quoted}")))'
+            f'(utt.save.wave said "{path}" \'riff)(utt.save.segs said "{labels}")'
+        )
+        subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+        ends = [(name, end) for end, _, name in (line.split() for line in labels.read_text().split("\n")[1:] if line)]
+        phones = _ends_to_phones(ends)
+        if "_ru_" in voice:
+            phones = [Phone(from_russian(phone.name), phone.start_s, phone.end_s) for phone in phones]
+        return Spoken(read_audio(path), phones)
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT`` of espeak-ng's ``speak_lib.h``."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("symbol", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_PHONEME_EVENT, _SYNCHRONOUS, _PHONEMES_AS_IPA, _UTF8 = 7, 2, 3, 1
+_SPEED, _PITCH, _PITCH_RANGE = 1, 3, 4
+
+
+class _Espeak:
+    """The library, which lives once in a process and speaks into one pair of lists."""
+
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL("libespeak-ng.so.1")
+        self.pieces: list[NDArray[np.int16]] = []
+        self.starts: list[tuple[str, int]] = []
+        self._callback = _CALLBACK(self._receive)
+        self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_AS_IPA)
+        self.library.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
+        if samples and count:
+            self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        number = 0
+        while events[number].kind:
+            if events[number].kind == _PHONEME_EVENT:
+                self.starts.append((events[number].symbol.decode("utf8", "replace"), events[number].sample))
+            number += 1
+        return 0
+
+
+@cache
+def _espeak() -> _Espeak:
+    return _Espeak()
+
+
+def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say a text with one of espeak-ng's voices, for instance ``de+f3``."""
+    engine, encoded = _espeak(), text.encode() + b"\0"
+    engine.pieces.clear()
+    engine.starts.clear()
+    engine.library.espeak_SetVoiceByName(voice.encode())
+    engine.library.espeak_SetParameter(_SPEED, round(165 / (manner.stretch * manner.size)), 0)
+    engine.library.espeak_SetParameter(_PITCH, round(np.clip((manner.pitch_hz - 60) / 1.6, 10, 90)), 0)
+    engine.library.espeak_SetParameter(_PITCH_RANGE, 55, 0)
+    engine.library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _UTF8, None, None)
+    samples = np.concatenate(engine.pieces)
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate = _ESPEAK_RATE_HZ
+    edges = [start / _ESPEAK_RATE_HZ for _, start in engine.starts] + [len(samples) / _ESPEAK_RATE_HZ]
+    phones = []
+    for (symbol, _), start, end in zip(engine.starts, edges, edges[1:], strict=False):
+        phones += from_ipa(symbol, start, end)
+    return Spoken(_to_16_khz([frame]), phones)
+
+
+ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
+    "flite": speak_flite,
+    "festival": speak_festival,
+    "espeak": speak_espeak,
+}
+
+
+def speak(text: str, engine: str, voice: str, manner: Manner) -> Spoken:
+    """Say a text.
+
+    Args:
+        text: What to say.
+        engine: A key of `ENGINES`.
+        voice: One of its voices.
+        manner: How.
+    """
+    said = ENGINES[engine](text, voice, manner)
+    if manner.size == 1.0:
+        return said
+    at = np.arange(0, len(said.samples) - 1, manner.size)
+    samples = np.interp(at, np.arange(len(said.samples)), said.samples).astype(np.float32)
+    return Spoken(samples, [Phone(p.name, p.start_s / manner.size, p.end_s / manner.size) for p in said.phones])
