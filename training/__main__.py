@@ -15,9 +15,11 @@ def _parser() -> argparse.ArgumentParser:
     heads = steps.add_parser("heads", help="make the identities: the built-in people and random ones")
     heads.add_argument("--count", type=int, default=62)
     speech = steps.add_parser("speech", help="speak sentences with exact phone times")
-    speech.add_argument("--shards", type=int, default=60, help="of 50 clips")
+    speech.add_argument("--shards", type=int, default=30)
+    speech.add_argument("--clips", type=int, default=50, help="a shard")
     faces = steps.add_parser("faces", help="draw scenes (needs speech and heads)")
-    faces.add_argument("--shards", type=int, default=84, help="of 40 scenes of 5 pictures")
+    faces.add_argument("--shards", type=int, default=84)
+    faces.add_argument("--scenes", type=int, default=40, help="a shard, of 5 pictures each")
     faces.add_argument("--built-in-share", type=float, default=0.15, help="of scenes that show the built-in people")
     listen = steps.add_parser("listen", help="train the audio encoder (needs speech and heads)")
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--weights", type=Path, required=True)
     evaluate.add_argument("--recordings", type=Path, help="folder of the recorded prompts")
     evaluate.add_argument("--plots", type=Path, help="folder to write plots to")
+    evaluate.add_argument("--clips", type=int, default=8)
     landmarks = steps.add_parser("landmarks", help="fit the face landmarks of avatar_cache (needs heads)")
     landmarks.add_argument("--shards", type=int, default=10, help="of 256 pictures")
     landmarks.add_argument("--steps", type=int, default=3000, help="of 64 crops")
@@ -54,14 +57,16 @@ def main() -> None:
     elif options.step == "speech":
         from training.speech import HELD_OUT, build_speech
 
-        build_speech(data, "held-speech", shards=2, seed=options.seed + 100, voices=HELD_OUT, workers=options.workers)
-        build_speech(data, "speech", shards=options.shards, seed=options.seed, workers=options.workers)
+        size = {"clips": options.clips, "workers": options.workers}
+        build_speech(data, "held-speech", shards=2, seed=options.seed + 100, voices=HELD_OUT, **size)
+        build_speech(data, "speech", shards=options.shards, seed=options.seed, **size)
     elif options.step == "faces":
         from training.dataset import build_faces
 
         build_faces(
             data,
             shards=options.shards,
+            scenes=options.scenes,
             seed=options.seed,
             workers=options.workers,
             built_in_share=options.built_in_share,
@@ -83,7 +88,8 @@ def main() -> None:
     elif options.step == "evaluate":
         from training.evaluate import evaluate
 
-        for name, value in evaluate(options.weights, data, options.recordings, plots=options.plots).items():
+        figures = evaluate(options.weights, data, options.recordings, plots=options.plots, clips=options.clips)
+        for name, value in figures.items():
             print(f"{name:48} {value:8.3f}")
     elif options.step == "landmarks":
         from training.landmark_faces import build_landmark_faces

@@ -29,7 +29,7 @@ MOUTHS = 5
 _ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised upper lip
 HELD_OUT = 6
 """The last so many identities of a set are kept for evaluation."""
-_SCENES_A_SHARD = 40
+_SCENES_AN_IDENTITY = 8
 BUILT_IN_SHARE = 0.15
 """More than an equal share of the scenes: the built-in people's are the faces that one sees first."""
 
@@ -207,8 +207,8 @@ def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
     return values
 
 
-def _write_shard(task: tuple[Path, str, int, bool, float]) -> str:
-    folder, name, seed, held_out, built_in_share = task
+def _write_shard(task: tuple[Path, str, int, int, bool, float]) -> str:
+    folder, name, seed, count, held_out, built_in_share = task
     shard = folder / name
     if shard.exists():
         return f"{shard.name} is there"
@@ -216,8 +216,8 @@ def _write_shard(task: tuple[Path, str, int, bool, float]) -> str:
     heads, mouths = HeadSet.load(folder / "heads.npz"), read_mouths(folder, "held-speech" if held_out else "speech")
     maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share)
     scenes: list[dict[str, Any]] = []
-    while len(scenes) < _SCENES_A_SHARD:
-        scenes += maker.scenes(8, rng)
+    while len(scenes) < count:
+        scenes += maker.scenes(min(_SCENES_AN_IDENTITY, count - len(scenes)), rng)
     fields: dict[str, Any] = {key: np.stack([scene[key] for scene in scenes]) for key in scenes[0]}
     part = shard.with_suffix(".part.npz")
     np.savez(part, **fields)
@@ -229,6 +229,7 @@ def build_faces(
     folder: Path,
     *,
     shards: int,
+    scenes: int,
     seed: int,
     workers: int,
     held_out: bool = False,
@@ -241,7 +242,9 @@ def build_faces(
     ``mouths float32[S, 5, 13]``, the first at rest, and ``identity int[S]``.
     """
     stem = "held" if held_out else "faces"
-    tasks = [(folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, held_out, built_in_share) for i in range(shards)]
+    tasks = [
+        (folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, scenes, held_out, built_in_share) for i in range(shards)
+    ]
     # Graphics contexts do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:
         for done, name in enumerate(pool.imap(_write_shard, tasks), 1):

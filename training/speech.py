@@ -34,7 +34,6 @@ _ESPEAK_VARIANTS = tuple(f"{sex}{number}" for sex, most in (("m", 7), ("f", 4)) 
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
 _PAUSE_S = 0.3
 _UNSPOKEN_SHARE = 0.12
-_CLIPS_A_SHARD = 50
 _QUIET = -4.0
 
 
@@ -95,12 +94,12 @@ def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
     return shut
 
 
-def _write_shard(task: tuple[Path, int, tuple[tuple[str, str, str], ...]]) -> str:
-    path, seed, voices = task
+def _write_shard(task: tuple[Path, int, int, tuple[tuple[str, str, str], ...]]) -> str:
+    path, seed, count, voices = task
     if path.exists():
         return f"{path.name} is there"
     rng = np.random.default_rng(seed)
-    clips = [random_clip(rng, voices) for _ in range(_CLIPS_A_SHARD)]
+    clips = [random_clip(rng, voices) for _ in range(count)]
     mels = []
     for clip in clips:
         versions = [clip.samples] + [vary(clip.samples, rng) for _ in range(VARIANTS - 1)]
@@ -124,6 +123,7 @@ def build_speech(
     stem: str,
     *,
     shards: int,
+    clips: int,
     seed: int,
     voices: tuple[tuple[str, str, str], ...] = VOICES,
     workers: int = 2,
@@ -131,11 +131,11 @@ def build_speech(
 ) -> None:
     """Speak, vary and analyse clips, shard by shard; shards that are there already are kept.
 
-    Each ``<stem>-*.npz`` holds, of 50 clips end to end, ``mel uint8[VARIANTS, columns, 80]`` (see
+    Each ``<stem>-*.npz`` holds, of `clips` clips end to end, ``mel uint8[VARIANTS, columns, 80]`` (see
     `pack_mel`), ``mouth float32[frames, 13]`` and ``closed bool[frames]`` (lips must touch), and of each
     its ``columns``, its ``frames`` and whether it is ``voiced``.
     """
-    tasks = [(folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, voices) for i in range(shards)]
+    tasks = [(folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, clips, voices) for i in range(shards)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for done, name in enumerate(pool.imap(_write_shard, tasks), 1):
             progress(f"{stem} {done}/{shards} {name}")

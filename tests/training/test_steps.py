@@ -1,0 +1,40 @@
+"""Every step of ``python -m training``, one after another, at toy size."""
+
+import shutil
+import sys
+
+import pytest
+
+pytest.importorskip("anny")
+moderngl = pytest.importorskip("moderngl")
+
+from realtime.lipsync.weights import load_weights  # noqa: E402
+from training.__main__ import main  # noqa: E402
+
+pytestmark = [
+    pytest.mark.skipif(
+        not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng")), reason="needs all synthesisers"
+    ),
+    pytest.mark.timeout(400),
+]
+
+
+def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
+    try:
+        moderngl.create_context(standalone=True, backend="egl").release()
+    except Exception as error:  # noqa: BLE001 (the binding raises bare Exception)
+        pytest.skip(f"no EGL: {error}")
+    weights = tmp_path / "toy.safetensors"
+    for step in (
+        "heads --count 7",
+        "speech --shards 1 --clips 4 --workers 1",
+        "faces --shards 1 --scenes 4 --workers 1",
+        "listen --minutes 0.02",
+        "fit --minutes 0.02",
+        f"export --out {weights}",
+        f"evaluate --weights {weights} --clips 1",
+    ):
+        monkeypatch.setattr(sys, "argv", ["training", "--data", str(tmp_path / "data"), *step.split()])
+        main()
+    assert "aperture r" in capsys.readouterr().out
+    assert load_weights(weights)[1].head == "copy"
