@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415 (a step imports no more than it needs: some of these take seconds)
-"""``python -m training heads|speech|faces|listen|fit|export|evaluate|landmarks|avatars``: see README.md in this folder."""
+"""``python -m training --help`` lists the steps; README.md in this folder tells about them."""
 
 from __future__ import annotations
 

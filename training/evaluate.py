@@ -311,7 +311,7 @@ def evaluate(
         if plots and number < _PLOTS:
             curves = {"truth": truth, "output": found, "loudness": opening}
             plot_opening(plots / f"held-{number}.png", "a head and a voice never seen in training", curves, closed)
-            write_strip(plots / f"strip-{number}.png", [clip.truth, output])
+            write_strip(plots / f"strip-{number}.jpg", [clip.truth, output])
         if number == 0:
             figures = silence_figures(network, clip, offset, seed)
     figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | figures
