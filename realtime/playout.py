@@ -81,6 +81,7 @@ class PlayoutBuffer:
         self._spoken = 0.0  # its weight
         self._missed = 0  # pictures in a row whose mouth had not come
         self._own_mouth_frame = -1
+        self._awaited: tuple[int, Callable[[], None]] | None = None
         self._last_packet, self._last_packet_s = -1, 0.0
         self._last_frame = -1
         self._interrupted: tuple[int, float] | None = None  # first silent packet, time of the call
@@ -140,6 +141,18 @@ class PlayoutBuffer:
         if frame > self._last_frame and frame in self._jobs:
             self._mouths[frame] = mouth
             _forget(self._mouths, frame - _KEPT_FRAMES + 1)
+            if self._awaited and self._awaited[0] == frame:
+                self._awaited[1]()
+
+    def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
+        """Return whether a frame's mouth is still to come; if so, call ``there`` once it has.
+
+        Where the last one did not come either, none is expected.
+        """
+        job = self._jobs.get(frame)
+        expected = job is not None and job.mel is not None and frame not in self._mouths and not self._missed
+        self._awaited = (frame, there) if expected else None
+        return expected
 
     def note_arrival(self, frame: int, arrived_s: float) -> None:
         """Remember when the sound that holds a frame's first sample entered the session."""

@@ -61,7 +61,8 @@ class Sessions:
         self._avatars: dict[str, PreparedAvatar] = {}
         self._failed: set[str] = set()
         self._preparing: dict[str, asyncio.Task[None]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._next_tick: asyncio.TimerHandle | None = None
+        self._reaper: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -80,21 +81,21 @@ class Sessions:
                 self._failed.add(manifest.id)
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
-        self._tasks = [
-            asyncio.create_task(self._tick(), name="tick"),
-            asyncio.create_task(self._reap(), name="reap"),
-        ]
+        self._reaper = asyncio.create_task(self._reap(), name="reap")
+        self._tick()
         gc.collect()
         gc.freeze()  # a full collection goes through all that was ever imported: 80 ms in which nothing leaves
 
     async def close(self) -> None:
         """End every session, then the worker. May be called again."""
-        tasks = [*self._tasks, *self._preparing.values()]
+        if self._next_tick:
+            self._next_tick.cancel()
+        tasks = [*([self._reaper] if self._reaper else []), *self._preparing.values()]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._tasks.clear()
+        self._next_tick = self._reaper = None
         sessions, self._sessions = list(self._sessions.values()), {}
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
         if self._ending:
@@ -120,7 +121,7 @@ class Sessions:
         """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
         if self.draining:
             return "draining"
-        if not self._tasks:
+        if self._reaper is None:
             return "warming"
         if not self.worker.ready:
             return "renderer"
@@ -323,23 +324,24 @@ class Sessions:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _tick(self) -> None:
-        """Advance every session on one 10 ms grid: jobs which are due together travel together."""
+    def _tick(self) -> None:
+        """Advance every session on one 10 ms grid: jobs which are due together travel together.
+
+        A timer's own callback, not a task that sleeps: a task wakes one round of the event loop later.
+        """
         loop = asyncio.get_running_loop()
-        while True:
-            now_s = loop.time()
-            await asyncio.sleep(_on_grid(now_s) + TICK_S + _TICK_LATE_S - now_s)
-            now_s = loop.time()
-            for session in list(self._sessions.values()):
-                try:
-                    session.tick(now_s)
-                except Exception:
-                    log.exception("session %s ends: its tick failed", session.id[:6])
-                    self._end(session)
+        now_s = loop.time()
+        self._next_tick = loop.call_at(_on_grid(now_s) + TICK_S + _TICK_LATE_S, self._tick)
+        for session in list(self._sessions.values()):
             try:
-                self.worker.flush()
-            except OSError:
-                log.exception("jobs could not be sent")
+                session.tick(now_s)
+            except Exception:
+                log.exception("session %s ends: its tick failed", session.id[:6])
+                self._end(session)
+        try:
+            self.worker.flush()
+        except OSError:
+            log.exception("jobs could not be sent")
 
     async def _reap(self) -> None:
         """End sessions that nobody came (back) for."""

@@ -5,6 +5,7 @@ tracks to the same instant. Presentation times come from the unit's index alone.
 """
 
 import asyncio
+import contextlib
 import fractions
 from abc import abstractmethod
 from collections.abc import Callable
@@ -35,6 +36,9 @@ SPEECH_LATE_LIMIT_SAMPLES = ms_to_samples(200)
 """Sound this late is still sent, in a burst that the receiver's buffer takes in."""
 PICTURE_LATE_LIMIT_SAMPLES = SAMPLES_PER_FRAME
 """A picture later than one frame has been overtaken by the next."""
+MOUTH_GRACE_S = 0.010
+"""A picture that is due waits this long for its mouth, before it shows the last one again: a receiver's buffer takes in
+a few milliseconds now and then, and nobody can take in a mouth that stood still. Its speech does not wait."""
 
 
 class Playout(Protocol):
@@ -53,6 +57,9 @@ class Playout(Protocol):
         Returns:
             A call that paints it, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited.
         """
+
+    def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
+        """Return whether a frame's mouth is still to come; if so, call ``there`` once it has."""
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         """Note that a packet has left at monotonic time ``now_s``."""
@@ -103,6 +110,7 @@ class PlayoutTrack(MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         index = await self._due()
+        await self._gather(index)
         try:
             make = self._maker(index)
         except Exception as error:
@@ -131,6 +139,9 @@ class PlayoutTrack(MediaStreamTrack):
                 case Skip(index):
                     self._playout.skipped(self.unit, index - self._index)
                     return index
+
+    async def _gather(self, index: int) -> None:
+        """Wait, but not long, for what unit ``index`` still lacks."""
 
     @abstractmethod
     def _maker(self, index: int) -> Callable[[], av.AudioFrame | av.VideoFrame]:
@@ -174,6 +185,13 @@ class AvatarTrack(PlayoutTrack):
     unit_pts = PTS_PER_FRAME
     late_limit_samples = PICTURE_LATE_LIMIT_SAMPLES
     time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, VIDEO_CLOCK_HZ)
+
+    async def _gather(self, index: int) -> None:
+        there = asyncio.Event()
+        if self._playout.await_mouth(index, there.set):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self.leaves_at(index) + MOUTH_GRACE_S):
+                    await there.wait()
 
     def _maker(self, index: int) -> Callable[[], av.VideoFrame]:
         paint = self._playout.picture(index)

@@ -137,3 +137,20 @@ def test_the_first_mouth_of_an_utterance_is_never_that_of_the_last_one(playout: 
     shown = [_mouth(playout, n) for n in range(16)]
     assert shown[12] == 0
     assert 0 < shown[13] <= 0.55 * shown[15]
+
+
+def test_a_mouth_that_is_to_come_is_told_of_once_it_has(playout: PlayoutBuffer) -> None:
+    came: list[int] = []
+    window = np.zeros((80, 16), np.float32)
+    playout.add_jobs([RenderJob(0, 0, 0.0, None), *(RenderJob(frame, 0, 1.0, window) for frame in range(1, 6))])
+    assert not playout.await_mouth(0, lambda: came.append(0))  # at rest
+    assert playout.await_mouth(1, lambda: came.append(1))
+    playout.add_mouth(2, np.zeros((REGION.height, REGION.width, 3), np.uint8))
+    assert came == []
+    playout.add_mouth(1, np.zeros((REGION.height, REGION.width, 3), np.uint8))
+    assert came == [1]
+    assert not playout.await_mouth(2, lambda: came.append(2))  # there already
+    assert playout.await_mouth(3, lambda: came.append(3))
+    playout.picture(3)
+    assert not playout.await_mouth(4, lambda: came.append(4))  # the last one never came
+    assert came == [1]

@@ -37,6 +37,7 @@ class TonePlayout:
         self.skips: list[tuple[str, int]] = []
         self.fail: str | None = None
         self.slow_picture_s = 0.0
+        self.mouth_late_s: dict[int, float] = {}
 
     def speech(self, packet: int) -> np.ndarray:
         if self.fail == "speech":
@@ -54,6 +55,11 @@ class TonePlayout:
         left = frame * 4 % (self.size - 32)
         i420[32:64, left : left + 32] = 220
         return i420
+
+    def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
+        if frame in self.mouth_late_s:
+            asyncio.get_running_loop().call_later(self.mouth_late_s[frame], there)
+        return frame in self.mouth_late_s
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         self.speech_sent.append((packet, now_s))

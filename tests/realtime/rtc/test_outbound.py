@@ -1,5 +1,6 @@
 """In virtual time: the tracks' clock moves only when they sleep, or when a test says so."""
 
+import asyncio
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from realtime.clock import PlayoutClock
 from realtime.rtc import outbound
 from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder
-from realtime.rtc.outbound import AvatarTrack, SpeechTrack
+from realtime.rtc.outbound import MOUTH_GRACE_S, AvatarTrack, SpeechTrack
 from tests.realtime.rtc.loopback import TonePlayout
 
 
@@ -32,7 +33,8 @@ class VirtualTime:
 @pytest.fixture
 def virtual(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     virtual = VirtualTime()
-    monkeypatch.setattr(outbound, "asyncio", SimpleNamespace(get_running_loop=lambda: virtual, sleep=virtual.sleep))
+    stand_in = SimpleNamespace(get_running_loop=lambda: virtual, sleep=virtual.sleep, Event=asyncio.Event)
+    monkeypatch.setattr(outbound, "asyncio", stand_in)
     return virtual
 
 
@@ -65,6 +67,18 @@ async def test_each_unit_leaves_when_it_is_due(playout: TonePlayout) -> None:
         await avatar.recv()
     for index, now_s in playout.pictures_sent[1:]:
         assert now_s == pytest.approx(playout.clock.leaves_at(640 * index), abs=1e-4)
+
+
+async def test_a_picture_waits_a_little_for_its_mouth_and_no_longer() -> None:
+    playout = TonePlayout()
+    playout.mouth_late_s = {3: 0.004, 5: 0.5}
+    avatar = AvatarTrack(playout)
+    for _ in range(8):
+        await avatar.recv()
+    late = {index: now_s - playout.clock.leaves_at(640 * index) for index, now_s in playout.pictures_sent}
+    assert 0.003 < late[3] < late[5]
+    assert MOUTH_GRACE_S <= late[5] < 0.1
+    assert playout.skips == []
 
 
 async def test_a_track_starts_at_what_is_due(playout: TonePlayout, virtual: VirtualTime) -> None:
