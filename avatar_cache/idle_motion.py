@@ -121,12 +121,15 @@ class LivingPhoto:
         for moment in moments():
             moved = self._displacement(self._fields, moment)
             x, y = self._x - moved[..., 0], self._y - moved[..., 1]
-            for eye in self._eyes:
-                near = eye.window(0.05 * self._side)
+            eyes = [(eye, eye.window(0.05 * self._side)) for eye in self._eyes]
+            for eye, near in eyes:
                 eye.look(x[near], y[near], moment.gaze)
-                eye.shut(x[near], y[near], moment.shut)
-            shown = cv2.remap(self._picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-            yield np.asarray(shown, np.uint8)
+            shown = _lookup(self._picture, x, y)
+            for eye, near in eyes:
+                if moment.shut > 0:
+                    skin, cover = eye.lid(x[near], y[near], moment.shut)
+                    shown[near] += cover[..., None] * (_lookup(self._picture, x[near], skin) - shown[near])
+            yield np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
     def _displacement(self, fields: list[Floats], moment: Moment) -> Floats:
         """Return how far the content has come where the fields are known, ``float32[h, w, 2]`` px."""
@@ -142,6 +145,11 @@ class LivingPhoto:
             np.zeros_like(fields[0]),
         )
         return total
+
+
+def _lookup(picture: Bgr, x: Floats, y: Floats) -> Floats:
+    shown = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(shown, np.float32)
 
 
 def _fields(u: Floats, v: Floats) -> list[Floats]:
@@ -196,16 +204,16 @@ class _Eye:
         rim = (np.abs(y - middle) / np.float32(self._height)).astype(np.float32)
         x -= np.float32(gaze * _GAZE * self._width) * _fall(np.abs(across - 0.5), 0.15, 0.5) * _fall(rim, 0.25, 0.7)
 
-    def shut(self, x: Floats, y: Floats, shut: float) -> None:
-        """Stretch the skin between brow and lid down over the eye, in place."""
-        if shut <= 0:
-            return
+    def lid(self, x: Floats, y: Floats, shut: float) -> tuple[Floats, Floats]:
+        """Return the upper lid, skin from between brow and eye stretched down: whence it comes, and where it covers."""
         across = (x - self._left) / self._width
         top, low = self._curve(self._top, x), self._curve(self._low, x)
         fallen = np.float32(shut) * _fall(np.abs(across - 0.5), 0.42, 0.62) * np.maximum(low - top, 0)
-        lid = np.maximum(top + fallen, np.float32(self._crease + 1))
-        stretched = self._crease + (y - self._crease) * (top - self._crease) / (lid - self._crease)
-        np.copyto(y, stretched, where=(y > self._crease) & (y <= lid) & (fallen > 0))
+        rim = np.maximum(top + fallen, np.float32(self._crease + 1))
+        skin: Floats = self._crease + (y - self._crease) * (top - self._crease) / (rim - self._crease)
+        # Half a pixel on either side of the rim is partly covered.
+        cover: Floats = np.clip(rim - y + 0.5, 0, 1) * np.clip(fallen, 0, 1) * (y > self._crease)
+        return skin, cover
 
     def _curve(self, points: Floats, x: Floats) -> Floats:
         """Return the lid's height over each pixel's column: the parabola through its four points."""

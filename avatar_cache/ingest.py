@@ -31,7 +31,7 @@ from avatar_cache.photo import Bgr
 from avatar_cache.preflight import Look, Report, examine, look_at
 from avatar_cache.source import Limits, Source, open_source
 from realtime.compositor import Box, Outline
-from realtime.errors import AvatarError
+from realtime.errors import AvatarError, SettingsError
 from realtime.timeline import FRAME_RATE_HZ
 
 Progress = Callable[[float], None]
@@ -115,7 +115,10 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         UnsupportedTypeError: If the source cannot be read.
         TooLargeError: If it is over a limit.
         AvatarError: If no avatar can be made of it.
+        SettingsError: If an option makes no sense.
     """
+    if options.face < 1 or options.side < SMALLEST_BOX:
+        raise SettingsError(f"faces are counted from 1, and the picture's side is at least {SMALLEST_BOX} px")
     source = open_source(path, options.limits, side=options.side)
     progress(0.0)
     seen = _look_through(source, options, progress)

@@ -136,16 +136,7 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
         UnsupportedTypeError: If it is not a video or photograph.
         TooLargeError: If it is over a limit, naming it.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise UnsupportedTypeError(f"cannot read {path.name}: {error.strerror}") from error
-    if not size:
-        raise UnsupportedTypeError(f"{path.name} is empty")
-    if size > limits.bytes:
-        raise TooLargeError(f"{path.name} has {size:,} bytes; at most {limits.bytes:,} are taken")
+    head = _first_bytes(path, limits)
     if photo := photo_size(head):
         if photo[0] * photo[1] > limits.pixels:
             raise _too_big(path.name, *photo, limits)
@@ -165,6 +156,23 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
     if not is_photo and seconds > limits.seconds + 1 / FRAME_RATE_HZ:
         raise _too_long(path.name, seconds, limits)
     return Source(path, limits, side, is_photo, max(1, round(seconds * FRAME_RATE_HZ)))
+
+
+def _first_bytes(path: Path, limits: Limits) -> bytes:
+    """Return the beginning of a file of an allowed size."""
+    if path.exists() and not path.is_file():
+        raise UnsupportedTypeError(f"{path.name} is not a file")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise UnsupportedTypeError(f"cannot read {path.name}: {error.strerror}") from error
+    if not size:
+        raise UnsupportedTypeError(f"{path.name} is empty")
+    if size > limits.bytes:
+        raise TooLargeError(f"{path.name} has {size:,} bytes; at most {limits.bytes:,} are taken")
+    return head
 
 
 def _options(limits: Limits) -> dict[str, str]:

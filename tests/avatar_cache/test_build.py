@@ -76,6 +76,7 @@ def test_the_same_source_and_options_give_the_same_bytes(store: AvatarStore, tmp
     ("options", "message"),
     [
         (BuildOptions(box=Box(100, 0, 64, 64)), "128x96 as stored"),
+        (BuildOptions(face=0), "counted from 1"),
         (BuildOptions(box=Box(0, 0, 16, 16)), "16 px wide; at least 32"),
         (BuildOptions(box=Box(0, 0, 64, 64), limits=Limits(seconds=1)), "at most 1 s"),
     ],
