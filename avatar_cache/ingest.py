@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from avatar_cache.avatar import file_sha256
+from avatar_cache.clip_file import write_clip
 from avatar_cache.face_detector import Face, FaceDetector, create_detector
 from avatar_cache.face_geometry import jaw_outline
 from avatar_cache.face_track import (
@@ -248,31 +246,3 @@ def _share(pictures: Iterator[Bgr], count: int, progress: Progress) -> Iterator[
     for index, picture in enumerate(pictures):
         yield picture
         progress(0.6 + 0.4 * (index + 1) / count)
-
-
-def write_clip(path: Path, pictures: Iterator[Bgr]) -> None:
-    """Write pictures as H.264, 4:2:0, BT.601, limited range: the same bytes for the same pictures."""
-    with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        # One thread: how x264 shares a picture out must not depend on the machine's cores.
-        stream = container.add_stream(
-            "libx264", rate=FRAME_RATE_HZ, options={"crf": "14", "preset": "veryfast", "threads": "1"}
-        )
-        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, FRAME_RATE_HZ)
-        context = stream.codec_context
-        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 6, 6, 6, 1
-        convert = VideoReformatter()
-        for index, picture in enumerate(pictures):
-            if not index:
-                stream.height, stream.width = picture.shape[:2]
-            frame = convert.reformat(
-                av.VideoFrame.from_ndarray(picture, format="bgr24"),
-                format="yuv420p",
-                dst_colorspace=5,
-                src_color_range=ColorRange.JPEG,
-                dst_color_range=ColorRange.MPEG,
-                interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
-                threads=1,
-            )
-            frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE_HZ)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
