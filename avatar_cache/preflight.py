@@ -15,6 +15,8 @@ from realtime.compositor import Box
 Verdict = Literal["good", "fair", "poor"]
 _ADVICE_SIDE = 160
 """Side to which faces are scaled before their sharpness is compared, px."""
+_OPEN_MM = 8.0
+"""Gap between the lips from which a mouth counts as open: the landmarks are no finer on small faces."""
 _LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
 
 
@@ -151,7 +153,12 @@ def _face_lines(faces: list[Face]) -> list[Line]:
         _line("turned aside", yaw, "degrees", 18, 30, "face the camera"),
         _line("up or down", pitch, "degrees", 18, 28, "hold the camera at the height of the eyes"),
         _line(
-            "mouth open", 100 * float((gaps > 5).mean()), "% of frames", 10, 50, "keep the lips closed and do not speak"
+            "mouth open",
+            100 * float((gaps > _OPEN_MM).mean()),
+            "% of frames",
+            10,
+            50,
+            "keep the lips closed and do not speak",
         ),
         _line("doubt", 100 * hidden, "% of face", 3, 6, "keep hands, hair and microphones away from mouth and chin"),
     ]
