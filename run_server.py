@@ -18,6 +18,8 @@ from realtime.settings import Settings, read_settings
 log = logging.getLogger("lipstream")
 
 _DRAIN_LOOK_S = 0.2
+WEBSOCKET_FRAME_BYTES = 256 * 1024
+"""Sound comes in pieces; one larger than this ends its connection."""
 
 
 class Server(uvicorn.Server):
@@ -91,6 +93,7 @@ def serve(settings: Settings) -> bool:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        ws_max_size=WEBSOCKET_FRAME_BYTES,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )

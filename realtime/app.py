@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from realtime import avatar_routes
+from realtime import audio_socket, avatar_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
@@ -81,7 +81,8 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
-    for router in (_open, _for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners):
+    guarded = (_for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners)
+    for router in (_open, *guarded, audio_socket.sockets):
         app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
@@ -159,7 +160,7 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
         "viewer_token": session.viewer_token,
         "look_ahead_ms": session.look_ahead_ms,
         "ice_servers": sessions.settings.ice_servers,
-        "urls": {"self": path, "peer": f"{path}/peer"},
+        "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio"},
     }
     if answer is not None:
         created["answer"] = {"sdp": answer, "type": "answer"}

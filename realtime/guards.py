@@ -8,7 +8,8 @@ import math
 import time
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, WebSocket
+from starlette.requests import HTTPConnection
 
 from realtime.access import Access, Caller
 from realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
@@ -33,11 +34,11 @@ class Guard:
         self._limited = limited
         self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
 
-    def caller(self, request: Request) -> Caller:
+    def caller(self, request: HTTPConnection) -> Caller:
         """Return who asks."""
         return self.access.caller(bearer(request), time.time()) if self.access.required else Caller.OPERATOR
 
-    def count(self, request: Request, caller: Caller) -> None:
+    def count(self, request: HTTPConnection, caller: Caller) -> None:
         """Count a request that costs something.
 
         Raises:
@@ -46,7 +47,7 @@ class Guard:
         if self._limited:
             self._take(self._asked, bearer(request) if caller is Caller.OPERATOR else _address(request))
 
-    def refuse(self, request: Request, message: str) -> UnauthorizedError:
+    def refuse(self, request: HTTPConnection, message: str) -> UnauthorizedError:
         """Return the refusal of a token, counted against those who try many.
 
         Raises:
@@ -61,13 +62,19 @@ class Guard:
             raise RateLimitError("too many requests", retry_after_s=math.ceil(wait_s))
 
 
-def bearer(request: Request) -> str:
-    """Return the token of ``Authorization: Bearer``, ``""`` if there is none."""
+def bearer(request: HTTPConnection) -> str:
+    """Return the token of ``Authorization: Bearer``, ``""`` if there is none.
+
+    A browser cannot set that header on a WebSocket: it offers the subprotocol ``bearer.TOKEN``.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() == "bearer":
+        return token.strip()
+    offered: list[str] = request.scope.get("subprotocols", [])
+    return next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), "")
 
 
-def _address(request: Request) -> str:
+def _address(request: HTTPConnection) -> str:
     return request.client.host if request.client else ""
 
 
@@ -120,6 +127,19 @@ def owner(session_id: str, request: Request) -> Session:
         NotFoundError: If there is no such session, to those who may know.
         RateLimitError: If the caller asks too often.
     """
+    return _owned(session_id, request)
+
+
+def socket_owner(session_id: str, socket: WebSocket) -> Session:
+    """Admit as `owner` does, for a WebSocket.
+
+    Raises:
+        LipstreamError: As there.
+    """
+    return _owned(session_id, socket)
+
+
+def _owned(session_id: str, request: HTTPConnection) -> Session:
     guard: Guard = request.app.state.guard
     sessions: Sessions = request.app.state.sessions
     caller = guard.caller(request)

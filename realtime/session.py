@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from avatar_cache.avatar import PreparedAvatar
 from realtime.animator import JUMP_SAMPLES, Animator, ClipLoop
+from realtime.audio.queued_source import QueuedSource
 from realtime.audio.resample import Resampler
 from realtime.audio.source_buffer import SourceBuffer
 from realtime.audio.voice_activity import SpeechStarted
@@ -41,6 +43,9 @@ RENDER_BUDGET_SAMPLES = ms_to_samples(24)
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
 """A window's last sample comes out of the resampler 0.75 ms after its sound went in."""
 
+_READ_REMEMBERED = 512
+"""Blocks: more than can be between entering and leaving."""
+
 State = Literal["live", "waiting", "draining"]
 
 
@@ -54,7 +59,7 @@ def first_block_samples(look_ahead_samples: int) -> int:
 
 
 class Session:
-    """Sound in by a peer (or :meth:`push_sound`), pictures and the same sound out to it.
+    """Sound in by a peer or a program, pictures and the same sound out to the peer.
 
     Args:
         avatar: Prepared for the worker's weights.
@@ -84,7 +89,11 @@ class Session:
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(), loop)
-        self.source = SourceBuffer()
+        self.microphone = SourceBuffer()
+        self.source: SourceBuffer | QueuedSource = self.microphone
+        self.listeners: set[Callable[[dict[str, Any]], None]] = set()
+        """Told every event that the peer's control channel is."""
+        self._read: deque[tuple[int, int]] = deque(maxlen=_READ_REMEMBERED)  # end of a block, read of a program by then
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._worker = worker
@@ -94,6 +103,7 @@ class Session:
         self._peer: Peer | None = None
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
+        self._leaving: QueuedSource | None = None  # a program that is gone, as long as its sound is not
         self._closed = False
         self._look_ahead = metadata.look_ahead_samples
         self._gathered: list[npt.NDArray[np.float32]] = []
@@ -105,6 +115,11 @@ class Session:
         if self._peer is None or not self._peer.connected:
             return "waiting"
         return "draining" if self.draining else "live"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
 
     @property
     def unclaimed(self) -> bool:
@@ -131,7 +146,7 @@ class Session:
             await peer.close()
             raise NotFoundError("there is no such session")
         before, self._peer, self.lost_s = self._peer, peer, None
-        self.source.clear()
+        self.microphone.clear()
         if before:
             self._close_later(before)
         return answer
@@ -145,7 +160,35 @@ class Session:
             arrived_s: Monotonic time of arrival.
         """
         clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
-        self.source.push(position, clean.astype(np.float32, copy=False), arrived_s)
+        self.microphone.push(position, clean.astype(np.float32, copy=False), arrived_s)
+
+    def take_program(self, rate_hz: int) -> QueuedSource:
+        """Let a program speak instead of the microphone, or of the program before.
+
+        Args:
+            rate_hz: Of its sound.
+
+        Returns:
+            Where its sound goes.
+
+        Raises:
+            ValueError: If the rate is not one that is taken.
+        """
+        source = QueuedSource(rate_hz)
+        self._read.clear()
+        self.source = source
+        return source
+
+    def drop_program(self, source: QueuedSource) -> None:
+        """Let the microphone speak again, unless another program does; what a program has sent is still spoken."""
+        if self.source is source:
+            self._leaving = source
+
+    def heard_ms(self, now_s: float) -> float:
+        """Return how much of the program's sound has left."""
+        left = self.clock.left(now_s)
+        read = [read for end, read in self._read if end <= left]
+        return read[-1] * 1000 / SOUND_RATE_HZ if read else 0.0
 
     def tick(self, now_s: float) -> None:
         """Let sound into the timeline up to now, and ask for the mouths it decides."""
@@ -167,6 +210,11 @@ class Session:
             self.playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
         self._entered += BLOCK_SAMPLES
         self._gathered.append(block)
+        if isinstance(self.source, QueuedSource):
+            self._read.append((self._entered, self.source.read))
+            if self.source is self._leaving and not self.source.level:
+                self.source, self._leaving = self.microphone, None
+                self.microphone.clear()
         if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
             self._analyse(now_s)
 
@@ -211,11 +259,13 @@ class Session:
         Returns:
             The sample from which on there is silence; what comes from the source later is spoken.
         """
-        sample, frame = self.playout.interrupt(asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        sample, frame = self.playout.interrupt(now_s)
         self.playout.add_jobs(self._animator.interrupt(frame))
+        heard = {"heard_ms": round(self.heard_ms(now_s), 1)} if isinstance(self.source, QueuedSource) else {}
         self.source.clear()
         self._gathered = [np.zeros_like(block) for block in self._gathered]
-        self._tell({"type": "interrupted", "sample": sample})
+        self._tell({"type": "interrupted", "sample": sample, **heard})
         return sample
 
     def figures(self) -> dict[str, Any]:
@@ -265,13 +315,15 @@ class Session:
     def _tell(self, message: dict[str, Any]) -> None:
         if self._peer:
             self._peer.send_control(message)
+        for listener in list(self.listeners):
+            listener(message)
 
     def _gone(self, peer: Peer, reason: str) -> None:
         log.info("session %s: %s", self.id[:6], reason)
         self._close_later(peer)
         if peer is self._peer:
             self._peer = None
-            self.source.clear()
+            self.microphone.clear()
             if self._was_connected:
                 self.lost_s = asyncio.get_running_loop().time()
             else:

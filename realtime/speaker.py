@@ -1,0 +1,124 @@
+"""A program's end of ``WS /api/sessions/{id}/audio``: hand over speech, hear what became of it.
+
+::
+
+    async with Speaker("http://127.0.0.1:8080", session_id, token=token, rate_hz=24000) as speaker:
+        await speaker.say(pcm)  # bytes, s16le, mono, as it comes from a voice
+        await speaker.end_of_speech()
+        async for event in speaker:
+            ...
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+_PIECE_BYTES = 8 * 1024
+_EVENTS_KEPT = 1024
+
+
+class Speaker:
+    """Speaks through one session. Events are read in the background; the latest that nobody has asked for are kept.
+
+    Args:
+        server: The server's address, ``http`` or ``https``.
+        session_id: Of the session.
+        token: The session's, or an API key; empty where none is asked for.
+        rate_hz: Of the sound, 8..48 kHz.
+    """
+
+    def __init__(self, server: str, session_id: str, *, token: str = "", rate_hz: int = 16_000) -> None:
+        parts = urlsplit(server)
+        scheme = {"http": "ws", "https": "wss"}[parts.scheme]
+        path = f"{parts.path.rstrip('/')}/api/sessions/{quote(session_id, safe='')}/audio"
+        self._url = urlunsplit((scheme, parts.netloc, path, f"rate={rate_hz}", ""))
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_EVENTS_KEPT)
+        self._sent, self._until = 0, 0  # bytes in all: handed over, and allowed
+        self._may_send = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            OSError: If the server cannot be reached.
+            websockets.exceptions.InvalidStatus: If it refuses.
+        """
+        self._socket = await connect(self._url, additional_headers=self._headers)
+        self._reader = asyncio.create_task(self._read(), name="speaker-read")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up; what was handed over is still spoken."""
+        assert self._socket is not None
+        assert self._reader is not None
+        await self._socket.close()
+        await self._reader
+
+    async def say(self, pcm: bytes) -> None:
+        """Hand over s16le mono sound; returns when the server has taken it, which may be as slow as speech.
+
+        Raises:
+            ConnectionClosed: If the server is gone, or another program took over.
+        """
+        assert self._socket is not None
+        for start in range(0, len(pcm), _PIECE_BYTES):
+            piece = pcm[start : start + _PIECE_BYTES]
+            async with self._may_send:
+                await self._may_send.wait_for(lambda: self._sent < self._until or self._closed)
+                self._sent += len(piece)
+            await self._socket.send(piece)
+
+    async def end_of_speech(self) -> None:
+        """Say that an utterance is over."""
+        await self._send({"type": "end_of_speech"})
+
+    async def interrupt(self) -> None:
+        """Stop speaking now; what was handed over and not heard yet is forgotten."""
+        await self._send({"type": "interrupt"})
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield the server's events until the connection ends."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    @property
+    def _closed(self) -> bool:
+        return self._reader is None or self._reader.done()
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        assert self._socket is not None
+        await self._socket.send(json.dumps(message))
+
+    def _keep(self, event: dict[str, Any] | None) -> None:
+        if self._events.full():
+            self._events.get_nowait()
+        self._events.put_nowait(event)
+
+    async def _read(self) -> None:
+        assert self._socket is not None
+        try:
+            async for text in self._socket:
+                event = json.loads(text)
+                if event["type"] == "credit":
+                    async with self._may_send:
+                        self._until = event["until"]
+                        self._may_send.notify_all()
+                else:
+                    self._keep(event)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._keep(None)
+            async with self._may_send:
+                self._may_send.notify_all()

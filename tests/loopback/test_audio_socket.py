@@ -1,0 +1,198 @@
+"""Programs that speak: over a real WebSocket, to a real server, heard by a real peer."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from realtime.app import create_app
+from realtime.audio.queued_source import QueuedSource
+from realtime.sessions import Sessions
+from realtime.speaker import Speaker
+from run_server import WEBSOCKET_FRAME_BYTES
+from tests.loopback.conftest import Callers, Serve, until
+from tests.realtime.audio.test_queued_source import tone
+from tests.server_process import free_port
+
+Web = Callable[[Sessions], Any]
+
+
+@contextlib.asynccontextmanager
+async def web(sessions: Sessions) -> AsyncIterator[str]:
+    """Serve some sessions by HTTP; yield the address."""
+    config = uvicorn.Config(
+        create_app(sessions), port=free_port(), log_level="error", ws_max_size=WEBSOCKET_FRAME_BYTES
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server._serve())
+    await until(lambda: server.started, "the server")
+    try:
+        yield f"http://127.0.0.1:{config.port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+def speech(rate_hz: int, seconds: float) -> bytes:
+    """Return a buzz with a syllable's rise and fall, which the voice detector takes for speech."""
+    at = np.arange(round(rate_hz * seconds)) / rate_hz
+    buzz = sum(np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20))
+    envelope = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * at)
+    return (5_000 * buzz * envelope).astype("<i2").tobytes()
+
+
+async def told(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    await until(lambda: any(event["type"] == kind for event in events), kind)
+    return next(event for event in events if event["type"] == kind)
+
+
+async def test_a_program_speaks_and_hears_what_became_of_it(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    events: list[dict[str, Any]] = []
+
+    async def listen(speaker: Speaker) -> None:
+        async for event in speaker:
+            events.append(event)  # noqa: PERF401 (others look at the list while it grows)
+
+    async with web(sessions) as server:
+        async with Speaker(server, session.id, rate_hz=24_000) as speaker:
+            listening = asyncio.create_task(listen(speaker))
+            await speaker.say(speech(24_000, 1.0))
+            await speaker.end_of_speech()
+            started, ended = await told(events, "speech_started"), await told(events, "speech_ended")
+            assert 0.7 < (ended["sample"] - started["sample"]) / 16_000 < 1.3
+            await until(lambda: session.heard_ms(asyncio.get_running_loop().time()) >= 990, "all of it heard")
+            heard = [event["heard_ms"] for event in events if event["type"] == "playout"]
+            assert heard == sorted(heard)
+            assert session.playout.counts.rendered > 15
+        await listening
+        await until(lambda: session.source is session.microphone, "the microphone's turn")
+        assert not session.listeners
+
+
+async def test_an_interrupt_says_how_much_was_heard_and_what_follows_is_spoken(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    async with web(sessions) as server, Speaker(server, session.id) as speaker:
+        await speaker.say(speech(16_000, 5.0))
+        await until(lambda: session.heard_ms(asyncio.get_running_loop().time()) > 500, "half a second")
+        await speaker.interrupt()
+        events = aiter(speaker)
+        while (event := await anext(events))["type"] != "interrupted":
+            pass
+        assert 500 < event["heard_ms"] < 4_000
+        assert isinstance(session.source, QueuedSource)
+        assert session.source.level == 0
+        read = session.source.read
+        await speaker.say(speech(16_000, 0.2))
+        await until(lambda: isinstance(session.source, QueuedSource) and session.source.read > read, "new words")
+
+
+async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    async with web(sessions) as server:
+        url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio?rate=8000"
+        async with connect(url) as socket:
+            piece = speech(8_000, 4.0)
+
+            async def flood() -> None:
+                for _ in range(150):  # ten minutes
+                    await socket.send(piece)
+
+            flooding = asyncio.create_task(flood())
+            await asyncio.sleep(1.5)
+            assert not flooding.done()
+            assert isinstance(session.source, QueuedSource)
+            assert session.source.level < 20 * 48_000
+            flooding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await flooding
+            assert "credit" in await socket.recv()
+            socket.transport.abort()  # dies in the middle of a word
+        async with Speaker(server, session.id) as speaker:  # and the next one is served
+            await speaker.say(speech(16_000, 0.1))
+            source = session.source
+            await until(lambda: source.level == 0, "its words")
+
+
+async def test_a_second_program_takes_over(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    async with web(sessions) as server, Speaker(server, session.id) as first, Speaker(server, session.id) as second:
+        assert [event async for event in first if event["type"] != "playout"] == []
+        with pytest.raises(ConnectionClosed):
+            await first.say(tone(16_000, 5.0))
+        await second.say(tone(16_000, 0.1))
+
+
+async def refused(url: str, **options: Any) -> bool:
+    try:
+        async with connect(url, **options) as socket:
+            await socket.recv()
+    except (InvalidStatus, ConnectionClosed):
+        return True
+    return False
+
+
+async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    async with web(sessions) as server:
+        url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio"
+        for query in ("?rate=7999", "?rate=96000", "?rate=fast", "?rate=-8000", "?rate=" + "9" * 5000):
+            assert await refused(url + query)
+        assert await refused(url.replace(session.id, "nobody"))
+        assert await refused(url, origin="http://evil.example")
+        assert session.source is session.microphone
+        async with connect(url) as socket:
+            for text in ("", "no json", "[]", '{"type": "dance"}'):
+                await socket.send(text)
+                while (answer := json.loads(await socket.recv()))["type"] != "error":
+                    pass
+                assert answer["message"]
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(b"x" * (WEBSOCKET_FRAME_BYTES + 1))
+                while True:
+                    await socket.recv()
+        await until(lambda: not session.listeners, "its end")
+
+
+async def test_the_end_of_the_session_ends_its_program(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    async with web(sessions) as server, Speaker(server, session.id) as speaker:
+        await sessions.delete(session.id)
+        assert [event async for event in speaker if event["type"] == "playout"] == []
+
+
+async def test_where_a_secret_is_asked_for_a_program_shows_the_sessions_token(
+    serve: Serve, callers: Callers, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the key of an operator")
+    sessions = await serve(secret_file=secret)
+    _, session = await callers.call(sessions)
+    _, other = await callers.call(sessions)
+    async with web(sessions) as server:
+        url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio"
+        assert await refused(url)
+        assert await refused(url, additional_headers={"Authorization": f"Bearer {other.token}"})
+        assert await refused(url, additional_headers={"Authorization": f"Bearer {session.viewer_token}"})
+        async with Speaker(server, session.id, token=session.token) as speaker:
+            await speaker.say(tone(16_000, 0.1))
+        offered = [Subprotocol("lipstream.v1"), Subprotocol(f"bearer.{session.token}")]  # as browsers do
+        async with connect(url, subprotocols=offered) as socket:
+            assert socket.subprotocol == "lipstream.v1"
+            assert json.loads(await socket.recv())["type"] == "credit"
