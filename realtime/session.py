@@ -37,7 +37,7 @@ from realtime.timeline import (
 
 log = logging.getLogger(__name__)
 
-RENDER_BUDGET_SAMPLES = ms_to_samples(24)
+RENDER_BUDGET_SAMPLES = ms_to_samples(20)
 """From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
