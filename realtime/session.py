@@ -209,7 +209,7 @@ class Session:
         if begins < BLOCK_SAMPLES and arrived_s is not None:
             self.playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
         self._entered += BLOCK_SAMPLES
-        self._gathered.append(block)
+        self._gather(block)
         if isinstance(self.source, QueuedSource):
             self._read.append((self._entered, self.source.read))
             if self.source is self._leaving and not self.source.level:
@@ -218,11 +218,15 @@ class Session:
         if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
             self._analyse(now_s)
 
+    def _gather(self, block: npt.NDArray[np.float32]) -> None:
+        """Let a block be heard, and keep it for the animator."""
+        self.playout.add_speech(block)
+        self._gathered.append(block)
+
     def _analyse(self, now_s: float) -> None:
-        """Let the gathered blocks be seen and heard, once a frame: one by one they would cost three times that."""
+        """Show the animator the gathered blocks, once a frame: one by one they would cost three times that."""
         sound = np.concatenate(self._gathered)
         self._gathered.clear()
-        self.playout.add_speech(sound)
         jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(sound)))
         self.playout.add_jobs(jobs)
         for job in jobs:
@@ -242,7 +246,8 @@ class Session:
     def _begin_blocks(self, sample: int) -> None:
         silence = first_block_samples(self._look_ahead)
         self._entered = sample + silence
-        self._gathered = [np.zeros(silence * SOUND_PER_SAMPLE, np.float32)]
+        self._gathered.clear()
+        self._gather(np.zeros(silence * SOUND_PER_SAMPLE, np.float32))
 
     def switch(self, avatar: PreparedAvatar) -> None:
         """Show another avatar, loaded by the worker, without a break in speech or picture."""

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,7 +43,11 @@ async def offer() -> AsyncIterator[tuple[RTCPeerConnection, str]]:
     peer.addTransceiver("video", direction="recvonly")
     await peer.setLocalDescription(await peer.createOffer())
     yield peer, peer.localDescription.sdp
+    agents = [transport._connection for transport in peer._RTCPeerConnection__iceTransports]
     await peer.close()
+    await asyncio.sleep(0.05)
+    for task in filter(None, (agent._query_consent_task for agent in agents)):
+        task.cancel()  # aiortc forgets it when it is closed in its handshake
 
 
 async def test_a_session_from_its_offer_to_its_end(client: httpx.AsyncClient, offer) -> None:
