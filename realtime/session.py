@@ -1,4 +1,7 @@
-"""One speaking avatar: its source, its animator, its playout and the peer it talks to."""
+"""One speaking avatar: its source, its animator, its playout and the peer it talks to.
+
+A little longer than most files: the order in which these four are told of anything is its whole content.
+"""
 
 import asyncio
 import logging
@@ -186,9 +189,11 @@ class Session:
 
     def heard_ms(self, now_s: float) -> float:
         """Return how much of the program's sound has left."""
+        return self._heard(now_s) * 1000 / SOUND_RATE_HZ
+
+    def _heard(self, now_s: float) -> int:
         left = self.clock.left(now_s)
-        read = [read for end, read in self._read if end <= left]
-        return read[-1] * 1000 / SOUND_RATE_HZ if read else 0.0
+        return next((read for end, read in reversed(self._read) if end <= left), 0)
 
     def tick(self, now_s: float) -> None:
         """Let sound into the timeline up to now, and ask for the mouths it decides."""
@@ -224,7 +229,7 @@ class Session:
         self._gathered.append(block)
 
     def _analyse(self, now_s: float) -> None:
-        """Show the animator the gathered blocks, once a frame: one by one they would cost three times that."""
+        """Show the animator the gathered blocks, once a frame: each call costs more than what it hears."""
         sound = np.concatenate(self._gathered)
         self._gathered.clear()
         jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(sound)))
@@ -267,7 +272,12 @@ class Session:
         now_s = asyncio.get_running_loop().time()
         sample, frame = self.playout.interrupt(now_s)
         self.playout.add_jobs(self._animator.interrupt(frame))
-        heard = {"heard_ms": round(self.heard_ms(now_s), 1)} if isinstance(self.source, QueuedSource) else {}
+        heard = {}
+        if isinstance(self.source, QueuedSource):
+            heard["heard_ms"] = round(self.heard_ms(now_s), 1)
+            self.source.read = self._heard(now_s)  # what was read but not heard never will be
+            self._read.clear()
+            self._read.append((self.clock.left(now_s), self.source.read))
         self.source.clear()
         self._gathered = [np.zeros_like(block) for block in self._gathered]
         self._tell({"type": "interrupted", "sample": sample, **heard})

@@ -230,7 +230,7 @@ class PlayoutSender(RTCRtpSender):
             self._RTCRtpSender__encoder = encoder_for(codec)
         encoder = self._RTCRtpSender__encoder
         level = None
-        if isinstance(encoder, SpeechEncoder):  # a fifth of a millisecond: less than the way to a thread and back
+        if isinstance(encoder, SpeechEncoder):  # quicker than the way to a thread and back
             frame = make()
             assert isinstance(frame, AudioFrame)
             level = sound_level_dbov(frame.to_ndarray())
@@ -286,8 +286,7 @@ class SoundBuffer(JitterBuffer):
 class PromptReceiver(RTCRtpReceiver):
     """A receiver of sound that adds no delay while packets come in order, and decodes where it receives.
 
-    aiortc hands every packet to a thread of the receiver's and its sound back, which takes ten times as long as the
-    34 us that decoding does.
+    aiortc hands every packet to a thread of the receiver's and its sound back, which takes longer than decoding does.
     """
 
     _RTCRtpReceiver__timestamp_mapper: TimestampMapper

@@ -95,6 +95,7 @@ async def test_an_interrupt_says_how_much_was_heard_and_what_follows_is_spoken(s
         assert isinstance(session.source, QueuedSource)
         assert session.source.level == 0
         read = session.source.read
+        assert read == pytest.approx(event["heard_ms"] * 48, abs=48)  # what was cut off never counts as heard
         await speaker.say(speech(16_000, 0.2))
         await until(lambda: isinstance(session.source, QueuedSource) and session.source.read > read, "new words")
 
