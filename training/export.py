@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from realtime.lipsync.metadata import Region
-from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import save_weights
+from training.fit import new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES
-from training.pairs import CROP, WIDTH
+from training.pairs import CROP
 
 DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 """Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
@@ -25,8 +25,10 @@ def export(ear: Path, face: Path, out: Path, *, name: str = "lipstream") -> None
         out: The file to write.
         name: For people.
     """
-    network = Wav2Lip(WIDTH, CROP, "copy")
-    network.load_state_dict(torch.load(face, map_location="cpu", weights_only=True)["average"])
+    network = new_network()
+    drawn = torch.load(face, map_location="cpu", weights_only=True)["average"]
+    drawn = {name: tensor for name, tensor in drawn.items() if not name.startswith("audio_encoder.")}
+    network.load_state_dict(drawn, strict=False)
     network.audio_encoder.load_state_dict(torch.load(ear, map_location="cpu", weights_only=True)["average"])
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from realtime.lipsync.network import Wav2Lip, copy_and_paint
 from training.codes import code_channels, mouth_to_code
-from training.pairs import CROP, WIDTH, Batch, Pictures, draw_batch
+from training.pairs import AUDIO_WIDTH, CROP, WIDTH, Batch, Pictures, draw_batch
 from training.run import Run, join_peers
 
 _HALO_ROWS = 4
@@ -135,7 +135,8 @@ def fit(
 
 def new_network() -> Wav2Lip:
     """Return a network to begin with."""
-    network: Wav2Lip = Wav2Lip(WIDTH, CROP, "copy").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.no_grad():
         # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
         last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.lipsync.network import Wav2Lip
 from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code
+from training.fit import new_network
 from training.heads import HeadSet
 from training.hearing import Sound
-from training.pairs import CROP, WIDTH
 from training.run import Run, join_peers
 
 _CODE_WEIGHT = 0.3
@@ -65,7 +64,7 @@ def listen(
     sound = Sound(folder, "speech", offset)
     motion = torch.from_numpy(lip_motion(HeadSet.load(folder / "heads.npz")))
     torch.manual_seed(seed)
-    encoder = Wav2Lip(WIDTH, CROP, "copy").audio_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder = new_network().audio_encoder
     run = Run(encoder, [{"params": list(encoder.parameters()), "pace": 1.0}], checkpoint, minutes=minutes, rate=rate)
     rng = np.random.default_rng([seed, run.step, rank])
     shown: list[float] = []

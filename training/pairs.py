@@ -14,8 +14,8 @@ from training.people import PEOPLE
 from training.speech import shards_of
 
 CROP = 96
-WIDTH = 0.25
-"""Side of the network's pictures, pixels, and its width."""
+WIDTH, AUDIO_WIDTH = 0.25, 0.5
+"""Side of the network's pictures, pixels, its width and that of its audio encoder."""
 _BUILT_IN_SHARE = 0.3
 _REST_SHARE = 0.12
 """Of the targets; a mouth that opens in silence is what one sees first."""

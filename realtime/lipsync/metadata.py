@@ -40,6 +40,7 @@ class WeightsMetadata:
     Attributes:
         name: For people.
         width: Channel factor of the network.
+        audio_width: That of its audio encoder.
         size: Side of the face crop, px.
         head: ``paint`` as published, or ``copy``.
         window_offset_samples: From a frame's first sample to its mel window's, 16 kHz.
@@ -50,6 +51,7 @@ class WeightsMetadata:
 
     name: str
     width: float
+    audio_width: float
     size: int
     head: str
     window_offset_samples: int
@@ -114,6 +116,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         metadata = WeightsMetadata(
             name=fields.get("name", path.stem),
             width=float(fields["width"]),
+            audio_width=float(fields.get("audio_width", fields["width"])),
             size=size,
             head=fields["head"],
             window_offset_samples=int(fields["window_offset_samples"]),
@@ -135,6 +138,7 @@ def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0
     return WeightsMetadata(
         name=path.stem,
         width=width,
+        audio_width=width,
         size=size,
         head="paint",
         window_offset_samples=PUBLISHED_OFFSET_SAMPLES,

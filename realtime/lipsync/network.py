@@ -87,15 +87,21 @@ class Wav2Lip(nn.Module):
         size: Side of the square crop in pixels: a multiple of 32, at least 96.
         head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so
             that whatever speech does not change is copied from it.
+        audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. Hearing costs little beside
+            drawing, and gains more by being wide.
     """
 
-    def __init__(self, width: float = 1.0, size: int = 96, head: Head = "paint") -> None:
+    def __init__(
+        self, width: float = 1.0, size: int = 96, head: Head = "paint", *, audio_width: float | None = None
+    ) -> None:
         super().__init__()
         if size % 32 or size < 96:
             message = f"size must be a multiple of 32, at least 96, not {size}"
             raise ValueError(message)
         self.width, self.size, self.head = width, size, head
+        self.audio_width = width if audio_width is None else audio_width
         c16, c32, c64, c128, c256, c384, c512 = (scaled(c, width) for c in (16, 32, 64, 128, 256, 384, 512))
+        a32, a64, a128, a256, a512 = (scaled(c, self.audio_width) for c in (32, 64, 128, 256, 512))
         bottom = size // 32
 
         self.face_encoder_blocks = nn.ModuleList(
@@ -110,16 +116,16 @@ class Wav2Lip(nn.Module):
             ]
         )
         self.audio_encoder = nn.Sequential(
-            Conv2d(1, c32, 3, 1, 1),
-            *_residuals(c32, 2),
-            Conv2d(c32, c64, 3, (3, 1), 1),
-            *_residuals(c64, 2),
-            Conv2d(c64, c128, 3, 3, 1),
-            *_residuals(c128, 2),
-            Conv2d(c128, c256, 3, (3, 2), 1),
-            *_residuals(c256, 1),
-            Conv2d(c256, c512, 3),
-            Conv2d(c512, c512, 1),
+            Conv2d(1, a32, 3, 1, 1),
+            *_residuals(a32, 2),
+            Conv2d(a32, a64, 3, (3, 1), 1),
+            *_residuals(a64, 2),
+            Conv2d(a64, a128, 3, 3, 1),
+            *_residuals(a128, 2),
+            Conv2d(a128, a256, 3, (3, 2), 1),
+            *_residuals(a256, 1),
+            Conv2d(a256, a512, 3),
+            Conv2d(a512, c512, 1),
         )
         self.face_decoder_blocks = nn.ModuleList(
             [

@@ -18,7 +18,7 @@ from realtime.lipsync.predictor import FaceFeatures
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "4"  # of the graphs: changes when realtime.lipsync.graphs does
+_FORMAT = "5"  # changes when realtime.lipsync.graphs or the metadata does
 _LEVELS = 7
 
 

@@ -58,7 +58,7 @@ def load_weights(
         state, metadata = _read_checkpoint(path, sha256)
     if window_offset_samples is not None:
         metadata = dataclasses.replace(metadata, window_offset_samples=window_offset_samples)
-    network = Wav2Lip(metadata.width, metadata.size, cast("Head", metadata.head))
+    network = Wav2Lip(metadata.width, metadata.size, cast("Head", metadata.head), audio_width=metadata.audio_width)
     _check(state, cast("State", network.state_dict()), path)
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False).to(device=device, dtype=dtype), metadata
@@ -84,6 +84,7 @@ def save_weights(
         "format": FORMAT,
         "name": name,
         "width": repr(network.width),
+        "audio_width": repr(network.audio_width),
         "size": str(network.size),
         "head": network.head,
         "window_offset_samples": str(window_offset_samples),

@@ -20,7 +20,7 @@ REGION = Region(48, 96, 16, 80)
 
 
 def metadata(window_offset_samples: int = -2600) -> WeightsMetadata:
-    return WeightsMetadata("fake", 0.25, CROP, "paint", window_offset_samples, REGION, "0" * 64, "Apache-2.0")
+    return WeightsMetadata("fake", 0.25, 0.25, CROP, "paint", window_offset_samples, REGION, "0" * 64, "Apache-2.0")
 
 
 def write_avatar(folder: Path, avatar_id: str, *, shade: int = 90, size: tuple[int, int] = SIZE) -> Path:

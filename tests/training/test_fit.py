@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
 from training.codes import SPREAD, code_to_mouth, mouth_to_code
 from training.export import DECODED_REGION, export
 from training.figures import best_lag, similarity
-from training.fit import draw_mouth, fit
+from training.fit import draw_mouth, fit, new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
 from training.listen import listen
-from training.pairs import CROP, WIDTH, Pictures, draw_batch
+from training.pairs import CROP, Pictures, draw_batch
 from training.speech import VARIANTS, pack_mel
 from training.visemes import MOUTH_ACTIONS
 
@@ -89,7 +88,7 @@ def test_codes_are_never_negative_and_give_the_mouth_back():
 
 def test_the_cropped_decoder_is_exact_where_it_counts():
     torch.manual_seed(0)
-    network = Wav2Lip(WIDTH, CROP, "copy").eval()
+    network = new_network().eval()
     mel, face = torch.randn(2, 1, 80, 16), torch.rand(2, 6, CROP, CROP)
     with torch.no_grad():
         torch.nn.init.normal_(network.output_block[1].weight, std=0.5)

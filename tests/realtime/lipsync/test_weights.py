@@ -14,7 +14,7 @@ from realtime.lipsync.weights import load_weights, save_weights
 @pytest.fixture(scope="module")
 def network() -> Wav2Lip:
     torch.manual_seed(0)
-    return Wav2Lip(0.125, 96, "copy").eval()
+    return Wav2Lip(0.125, 96, "copy", audio_width=0.25).eval()
 
 
 def _run(network: Wav2Lip) -> torch.Tensor:
@@ -68,7 +68,7 @@ def test_our_own_files_come_back(network: Wav2Lip, tmp_path: Path) -> None:
         dtype=torch.float32,
     )  # fmt: skip
     loaded, metadata = load_weights(path)
-    assert (metadata.width, metadata.size, metadata.head) == (0.125, 96, "copy")
+    assert (metadata.width, metadata.audio_width, metadata.size, metadata.head) == (0.125, 0.25, 96, "copy")
     assert (metadata.decoded_region, metadata.window_offset_samples) == (region, -2600)
     assert metadata.look_ahead_samples == 800
     assert WeightsMetadata.from_json(metadata.to_json()) == metadata
@@ -106,7 +106,7 @@ def _state(network: Wav2Lip) -> dict[str, torch.Tensor]:
 
 
 META = {
-    "format": "lipstream-weights-1", "width": "0.125", "size": "96", "head": "copy",
+    "format": "lipstream-weights-1", "width": "0.125", "audio_width": "0.25", "size": "96", "head": "copy",
     "window_offset_samples": "-2600", "decoded_region": "[48, 96, 0, 96]",
 }  # fmt: skip
 
