@@ -159,7 +159,7 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
         "token": session.token,
         "viewer_token": session.viewer_token,
         "look_ahead_ms": session.look_ahead_ms,
-        "ice_servers": sessions.settings.ice_servers,
+        **sessions.connectivity(session),
         "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio"},
     }
     if answer is not None:
@@ -171,6 +171,12 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
 async def connect_peer(offer: Offer, session: OneSession) -> dict[str, Any]:
     """Answer the speaking peer's offer; it takes the place of the one before."""
     return {"answer": {"sdp": await session.answer(offer.sdp), "type": "answer"}}
+
+
+@_for_owners.get("/connectivity")
+async def connectivity(session: OneSession, sessions: AllSessions) -> dict[str, Any]:
+    """Return STUN and TURN servers with fresh credentials, for a client that connects again."""
+    return sessions.connectivity(session)
 
 
 @_for_owners.get("")

@@ -109,7 +109,7 @@ class UnavailableError(LipstreamError):
     """The server cannot take this now.
 
     Attributes:
-        reason: One of ``warming``, ``full``, ``draining``, ``renderer``.
+        reason: One of ``warming``, ``full``, ``draining``, ``renderer``; of one offer alone, ``relay`` or ``ports``.
         retry_after_s: Seconds after which a retry makes sense.
     """
 

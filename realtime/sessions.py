@@ -8,7 +8,9 @@ import gc
 import logging
 import math
 import sys
+import time
 from collections import Counter
+from typing import Any
 
 import cv2
 
@@ -22,6 +24,7 @@ from realtime.rtc.peer import RtcSettings
 from realtime.session import Session, first_block_samples
 from realtime.settings import Settings
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
+from realtime.turn import TurnSecret, quota_user
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,9 @@ class Sessions:
     Args:
         settings: The server's.
         worker_settings: The worker's; ``None`` derives them from the server's.
+
+    Raises:
+        SettingsError: If the TURN secret cannot be read.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -55,7 +61,13 @@ class Sessions:
         self.worker = RenderWorker(self.worker_settings)
         self.draining = False
         self.created = 0
-        self._rtc = RtcSettings(host=settings.host, ice_servers=settings.ice_servers)
+        self._rtc = RtcSettings(
+            host=settings.host,
+            ice_servers=settings.ice_servers,
+            turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
+            relay_only=settings.relay_only,
+            udp_ports=settings.udp_ports,
+        )
         self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
         self._avatars: dict[str, PreparedAvatar] = {}
@@ -211,6 +223,16 @@ class Sessions:
             return self._sessions[session_id]
         except KeyError:
             raise NotFoundError("there is no such session") from None
+
+    def connectivity(self, session: Session) -> dict[str, Any]:
+        """Return how a session's client reaches it, as browsers take it: ``ice_servers``, ``ice_transport_policy``.
+
+        Credentials in it run out, so a client asks again before it connects again.
+        """
+        return {
+            "ice_servers": self._rtc.ice_servers_for(quota_user(session.id), time.time()),
+            "ice_transport_policy": "relay" if self._rtc.relay_only else "all",
+        }
 
     async def switch(self, session_id: str, avatar_id: str) -> None:
         """Show another avatar in a session.

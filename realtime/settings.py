@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import SettingsError
+from realtime.turn import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
+_TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
+"""RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 
 
 def _option(default: Any, help_text: str, **more: Any) -> Any:
@@ -43,6 +47,13 @@ class Settings:
     ice_servers: tuple[dict[str, Any], ...] = _option(
         (), "STUN and TURN servers as JSON, as RTCPeerConnection takes them"
     )
+    turn_urls: tuple[str, ...] = _option((), "turn: and turns: URLs of a TURN server that shares a secret")
+    turn_secret_file: Path | None = _option(
+        None, "file with that secret; signs credentials for each session", parse=Path
+    )
+    turn_ttl: int = _option(600, "seconds for which such a credential opens a relay, 600 at most")
+    relay_only: bool = _option(default=False, help_text="let media pass through TURN alone, on both ends")
+    udp_ports: tuple[int, int] | None = _option(None, "FIRST-LAST: UDP ports for media (default: any)")
     allowed_hosts: tuple[str, ...] = _option((), "further host names this server answers to, comma-separated")
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
@@ -64,11 +75,28 @@ class Settings:
                 f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "
                 "listen on 127.0.0.1, name a --secret-file, or say --insecure"
             )
+        self._check_relays()
+        if self.udp_ports and self.udp_ports[1] - self.udp_ports[0] + 1 < self.max_sessions:
+            raise SettingsError(
+                f"udp_ports {self.udp_ports[0]}-{self.udp_ports[1]} are fewer than max_sessions {self.max_sessions}: "
+                "each peer takes a port on each address"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("tls_cert and tls_key go together")
         for path in filter(None, (self.tls_cert, self.tls_key)):
             if not path.is_file():
                 raise SettingsError(f"there is no file {path}")
+
+    def _check_relays(self) -> None:
+        if bool(self.turn_urls) != (self.turn_secret_file is not None):
+            raise SettingsError("turn_urls and turn_secret_file go together")
+        for url in self.turn_urls:
+            if not _TURN_URL.fullmatch(url):
+                raise SettingsError(f"turn_urls: {url!r} is no TURN URL, such as turn:turn.example.org:3478")
+        if not 1 <= self.turn_ttl <= LONGEST_S:
+            raise SettingsError(f"turn_ttl {self.turn_ttl} is not between 1 and {LONGEST_S} seconds")
+        if self.relay_only and not self.turn_urls and not any(map(_names_turn, self.ice_servers)):
+            raise SettingsError("relay_only needs a TURN server: name one by turn_urls, or in ice_servers")
 
     @property
     def on_loopback(self) -> bool:
@@ -129,7 +157,9 @@ def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
     try:
         if option.name == "ice_servers":
             return _ice_servers(json.loads(value) if isinstance(value, str) else value)
-        if option.name == "allowed_hosts":
+        if option.name == "udp_ports":
+            return _port_range(value)
+        if option.name in ("allowed_hosts", "turn_urls"):
             names = value.split(",") if isinstance(value, str) else value
             return tuple(name.strip() for name in names if name.strip())
         if isinstance(option.default, bool):
@@ -151,3 +181,15 @@ def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
     ):
         raise ValueError("expected a list of objects with 'urls', and perhaps 'username' and 'credential'")
     return tuple(servers)
+
+
+def _names_turn(server: dict[str, Any]) -> bool:
+    urls = server["urls"]
+    return any(str(url).startswith("turn") for url in ([urls] if isinstance(urls, str) else urls))
+
+
+def _port_range(value: Any) -> tuple[int, int]:
+    first, last = (int(part) for part in (value.split("-") if isinstance(value, str) else value))
+    if not 1 <= first <= last <= 65535:
+        raise ValueError("expected FIRST-LAST between 1 and 65535")
+    return first, last

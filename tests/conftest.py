@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.network.link import can_make_links
 from tests.server_process import server_store, speech_wav, start_server
 
 __all__ = ["server_store", "speech_wav", "start_server"]
@@ -20,6 +21,9 @@ __all__ = ["server_store", "speech_wav", "start_server"]
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),
+    "coturn": lambda: shutil.which("turnserver"),
+    "namespaces": can_make_links,
+    "nginx": lambda: shutil.which("nginx"),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
 """What a test may need from outside the package index, and how to see whether it is there."""

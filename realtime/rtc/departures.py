@@ -1,6 +1,7 @@
 """Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
 
-Nothing else touches their private names, which is why this module may be longer than others.
+Nothing else but ``realtime.rtc.udp_ports``, which opens the sockets, touches their private names; that is why this
+module may be longer than others.
 ``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
 to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
 """
@@ -20,6 +21,7 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
@@ -40,6 +42,7 @@ from realtime.rtc.encoders import SpeechEncoder, encoder_for, sound_level_dbov
 from realtime.rtc.outbound import PlayoutTrack
 from realtime.rtc.packet_order import PacketOrder
 from realtime.rtc.send_rate import RetransmitBudget
+from realtime.rtc.udp_ports import PortRange, listen_on
 
 logger = logging.getLogger(__name__)
 
@@ -316,15 +319,29 @@ class PlayoutConnection(RTCPeerConnection):
     _RTCPeerConnection__stream_id: str
     _RTCPeerConnection__transceivers: list[RTCRtpTransceiver]
 
-    def __init__(self, *, addresses: Sequence[str] | None, ice_servers: Sequence[RTCIceServer]) -> None:
+    def __init__(
+        self,
+        *,
+        addresses: Sequence[str] | None,
+        ice_servers: Sequence[RTCIceServer],
+        relay_only: bool = False,
+        udp_ports: PortRange | None = None,
+    ) -> None:
         """Begin a connection.
 
         Args:
             addresses: The addresses to listen on; ``None`` for all but loopback, as aioice has it.
             ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
+            relay_only: Listen nowhere, and let a TURN server relay everything.
+            udp_ports: The ports to listen on; ``None`` for any.
         """
-        super().__init__(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-        self._addresses = addresses
+        policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+        super().__init__(
+            RTCConfiguration(
+                iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
+            )
+        )
+        self._addresses, self._udp_ports = addresses, udp_ports
         self._connecting: set[asyncio.Task[Any]] = set()
         # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
         self._wall_offset_s = time.time() - time.monotonic()
@@ -367,8 +384,7 @@ class PlayoutConnection(RTCPeerConnection):
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
         stock: Any = super()
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
-        if self._addresses is not None:
-            _listen_on(transport.transport._connection, list(self._addresses))
+        listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         return transport
 
     async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802
@@ -398,16 +414,3 @@ async def _finish(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Wait for tasks to end, however they do."""
     if tasks:
         await asyncio.wait(tasks)
-
-
-def _listen_on(connection: Connection, addresses: list[str]) -> None:
-    """Have an ICE connection open its sockets on the given addresses only.
-
-    aioice listens on every interface but loopback, whatever the server itself is bound to.
-    """
-    stock = connection.get_component_candidates
-
-    async def from_addresses(component: int, **ignored: Any) -> Any:  # noqa: ARG001
-        return await stock(component, addresses)
-
-    connection.get_component_candidates = from_addresses  # type: ignore[method-assign, assignment]

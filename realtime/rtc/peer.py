@@ -4,19 +4,22 @@ import asyncio
 import ipaddress
 import json
 import logging
+import secrets
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCIceServer, RTCSessionDescription
 
-from realtime.errors import LipstreamError, OfferError, TooLargeError
+from realtime.errors import LipstreamError, OfferError, TooLargeError, UnavailableError
 from realtime.rtc import departures
 from realtime.rtc.control import control_error, parse_control
 from realtime.rtc.inbound import Microphone, OnSound
 from realtime.rtc.outbound import AvatarTrack, Playout, PlayoutTrack, SpeechTrack
 from realtime.rtc.sdp import check_offer
+from realtime.turn import TurnSecret
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +44,29 @@ class RtcSettings:
     Attributes:
         host: Address to listen on; an unspecified one (``0.0.0.0``, ``::``) means every interface but loopback.
         ice_servers: STUN and TURN servers as a browser takes them: ``urls``, ``username``, ``credential``.
+        turn: Signs credentials for a TURN server; clients get them, this end only to relay everything.
+        relay_only: Whether a TURN server relays everything, here as at the client.
+        udp_ports: First and last UDP port to listen on; ``None`` for any.
         connect_timeout_s: From the offer to the finished handshake.
         silence_timeout_s: Without a datagram from the peer, after which it counts as vanished.
     """
 
     host: str = "127.0.0.1"
     ice_servers: tuple[dict[str, Any], ...] = ()
+    turn: TurnSecret | None = None
+    relay_only: bool = False
+    udp_ports: tuple[int, int] | None = None
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 10.0
+
+    def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:
+        """Return the STUN and TURN servers for one user, with credentials good from now on.
+
+        Args:
+            user: Whom a TURN server's quota counts.
+            now_s: Unix time.
+        """
+        return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
 
 
 class Peer:
@@ -91,12 +109,13 @@ class Peer:
         Raises:
             OfferError: If the offer cannot be answered.
             TooLargeError: If it is over the size limit.
+            UnavailableError: If there is no port or relay for it.
         """
         if self._connection is not None or self._closing is not None:
             raise RuntimeError("a peer answers one offer")
         try:
             return await self._answer(offer_sdp)
-        except (OfferError, TooLargeError):
+        except (OfferError, TooLargeError, UnavailableError):
             await self.close()
             raise
         except Exception as error:
@@ -112,7 +131,10 @@ class Peer:
         loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
         offer = check_offer(offer_sdp, allow_loopback=loopback)
         connection = departures.PlayoutConnection(
-            addresses=addresses, ice_servers=[RTCIceServer(**server) for server in self._settings.ice_servers]
+            addresses=addresses,
+            ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
+            relay_only=self._settings.relay_only,
+            udp_ports=self._settings.udp_ports,
         )
         self._connection = connection
         connection.on("connectionstatechange", self._state_changed)
@@ -128,10 +150,23 @@ class Peer:
             raise OfferError("The offer does not take both sound and picture.")
         answer = connection.localDescription.sdp
         if "a=candidate:" not in answer:
-            logger.error("no socket for media could be opened on %s", self._settings.host)
-            raise OfferError("The server found no address to exchange media on.")
+            raise self._no_candidates()
         self._start(self._watch(connection))
         return answer
+
+    def _own_ice_servers(self) -> list[dict[str, Any]]:
+        """Return the servers that this end asks: a relay costs a port and a round trip, so only where it must be."""
+        settings = self._settings
+        if not settings.relay_only:
+            return list(settings.ice_servers)
+        return settings.ice_servers_for(f"server-{secrets.token_hex(4)}", time.time())
+
+    def _no_candidates(self) -> UnavailableError:
+        if self._settings.relay_only:
+            logger.error("the TURN server gave no relay: is it there, and does it share our secret?")
+            return UnavailableError("The server's own TURN relay cannot be reached.", reason="relay")
+        logger.error("no socket for media could be opened on %s", self._settings.host)
+        return UnavailableError("The server has no UDP port left to exchange media on.", reason="ports")
 
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message; dropped while the channel is not open, or the client does not read."""

@@ -38,6 +38,14 @@ def test_options_are_parsed() -> None:
         (["--log-level", "loud"], {}, "log_level"),
         (["--host", "0.0.0.0"], {}, "nothing asks them for a secret"),
         (["--config", "/nowhere.toml"], {}, "cannot read the config file"),
+        (["--udp-ports", "5000"], {}, "option udp_ports cannot be '5000'"),
+        (["--udp-ports", "9-5"], {}, "expected FIRST-LAST"),
+        (["--udp-ports", "5000-5001", "--max-sessions", "3"], {}, "fewer than max_sessions 3"),
+        (["--turn-urls", "turn:a"], {}, "go together"),
+        (["--turn-secret-file", "x"], {}, "go together"),
+        (["--turn-secret-file", "x", "--turn-urls", "turn:a, http://b"], {}, "'http://b' is no TURN URL"),
+        (["--turn-secret-file", "x", "--turn-urls", "turn:a", "--turn-ttl", "601"], {}, "between 1 and 600"),
+        (["--relay-only"], {}, "needs a TURN server"),
     ],
 )
 def test_what_makes_no_sense_is_named(arguments: list[str], environment: dict[str, str], message: str) -> None:
@@ -53,3 +61,15 @@ def test_unknown_options_in_the_file_are_named(tmp_path: Path) -> None:
     config.write_text("port = \n")
     with pytest.raises(SettingsError, match="is not TOML"):
         read_settings(["--config", str(config)], {})
+
+
+def test_networks_are_parsed(tmp_path: Path) -> None:
+    config = tmp_path / "lipstream.toml"
+    config.write_text('udp_ports = [50000, 50100]\nturn_urls = ["turn:a", "turns:a:5349?transport=tcp"]\n')
+    settings = read_settings(["--config", str(config), "--turn-secret-file", "secret", "--relay-only"], {})
+    assert settings.udp_ports == (50000, 50100)
+    assert settings.turn_urls == ("turn:a", "turns:a:5349?transport=tcp")
+    assert settings.relay_only
+    assert read_settings([], {"LIPSTREAM_UDP_PORTS": "50000-50100"}).udp_ports == (50000, 50100)
+    turn = '[{"urls": ["stun:a", "turn:a"], "username": "u", "credential": "c"}]'
+    assert read_settings(["--relay-only", "--ice-servers", turn], {}).relay_only

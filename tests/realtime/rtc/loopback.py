@@ -74,8 +74,15 @@ class TonePlayout:
 class Client:
     """A stock aiortc browser stand-in."""
 
-    def __init__(self, *, microphone: bool = True, control: bool = True, video: str = "recvonly") -> None:
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    def __init__(
+        self,
+        *,
+        microphone: bool = True,
+        control: bool = True,
+        video: str = "recvonly",
+        configuration: RTCConfiguration | None = None,
+    ) -> None:
+        self.pc = RTCPeerConnection(configuration or RTCConfiguration(iceServers=[]))
         if microphone:
             self.pc.addTrack(AudioStreamTrack())
         else:
