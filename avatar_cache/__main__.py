@@ -43,6 +43,9 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--id", required=True, help="small letters, digits and dashes")
     build.add_argument("--name", default="", help="for people")
     build.add_argument("--licence", default="unknown", help="of the source")
+    build.add_argument(
+        "--consent", default="", help="whose face it is and how they agreed, for the record: 'mine', 'Ada, by letter'"
+    )
     build.add_argument("--face", type=int, default=1, metavar="N", help="which face, the largest is 1")
     build.add_argument("--box", metavar="X,Y,SIDE", help="the face box by hand: from the brows to under the chin")
     build.add_argument("--still", action="store_true", help="leave a photograph as it is")
@@ -60,6 +63,7 @@ def _options(chosen: argparse.Namespace) -> BuildOptions:
     return BuildOptions(
         name=chosen.name,
         licence=chosen.licence,
+        consent=chosen.consent,
         face=chosen.face,
         box=_box(chosen.box) if chosen.box else None,
         still=chosen.still,
@@ -90,6 +94,8 @@ def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
     store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
     if report := store.report(chosen.id):
         print(report if chosen.report == "json" else Report.from_json(report).to_text())
+    if not store.load(chosen.id).manifest.consent:
+        print(f"{chosen.id}: no consent is on record: --consent says whose face it is", file=sys.stderr)
     if not chosen.no_prepare:
         _prepare(store, chosen)
     print(f"{chosen.id}: built in {time.monotonic() - started:.1f} s", file=sys.stderr)

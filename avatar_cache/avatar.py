@@ -14,6 +14,7 @@ from realtime.compositor import Compositor
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
 from realtime.lipsync.predictor import FaceFeatures
+from realtime.mark import MarkStyle, draw_mark
 
 PREPARED_FORMAT = 2
 LEVELS = 7
@@ -69,10 +70,13 @@ class PreparedAvatar:
     region: Region
     crop_size: int
 
-    def compositor(self) -> Compositor:
-        """Return a compositor over these frames."""
+    def compositor(self, mark: MarkStyle | None = None) -> Compositor:
+        """Return a compositor over these frames, which stamps a mark on each of its pictures if there is one."""
         manifest = self.manifest
-        return Compositor(self.frames, self.rest_mouths, manifest.boxes, self.region, self.crop_size, manifest.outline)
+        stamp = draw_mark(mark, *manifest.size) if mark else None
+        return Compositor(
+            self.frames, self.rest_mouths, manifest.boxes, self.region, self.crop_size, manifest.outline, stamp
+        )
 
     def bytes(self) -> dict[str, int]:
         """Return the size of each level: what the server maps, and what the worker maps or keeps on its device."""

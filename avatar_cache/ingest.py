@@ -47,6 +47,7 @@ class BuildOptions:
     Attributes:
         name: For people; empty for one made of the id.
         licence: Of the source.
+        consent: Whose face it is and how they agreed.
         face: Which face to follow, from 1, the largest first.
         box: The face box by hand, in the picture as stored; no face is looked for then.
         still: Whether a photograph stays as it is.
@@ -58,6 +59,7 @@ class BuildOptions:
 
     name: str = ""
     licence: str = "unknown"
+    consent: str = ""
     face: int = 1
     box: Box | None = None
     still: bool = False
@@ -138,6 +140,7 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         source_sha256=file_sha256(path),
         clip_sha256=file_sha256(folder / "clip.mp4"),
         tool=TOOL,
+        consent=options.consent,
     )
     (folder / "avatar.json").write_text(manifest.to_json())
     film.report.notes = source.notes + film.report.notes

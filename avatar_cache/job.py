@@ -1,8 +1,8 @@
 """``python -m avatar_cache.job``: one avatar built in a process of its own, with bounds on its time and memory.
 
-A job comes as JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``face``, ``limits`` (the
-fields of `avatar_cache.source.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers leave as JSON, a
-line each: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
+A job comes as JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
+``limits`` (the fields of `avatar_cache.source.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers
+leave as JSON, a line each: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
 """
 
 import json
@@ -41,8 +41,12 @@ def _bound(job: dict[str, Any]) -> None:
 def _build(job: dict[str, Any]) -> None:
     store = AvatarStore(job["store"])
     options = BuildOptions(
-        name=job["name"], licence=job["licence"], face=job["face"], limits=Limits(**job["limits"])
-    )  # fmt: skip
+        name=job["name"],
+        licence=job["licence"],
+        consent=job["consent"],
+        face=job["face"],
+        limits=Limits(**job["limits"]),
+    )
     avatar = store.build(
         job["source"], job["id"], options=options, progress=lambda share: _tell(progress=_BUILD_SHARE * share)
     )

@@ -43,6 +43,7 @@ class Manifest:
         source_sha256: Of the file that the clip was made of; empty where none is known.
         clip_sha256: Of the clip; empty where none is known.
         tool: What made the clip.
+        consent: Whose face it is and how they agreed, in its maker's words; empty where nothing was said.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Manifest:
     source_sha256: str = ""
     clip_sha256: str = ""
     tool: str = ""
+    consent: str = ""
 
     @property
     def frames(self) -> int:
@@ -111,4 +113,5 @@ class Manifest:
             source_sha256=str(fields.get("source_sha256", "")),
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
+            consent=str(fields.get("consent", "")),
         )

@@ -103,7 +103,7 @@ class AvatarBuilds:
         """Return every build that goes on, and the latest that are over."""
         return list(self._states.values())
 
-    async def start(self, file: BinaryIO, *, avatar_id: str, name: str, licence: str, face: int) -> str:
+    async def start(self, file: BinaryIO, *, avatar_id: str, name: str, licence: str, consent: str, face: int) -> str:
         """Keep an upload and begin to build an avatar of it.
 
         Args:
@@ -111,6 +111,7 @@ class AvatarBuilds:
             avatar_id: What it is to be called; empty for an id made of the name.
             name: For people.
             licence: Of the picture.
+            consent: Whose face it is and how they agreed; may be empty.
             face: Which one, the largest is 1.
 
         Returns:
@@ -128,7 +129,8 @@ class AvatarBuilds:
             raise UnavailableError("other avatars are being made", reason="full", retry_after_s=30)
         self._note(Build(avatar_id, "building", 0.0))
         folder = self._store.root / "uploads" / secrets.token_hex(8)
-        job = {"id": avatar_id, "name": name, "licence": licence, "face": face, "source": str(folder / "upload")}
+        about = {"name": name, "licence": licence, "consent": consent, "face": face}
+        job = {"id": avatar_id, **about, "source": str(folder / "upload")}
         try:
             await asyncio.to_thread(_keep, file, folder)
         except BaseException:

@@ -17,6 +17,7 @@ from realtime.guards import guest, operator
 from realtime.sessions import Sessions
 
 _MOST_FIELDS = 8
+_FIELDS = ("id", "name", "licence", "consent", "face")
 
 readers = APIRouter(prefix="/api/avatars", dependencies=[Depends(guest)])
 makers = APIRouter(prefix="/api/avatars", dependencies=[Depends(operator)])
@@ -70,6 +71,7 @@ def avatar(avatar_id: str, sessions: AllSessions, builds: Builds) -> dict[str, A
         "face": dataclasses.astuple(facts.boxes[0]),
         "loop": facts.loop,
         "licence": facts.licence,
+        "consent": facts.consent,
         "description": facts.description,
         "report": json.loads(report) if report else None,
     }
@@ -102,7 +104,10 @@ def _event(build: Build) -> str:
 
 @makers.post("", status_code=202, openapi_extra={"requestBody": {"content": {"multipart/form-data": {}}}})
 async def upload(request: Request, response: Response, builds: Builds) -> dict[str, str]:
-    """Make an avatar of the ``file`` of a form; ``id``, ``name``, ``licence`` and ``face`` may stand beside it."""
+    """Make an avatar of the ``file`` of a form.
+
+    Beside it may stand ``id``, ``name``, ``licence``, ``consent`` (whose face it is, and how they agreed) and ``face``.
+    """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise UnsupportedTypeError("an avatar comes as multipart/form-data, with a file")
     form = await _form(request)
@@ -112,7 +117,7 @@ async def upload(request: Request, response: Response, builds: Builds) -> dict[s
             raise BadRequestError("the form has no file")
         if (file.size or 0) > builds.limits.bytes:
             raise TooLargeError(f"the file has {file.size:,} bytes; at most {builds.limits.bytes:,} are taken")
-        fields = {name: str(form.get(name, "")).strip()[:120] for name in ("id", "name", "licence", "face")}
+        fields = {name: str(form.get(name, "")).strip()[:120] for name in _FIELDS}
         name = fields["name"] or (file.filename or "").rsplit("/", 1)[-1].rsplit(".", 1)[0][:120]
         if not (fields["face"] or "1").isdecimal():
             raise BadRequestError("face: a number, the largest face is 1")
@@ -121,6 +126,7 @@ async def upload(request: Request, response: Response, builds: Builds) -> dict[s
             avatar_id=fields["id"],
             name=name,
             licence=fields["licence"] or "unknown",
+            consent=fields["consent"],
             face=int(fields["face"] or 1),
         )
     finally:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from realtime.i420 import Picture, bgr_to_ycbcr, halve, planes
 from realtime.lipsync.metadata import Region
+from realtime.mark import Mark
 
 Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]
@@ -163,6 +164,7 @@ class Compositor:
         region: The decoded region.
         crop_size: Side of the crop, px.
         outline: Of lips and jaw, where it is known.
+        mark: Stamped on every picture; ``None`` for none.
     """
 
     def __init__(
@@ -173,7 +175,9 @@ class Compositor:
         region: Region,
         crop_size: int,
         outline: Outline = (),
+        mark: Mark | None = None,
     ) -> None:
+        self._mark = mark
         self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
         self._painter = MouthPainter(region, crop_size, outline)
 
@@ -183,14 +187,18 @@ class Compositor:
         The result is a fresh array, or a read-only view of the cached frame where nothing is painted.
         """
         frame: Picture = self._frames[clip_frame]
-        if mouth is None or spoken <= 0:
+        speaks = mouth is not None and spoken > 0
+        if not speaks and self._mark is None:
             view = frame.view()
             view.flags.writeable = False
             return view
         picture = frame.copy()
-        self._painter.paint(
-            picture, self._boxes[clip_frame], shown=self._rest_mouths[clip_frame], new=mouth, weight=spoken
-        )
+        if mouth is not None and speaks:
+            self._painter.paint(
+                picture, self._boxes[clip_frame], shown=self._rest_mouths[clip_frame], new=mouth, weight=spoken
+            )
+        if self._mark:
+            self._mark.stamp(picture)
         return picture
 
     def mask(self, clip_frame: int) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """Renders a sound file to a video: the live path's animator, worker and compositor, without its clock.
 
 ``python -m realtime.render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
-0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames.
+0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames. Picture and
+file say that they are made by AI (`realtime.mark`, `realtime.provenance`).
 """
 
 import argparse
@@ -24,12 +25,16 @@ from realtime.errors import BadRequestError, LipstreamError
 from realtime.i420 import Picture
 from realtime.lipsync.alignment import samples_needed
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.mark import CORNERS, MarkStyle
 from realtime.packets import PcmChunk, RenderJob
+from realtime.provenance import content_id, open_marked, provenance
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
 
 BATCH = 8
 """Frames that are drawn together: always the same ones, so that a second run gives the same bytes."""
+
+_MARK = MarkStyle()
 
 Sound = npt.NDArray[np.float32]
 
@@ -66,7 +71,7 @@ def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -
 
 
 async def render_pictures(
-    sound: Sound, worker: RenderWorker, store: AvatarStore, avatar_id: str
+    sound: Sound, worker: RenderWorker, store: AvatarStore, avatar_id: str, mark: MarkStyle | None = None
 ) -> AsyncIterator[tuple[int, Picture]]:
     """Yield the number of frames and each frame's picture, I420, in order.
 
@@ -75,11 +80,12 @@ async def render_pictures(
         worker: Started.
         store: That the worker uses too.
         avatar_id: The face.
+        mark: On every picture; ``None`` for none.
     """
     assert worker.metadata is not None
     await worker.load_avatar(avatar_id)
     avatar = load_prepared(store.load(avatar_id), worker.metadata.fingerprint)
-    compositor = avatar.compositor()
+    compositor = avatar.compositor(mark)
     loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
     jobs = decide_frames(sound, loop, window_offset_samples=worker.metadata.window_offset_samples)
     for start in range(0, len(jobs), BATCH):
@@ -119,19 +125,38 @@ async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> 
     return mouths
 
 
-async def render(sound: Sound, out: Path, settings: WorkerSettings, avatar_id: str) -> int:
-    """Write ``out``; return its number of frames."""
+async def render(
+    sound: Sound,
+    out: Path,
+    settings: WorkerSettings,
+    avatar_id: str,
+    mark: MarkStyle | None = None,
+    producer: str = "",
+) -> int:
+    """Write ``out``; return its number of frames.
+
+    Args:
+        sound: 48 kHz mono.
+        out: Its ending tells the format.
+        settings: Of the worker.
+        avatar_id: The face.
+        mark: On every picture; ``None`` for none.
+        producer: Whom the file's metadata name.
+    """
     store = AvatarStore(settings.store)
+    face = store.load(avatar_id).manifest
     worker = RenderWorker(settings)
     try:
-        await worker.start()
+        weights = await worker.start()
+        made_id = content_id(sound, face.to_json(), weights.fingerprint, repr(mark))
+        facts = provenance(made_id, avatar=face.name, consent=face.consent, producer=producer)
         done = 0
-        with av.open(str(out), "w") as container:
+        with open_marked(out, facts) as container:
             video = container.add_stream("libx264", rate=FRAME_RATE_HZ, options={"crf": "16", "preset": "medium"})
             audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
             video.pix_fmt, video.codec_context.color_range = "yuv420p", 1
             video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, as the pictures are
-            async for total, picture in render_pictures(sound, worker, store, avatar_id):
+            async for total, picture in render_pictures(sound, worker, store, avatar_id, mark):
                 if not done:
                     video.width, video.height = picture.shape[1], picture.shape[0] * 2 // 3
                 frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
@@ -171,6 +196,15 @@ def main() -> int:
     parser.add_argument("--store", type=Path, default=default_root(), help="folder of avatars and compiled networks")
     parser.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS, help="weights file")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--mark-text", default=_MARK.text, help="what the mark says (default: %(default)s)")
+    parser.add_argument("--mark-corner", choices=CORNERS, default=_MARK.corner, help="default: %(default)s")
+    parser.add_argument(
+        "--mark-size", type=float, default=_MARK.size, help="of the picture's short side (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-mark", action="store_true", help="no mark; docs/DISCLOSURE.md says what follows from that"
+    )
+    parser.add_argument("--producer", default="", help="who makes the file, for its metadata")
     parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -181,9 +215,10 @@ def main() -> int:
         window_offset_samples=chosen.window_offset,
     )
     try:
+        mark = None if chosen.no_mark else MarkStyle(chosen.mark_text, chosen.mark_corner, chosen.mark_size)
         sound = read_sound(chosen.audio)
         avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
-        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id))
+        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer))
     except LipstreamError as error:
         print(f"realtime.render: {error.message}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from realtime.audio.voice_activity import SpeechStarted
 from realtime.clock import PlayoutClock
 from realtime.errors import BadRequestError, NotFoundError
 from realtime.lipsync.metadata import WeightsMetadata
+from realtime.mark import MarkStyle
 from realtime.metrics import percentiles
 from realtime.packets import PcmChunk
 from realtime.playout import PlayoutBuffer
@@ -69,6 +70,7 @@ class Session:
         worker: Started, and with the avatar loaded.
         metadata: Of the weights.
         rtc: How peers connect.
+        mark: On every picture; ``None`` for none.
         epoch_s: Monotonic time at which its timeline begins.
         on_never_connected: Told when the first peer is given up.
     """
@@ -80,6 +82,7 @@ class Session:
         metadata: WeightsMetadata,
         *,
         rtc: RtcSettings,
+        mark: MarkStyle | None = None,
         epoch_s: float,
         on_never_connected: Callable[["Session"], None],
     ) -> None:
@@ -91,7 +94,7 @@ class Session:
         self.lost_s: float | None = None  # since when its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
-        self.playout = PlayoutBuffer(self.clock, avatar.compositor(), loop)
+        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop)
         self.microphone = SourceBuffer()
         self.source: SourceBuffer | QueuedSource = self.microphone
         self.listeners: set[Callable[[dict[str, Any]], None]] = set()
@@ -99,7 +102,7 @@ class Session:
         self._read: deque[tuple[int, int]] = deque(maxlen=_READ_REMEMBERED)  # end of a block, read of a program by then
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
-        self._worker = worker
+        self._worker, self._mark = worker, mark
         self._stream = worker.open_stream(self.avatar_id, self.playout.add_mouth)
         self._rtc = rtc
         self._on_never_connected = on_never_connected
@@ -258,7 +261,7 @@ class Session:
         """Show another avatar, loaded by the worker, without a break in speech or picture."""
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self._stream.close()
-        self.playout.show(avatar.compositor(), loop)
+        self.playout.show(avatar.compositor(self._mark), loop)
         self._animator.loop = loop
         self._stream = self._worker.open_stream(avatar.manifest.id, self.playout.add_mouth)
         self.avatar_id = avatar.manifest.id

@@ -159,6 +159,7 @@ class Sessions:
             self.worker,
             self._metadata,
             rtc=self._rtc,
+            mark=self.settings.mark,
             epoch_s=self._epoch(asyncio.get_running_loop().time()),
             on_never_connected=self._end,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import SettingsError
+from realtime.mark import CORNERS, Corner, MarkStyle
 from realtime.turn import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
@@ -55,6 +56,10 @@ class Settings:
     relay_only: bool = _option(default=False, help_text="let media pass through TURN alone, on both ends")
     udp_ports: tuple[int, int] | None = _option(None, "FIRST-LAST: UDP ports for media (default: any)")
     allowed_hosts: tuple[str, ...] = _option((), "further host names this server answers to, comma-separated")
+    mark_text: str = _option("AI", "what the mark on every picture says")
+    mark_corner: Corner = _option("top-left", f"where it stands: {', '.join(CORNERS)}")
+    mark_size: float = _option(0.05, "height of its letters, of the picture's short side")
+    no_mark: bool = _option(default=False, help_text="no mark; docs/DISCLOSURE.md says what follows from that")
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
@@ -81,6 +86,7 @@ class Settings:
                 f"udp_ports {self.udp_ports[0]}-{self.udp_ports[1]} are fewer than max_sessions {self.max_sessions}: "
                 "each peer takes a port on each address"
             )
+        _ = self.mark  # or it raises
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("tls_cert and tls_key go together")
         for path in filter(None, (self.tls_cert, self.tls_key)):
@@ -97,6 +103,11 @@ class Settings:
             raise SettingsError(f"turn_ttl {self.turn_ttl} is not between 1 and {LONGEST_S} seconds")
         if self.relay_only and not self.turn_urls and not any(map(_names_turn, self.ice_servers)):
             raise SettingsError("relay_only needs a TURN server: name one by turn_urls, or in ice_servers")
+
+    @property
+    def mark(self) -> MarkStyle | None:
+        """The mark on every picture."""
+        return None if self.no_mark else MarkStyle(self.mark_text, self.mark_corner, self.mark_size)
 
     @property
     def on_loopback(self) -> bool:

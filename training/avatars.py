@@ -96,6 +96,7 @@ def write_avatars(heads: HeadSet, folder: Path, *, crf: int = 15, seconds: float
             "id": name,
             "name": name.capitalize(),
             "licence": "CC0-1.0",
+            "consent": "no real person: drawn from a parametric head",
             "loop": "seamless",
             "fps": RATE_HZ,
             "size": [SIZE_PX, SIZE_PX],

@@ -119,11 +119,13 @@ export class Api {
    *
    * @param {Blob} file
    * @param {string} name
+   * @param {string} consent whose face it is, and how they agreed
    * @returns {Promise<string>} the id that it will have
    */
-  async addAvatar(file, name) {
+  async addAvatar(file, name, consent) {
     const body = new FormData();
     body.append('name', name);
+    body.append('consent', consent);
     body.append('file', file, 'upload');
     return (await (await this.request('/api/avatars', { method: 'POST', token: this.joinToken, body })).json()).id;
   }

@@ -23,6 +23,11 @@ export class Stage extends EventTarget {
   constructor() {
     super();
     this.video = byId('avatar-video');
+    // The whole picture shows, its mark included, whatever its shape; a very long one gets bars.
+    this.video.addEventListener('resize', () => {
+      const ratio = this.video.videoWidth / this.video.videoHeight;
+      if (ratio) byId('portrait').style.setProperty('--ratio', String(Math.min(16 / 9, Math.max(0.8, ratio))));
+    });
     byId('notice-action').addEventListener('click', () => this.dispatchEvent(new CustomEvent('action')));
   }
 

@@ -20,8 +20,9 @@ export class Upload extends EventTarget {
     this.file.addEventListener('change', () => {
       const [file] = this.file.files;
       this.file.value = '';
-      if (file) this.#send(file);
+      if (file) this.#ask(file);
     });
+    byId('consent').addEventListener('change', () => this.#showWho());
   }
 
   /** Stop following what the server makes; it goes on. */
@@ -29,12 +30,31 @@ export class Upload extends EventTarget {
     this.#abort.abort();
   }
 
-  /** @param {File} file */
-  async #send(file) {
+  /** Ask whose face it is before it leaves this machine. @param {File} file */
+  #ask(file) {
+    const dialog = byId('consent');
+    dialog.querySelector('form').reset();
+    this.#showWho();
+    dialog.returnValue = 'cancel'; // what Escape leaves
+    dialog.addEventListener('close', () => {
+      if (dialog.returnValue === 'make') this.#send(file, consent());
+    }, { once: true });
+    dialog.showModal();
+  }
+
+  #showWho() {
+    const who = byId('consent-who');
+    who.hidden = !byId('consent').querySelector('[value=agreed]').checked;
+    who.required = !who.hidden;
+    if (!who.hidden) who.focus();
+  }
+
+  /** @param {File} file @param {string} agreed */
+  async #send(file, agreed) {
     this.#busy(true);
     this.#say(`Sending ${file.name} …`);
     try {
-      const id = await this.api.addAvatar(await smaller(file), nameOf(file));
+      const id = await this.api.addAvatar(await smaller(file), nameOf(file), agreed);
       await this.api.followAvatar(id, (build) => this.#follow(build), this.#abort.signal);
       this.#say('');
       this.dispatchEvent(new CustomEvent('made', { detail: id }));
@@ -70,6 +90,13 @@ function refusal(error) {
   if (error instanceof ApiError && [401, 403].includes(error.status)) return 'Only this server’s operator adds faces.';
   if (error instanceof ApiError && error.reason === 'full') return 'Other faces are being made. Try again in a moment.';
   return error instanceof Error ? error.message : String(error);
+}
+
+/** @returns {string} what was said about whose face it is, for the record */
+function consent() {
+  const { value } = byId('consent').querySelector('[name=consent]:checked');
+  if (value === 'agreed') return `agreed: ${byId('consent-who').value.trim()}`;
+  return value === 'own' ? 'their own face, said by who uploaded it' : 'no real person, said by who uploaded it';
 }
 
 /** @param {File} file @returns {string} what people call it */

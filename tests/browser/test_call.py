@@ -192,10 +192,19 @@ def test_a_portrait_from_the_page_becomes_a_face_to_call(
         page.until("document.querySelector('[data-avatar] input')")
         page.screenshot(tmp_path / "before.png")
         page.choose_file("upload", PORTRAIT)
+        page.run("document.querySelector('#consent [value=cancel]').click()")
+        assert not page.run("document.getElementById('upload').disabled"), "nothing is sent without an answer"
+        page.choose_file("upload", PORTRAIT)
+        page.until("document.getElementById('consent').open")
+        page.screenshot(tmp_path / "consent.png")
+        page.run("document.querySelector('#consent [value=own]').click()")
+        page.run("document.querySelector('#consent [value=make]').click()")
         page.until("document.getElementById('upload').disabled", seconds=5)
         page.until("document.querySelector('[data-avatar^=astronaut] input:checked')", seconds=120)
         page.until("document.querySelector('[data-avatar^=astronaut] img').naturalWidth > 0")
         page.screenshot(tmp_path / "portrait.png")
+        avatar = page.run("document.querySelector('[data-avatar^=astronaut]').dataset.avatar")
+        assert "their own face" in server.get(f"/api/avatars/{avatar}")["consent"]
         page.click("start")
         page.until(_state("live"))
         page.until("document.getElementById('avatar-video').videoWidth > 0")
@@ -208,5 +217,7 @@ def test_a_portrait_from_the_page_becomes_a_face_to_call(
         page.until(_state("idle"))
         page.until(f"({own}?.click(), !{own})")  # refused until the server has ended the call
         page.choose_file("upload", speech_wav)
+        page.run("document.querySelector('#consent [value=nobody]').click()")
+        page.run("document.querySelector('#consent [value=make]').click()")
         page.until("document.getElementById('upload-note').innerText.includes('cannot be used')")
         assert [complaint for complaint in page.complaints if "409" not in complaint] == []

@@ -29,7 +29,7 @@ class VirtualSession:
         self.submitted = 0
         self.spoken_frames = 0
         avatar: Any = SimpleNamespace(
-            manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda: None
+            manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda _mark: None
         )
         stream = SimpleNamespace(submit=self._submit, close=lambda: None)
         worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth: stream)

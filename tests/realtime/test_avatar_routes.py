@@ -59,7 +59,8 @@ def left_over(sessions: Sessions) -> list[str]:
 async def test_a_portrait_becomes_an_avatar_that_a_session_can_show(
     client: httpx.AsyncClient, sessions: Sessions
 ) -> None:
-    accepted = await upload(client, PORTRAIT.read_bytes(), id="eileen", name="Eileen", licence="public domain")
+    about = {"name": "Eileen", "licence": "public domain", "consent": "hers, to NASA"}
+    accepted = await upload(client, PORTRAIT.read_bytes(), id="eileen", **about)
     assert accepted.status_code == 202
     assert accepted.json() == {"id": "eileen"}
     assert accepted.headers["location"] == f"{URL}/eileen"
@@ -73,7 +74,8 @@ async def test_a_portrait_becomes_an_avatar_that_a_session_can_show(
     assert len(shares) > 3
 
     facts = (await client.get(f"{URL}/eileen")).json()
-    assert (facts["name"], facts["licence"], facts["state"]) == ("Eileen", "public domain", "ready")
+    assert facts["state"] == "ready"
+    assert {name: facts[name] for name in about} == about
     assert facts["report"]
     assert (await client.get(f"{URL}/eileen/preview")).headers["content-type"] == "image/jpeg"
     assert left_over(sessions) == []

@@ -9,6 +9,7 @@ from avatar_cache.store import AvatarStore
 from realtime import render as render_module
 from realtime.errors import BadRequestError
 from realtime.i420 import planes
+from realtime.mark import MarkStyle, draw_mark
 from realtime.render import read_sound, render, render_pictures
 from realtime.render_worker import RenderWorker
 from tests.realtime.fakes import FRAMES, make_store, worker_settings
@@ -78,9 +79,13 @@ async def test_a_worker_that_dies_meanwhile_is_asked_again(
 
 async def test_the_file_holds_picture_and_sound(store: AvatarStore, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    frames = await render(SOUND, out, worker_settings(store, "FakePredictor"), "ann")
+    frames = await render(SOUND, out, worker_settings(store, "FakePredictor"), "ann", MarkStyle())
     with av.open(str(out)) as container:
+        assert "Made by AI" in container.metadata["comment"]
         video = list(container.decode(video=0))
+    mark = draw_mark(MarkStyle(), 128, 128)
+    for frame in (video[0], video[25], video[-1]):
+        assert frame.to_ndarray(format="yuv420p")[mark.rows, mark.columns].max() > 220
     assert len(video) == frames == -(-len(SOUND) // 1920)
     assert [frame.time for frame in video] == pytest.approx([n / 25 for n in range(frames)])
     heard = read_sound(out)
