@@ -114,4 +114,120 @@ def test_pure_modules_have_no_time_threads_or_sockets(module: str) -> None:
 
 def test_training_is_imported_by_nobody_else() -> None:
     importers = [m for m, p in _modules().items() if not m.startswith("training") and "training" in _imports(p)]
+    assert not importersnd the pure modules know neither time nor threads nor sockets."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A module may import from lower layers and from its own; the longest matching prefix decides.
+LAYERS = {
+    "realtime": 0,
+    "realtime.timeline": 0,
+    "realtime.packets": 0,
+    "realtime.clock": 0,
+    "realtime.errors": 0,
+    "realtime.i420": 0,
+    "realtime.rate_limit": 0,
+    "realtime.access": 1,
+    "realtime.speaker": 0,
+    "realtime.turn": 1,
+    "realtime.settings": 2,
+    "realtime.mark": 1,
+    "realtime.provenance": 1,
+    "realtime.settings": 1,
+    "realtime.metrics": 1,
+    "realtime.audio": 1,
+    "realtime.lipsync": 2,
+    "realtime.compositor": 3,
+    "avatar_cache": 4,
+    "realtime.animator": 5,
+    "realtime.render_worker": 6,
+    "realtime.rtc": 7,
+    "realtime.playout": 8,
+    "realtime.session": 9,
+    "realtime.sessions": 10,
+    "realtime.gate": 10,
+    "realtime.avatar_builds": 10,
+    "realtime.guards": 11,
+    "realtime.audio_socket": 11,
+    "realtime.avatar_routes": 11,
+    "realtime.app": 12,
+    "realtime.render": 13,
+    "run_server": 13,
+    "benchmarks": 13,
+    "training": 13,
+}
+PURE = {
+    "realtime.timeline",
+    "realtime.packets",
+    "realtime.clock",
+    "realtime.errors",
+    "realtime.i420",
+    "realtime.rate_limit",
+    "realtime.access",
+    "realtime.turn",
+    "realtime.audio.mel",
+    "realtime.audio.resample",
+    "realtime.audio.voice_activity",
+    "realtime.audio.source_buffer",
+    "realtime.audio.queued_source",
+    "realtime.lipsync.alignment",
+    "realtime.mark",
+    "realtime.compositor",
+    "realtime.animator",
+    "realtime.playout",
+    "realtime.rtc.sdp",
+    "realtime.rtc.packet_order",
+    "realtime.rtc.send_rate",
+    "realtime.rtc.control",
+}
+IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
+
+
+def _modules() -> dict[str, Path]:
+    files = [p for top in ("realtime", "avatar_cache", "benchmarks", "training") for p in ROOT.glob(f"{top}/**/*.py")]
+    names = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
+    return names | ({"run_server": ROOT / "run_server.py"} if (ROOT / "run_server.py").exists() else {})
+
+
+def _layer(module: str) -> int:
+    while module not in LAYERS:
+        assert "." in module, f"{module} has no layer: add it to LAYERS"
+        module = module.rpartition(".")[0]
+    return LAYERS[module]
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(_modules()))
+def test_imports_point_down(module: str) -> None:
+    modules = _modules()
+    upward = {
+        name
+        for name in _imports(modules[module])
+        if name in modules and _layer(name) > _layer(module) and not name.startswith(module + ".")
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_modules_have_no_time_threads_or_sockets(module: str) -> None:
+    imported = {name.partition(".")[0] for name in _imports(_modules()[module])}
+    assert not imported & IMPURE_IMPORTS
+
+
+def test_training_is_imported_by_nobody_else() -> None:
+    importers = [m for m, p in _modules().items() if not m.startswith("training") and "training" in _imports(p)]
     assert not importers
