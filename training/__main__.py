@@ -34,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = steps.add_parser("evaluate", help="measure a weights file")
     evaluate.add_argument("--weights", type=Path, required=True)
     evaluate.add_argument("--recordings", type=Path, help="folder of the recorded prompts")
+    evaluate.add_argument("--photograph", type=Path, help="of one person, to be built and driven (needs --face-mesh)")
+    evaluate.add_argument("--face-mesh", type=Path, help="MediaPipe's face_landmark.tflite, which reads its lips")
     evaluate.add_argument("--plots", type=Path, help="folder to write plots to")
     evaluate.add_argument("--clips", type=int, default=8)
     landmarks = steps.add_parser("landmarks", help="fit the face landmarks of avatar_cache (needs heads)")
@@ -44,64 +46,102 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _heads(options: argparse.Namespace) -> None:
+    from training.identities import build_heads
+    from training.people import PEOPLE
+
+    heads = build_heads([person.identity for person in PEOPLE], options.count, options.seed)
+    heads.save(options.data / "heads.npz")
+
+
+def _speech(options: argparse.Namespace) -> None:
+    from training.speech import HELD_OUT, build_speech
+
+    size = {"clips": options.clips, "workers": options.workers}
+    build_speech(options.data, "held-speech", shards=2, seed=options.seed + 100, voices=HELD_OUT, **size)
+    build_speech(options.data, "speech", shards=options.shards, seed=options.seed, **size)
+
+
+def _faces(options: argparse.Namespace) -> None:
+    from training.dataset import build_faces
+
+    build_faces(
+        options.data,
+        shards=options.shards,
+        scenes=options.scenes,
+        seed=options.seed,
+        workers=options.workers,
+        built_in_share=options.built_in_share,
+    )
+
+
+def _listen(options: argparse.Namespace) -> None:
+    from training.hearing import WINDOW_OFFSET_SAMPLES
+    from training.listen import listen
+
+    offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
+    listen(options.data, options.data / "ear.pt", minutes=options.minutes, offset=offset, seed=options.seed)
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from training.fit import fit
+
+    fit(options.data, options.data / "fit.pt", minutes=options.minutes, seed=options.seed)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from training.export import export
+
+    export(options.data / "ear.pt", options.data / "fit.pt", options.out)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from training.evaluate import evaluate
+    from training.photograph import photograph_figures
+
+    told = (options.photograph, options.face_mesh, options.recordings)
+    if options.photograph and None in told:
+        raise SystemExit("evaluate --photograph needs --face-mesh and --recordings")
+    figures = evaluate(options.weights, options.data, options.recordings, plots=options.plots, clips=options.clips)
+    if options.photograph:
+        figures |= photograph_figures(options.weights, options.data, *told, plots=options.plots)
+    for name, value in figures.items():
+        print(f"{name:48} {value:8.3f}")
+
+
+def _landmarks(options: argparse.Namespace) -> None:
+    from training.landmark_faces import build_landmark_faces
+    from training.landmarks import fit_landmarks
+
+    build_landmark_faces(options.data, shards=options.shards, seed=options.seed, workers=2)
+    fit_landmarks(options.data, steps=options.steps, seed=options.seed)
+
+
+def _avatars(options: argparse.Namespace) -> None:
+    from training.avatars import write_avatars
+    from training.heads import HeadSet
+
+    write_avatars(HeadSet.load(options.data / "heads.npz"), options.out)
+
+
+_STEPS = {
+    "heads": _heads,
+    "speech": _speech,
+    "faces": _faces,
+    "listen": _listen,
+    "fit": _fit,
+    "export": _export,
+    "evaluate": _evaluate,
+    "landmarks": _landmarks,
+    "avatars": _avatars,
+}
+
+
 def main() -> None:
     """Run one step."""
     options = _parser().parse_args()
-    data: Path = options.data
-    data.mkdir(parents=True, exist_ok=True)
-    if options.step == "heads":
-        from training.identities import build_heads
-        from training.people import PEOPLE
-
-        build_heads([person.identity for person in PEOPLE], options.count, options.seed).save(data / "heads.npz")
-    elif options.step == "speech":
-        from training.speech import HELD_OUT, build_speech
-
-        size = {"clips": options.clips, "workers": options.workers}
-        build_speech(data, "held-speech", shards=2, seed=options.seed + 100, voices=HELD_OUT, **size)
-        build_speech(data, "speech", shards=options.shards, seed=options.seed, **size)
-    elif options.step == "faces":
-        from training.dataset import build_faces
-
-        build_faces(
-            data,
-            shards=options.shards,
-            scenes=options.scenes,
-            seed=options.seed,
-            workers=options.workers,
-            built_in_share=options.built_in_share,
-        )
-    elif options.step == "listen":
-        from training.hearing import WINDOW_OFFSET_SAMPLES
-        from training.listen import listen
-
-        offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
-        listen(data, data / "ear.pt", minutes=options.minutes, offset=offset, seed=options.seed)
-    elif options.step == "fit":
-        from training.fit import fit
-
-        fit(data, data / "fit.pt", minutes=options.minutes, seed=options.seed)
-    elif options.step == "export":
-        from training.export import export
-
-        export(data / "ear.pt", data / "fit.pt", options.out)
-    elif options.step == "evaluate":
-        from training.evaluate import evaluate
-
-        figures = evaluate(options.weights, data, options.recordings, plots=options.plots, clips=options.clips)
-        for name, value in figures.items():
-            print(f"{name:48} {value:8.3f}")
-    elif options.step == "landmarks":
-        from training.landmark_faces import build_landmark_faces
-        from training.landmarks import fit_landmarks
-
-        build_landmark_faces(data, shards=options.shards, seed=options.seed, workers=2)
-        fit_landmarks(data, steps=options.steps, seed=options.seed)
-    else:
-        from training.avatars import write_avatars
-        from training.heads import HeadSet
-
-        write_avatars(HeadSet.load(data / "heads.npz"), options.out)
+    options.data.mkdir(parents=True, exist_ok=True)
+    _STEPS[options.step](options)
 
 
 if __name__ == "__main__":

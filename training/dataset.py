@@ -30,6 +30,13 @@ _ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised u
 HELD_OUT = 6
 """The last so many identities of a set are kept for evaluation."""
 _SCENES_AN_IDENTITY = 8
+_LAUGH = {
+    "jawOpen": (0.0, 0.18),
+    "mouthSmile": (0.45, 1.0),
+    "mouthUpperUp": (0.25, 0.7),
+    "mouthLowerDown": (0.15, 0.6),
+    "mouthStretch": (0.0, 0.35),
+}
 BUILT_IN_SHARE = 0.15
 """More than an equal share of the scenes: the built-in people's are the faces that one sees first."""
 
@@ -105,12 +112,20 @@ def _mood(heads: HeadSet, rng: np.random.Generator) -> Floats:
 
 
 def _odd_mouth(rng: np.random.Generator) -> Floats:
-    """Return a grimace: a laugh, a pout, a gape."""
+    """Return a grimace: a pout, a gape, a lopsided mix."""
     mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
     for name, most in {"jawOpen": 0.6, "mouthSmile": 0.9, "mouthPucker": 0.8, "mouthFunnel": 0.5}.items():
         mouth[MOUTH_ACTIONS.index(name)] = max(rng.uniform(-0.7, 1), 0) * most
     for name in ("mouthUpperUp", "mouthLowerDown", "mouthStretch"):
         mouth[MOUTH_ACTIONS.index(name)] = max(rng.uniform(-0.5, 1), 0) * 0.6
+    return mouth
+
+
+def _laugh(rng: np.random.Generator) -> Floats:
+    """Return a broad smile that shows teeth, as on most photographs that people bring."""
+    mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
+    for name, (least, most) in _LAUGH.items():
+        mouth[MOUTH_ACTIONS.index(name)] = rng.uniform(least, most)
     return mouth
 
 
@@ -187,13 +202,15 @@ class SceneMaker:
         return made
 
     def _draw_mouths(self, rng: np.random.Generator) -> Floats:
-        """Return a scene's mouths: one at rest, moments of speech, one of them at times between two or a grimace."""
+        """Return the mouths of a scene: at rest, moments of speech, and at times a laugh or a grimace as the last."""
         first, second = self._mouths[rng.choice(self._moving, (2, MOUTHS - 1))]
         mouths = np.concatenate([np.zeros_like(first[:1]), first])
         kind = rng.random()
         if kind < 0.25:
+            mouths[-1] = _laugh(rng)
+        elif kind < 0.4:
             mouths[-1] = _odd_mouth(rng)
-        elif kind < 0.5:
+        elif kind < 0.55:
             mouths[-1] += (second[-1] - first[-1]) * np.float32(rng.uniform())
         return mouths
 

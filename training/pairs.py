@@ -19,6 +19,8 @@ WIDTH, AUDIO_WIDTH = 0.25, 0.5
 _BUILT_IN_SHARE = 0.3
 _REST_SHARE = 0.12
 """Of the targets; a mouth that opens in silence is what one sees first."""
+_REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.2
+"""Of the references: at rest; a scene's last mouth, which may be a laugh or a grimace. Others are any of the scene."""
 
 
 class Pictures:
@@ -60,7 +62,7 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
 
 
 def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
-    """Draw training pairs: the reference is at rest in half of them, else any mouth of the scene.
+    """Draw training pairs: the reference is at rest in half of them, often the scene's last mouth, else any.
 
     A pair is mirrored, lit and tinted at random, both of its pictures alike.
     """
@@ -70,7 +72,8 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch
         scene = pictures.draw_scene(rng)
         count = len(pictures.mouths[scene])
         target = 0 if rng.random() < _REST_SHARE else int(rng.integers(1, count))
-        reference = 0 if rng.random() < 0.5 else int(rng.integers(count))
+        kinds = (_REST_REFERENCES, _ODD_REFERENCES, 1 - _REST_REFERENCES - _ODD_REFERENCES)
+        reference = int(rng.choice([0, count - 1, int(rng.integers(count))], p=kinds))
         pair = pictures.images[scene, [target, reference]]
         pairs.append(pair[:, :, ::-1] if rng.random() < 0.5 else pair)
         mouths.append(pictures.mouths[scene, target])

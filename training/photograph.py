@@ -1,0 +1,203 @@
+"""Measures weights on a photograph of a person: built as a user's avatar is, speaking recorded prompts.
+
+The lips are read off the frames by MediaPipe's face mesh, which knows nothing of us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from avatar_cache.store import AvatarStore
+from realtime.compositor import Box
+from realtime.i420 import i420_to_bgr
+from realtime.render import Sound, render_pictures
+from realtime.render_worker import RenderWorker, WorkerSettings
+from training.figures import best_lag, correlation
+from training.geometry import lip_gap
+from training.heads import Floats, HeadSet
+from training.recordings import PROMPTS, read_recording
+from training.speech import closed_frames
+from training.visemes import mouth_curve, spread_actions
+
+Images = NDArray[np.uint8]
+
+_ID = "photograph"
+_SIDE = 192
+_POINTS = 468
+_UPPER_LIP, _LOWER_LIP, _BROW, _CHIN = 13, 14, 10, 152
+_INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+_SKIN = (200, 199, 205, 425)
+"""Points of the mesh: chin and both cheeks beside the mouth, where speech moves skin and nothing covers it."""
+_SKIN_RADIUS = 0.02
+_SHUT = 0.2
+_BRIGHT = 75
+
+
+class FaceMesh:
+    """468 landmarks of a face.
+
+    Args:
+        path: ``face_landmark.tflite`` as MediaPipe's wheels carry it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._model = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def __call__(self, picture: Images, box: Box) -> Floats:
+        """Return the points of the face in a picture ``uint8[H, W, 3]``, ``float32[468, 2]``.
+
+        Found in the surroundings of its box first, then in a square around what was found.
+        """
+        centre = np.array([box.x + box.width / 2, box.y + box.height / 2])
+        half = 0.75 * max(box.width, box.height)
+        points = np.empty((_POINTS, 2), np.float32)
+        for _ in range(3):
+            to_crop = np.array([[1, 0, half - centre[0]], [0, 1, half - centre[1]]]) * (_SIDE / 2 / half)
+            crop = cv2.warpAffine(picture, to_crop, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE)
+            given = crop[None, ..., ::-1].astype(np.float32) / 255
+            found = self._model([given])[0].reshape(_POINTS, 3)[:, :2]
+            points = (found / (_SIDE / 2 / half) + (centre - half)).astype(np.float32)
+            low, high = points.min(axis=0), points.max(axis=0)
+            centre, half = (low + high) / 2, 0.75 * float((high - low).max())
+        return points
+
+
+def opening(points: Floats) -> float:
+    """Return the distance between the inner lips along the face's own axis, as a share of the face's height."""
+    axis = points[_CHIN] - points[_BROW]
+    return float((points[_LOWER_LIP] - points[_UPPER_LIP]) @ axis / (axis @ axis))
+
+
+def skin_colour(picture: Images, points: Floats) -> Floats:
+    """Return the mean colour of chin and cheeks, ``float32[3]``, blue first."""
+    radius = max(1, round(_SKIN_RADIUS * float(np.linalg.norm(points[_CHIN] - points[_BROW]))))
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    for x, y in points[list(_SKIN)].round().astype(int).tolist():
+        cv2.circle(mask, (x, y), radius, 1, -1)
+    colour: Floats = picture[mask > 0].mean(axis=0).astype(np.float32)
+    return colour
+
+
+def teeth_colour(picture: Images, points: Floats) -> Floats:
+    """Return the mean colour of the brightest quarter between the lips, ``float32[3]``, blue first."""
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [points[list(_INNER_LIPS)].round().astype(np.int32)], 1)
+    inside = picture[mask > 0].astype(np.float32)
+    if not len(inside):
+        return np.zeros(3, np.float32)
+    light = inside.sum(axis=1)
+    colour: Floats = inside[light >= np.percentile(light, _BRIGHT)].mean(axis=0)
+    return colour
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """The photograph, built: who speaks, and who reads the lips."""
+
+    worker: RenderWorker
+    store: AvatarStore
+    mesh: FaceMesh
+
+    async def says(self, sound: Sound) -> tuple[list[Images], list[Floats]]:
+        """Return the frames of the avatar saying a sound (48 kHz), blue first, and their meshes."""
+        frames = [
+            i420_to_bgr(picture, top=0, left=0, height=picture.shape[0] * 2 // 3, width=picture.shape[1])
+            async for _, picture in render_pictures(sound, self.worker, self.store, _ID)
+        ]
+        return frames, [self.points(frame) for frame in frames]
+
+    def points(self, picture: Images) -> Floats:
+        """Return the mesh of the photograph or a frame, which hardly differ in place."""
+        return self.mesh(picture, self.store.load(_ID).manifest.boxes[0])
+
+
+def wanted_opening(heads: HeadSet, mouths: Floats) -> Floats:
+    """Return the opening of the first head's lips for mouths ``[T, 13]``, metres, ``float32[T]``."""
+    moved = np.tensordot(spread_actions(mouths, heads.action_names), heads.actions, 1) + heads.vertices[0]
+    return np.array([lip_gap(heads, vertices) for vertices in moved], np.float32)
+
+
+async def _measure(
+    sitter: Sitter, source: Images, heads: HeadSet, recordings: Path, plots: Path | None
+) -> dict[str, float]:
+    points = sitter.points(source)
+    skin, teeth = skin_colour(source, points), teeth_colour(source, points)
+    rows: list[dict[str, float]] = []
+    for number, (name, words) in enumerate(PROMPTS.items()):
+        samples, phones = read_recording(recordings / f"{name}.wav", words)
+        mouths = mouth_curve(phones, len(samples) / 16000)
+        sound = np.interp(np.arange(3 * len(samples)) / 3, np.arange(len(samples)), samples).astype(np.float32)
+        spoken, meshes = await sitter.says(sound)
+        _, still = await sitter.says(np.zeros_like(sound))
+        found = np.array([opening(mesh) - opening(rest) for mesh, rest in zip(meshes, still, strict=True)], np.float32)
+        truth, closed = wanted_opening(heads, mouths[: len(found)]), closed_frames(phones, len(found))
+        wide = found >= np.percentile(found, 80)
+        shown = [(frame, mesh) for frame, mesh, is_wide in zip(spoken, meshes, wide, strict=True) if is_wide]
+        skins = np.array([skin_colour(frame, mesh) for frame, mesh in zip(spoken, meshes, strict=True)])
+        rows.append(
+            {
+                "aperture r": correlation(found, truth),
+                "aperture lag (frames)": best_lag(found, truth),
+                "closure recall": float((found[closed] < _SHUT * np.percentile(found, 95)).mean()),
+                "skin colour off (of 255)": float(np.abs(skins.mean(axis=0) - skin).max()),
+                "teeth colour off (of 255)": float(
+                    np.abs(np.mean([teeth_colour(*one) for one in shown], axis=0) - teeth).max()
+                ),
+            }
+        )
+        if plots and number == 0:
+            _write_frames(plots / "photograph.jpg", spoken, meshes)
+    return {f"photograph: {key}": float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def _write_frames(path: Path, frames: list[Images], meshes: list[Floats]) -> None:
+    """Write sixteen consecutive second frames of the face, in two rows."""
+    low, high = np.concatenate(meshes).min(axis=0), np.concatenate(meshes).max(axis=0)
+    (x0, y0), side = np.maximum(low - 0.1 * (high - low), 0).astype(int), int(1.2 * (high - low).max())
+    first = len(frames) // 4
+    faces = [
+        cv2.resize(frame[y0 : y0 + side, x0 : x0 + side], (200, 200), interpolation=cv2.INTER_CUBIC)
+        for frame in frames[first : first + 32 : 2]
+    ]
+    rows = [np.concatenate(faces[at : at + 8], axis=1) for at in range(0, len(faces) // 8 * 8, 8)]
+    cv2.imwrite(str(path), np.concatenate(rows, axis=0), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def photograph_figures(
+    weights: Path, folder: Path, photograph: Path, mesh: Path, recordings: Path, *, plots: Path | None = None
+) -> dict[str, float]:
+    """Return how a person's photograph follows recorded speech when it is built and driven as a user's is.
+
+    Openings are beyond those of the same clip frame with nobody speaking.
+
+    Args:
+        weights: Safetensors.
+        folder: Dataset; its ``heads.npz`` gives the opening that a mouth should have.
+        photograph: Of one face, its teeth showing.
+        mesh: See `FaceMesh`.
+        recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
+        plots: Folder for a strip of frames.
+    """
+    heads = HeadSet.load(folder / "heads.npz")
+    with tempfile.TemporaryDirectory() as scratch:
+        store = AvatarStore(scratch)
+        store.build(photograph, _ID)
+        worker = RenderWorker(WorkerSettings(weights=weights.absolute(), store=store.root))
+        source: Images = np.asarray(cv2.imread(str(photograph)), np.uint8)
+
+        async def run() -> dict[str, float]:
+            try:
+                await worker.start()
+                return await _measure(Sitter(worker, store, FaceMesh(mesh)), source, heads, recordings, plots)
+            finally:
+                await worker.close()
+
+        return asyncio.run(run())
