@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -23,6 +23,9 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.test
+	$(BIN)/python -m benchmarks soak
 
 clean:
 	rm -rf $(VENV)

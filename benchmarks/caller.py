@@ -2,6 +2,7 @@
 
 import asyncio
 import fractions
+import random
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
+from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket, unwrap_rtx
 
 from benchmarks.recording import Packet, Recording, Stream
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
@@ -70,11 +71,15 @@ class Caller:
     Args:
         sound: What to say, over and over; ``None`` for a client without a microphone.
         keep_payloads: Whether the recording can be decoded.
+        lost: Share of all datagrams of a connected call that is lost, each way.
     """
 
-    def __init__(self, sound: npt.NDArray[np.float32] | None = None, *, keep_payloads: bool = True) -> None:
+    def __init__(
+        self, sound: npt.NDArray[np.float32] | None = None, *, keep_payloads: bool = True, lost: float = 0.0
+    ) -> None:
         self.recording = Recording()
         self._keep = keep_payloads
+        self._lost = lost
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         if sound is None:
             self._connection.addTransceiver("audio", direction="recvonly")
@@ -104,13 +109,45 @@ class Caller:
             await take_rtcp(data)
 
         transport._handle_rtcp_data = on_rtcp  # noqa: SLF001 (as above)
+        if self._lost:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Lose datagrams at random, each way, as a bad link does."""
+        chance = random.Random(1)
+        for protocol in self._agent._protocols:  # noqa: SLF001 (no public way)
+            send, take = protocol.send_data, protocol.datagram_received
+
+            async def send_some(data: bytes, address: Any, send: Any = send) -> None:
+                if chance.random() >= self._lost:
+                    await send(data, address)
+
+            def take_some(data: bytes, address: Any, take: Any = take) -> None:
+                if chance.random() >= self._lost:
+                    take(data, address)
+
+            protocol.send_data, protocol.datagram_received = send_some, take_some
+
+    async def ask_for_key_frame(self) -> None:
+        """Have the next picture be whole, as a client does that has lost one."""
+        for transceiver in self._connection.getTransceivers():
+            receiver: Any = transceiver.receiver
+            for ssrc, stream in self._streams.items():
+                if transceiver.kind == "video" and stream is self.recording.picture:
+                    await receiver._send_rtcp_pli(ssrc)  # noqa: SLF001 (no public way)
+
+    def forget(self) -> None:
+        """Begin the recording anew; sender reports stay, as timestamps are read by them."""
+        for stream in (self.recording.sound, self.recording.picture):
+            stream.packets.clear()
+            del stream.reports[:-1]
 
     def _tap(self, receiver: Any) -> None:
         """Record what a receiver gets; it goes on to count and report, but has nothing to decode."""
         take = receiver._handle_rtp_packet  # noqa: SLF001 (no public way)
 
         async def on_rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
-            self._record(packet)
+            self._record(receiver, packet)
             await take(packet, arrival_time_ms=arrival_time_ms)
 
         receiver._handle_rtp_packet = on_rtp  # noqa: SLF001 (as above)
@@ -143,12 +180,15 @@ class Caller:
     def _agent(self) -> Any:
         return self._connection.getTransceivers()[0].receiver.transport.transport._connection  # noqa: SLF001
 
-    def _record(self, packet: RtpPacket) -> None:
+    def _record(self, receiver: Any, packet: RtpPacket) -> None:
+        again = receiver._RTCRtpReceiver__rtx_ssrc.get(packet.ssrc)  # noqa: SLF001 (no public way)
+        if again is not None and len(packet.payload) > 1:
+            packet = unwrap_rtx(packet, packet.payload_type, again)
         if packet.ssrc not in self._streams:
             is_picture = packet.payload_type in _payload_types(self._connection, "video")
             self._streams[packet.ssrc] = self.recording.picture if is_picture else self.recording.sound
         payload = packet.payload if self._keep else b""
-        kept = Packet(time.monotonic(), packet.timestamp, bool(packet.marker), payload)
+        kept = Packet(time.monotonic(), packet.timestamp, bool(packet.marker), payload, packet.sequence_number)
         self._streams[packet.ssrc].packets.append(kept)
 
     def _report(self, report: RtcpSrPacket) -> None:

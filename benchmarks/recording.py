@@ -19,6 +19,7 @@ from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
 OPUS_DELAY_SOUND = SOUND_RATE_HZ * 65 // 10_000
 """Opus's algorithmic delay: 6.5 ms."""
 _MODULUS = 1 << 32
+_SEQUENCES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,14 @@ class Packet:
         timestamp: RTP timestamp.
         marker: Whether it ends a picture.
         payload: Empty where payloads are not kept.
+        sequence: RTP sequence number; that of the packet itself where it was sent again.
     """
 
     arrived_s: float
     timestamp: int
     marker: bool
     payload: bytes
+    sequence: int
 
 
 @dataclass(slots=True)
@@ -60,16 +63,23 @@ class Stream:
         )
         return ntp_s + ticks / self.rate
 
+    def copy(self) -> "Stream":
+        """Return what there is so far."""
+        return Stream(self.rate, list(self.packets), list(self.reports))
+
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
-        packets = [[p.arrived_s, p.timestamp, p.marker, base64.b64encode(p.payload).decode()] for p in self.packets]
+        packets = [
+            [p.arrived_s, p.timestamp, p.marker, base64.b64encode(p.payload).decode(), p.sequence] for p in self.packets
+        ]
         return {"rate": self.rate, "packets": packets, "reports": self.reports}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Stream":
         """Return the stream that :meth:`to_json` wrote."""
         packets = [
-            Packet(at_s, stamp, marker, base64.b64decode(text)) for at_s, stamp, marker, text in fields["packets"]
+            Packet(at_s, stamp, marker, base64.b64decode(text), sequence)
+            for at_s, stamp, marker, text, sequence in fields["packets"]
         ]
         return cls(fields["rate"], packets, [(stamp, ntp_s) for stamp, ntp_s in fields["reports"]])
 
@@ -80,6 +90,10 @@ class Recording:
 
     sound: Stream = field(default_factory=lambda: Stream(SOUND_RATE_HZ))
     picture: Stream = field(default_factory=lambda: Stream(VIDEO_CLOCK_HZ))
+
+    def copy(self) -> "Recording":
+        """Return what there is so far; the recording itself may go on."""
+        return Recording(self.sound.copy(), self.picture.copy())
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
@@ -152,13 +166,14 @@ def decode_pictures(stream: Stream) -> Iterator[Seen]:
     """Decode a stream of VP8; what cannot be decoded is left out."""
     codec = av.CodecContext.create("libvpx", "r")
     waiting: list[Packet] = []
-    for packet in stream.packets:
+    for packet in _in_order(stream.packets):
         if waiting and waiting[0].timestamp != packet.timestamp:
             waiting.clear()
         waiting.append(packet)
         if not packet.marker:
             continue
         data = b"".join(vp8_depayload(part.payload) for part in waiting)
+        arrived_s = max(part.arrived_s for part in waiting)
         waiting.clear()
         try:
             frames = codec.decode(av.Packet(data))
@@ -167,7 +182,18 @@ def decode_pictures(stream: Stream) -> Iterator[Seen]:
         media_s = stream.media_s(packet.timestamp) if stream.reports else float("nan")
         for frame in frames:
             luma = frame.to_ndarray(format="yuv420p")[: frame.height].astype(np.uint8, copy=False)
-            yield Seen(packet.timestamp, media_s, packet.arrived_s, luma)
+            yield Seen(packet.timestamp, media_s, arrived_s, luma)
+
+
+def _in_order(packets: list[Packet]) -> list[Packet]:
+    """Return packets by their sequence numbers: what was lost and sent again came late."""
+    first = packets[0].sequence if packets else 0
+    half = _SEQUENCES // 2
+    placed, last = [], 0
+    for packet in packets:
+        last += (packet.sequence - first - last + half) % _SEQUENCES - half
+        placed.append((last, packet))
+    return [packet for _, packet in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _difference(timestamp: int, origin: int) -> int:

@@ -24,25 +24,27 @@ FAKE_MOUTH = (slice(304, 400), slice(192, 320))
 
 
 @asynccontextmanager
-async def built_in(*, max_sessions: int = 8, threads: int | None = None) -> AsyncIterator[tuple[Sessions, str]]:
+async def built_in(
+    *, max_sessions: int = 8, threads: int | None = None, kind: type[Sessions] = Sessions
+) -> AsyncIterator[tuple[Sessions, str]]:
     """Yield sessions with the built-in weights and avatars, and what they are; fakes where there are none."""
     if not BUILT_IN_WEIGHTS.exists():
-        async with painted("FakePredictor", max_sessions=max_sessions) as sessions:
+        async with painted("FakePredictor", max_sessions=max_sessions, kind=kind) as sessions:
             yield sessions, "none: even patches"
         return
     settings = Settings(max_sessions=max_sessions)
     worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads)
-    async with _running(Sessions(settings, worker)) as sessions:
+    async with _running(kind(settings, worker)) as sessions:
         yield sessions, BUILT_IN_WEIGHTS.name
 
 
 @asynccontextmanager
-async def painted(predictor: str, *, max_sessions: int = 8) -> AsyncIterator[Sessions]:
+async def painted(predictor: str, *, max_sessions: int = 8, kind: type[Sessions] = Sessions) -> AsyncIterator[Sessions]:
     """Yield sessions whose mouths one of the tests' predictors paints, on an avatar of its own."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder), {"ann": 90}, size=FAKE_AVATAR_SIZE)
         settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions)
-        async with _running(Sessions(settings, worker_settings(store, predictor))) as sessions:
+        async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
 
 

@@ -1,0 +1,206 @@
+"""A server in a process of its own that tells how it is inside: memory, threads, descriptors, tasks, lateness, log.
+
+It answers a line on standard output for each line that it is told. Nothing else of the measuring runs in it, so that
+what grows there is the server's.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import os
+import sys
+import threading
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvicorn
+
+from benchmarks.signals import TimelineSource, clicks, voice
+from benchmarks.stage import built_in, painted
+from realtime.app import create_app
+from realtime.metrics import percentiles
+from realtime.session import Session
+from realtime.sessions import Sessions
+from tests.server_process import free_port
+
+FIRST_CLICKS = "first-clicks"
+BUILT_IN = "built-in"
+_LAG_EVERY_S = 0.005
+_LINE_LIMIT = 1 << 24
+
+
+@dataclass
+class Served:
+    """The parent's end.
+
+    Attributes:
+        url: Where it serves.
+        pid: Of the process.
+    """
+
+    url: str
+    pid: int
+    _process: asyncio.subprocess.Process
+
+    async def look(self) -> dict[str, Any]:
+        """Return what there is now, and what has happened since the last look.
+
+        Returns:
+            ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse;
+            ``lag_ms``: ``p50, p99, max`` of the event loop's lateness; ``sessions``: figures by id.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"look\n")
+        found: dict[str, Any] = json.loads(await self._process.stdout.readline())
+        return found
+
+
+@asynccontextmanager
+async def served(*, predictor: str = BUILT_IN, say: str | None = None, max_sessions: int = 8) -> AsyncIterator[Served]:
+    """Run a server.
+
+    Args:
+        predictor: One of the tests' that paint, on an avatar of their own, or ``built-in``.
+        say: ``clicks`` or ``voice``: what every session says, from its exact place on the timeline; ``first-clicks``:
+            the first session clicks, the others hear their peer's microphone, as all do with ``None``.
+        max_sessions: Sessions at once.
+    """
+    port = free_port()
+    arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        *(["--say", say] if say else []),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_LIMIT,
+        cwd=Path(__file__).parent.parent,
+    )
+    try:
+        assert process.stdout is not None
+        if not await process.stdout.readline():
+            raise RuntimeError("the server does not start")
+        yield Served(f"http://127.0.0.1:{port}", process.pid, process)
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+
+def fetch(url: str, body: object = None, method: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Ask for a URL and return status, headers (lower case) and body of the answer, whatever the status is."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (our own server's)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
+
+
+class _Saying(Sessions):
+    """Sessions that say one of the above, whoever calls."""
+
+    say: str | None = None
+
+    async def create(self, avatar_id: str | None, offer_sdp: str | None) -> tuple[Session, str | None]:
+        session, answer = await super().create(avatar_id, offer_sdp)
+        if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
+            sound = voice if self.say == "voice" else clicks
+            session.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
+        return session, answer
+
+
+class _Log(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+class _Lag:
+    """How late the event loop calls what is due."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._late_ms: list[float] = []
+        self._wait()
+
+    def take(self) -> dict[str, float | None]:
+        late, self._late_ms = self._late_ms, []
+        p = percentiles(late)
+        return {"p50": p["p50"], "p99": p["p99"], "max": round(max(late), 1) if late else None}
+
+    def _wait(self) -> None:
+        due_s = self._loop.time() + _LAG_EVERY_S
+        self._loop.call_at(due_s, self._called, due_s)
+
+    def _called(self, due_s: float) -> None:
+        self._late_ms.append((self._loop.time() - due_s) * 1000)
+        self._wait()
+
+
+async def _serve(port: int, predictor: str, say: str | None, max_sessions: int) -> None:
+    log = _Log()
+    logging.basicConfig(level=logging.WARNING, handlers=[log, logging.StreamHandler()])
+    kind = type("Saying", (_Saying,), {"say": say})
+    staged = (
+        built_in(max_sessions=max_sessions, kind=kind)
+        if predictor == BUILT_IN
+        else painted(predictor, max_sessions=max_sessions, kind=kind)
+    )
+    async with staged as stage:
+        sessions = stage[0] if isinstance(stage, tuple) else stage
+        server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="warning", access_log=False))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.05)
+        lag = _Lag()
+        print("ready", flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(_look(sessions, log, lag)), flush=True)
+        server.should_exit = True
+        await serving
+
+
+def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
+    late = lag.take()
+    gc.collect()
+    lag.take()  # the collection was ours
+    messages, log.messages = log.messages, []
+    process, worker = psutil.Process(), sessions.worker.pid
+    return {
+        "rss_mb": process.memory_info().rss / (1 << 20),
+        "threads": threading.active_count(),
+        "descriptors": process.num_fds(),
+        "tasks": len(asyncio.all_tasks()),
+        "worker_pid": worker,
+        "worker_rss_mb": psutil.Process(worker).memory_info().rss / (1 << 20) if worker else None,
+        "cpu_s": sum(process.cpu_times()[:2]),
+        "log": messages,
+        "lag_ms": late,
+        "sessions": {session.id: session.figures() for session in sessions.all()},
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--predictor", default=BUILT_IN)
+    parser.add_argument("--say", choices=("clicks", "voice", FIRST_CLICKS))
+    parser.add_argument("--max-sessions", type=int, default=8)
+    options = parser.parse_args()
+    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+    asyncio.run(_serve(options.port, options.predictor, options.say, options.max_sessions))
