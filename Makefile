@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench soak clean
+.PHONY: run test check format bench fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -23,6 +23,9 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.test
+	FUZZ=full $(BIN)/python -m pytest -s --timeout 0 tests/fuzz $(ARGS)
 
 soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks soak

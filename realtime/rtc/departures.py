@@ -1,7 +1,7 @@
 """Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
 
-Nothing else but ``realtime.rtc.udp_ports``, which opens the sockets, touches their private names; that is why this
-module may be longer than others.
+Nothing else but ``bad_packets``, which reads packets, and ``udp_ports``, which opens the sockets, touches their private
+names; that is why this module may be longer than others.
 ``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
 to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
 """
@@ -38,6 +38,7 @@ from aiortc.rtp import RTP_HISTORY_SIZE, AnyRtcpPacket, RtcpReceiverInfo, RtcpRr
 from av import AudioFrame, FFmpegError
 from av.frame import Frame
 
+from realtime.rtc.bad_packets import TolerantTransport
 from realtime.rtc.encoders import SpeechEncoder, encoder_for, sound_level_dbov
 from realtime.rtc.outbound import PlayoutTrack
 from realtime.rtc.packet_order import PacketOrder
@@ -384,6 +385,7 @@ class PlayoutConnection(RTCPeerConnection):
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
         stock: Any = super()
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
+        transport.__class__ = TolerantTransport  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         return transport
 
