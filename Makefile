@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz soak clean
+.PHONY: run test check format bench network fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -20,6 +20,9 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+network: $(VENV)/.test
+	LONG=1 $(BIN)/python -m pytest -s tests/network $(ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

@@ -37,16 +37,18 @@ class Server:
 
     store: Path
     options: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it takes sessions."""
-        arguments = [sys.executable, "run_server.py", "--port", str(self.port), *self.options]
+        arguments = [sys.executable, "run_server.py", "--host", self.host, "--port", str(self.port)]
+        arguments += self.options
         self.process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"LIPSTREAM_STORE": str(self.store)})
         deadline = time.monotonic() + 240
         while not self.is_ready():

@@ -3,8 +3,11 @@
  *
  * @typedef {{id: string, name: string, state: string, own?: boolean}} AvatarEntry
  * @typedef {{self: string, peer: string, audio: string, whep: string}} SessionUrls
- * @typedef {{id: string, token: string, look_ahead_ms: number, ice_servers: RTCIceServer[], urls: SessionUrls}} Session
+ * @typedef {{id: string, token: string, look_ahead_ms: number, ice_servers: RTCIceServer[],
+ *   ice_transport_policy: RTCIceTransportPolicy, urls: SessionUrls}} Session
  */
+
+const PROBE_MS = 1500;
 
 /** The server answered, and the answer is no. */
 export class ApiError extends Error {
@@ -72,12 +75,12 @@ export class Api {
 
   /**
    * @param {string} url
-   * @param {{method?: string, token?: string, body?: object | FormData, keepalive?: boolean, signal?: AbortSignal}} [request]
+   * @param {{method?: string, token?: string, body?: object | FormData, signal?: AbortSignal}} [request]
    *   a form may take as long as it needs, and so may a request with a signal
    * @returns {Promise<Response>}
    * @throws {ApiError | UnreachableError}
    */
-  async request(url, { method = 'GET', token = '', body, keepalive = false, signal } = {}) {
+  async request(url, { method = 'GET', token = '', body, signal } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -86,10 +89,10 @@ export class Api {
     let response;
     try {
       response = await this.fetch(url, {
-        method, headers, keepalive, cache: 'no-store',
+        method, headers, cache: 'no-store',
         body: form ? body : body && JSON.stringify(body),
         // A hung server must look like a lost one, or reconnecting would hang with it.
-        signal: signal ?? (keepalive || form ? undefined : AbortSignal.timeout(this.timeoutMs)),
+        signal: signal ?? (form ? undefined : AbortSignal.timeout(this.timeoutMs)),
       });
     } catch {
       throw new UnreachableError();
@@ -164,6 +167,17 @@ export class Api {
   }
 
   /**
+   * Ask how to reach a session now: TURN credentials run out. It is also the quickest way to see whether a lost
+   * server is back, so it gives up soon: a request sent into an outage would hang long after the end of it.
+   *
+   * @param {Session} session
+   * @returns {Promise<Pick<Session, 'ice_servers' | 'ice_transport_policy'>>}
+   */
+  async connectivity({ urls, token }) {
+    return (await this.request(`${urls.self}/connectivity`, { token, signal: AbortSignal.timeout(PROBE_MS) })).json();
+  }
+
+  /**
    * @param {Session} session
    * @param {RTCSessionDescriptionInit} offer
    * @returns {Promise<RTCSessionDescriptionInit>}
@@ -188,13 +202,8 @@ export class Api {
     await this.request(urls.self, { method: 'PATCH', token, body: { avatar } });
   }
 
-  /**
-   * End a session; a failure does not matter, the server frees an abandoned one itself.
-   *
-   * @param {Session} session
-   * @param {{keepalive?: boolean}} [options] keepalive lets the request outlive the page
-   */
-  async end({ urls, token }, { keepalive = false } = {}) {
-    await this.request(urls.self, { method: 'DELETE', token, keepalive }).catch(() => {});
+  /** End a session; a failure does not matter, the server frees an abandoned one itself. @param {Session} session */
+  async end({ urls, token }) {
+    await this.request(urls.self, { method: 'DELETE', token }).catch(() => {});
   }
 }

@@ -26,6 +26,8 @@ export class Call extends EventTarget {
   #run = new AbortController();
   #hurry = () => {};
   #avatar = null;
+  /** @type {import('./api.js').Session | null} */
+  #left;
   #parts;
 
   /**
@@ -34,10 +36,12 @@ export class Call extends EventTarget {
    *   microphone: {open(): Promise<MediaStreamTrack>, close(): void},
    *   openPeer: (options: object) => Promise<Peer>,
    *   sleep?: (ms: number) => Promise<void>,
-   * }} parts
+   *   left?: import('./api.js').Session | null,
+   * }} parts `left` is the session of the page before a refresh
    */
-  constructor(parts) {
+  constructor({ left = null, ...parts }) {
     super();
+    this.#left = left;
     this.#parts = { sleep: (ms) => new Promise((done) => { setTimeout(done, ms); }), ...parts };
   }
 
@@ -54,10 +58,23 @@ export class Call extends EventTarget {
     }
   }
 
-  /** End the call, whatever it is doing. @param {{keepalive?: boolean}} [options] */
-  async stop(options) {
+  /** End the call, whatever it is doing. */
+  async stop() {
     this.#become('idle');
-    await this.#release(options);
+    await this.#release();
+  }
+
+  /**
+   * Leave without ending the session: the server keeps it for a while, and for nobody's disadvantage.
+   *
+   * @returns {import('./api.js').Session | null} what the next page may come back to
+   */
+  leave() {
+    const { session } = this;
+    this.session = null;
+    this.#become('idle');
+    this.#release();
+    return session;
   }
 
   /** Give up for a cause that the caller has found. @param {string} reason */
@@ -108,21 +125,36 @@ export class Call extends EventTarget {
     }
   }
 
+  /** @param {AbortSignal} run @returns {Promise<import('./api.js').Session | null>} null: the run has ended */
+  async #sessionToJoin(run) {
+    const { api } = this.#parts;
+    const known = this.session ?? this.#left;
+    if (known) {
+      try {
+        const fresh = { ...known, ...(await api.connectivity(known)) };
+        if (known === this.#left && this.#avatar) await api.switchAvatar(fresh, this.#avatar);
+        this.#left = null;
+        return run.aborted ? null : fresh;
+      } catch (error) {
+        if (this.session || !sessionIsGone(error)) throw error;
+        this.#left = null;
+      }
+    }
+    const session = await api.createSession(this.#avatar);
+    if (!run.aborted) return session;
+    await api.end(session);
+    return null;
+  }
+
   /** Make the session if there is none, and a peer connection to it. @param {AbortSignal} run */
   async #join(run) {
     const { api, microphone, openPeer } = this.#parts;
-    if (!this.session) {
-      const session = await api.createSession(this.#avatar);
-      if (run.aborted) {
-        await api.end(session);
-        return;
-      }
-      this.session = session;
-    }
-    const session = this.session;
+    const session = await this.#sessionToJoin(run);
+    if (!session) return;
+    this.session = session;
     const track = await microphone.open();
     const peer = await openPeer({
-      iceServers: session.ice_servers,
+      configuration: { iceServers: session.ice_servers, iceTransportPolicy: session.ice_transport_policy },
       track,
       exchange: (offer) => api.exchange(session, offer),
       onLost: (lostPeer) => { if (lostPeer === this.peer) this.lost(); },
@@ -177,15 +209,14 @@ export class Call extends EventTarget {
     await Promise.race([this.#parts.sleep(ms), hurried]);
   }
 
-  /** @param {{keepalive?: boolean}} [options] */
-  async #release(options) {
+  async #release() {
     this.#run.abort();
     this.#hurry();
     this.#parts.microphone.close();
     this.peer?.close();
     const { session } = this;
     this.peer = this.session = null;
-    if (session) await this.#parts.api.end(session, options);
+    if (session) await this.#parts.api.end(session);
   }
 
   /** @param {CallState} state @param {Detail} [detail] */

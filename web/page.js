@@ -10,6 +10,7 @@ import { Microphone } from './microphone.js';
 import { Monitor } from './monitor.js';
 import { clearFigures, showFigures } from './panel.js';
 import { openPeer } from './peer.js';
+import { Seat } from './seat.js';
 import { Setup } from './setup.js';
 import { Stage } from './stage.js';
 import { VoiceLine } from './voice_line.js';
@@ -24,6 +25,7 @@ const invitation = new Invitation(api);
 const stage = new Stage();
 const line = new VoiceLine();
 const gallery = new Gallery(api);
+const seat = new Seat();
 
 /** Why this page can make no call here, or ''. */
 function obstacle() {
@@ -98,7 +100,7 @@ function connectFigures(monitor) {
 
 /** @param {Microphone} microphone */
 function begin(microphone) {
-  const call = new Call({ api, microphone, openPeer });
+  const call = new Call({ api, microphone, openPeer, left: seat.take() });
   const monitor = new Monitor(call, api);
   const setup = new Setup(microphone, (error) => stage.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
@@ -136,8 +138,8 @@ function begin(microphone) {
     api.switchAvatar(call.session, avatar).catch(() => stage.say('The new face comes with the next start.'));
   });
   window.addEventListener('online', () => call.hurry());
-  // A refresh must not meet the seat it has just left.
-  window.addEventListener('pagehide', () => { if (call.state !== 'idle') call.stop({ keepalive: true }); });
+  // A refresh comes back to its own seat.
+  window.addEventListener('pagehide', () => seat.leave(call.leave()));
   setup.list();
 }
 

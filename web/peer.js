@@ -53,10 +53,10 @@ export class Peer extends EventTarget {
   stream = null;
   #closed = false;
 
-  /** @param {RTCIceServer[]} iceServers @param {MediaStreamTrack} track @param {(peer: Peer) => void} onLost */
-  constructor(iceServers, track, onLost) {
+  /** @param {RTCConfiguration} configuration @param {MediaStreamTrack} track @param {(peer: Peer) => void} onLost */
+  constructor(configuration, track, onLost) {
     super();
-    const connection = this.connection = new RTCPeerConnection({ iceServers });
+    const connection = this.connection = new RTCPeerConnection(configuration);
     this.microphone = connection.addTransceiver(track, { direction: 'sendrecv' });
     connection.addTransceiver('video', { direction: 'recvonly' });
     this.control = connection.createDataChannel('control');
@@ -138,14 +138,14 @@ export class Peer extends EventTarget {
 
 /**
  * @param {{
- *   iceServers: RTCIceServer[], track: MediaStreamTrack, onLost: (peer: Peer) => void, signal: AbortSignal,
+ *   configuration: RTCConfiguration, track: MediaStreamTrack, onLost: (peer: Peer) => void, signal: AbortSignal,
  *   exchange: (offer: RTCSessionDescriptionInit) => Promise<RTCSessionDescriptionInit>,
  * }} options
  * @returns {Promise<Peer>} connected, unless the signal ended the wait
  * @throws {BlockedError} and whatever the exchange throws
  */
-export async function openPeer({ iceServers, track, exchange, onLost, signal }) {
-  const peer = new Peer(iceServers, track, onLost);
+export async function openPeer({ configuration, track, exchange, onLost, signal }) {
+  const peer = new Peer(configuration, track, onLost);
   try {
     await peer.connect(exchange, signal);
   } catch (error) {

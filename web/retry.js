@@ -3,10 +3,10 @@ import { ApiError } from './api.js';
 
 const FIRST_WAIT_MS = 500;
 /** While the server still keeps the session, being back soon matters more than sparing a request. */
-const SOON_WAIT_MS = 2500;
+const SOON_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 5000;
-/** As many attempts as fit into the 60 s that a session waits for its owner. */
-const SOON_ATTEMPTS = 25;
+/** As many attempts as fit into the 60 s that a session waits for its owner, after the 10 s that it takes to miss him. */
+const SOON_ATTEMPTS = 70;
 
 /**
  * @param {number} attempt from 1

@@ -166,7 +166,7 @@ class Peer:
             logger.error("the TURN server gave no relay: is it there, and does it share our secret?")
             return UnavailableError("The server's own TURN relay cannot be reached.", reason="relay")
         logger.error("no socket for media could be opened on %s", self._settings.host)
-        return UnavailableError("The server has no UDP port left to exchange media on.", reason="ports")
+        return UnavailableError("The server has no address, or no UDP port left, to exchange media on.", reason="ports")
 
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message; dropped while the channel is not open, or the client does not read."""

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,16 @@ class Page:
 
 
 @contextmanager
-def chromium(microphone: Path | None, *, allow_microphone: bool = True) -> Iterator[Page]:
+def chromium(microphone: Path | None, *, allow_microphone: bool = True, flags: Sequence[str] = ()) -> Iterator[Page]:
     """Start a browser whose microphone plays a WAV file again and again; end it with the block.
 
     Args:
         microphone: 16-bit WAV.
         allow_microphone: Whether the page is granted it.
+        flags: Further ones.
     """
     port, profile = free_port(), tempfile.mkdtemp(prefix="chromium-")
-    flags = [*_FLAGS, f"--remote-debugging-port={port}", f"--user-data-dir={profile}"]
+    flags = [*_FLAGS, *flags, f"--remote-debugging-port={port}", f"--user-data-dir={profile}"]
     flags += ["--use-fake-ui-for-media-stream"] if allow_microphone else ["--deny-permission-prompts"]
     flags += [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
     browser = subprocess.Popen(

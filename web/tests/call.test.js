@@ -8,10 +8,11 @@ import { reasonOf, wordsFor } from '../words.js';
 const settle = () => new Promise((done) => { setImmediate(done); });
 
 /** A call whose parts answer from scripts; an Error in a script is thrown, an empty script goes well. */
-function callWith({ sessions = [], peers = [], microphone = [] } = {}) {
+function callWith({ sessions = [], peers = [], microphone = [], probes = [], left = null } = {}) {
   const log = [];
   const states = [];
   const waits = [];
+  const configurations = [];
   let made = 0;
   const next = (script, otherwise) => {
     const step = script.shift();
@@ -22,17 +23,21 @@ function callWith({ sessions = [], peers = [], microphone = [] } = {}) {
     api: {
       createSession: async (avatar) => next(sessions, () => { made += 1; log.push(`create ${avatar}`); return { id: `s${made}`, ice_servers: [] }; }),
       exchange: async () => ({}),
-      end: async (session, options) => { log.push(`end ${session.id}${options?.keepalive ? ' keepalive' : ''}`); },
+      connectivity: async () => next(probes, () => ({ ice_servers: ['fresh'], ice_transport_policy: 'all' })),
+      switchAvatar: async (session, avatar) => { log.push(`switch ${session.id} ${avatar}`); },
+      end: async (session) => { log.push(`end ${session.id}`); },
     },
     microphone: { open: async () => next(microphone, () => 'track'), close: () => log.push('microphone closed') },
-    openPeer: async ({ onLost }) => next(peers, () => {
+    left,
+    openPeer: async ({ onLost, configuration }) => next(peers, () => {
+      configurations.push(configuration);
       const peer = { frames: 0, framesReceived: async () => peer.frames, close: () => log.push('peer closed'), lose: () => onLost(peer) };
       return peer;
     }),
     sleep: async (ms) => { waits.push(ms); await settle(); },
   });
   call.addEventListener('state', ({ detail }) => states.push(detail));
-  return { call, log, states, waits, names: () => states.map(({ state }) => state) };
+  return { call, log, states, waits, configurations, names: () => states.map(({ state }) => state) };
 }
 
 /** @param {Call} call @param {string} state */
@@ -47,9 +52,9 @@ const full = new ApiError(503, { code: 'unavailable', reason: 'full' }, 7);
 test('a call asks, connects, lives, and ends its session', async () => {
   const { call, log, names } = callWith();
   await call.start('ada');
-  await call.stop({ keepalive: true });
+  await call.stop();
   assert.deepEqual(names(), ['asking', 'connecting', 'live', 'idle']);
-  assert.deepEqual(log, ['create ada', 'microphone closed', 'peer closed', 'end s1 keepalive']);
+  assert.deepEqual(log, ['create ada', 'microphone closed', 'peer closed', 'end s1']);
 });
 
 test('a full server is tried again after the time it asks for', async () => {
@@ -84,8 +89,50 @@ test('a lost connection comes back to the same session', async () => {
   assert.deepEqual(log, ['create ada', 'peer closed']);
 });
 
+test('a new connection uses fresh credentials', async () => {
+  const { call, configurations } = callWith();
+  await call.start('ada');
+  call.peer.lose();
+  await until(call, 'live');
+  assert.deepEqual(configurations.map(({ iceServers }) => iceServers), [[], ['fresh']]);
+});
+
+test('nothing is exchanged before the server answers again', async () => {
+  const { call, log, configurations } = callWith({ probes: [new UnreachableError(), new UnreachableError()] });
+  await call.start('ada');
+  call.peer.lose();
+  await until(call, 'live');
+  assert.equal(configurations.length, 2);
+  assert.deepEqual(log, ['create ada', 'peer closed']);
+});
+
+test('a refreshed page comes back to its session, with the face chosen since', async () => {
+  const { call, log } = callWith({ left: { id: 'before', ice_servers: [] } });
+  await call.start('ben');
+  assert.equal(call.session.id, 'before');
+  assert.deepEqual(log, ['switch before ben']);
+  await call.stop();
+  await call.start('ben');
+  assert.equal(call.session.id, 's1');
+});
+
+test('a refreshed page whose session is gone makes a new one', async () => {
+  const { call, log, names } = callWith({ left: { id: 'before', ice_servers: [] }, probes: [refused] });
+  await call.start('ada');
+  assert.deepEqual(log, ['create ada']);
+  assert.deepEqual(names(), ['asking', 'connecting', 'live']);
+});
+
+test('leaving ends the connection and hands the session over', async () => {
+  const { call, log } = callWith();
+  await call.start('ada');
+  assert.equal(call.leave().id, 's1');
+  assert.equal(call.leave(), null);
+  assert.deepEqual(log, ['create ada', 'microphone closed', 'peer closed', 'microphone closed']);
+});
+
 test('a session that is gone is replaced by a new one', async () => {
-  const { call, log, states } = callWith({ peers: [undefined, refused] });
+  const { call, log, states } = callWith({ probes: [refused] });
   await call.start('ada');
   call.peer.lose();
   await until(call, 'live');
@@ -132,8 +179,8 @@ test('stop while the session is being made ends that session', async () => {
 
 test('waits grow from half a second and stay short while the session lives', () => {
   assert.equal(backoffMs(1, 0), 500);
-  assert.equal(backoffMs(3, 0), 2000);
-  assert.equal(backoffMs(10, 0), 2500);
+  assert.equal(backoffMs(2, 0), 1000);
+  assert.equal(backoffMs(10, 0), 1000);
   assert.equal(backoffMs(99, 0), 5000);
   assert.equal(backoffMs(1, 1), 400);
 });
