@@ -185,8 +185,10 @@ class Caller:
         if again is not None and len(packet.payload) > 1:
             packet = unwrap_rtx(packet, packet.payload_type, again)
         if packet.ssrc not in self._streams:
-            is_picture = packet.payload_type in _payload_types(self._connection, "video")
-            self._streams[packet.ssrc] = self.recording.picture if is_picture else self.recording.sound
+            pictures = _codecs(self._connection, "video")
+            is_picture = packet.payload_type in pictures
+            self._streams[packet.ssrc] = stream = self.recording.picture if is_picture else self.recording.sound
+            stream.codec = pictures.get(packet.payload_type, "audio/opus")
         payload = packet.payload if self._keep else b""
         kept = Packet(time.monotonic(), packet.timestamp, bool(packet.marker), payload, packet.sequence_number)
         self._streams[packet.ssrc].packets.append(kept)
@@ -197,6 +199,7 @@ class Caller:
             stream.reports.append((info.rtp_timestamp, info.ntp_timestamp / (1 << 32)))
 
 
-def _payload_types(connection: RTCPeerConnection, kind: str) -> set[int | None]:
+def _codecs(connection: RTCPeerConnection, kind: str) -> dict[int | None, str]:
+    """Return the MIME types of a kind's codecs by their payload type."""
     transceivers = [t for t in connection.getTransceivers() if t.kind == kind]
-    return {codec.payloadType for t in transceivers for codec in t._codecs}  # noqa: SLF001 (no public way)
+    return {codec.payloadType: codec.mimeType for t in transceivers for codec in t._codecs}  # noqa: SLF001 (no public way)

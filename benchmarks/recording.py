@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from aiortc.codecs.h264 import h264_depayload
 from aiortc.codecs.vpx import vp8_depayload
 
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
@@ -49,11 +50,13 @@ class Stream:
         rate: Of its RTP clock, Hz.
         packets: All of them.
         reports: From sender reports: RTP timestamp and NTP time, s.
+        codec: MIME type, once there is a packet.
     """
 
     rate: int
     packets: list[Packet] = field(default_factory=list)
     reports: list[tuple[int, float]] = field(default_factory=list)
+    codec: str = ""
 
     def media_s(self, timestamp: int) -> float:
         """Return the sender's time of a timestamp, by the nearest sender report."""
@@ -65,14 +68,14 @@ class Stream:
 
     def copy(self) -> "Stream":
         """Return what there is so far."""
-        return Stream(self.rate, list(self.packets), list(self.reports))
+        return Stream(self.rate, list(self.packets), list(self.reports), self.codec)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
         packets = [
             [p.arrived_s, p.timestamp, p.marker, base64.b64encode(p.payload).decode(), p.sequence] for p in self.packets
         ]
-        return {"rate": self.rate, "packets": packets, "reports": self.reports}
+        return {"rate": self.rate, "packets": packets, "reports": self.reports, "codec": self.codec}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Stream":
@@ -81,7 +84,7 @@ class Stream:
             Packet(at_s, stamp, marker, base64.b64decode(text), sequence)
             for at_s, stamp, marker, text, sequence in fields["packets"]
         ]
-        return cls(fields["rate"], packets, [(stamp, ntp_s) for stamp, ntp_s in fields["reports"]])
+        return cls(fields["rate"], packets, [(stamp, ntp_s) for stamp, ntp_s in fields["reports"]], fields["codec"])
 
 
 @dataclass(slots=True)
@@ -163,8 +166,11 @@ class Seen:
 
 
 def decode_pictures(stream: Stream) -> Iterator[Seen]:
-    """Decode a stream of VP8; what cannot be decoded is left out."""
-    codec = av.CodecContext.create("libvpx", "r")
+    """Decode a stream of VP8 or H.264; what cannot be decoded is left out."""
+    is_vp8 = stream.codec.lower() == "video/vp8"
+    codec: Any = av.CodecContext.create("libvpx" if is_vp8 else "h264", "r")
+    codec.thread_count = 1  # more would each hold a picture back
+    depayload = vp8_depayload if is_vp8 else h264_depayload
     waiting: list[Packet] = []
     for packet in _in_order(stream.packets):
         if waiting and waiting[0].timestamp != packet.timestamp:
@@ -172,7 +178,7 @@ def decode_pictures(stream: Stream) -> Iterator[Seen]:
         waiting.append(packet)
         if not packet.marker:
             continue
-        data = b"".join(vp8_depayload(part.payload) for part in waiting)
+        data = b"".join(depayload(part.payload) for part in waiting)
         arrived_s = max(part.arrived_s for part in waiting)
         waiting.clear()
         try:

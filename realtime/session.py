@@ -27,6 +27,7 @@ from realtime.metrics import percentiles
 from realtime.packets import PcmChunk
 from realtime.playout import PlayoutBuffer
 from realtime.render_worker import RenderWorker
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.peer import Peer, RtcSettings
 from realtime.timeline import (
     BLOCK_SAMPLES,
@@ -95,6 +96,7 @@ class Session:
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop)
+        self.broadcast = Broadcast(self.playout)
         self.microphone = SourceBuffer()
         self.source: SourceBuffer | QueuedSource = self.microphone
         self.listeners: set[Callable[[dict[str, Any]], None]] = set()
@@ -141,7 +143,7 @@ class Session:
             NotFoundError: If the session ended meanwhile.
         """
         peer = Peer(
-            self.playout,
+            self.broadcast,
             settings=self._rtc,
             on_sound=self.push_sound,
             on_control=self._control,
@@ -323,6 +325,7 @@ class Session:
             await peer.close()
         if self._closing:
             await asyncio.wait(self._closing)
+        await self.broadcast.close()
 
     def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
         if message.get("type") == "interrupt":

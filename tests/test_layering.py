@@ -66,6 +66,8 @@ PURE = {
     "realtime.rtc.sdp",
     "realtime.rtc.packet_order",
     "realtime.rtc.send_rate",
+    "realtime.rtc.following",
+    "realtime.rtc.rtp_stream",
     "realtime.rtc.control",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}

@@ -1,7 +1,7 @@
 """Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
 
-Nothing else but ``bad_packets``, which reads packets, and ``udp_ports``, which opens the sockets, touches their private
-names; that is why this module may be longer than others.
+Nothing else but ``bad_packets``, which reads packets, ``sender``, the sending end, and ``udp_ports``, which opens the
+sockets, touches their private names; that is why this module may be longer than others.
 ``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
 to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
 """
@@ -31,18 +31,14 @@ from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
-from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtcrtpreceiver import TimestampMapper
-from aiortc.rtcrtpsender import RTCEncodedFrame
-from aiortc.rtp import RTP_HISTORY_SIZE, AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
-from av import AudioFrame, FFmpegError
-from av.frame import Frame
+from aiortc.rtp import RtpPacket
+from av import FFmpegError
 
 from realtime.rtc.bad_packets import TolerantTransport
-from realtime.rtc.encoders import SpeechEncoder, encoder_for, sound_level_dbov
-from realtime.rtc.outbound import PlayoutTrack
 from realtime.rtc.packet_order import PacketOrder
-from realtime.rtc.send_rate import RetransmitBudget
+from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.udp_ports import PortRange, listen_on
 
 logger = logging.getLogger(__name__)
@@ -51,11 +47,6 @@ MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams that may wait for one connection: half a second of everything a browser sends, with room."""
 STUN_FIRST_BYTES = 4
 """First bytes below this are STUN (RFC 7983)."""
-KEY_FRAME_INTERVAL_S = 0.5
-MAX_ROUND_TRIP_S = 10.0
-"""More, or less than nothing, is a step of the wall clock, by which aiortc times its reports."""
-NTP_EPOCH_S = 2_208_988_800
-"""Unix time 0 on the NTP scale (RFC 5905)."""
 
 OPUS = RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48000, channels=2)
 OPUS_PARAMETERS: dict[str, int | str | None] = {"minptime": 10, "useinbandfec": 1}
@@ -128,144 +119,6 @@ def _is_peer(connection: Connection, address: tuple[str, int]) -> bool:
         for pair in connection._check_list
         if pair.remote_nominated or pair.state == CandidatePair.State.SUCCEEDED
     )
-
-
-class PlayoutSender(RTCRtpSender):
-    """A sender whose reports carry the media's time, and whose encoders are ours.
-
-    aiortc's sender reports pair the RTP timestamp with the moment of sending: a picture sent 300 ms late is then
-    shown 300 ms late for ever, and the browser's own figures say that all is well. It also encodes a key frame for
-    every request, however many come.
-    """
-
-    _RTCRtpSender__encoder: Any
-    _RTCRtpSender__lsr: int | None
-    _RTCRtpSender__lsr_time: float | None
-    _RTCRtpSender__octet_count: int
-    _RTCRtpSender__packet_count: int
-    _RTCRtpSender__rtp_history: dict[int, RtpPacket]
-    _RTCRtpSender__rtt: float | None
-    _RTCRtpSender__stats: dict[str, Any]
-    _frame_ntp = 0
-    _media_ntp = 0
-
-    def __init__(
-        self, track_or_kind: MediaStreamTrack | str, transport: RTCDtlsTransport, wall_offset_s: float
-    ) -> None:
-        super().__init__(track_or_kind, transport)
-        self.key_frames = 0
-        self._wall_offset_s = wall_offset_s
-        self._budget = RetransmitBudget()
-        self._key_frame_wanted = False
-        self._next_key_frame_s = float("-inf")
-
-    @property
-    def _RTCRtpSender__ntp_timestamp(self) -> int:  # noqa: N802
-        return self._media_ntp
-
-    @_RTCRtpSender__ntp_timestamp.setter
-    def _RTCRtpSender__ntp_timestamp(self, sent_ntp: int) -> None:  # noqa: ARG002, N802
-        """Called with each packet, beside the note of its RTP timestamp: the pair stays one."""
-        self._media_ntp = self._frame_ntp
-
-    async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
-        if self._media_ntp or not any(isinstance(packet, RtcpSrPacket) for packet in packets):
-            await super()._send_rtcp(packets)  # before the first packet a report would map nothing to nothing
-
-    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        await super()._handle_rtcp_packet(packet)
-        rate = self._rate()
-        if rate is not None and isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            for report in packet.reports:
-                if report.ssrc == self._ssrc:
-                    rate.report(
-                        packets_lost=report.packets_lost,
-                        highest_sequence=report.highest_sequence,
-                        round_trip_s=self._round_trip_s(report),
-                        now_s=time.monotonic(),
-                    )
-
-    def _round_trip_s(self, report: RtcpReceiverInfo) -> float | None:
-        """Return the round trip of one report; aiortc keeps only a mean that takes seconds to move."""
-        if not report.dlsr or report.lsr != self._RTCRtpSender__lsr or self._RTCRtpSender__lsr_time is None:
-            return None
-        trip_s = time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
-        return trip_s if 0 <= trip_s < MAX_ROUND_TRIP_S else None
-
-    async def _retransmit(self, sequence_number: int) -> None:
-        packet = self._RTCRtpSender__rtp_history.get(sequence_number % RTP_HISTORY_SIZE)
-        rate = self._rate()
-        if packet is None or rate is None or rate.target is None:
-            return
-        if self._budget.take(len(packet.payload), target_bitrate=rate.target, now_s=time.monotonic()):
-            await super()._retransmit(sequence_number)
-
-    def _send_keyframe(self) -> None:
-        self._key_frame_wanted = True
-
-    def _take_key_frame(self, now_s: float) -> bool:
-        """Tell whether this picture must be a key frame; a request too soon after the last one waits."""
-        wanted = self._key_frame_wanted and now_s >= self._next_key_frame_s
-        if wanted:
-            self._key_frame_wanted = False
-        return wanted
-
-    def _count_key_frame(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
-        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
-        self.key_frames += 1
-        self._next_key_frame_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)
-
-    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
-        track = self.track
-        assert isinstance(track, PlayoutTrack)
-        make = await track.take()
-        if not self._enabled:
-            return None
-        try:
-            return await self._encode(track, make, codec)
-        except Exception as error:
-            track.failure = error  # the sender only logs it and ends the track
-            raise
-
-    async def _encode(
-        self, track: PlayoutTrack, make: Callable[[], Frame], codec: RTCRtpCodecParameters
-    ) -> RTCEncodedFrame | None:
-        if self._RTCRtpSender__encoder is None:
-            self._RTCRtpSender__encoder = encoder_for(codec)
-        encoder = self._RTCRtpSender__encoder
-        level = None
-        if isinstance(encoder, SpeechEncoder):  # quicker than the way to a thread and back
-            frame = make()
-            assert isinstance(frame, AudioFrame)
-            level = sound_level_dbov(frame.to_ndarray())
-            payloads, timestamp = encoder.encode(frame)
-        else:
-            key = self._take_key_frame(time.monotonic())
-            loop = asyncio.get_running_loop()
-            payloads, timestamp = await loop.run_in_executor(None, lambda: encoder.encode(make(), key))
-            if encoder.sent_key_frame:
-                self._count_key_frame(sum(map(len, payloads)), encoder.target_bitrate, time.monotonic())
-        if not payloads:
-            return None
-        due_s = track.leaves_at(timestamp // track.unit_pts)
-        self._frame_ntp = int((due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
-        return RTCEncodedFrame(payloads, timestamp, level)  # type: ignore[arg-type]
-
-    def _rate(self) -> Any:
-        return getattr(self._RTCRtpSender__encoder, "rate", None)
-
-    def figures(self) -> dict[str, float | None]:
-        """Return what this sender has sent and what the other side says about it."""
-        remote = next((s for s in self._RTCRtpSender__stats.values() if s.type == "remote-inbound-rtp"), None)
-        rate = self._rate()
-        return {
-            "bytes_sent": self._RTCRtpSender__octet_count,
-            "packets_sent": self._RTCRtpSender__packet_count,
-            "packets_lost": None if remote is None else remote.packetsLost,
-            "round_trip_ms": None if self._RTCRtpSender__rtt is None else 1000 * self._RTCRtpSender__rtt,
-            "target_bitrate": None if rate is None else rate.target,
-            "key_frames": self.key_frames,
-        }
 
 
 class SoundBuffer(JitterBuffer):
@@ -347,11 +200,10 @@ class PlayoutConnection(RTCPeerConnection):
         # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
         self._wall_offset_s = time.time() - time.monotonic()
 
-    def add_sending(self, track: PlayoutTrack, *, receive: bool) -> RTCRtpTransceiver:
+    def add_sending(self, track: BroadcastTrack, *, receive: bool) -> RTCRtpTransceiver:
         """Add a track to be sent; with ``receive``, take in the peer's track of the same kind."""
         transceiver = self.addTransceiver(track, direction="sendrecv" if receive else "sendonly")
-        if track.kind == "audio":
-            transceiver.setCodecPreferences([OPUS])
+        transceiver.setCodecPreferences([OPUS] if track.kind == "audio" else _capabilities(track.broadcast.codecs))
         return transceiver
 
     def announce_error_correction(self) -> None:
@@ -410,6 +262,12 @@ class PlayoutConnection(RTCPeerConnection):
         for task in consents:
             task.cancel()
         await _finish(consents)
+
+
+def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
+    """Return what aiortc calls the codecs of pictures, in that order, and the sending again of what was lost."""
+    known = RTCRtpSender.getCapabilities("video").codecs
+    return [codec for name in (*codecs, "video/rtx") for codec in known if codec.mimeType.lower() == name]
 
 
 async def _finish(tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,14 +22,13 @@ import numpy.typing as npt
 from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.audio.codeccontext import AudioCodecContext
 from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
-from realtime.rtc.send_rate import MAX_BITRATE, SendRate
+from realtime.rtc.send_rate import MAX_BITRATE, start_bitrate
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
 OPUS_BITRATE = 56_000
@@ -59,7 +59,8 @@ VP8_OPTIONS = {
     "undershoot-pct": "100",
 }
 H264_OPTIONS = {
-    "preset": "superfast",
+    "preset": "ultrafast",
+    "x264-params": "no-deblock=0",  # the preset leaves it out: little time, for half a decibel and no blocks to be seen
     "tune": "zerolatency",
     "level": "31",
     # x264 takes a new bitrate while it runs only below a VBV maximum, and only if it was opened at that maximum.
@@ -95,25 +96,38 @@ class SpeechEncoder(Encoder):
         raise NotImplementedError
 
 
-class _RateControlled:
-    """What both video encoders share: a target held by ``SendRate``, and when the codec must be opened anew."""
+class PictureEncoder(Encoder):
+    """What both video encoders share: a target bitrate, and when the codec must be opened anew.
 
-    def __init__(self) -> None:
+    Args:
+        options: Of the codec, in place of those chosen here.
+
+    Attributes:
+        codec: The open codec; ``None`` before the first picture.
+        sent_key_frame: Whether the last picture became a key frame.
+    """
+
+    def __init__(self, **options: str) -> None:
         super().__init__()
-        self.rate = SendRate()
         self.codec: VideoCodecContext | None = None
         self.sent_key_frame = False
+        self._options = options
+        self._target: int | None = None
         self._opened_s = 0.0
 
     @property
     def target_bitrate(self) -> int:
-        """The bitrate to encode at, bit/s."""
-        return self.rate.target or 0
+        """The bitrate to encode at, bit/s; until one is set, what fits the size of the picture."""
+        return self._target or 0
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        """Take the receiver's estimate (REMB), which the sender hands in by assignment."""
-        self.rate.estimate(bitrate, time.monotonic())
+        self._target = bitrate
+
+    def _bitrate(self, frame: av.VideoFrame) -> int:
+        if self._target is None:
+            self._target = start_bitrate(frame.width * frame.height)
+        return self._target
 
     def _open(self, frame: av.VideoFrame, *, name: str, bit_rate: int, options: dict[str, str]) -> VideoCodecContext:
         codec = av.CodecContext.create(name, "w")
@@ -128,31 +142,42 @@ class _RateControlled:
         codec.thread_count = 2 if frame.width * frame.height > THREADED_PIXELS else 1
         codec.colorspace = Colorspace.ITU601
         codec.color_range = ColorRange.MPEG
-        codec.options = options
+        codec.options = options | self._options
         self._opened_s = time.monotonic()
         return codec
 
-    def _encode_picture(self, codec: VideoCodecContext, frame: Frame, *, key: bool) -> tuple[bytes, int]:
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: FBT001, FBT002
+        """Encode one picture into RTP payloads."""
         assert isinstance(frame, av.VideoFrame)
+        data, timestamp = self.encode_picture(frame, key=force_keyframe)
+        return self._payloads(data), timestamp
+
+    def encode_picture(self, frame: av.VideoFrame, *, key: bool) -> tuple[bytes, int]:
+        """Encode one picture; return the bitstream and the frame's own time."""
         assert frame.pts is not None
+        codec = self._codec_for(frame, self._bitrate(frame))
         timestamp = frame.pts  # the codec rescales the frame's own to its time base
         frame.pict_type = PictureType.I if key else PictureType.NONE
         packets = codec.encode(frame)
         self.sent_key_frame = any(packet.is_keyframe for packet in packets)
         return b"".join(bytes(packet) for packet in packets), timestamp
 
-    def _fits(self, frame: Frame) -> bool:
-        assert isinstance(frame, av.VideoFrame)
+    @abstractmethod
+    def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
+        """Return the open codec for a picture at a bitrate."""
+
+    @abstractmethod
+    def _payloads(self, data: bytes) -> list[bytes]:
+        """Return the RTP payloads of an encoded picture."""
+
+    def _fits(self, frame: av.VideoFrame) -> bool:
         return self.codec is not None and (self.codec.width, self.codec.height) == (frame.width, frame.height)
 
 
-class LiveVp8Encoder(_RateControlled, Vp8Encoder):
+class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
     """VP8 at a constant bitrate, opened anew only for a large and lasting change."""
 
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: FBT001, FBT002
-        """Encode one picture into RTP payloads."""
-        assert isinstance(frame, av.VideoFrame)
-        target = self.rate.start(frame.width * frame.height)
+    def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
         if self.codec is None or not self._fits(frame) or self._rate_is_off(target):
             rate = str(target)
             self.codec = self._open(
@@ -162,10 +187,12 @@ class LiveVp8Encoder(_RateControlled, Vp8Encoder):
                 options={**VP8_OPTIONS, "minrate": rate, "maxrate": rate, "bufsize": rate},
             )
             self.codec.qmin, self.codec.qmax = 2, 56
-        data, timestamp = self._encode_picture(self.codec, frame, key=force_keyframe)
+        return self.codec
+
+    def _payloads(self, data: bytes) -> list[bytes]:
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)
-        return payloads, timestamp
+        return payloads
 
     def _rate_is_off(self, target: int) -> bool:
         assert self.codec is not None
@@ -175,13 +202,10 @@ class LiveVp8Encoder(_RateControlled, Vp8Encoder):
         return abs(change) > REOPEN_CHANGE and time.monotonic() - self._opened_s >= interval_s
 
 
-class LiveH264Encoder(_RateControlled, H264Encoder):
+class LiveH264Encoder(PictureEncoder, H264Encoder):
     """H.264 whose bitrate follows the target while it runs, without a key frame."""
 
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: FBT001, FBT002
-        """Encode one picture into RTP payloads."""
-        assert isinstance(frame, av.VideoFrame)
-        target = self.rate.start(frame.width * frame.height)
+    def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
         if self.codec is None or not self._fits(frame):
             self.codec = self._open(frame, name="libx264", bit_rate=MAX_BITRATE, options=dict(H264_OPTIONS))
             self.codec.profile = "Baseline"
@@ -189,19 +213,28 @@ class LiveH264Encoder(_RateControlled, H264Encoder):
             self.codec.bit_rate = target
         elif abs(target - (self.codec.bit_rate or 0)) > ADJUST_CHANGE * target:
             self.codec.bit_rate = target
-        data, timestamp = self._encode_picture(self.codec, frame, key=force_keyframe)
-        return self._packetize(self._split_bitstream(data)), timestamp
+        return self.codec
+
+    def _payloads(self, data: bytes) -> list[bytes]:
+        return self._packetize(self._split_bitstream(data))
 
 
-def encoder_for(codec: RTCRtpCodecParameters) -> Encoder:
-    """Return a new encoder for a negotiated codec.
+def picture_codecs() -> tuple[str, ...]:
+    """Return the codecs of pictures that this machine encodes, MIME types, the best first.
+
+    H.264 as it is set here costs a quarter less than VP8 (``python -m benchmarks encoders``), and takes a new bitrate
+    without a key frame.
+    """
+    return ("video/h264", "video/vp8") if "libx264" in av.codecs_available else ("video/vp8",)
+
+
+def picture_encoder(mime_type: str) -> PictureEncoder:
+    """Return a new encoder for a negotiated codec of pictures.
 
     Raises:
         ValueError: If the codec is none of ours; offers are answered with ours alone.
     """
-    match codec.mimeType.lower():
-        case "audio/opus":
-            return SpeechEncoder()
+    match mime_type.lower():
         case "video/vp8":
             return LiveVp8Encoder()
         case "video/h264":

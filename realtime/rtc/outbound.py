@@ -1,21 +1,18 @@
-"""What leaves: the speech track and the avatar track, paced by one playout clock.
+"""What leaves: packets of speech and pictures, paced by one playout clock.
 
-A track asks for the unit that is due, never for the next one after a rounded sleep, so that a stall skips both
-tracks to the same instant. Presentation times come from the unit's index alone.
+A pacer asks for the unit that is due, never for the next one after a rounded sleep, so that a stall skips speech and
+pictures to the same instant. Presentation times come from the unit's index alone.
 """
 
 import asyncio
 import contextlib
 import fractions
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import av
 import numpy as np
 import numpy.typing as npt
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
@@ -42,7 +39,7 @@ a few milliseconds now and then, and nobody can take in a mouth that stood still
 
 
 class Playout(Protocol):
-    """What a session gives its peers to send."""
+    """What a session gives its broadcast to send."""
 
     @property
     def clock(self) -> PlayoutClock:
@@ -71,139 +68,105 @@ class Playout(Protocol):
         """Note that ``count`` units were too late to be sent."""
 
 
-class PlayoutTrack(MediaStreamTrack):
-    """A track whose units leave when the playout clock says so.
+class Pacer:
+    """Waits for the units of one kind, each until the playout clock says that it leaves.
 
-    Attributes:
-        failure: The exception that ended the track, if one did.
+    Args:
+        playout: What leaves.
+        unit: Its kind.
+        unit_samples: Length of a unit.
+        late_limit_samples: A unit later than this is skipped, with all others that are.
     """
 
-    unit: ClassVar[Kind]
-    unit_samples: ClassVar[int]
-    unit_pts: ClassVar[int]
-    late_limit_samples: ClassVar[int]
-
-    def __init__(self, playout: Playout) -> None:
-        super().__init__()
-        self.failure: Exception | None = None
+    def __init__(self, playout: Playout, unit: Kind, *, unit_samples: int, late_limit_samples: int) -> None:
         self._playout = playout
+        self._unit: Kind = unit
+        self._unit_samples, self._late_limit_samples = unit_samples, late_limit_samples
         self._index: int | None = None
 
     def leaves_at(self, index: int) -> float:
         """Return the monotonic time at which unit ``index`` is due, s."""
-        return self._playout.clock.leaves_at(index * self.unit_samples)
+        return self._playout.clock.leaves_at(index * self._unit_samples)
 
-    async def recv(self) -> av.AudioFrame | av.VideoFrame:
-        """Wait for the unit that is due and return it.
-
-        Raises:
-            MediaStreamError: If the track has ended.
-        """
-        return (await self.take())()
-
-    async def take(self) -> Callable[[], av.AudioFrame | av.VideoFrame]:
-        """Wait for the unit that is due; return a call that makes its frame, in any thread.
-
-        Raises:
-            MediaStreamError: If the track has ended.
-        """
-        if self.readyState != "live":
-            raise MediaStreamError
-        index = await self._due()
-        await self._gather(index)
-        try:
-            make = self._maker(index)
-        except Exception as error:
-            self.failure = error  # the sender only logs it: whoever hears "ended" finds the cause here
-            raise
-        self._index = index + 1
-        return make
-
-    async def _due(self) -> int:
+    async def due(self) -> int:
+        """Wait for the unit that is due and return its index; the first one is that which is due now."""
         loop = asyncio.get_running_loop()
         if self._index is None:
-            self._index = max(0, self._playout.clock.left(loop.time()) // self.unit_samples)
+            self._index = max(0, self._playout.clock.left(loop.time()) // self._unit_samples)
         while True:
             decision = pace(
                 self._playout.clock,
                 self._index,
-                unit_samples=self.unit_samples,
-                late_limit_samples=self.late_limit_samples,
+                unit_samples=self._unit_samples,
+                late_limit_samples=self._late_limit_samples,
                 now_s=loop.time(),
             )
             match decision:
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
                 case Send(index):
-                    return index
+                    break
                 case Skip(index):
-                    self._playout.skipped(self.unit, index - self._index)
-                    return index
-
-    async def _gather(self, index: int) -> None:
-        """Wait, but not long, for what unit ``index`` still lacks."""
-
-    @abstractmethod
-    def _maker(self, index: int) -> Callable[[], av.AudioFrame | av.VideoFrame]:
-        """Fetch and report unit ``index``; return what wraps it."""
+                    self._playout.skipped(self._unit, index - self._index)
+                    break
+        self._index = index + 1
+        return index
 
 
-class SpeechTrack(PlayoutTrack):
+class SpeechPacer(Pacer):
     """The speech: 20 ms packets, 48 kHz mono."""
 
-    kind = "audio"
-    unit = "speech"
-    unit_samples = PACKET_SAMPLES
-    unit_pts = PACKET_SOUND
-    late_limit_samples = SPEECH_LATE_LIMIT_SAMPLES
-    time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, SOUND_RATE_HZ)
+    def __init__(self, playout: Playout) -> None:
+        super().__init__(playout, "speech", unit_samples=PACKET_SAMPLES, late_limit_samples=SPEECH_LATE_LIMIT_SAMPLES)
 
-    def _maker(self, index: int) -> Callable[[], av.AudioFrame]:
+    async def next(self) -> tuple[int, npt.NDArray[np.int16]]:
+        """Wait for the packet that is due; return its index and ``int16[960]``."""
+        index = await self.due()
         samples = self._playout.speech(index)
         self._playout.sent_speech(index, asyncio.get_running_loop().time())
-
-        def make() -> av.AudioFrame:
-            frame = av.AudioFrame.from_ndarray(samples.reshape(1, PACKET_SOUND), format="s16", layout="mono")
-            frame.sample_rate = SOUND_RATE_HZ
-            frame.pts = index * self.unit_pts
-            frame.time_base = self.time_base
-            return frame
-
-        return make
+        return index, samples
 
 
-class AvatarTrack(PlayoutTrack):
-    """The face: 25 pictures a second, each a frame object of its own.
+class PicturePacer(Pacer):
+    """The face: 25 pictures a second."""
 
-    An encoder writes its picture type into the frame it is given, and a frame that comes back with that type set
-    would make every later one a key frame.
-    """
+    def __init__(self, playout: Playout) -> None:
+        super().__init__(
+            playout, "picture", unit_samples=SAMPLES_PER_FRAME, late_limit_samples=PICTURE_LATE_LIMIT_SAMPLES
+        )
 
-    kind = "video"
-    unit = "picture"
-    unit_samples = SAMPLES_PER_FRAME
-    unit_pts = PTS_PER_FRAME
-    late_limit_samples = PICTURE_LATE_LIMIT_SAMPLES
-    time_base: ClassVar[fractions.Fraction] = fractions.Fraction(1, VIDEO_CLOCK_HZ)
-
-    async def _gather(self, index: int) -> None:
+    async def next(self) -> tuple[int, Callable[[], npt.NDArray[np.uint8]]]:
+        """Wait for the picture that is due; return its index and a call that paints it, in any thread."""
+        index = await self.due()
         there = asyncio.Event()
         if self._playout.await_mouth(index, there.set):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self.leaves_at(index) + MOUTH_GRACE_S):
                     await there.wait()
-
-    def _maker(self, index: int) -> Callable[[], av.VideoFrame]:
         paint = self._playout.picture(index)
         self._playout.sent_picture(index, asyncio.get_running_loop().time())
+        return index, paint
 
-        def make() -> av.VideoFrame:
-            frame = av.VideoFrame.from_numpy_buffer(paint(), format="yuv420p")  # without a copy
-            frame.pict_type = PictureType.NONE
-            frame.colorspace = Colorspace.ITU601
-            frame.color_range = ColorRange.MPEG
-            frame.pts = index * self.unit_pts
-            frame.time_base = self.time_base
-            return frame
 
-        return make
+def speech_frame(index: int, samples: npt.NDArray[np.int16]) -> av.AudioFrame:
+    """Return packet ``index`` of the speech, ``int16[960]``, as an encoder takes it."""
+    frame = av.AudioFrame.from_ndarray(samples.reshape(1, PACKET_SOUND), format="s16", layout="mono")
+    frame.sample_rate = SOUND_RATE_HZ
+    frame.pts = index * PACKET_SOUND
+    frame.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
+    return frame
+
+
+def picture_frame(index: int, picture: npt.NDArray[np.uint8]) -> av.VideoFrame:
+    """Return picture ``index``, I420 as ``uint8[H * 3 // 2, W]``, as an encoder takes it, without a copy.
+
+    Each encoder needs a frame of its own: it writes its time base and its picture type into the one it is given, and
+    a frame that came back with that type set would make every later one a key frame.
+    """
+    frame = av.VideoFrame.from_numpy_buffer(picture, format="yuv420p")
+    frame.pict_type = PictureType.NONE
+    frame.colorspace = Colorspace.ITU601
+    frame.color_range = ColorRange.MPEG
+    frame.pts = index * PTS_PER_FRAME
+    frame.time_base = fractions.Fraction(1, VIDEO_CLOCK_HZ)
+    return frame

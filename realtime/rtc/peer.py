@@ -15,10 +15,11 @@ from aiortc import MediaStreamTrack, RTCDataChannel, RTCIceServer, RTCSessionDes
 
 from realtime.errors import LipstreamError, OfferError, TooLargeError, UnavailableError
 from realtime.rtc import departures
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.control import control_error, parse_control
 from realtime.rtc.inbound import Microphone, OnSound
-from realtime.rtc.outbound import AvatarTrack, Playout, PlayoutTrack, SpeechTrack
 from realtime.rtc.sdp import check_offer
+from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.turn import TurnSecret
 
 logger = logging.getLogger(__name__)
@@ -73,12 +74,12 @@ class Peer:
     """A connection to one browser. One offer, one answer; after ``on_gone`` the owner calls ``close``."""
 
     def __init__(
-        self, playout: Playout, *, settings: RtcSettings, on_sound: OnSound, on_control: OnControl, on_gone: OnGone
+        self, broadcast: Broadcast, *, settings: RtcSettings, on_sound: OnSound, on_control: OnControl, on_gone: OnGone
     ) -> None:
         """Prepare a peer; nothing is opened before ``answer``.
 
         Args:
-            playout: What to send.
+            broadcast: What to send.
             settings: How to connect.
             on_sound: Takes the microphone's sound, see ``realtime.rtc.inbound``.
             on_control: Takes a control message, returns the reply or ``None``.
@@ -86,7 +87,7 @@ class Peer:
         """
         departures.install()
         self._settings = settings
-        self._tracks: tuple[PlayoutTrack, PlayoutTrack] = (SpeechTrack(playout), AvatarTrack(playout))
+        self._tracks = tuple(BroadcastTrack(broadcast, kind, leads=True) for kind in ("audio", "video"))
         self._microphone = Microphone(on_sound)
         self._on_control = on_control
         self._on_gone = on_gone
@@ -180,7 +181,7 @@ class Peer:
         """Return figures of this connection; ``None`` where the other side has not reported yet."""
         figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
         for sender in self._connection.getSenders() if self._connection else ():
-            assert isinstance(sender, departures.PlayoutSender)
+            assert isinstance(sender, PlayoutSender)
             figures[sender.kind] = sender.figures()
         return figures
 
@@ -239,10 +240,11 @@ class Peer:
         elif state == "closed":
             self._gone("closed by the other side")
 
-    def _track_ended(self, track: PlayoutTrack) -> None:
+    def _track_ended(self, track: BroadcastTrack) -> None:
         # Without a failure it is the transport that ended, whose own state tells the reason.
         if track.failure is not None:
-            self._gone(f"{track.unit} failed: {track.failure!r}")
+            unit, error = track.failure
+            self._gone(f"{unit} failed: {error!r}")
 
     def _track_came(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":

@@ -65,6 +65,11 @@ class SendRate:
             self._ceiling = _clamp(int(HEADROOM * self.target))
         return self.target
 
+    def raise_to(self, bitrate: int, now_s: float) -> None:
+        """Begin from a bitrate that other links carry, bit/s, unless this one has shown strain of late."""
+        if self.target is not None and now_s - self._strained_s >= STRAIN_MEMORY_S:
+            self.target = max(self.target, _clamp(bitrate))
+
     def report(self, *, packets_lost: int, highest_sequence: int, round_trip_s: float | None, now_s: float) -> None:
         """Take a receiver report, and back off if the link is full.
 

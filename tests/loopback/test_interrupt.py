@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.recording import decode_pictures, decode_sound
 from benchmarks.signals import Sound, TimelineSource, voice
-from realtime.rtc.departures import NTP_EPOCH_S
+from realtime.rtc.sender import NTP_EPOCH_S
 from realtime.session import Session
 from realtime.timeline import (
     PACKET_SAMPLES,

@@ -12,6 +12,7 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from realtime.clock import PlayoutClock
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.peer import Peer, RtcSettings
 
 WAIT_S = 15.0
@@ -163,13 +164,18 @@ class Call:
         self.sound: list[tuple[int, np.ndarray, float]] = []
         self.controls: list[dict[str, Any]] = []
         self.gone: list[str] = []
+        self.broadcast = Broadcast(playout)
         self.peer = Peer(
-            playout,
+            self.broadcast,
             settings=settings,
             on_sound=lambda position, samples, at_s: self.sound.append((position, samples, at_s)),
             on_control=self._control,
             on_gone=self.gone.append,
         )
+
+    async def close(self) -> None:
+        await self.peer.close()
+        await self.broadcast.close()
 
     def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
         self.controls.append(message)
@@ -190,4 +196,4 @@ async def connected(
         yield call
     finally:
         await client.close()
-        await call.peer.close()
+        await call.close()

@@ -10,38 +10,23 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from importlib.metadata import version
-from typing import Any
 
 import aioice.ice
 import psutil
 import pytest
 from aioice.ice import Connection, StunProtocol
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCPeerConnection
 from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import RtcpReceiverInfo, RtpPacket
+from aiortc.rtp import RtpPacket
 from av.error import EOFError as DecoderEndError
 
 from realtime.rtc import departures
-from realtime.rtc.departures import MAX_ROUND_TRIP_S, PlayoutConnection, PlayoutSender, SoundBuffer
+from realtime.rtc.departures import PlayoutConnection, SoundBuffer
 from realtime.rtc.encoders import encode_pool
-from realtime.rtc.outbound import AvatarTrack, SpeechTrack
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
 
-NTP_EPOCH_S = 2_208_988_800
-SENDER_NAMES = (
-    "encoder",
-    "lsr",
-    "lsr_time",
-    "ntp_timestamp",
-    "rtp_timestamp",
-    "octet_count",
-    "packet_count",
-    "rtt",
-    "stats",
-)
 RECEIVER_NAMES = ("jitter_buffer", "timestamp_mapper")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
 CONNECTION_METHODS = ("createDtlsTransport", "connect")
@@ -62,8 +47,6 @@ def test_the_pinned_versions_are_installed() -> None:
 async def test_the_private_names_are_still_there() -> None:
     pc = RTCPeerConnection()
     transceiver = pc.addTransceiver("audio")
-    for name in SENDER_NAMES:
-        assert hasattr(transceiver.sender, f"_RTCRtpSender__{name}")
     for name in RECEIVER_NAMES:
         assert hasattr(transceiver.receiver, f"_RTCRtpReceiver__{name}")
     for name in CONNECTION_NAMES + CONNECTION_METHODS:
@@ -156,130 +139,6 @@ async def test_the_queue_of_datagrams_is_bounded() -> None:
             departures.guarded_datagram_received(protocol, b"\x80" + bytes(50), address)
         assert agent._queue.qsize() <= departures.MAX_QUEUED_DATAGRAMS
         assert departures.dropped_datagrams.overflow > 0
-
-
-# Sender reports
-
-
-async def report_errors(client: Client, playout: TonePlayout, wall_s: float) -> dict[str, list[float]]:
-    """Return how far each report's wall time is from when its unit was due, s, by kind of media."""
-    await until(lambda: len(client.reports) == 2 and all(len(r) > 2 for r in client.reports.values()), "reports")
-    errors: dict[str, list[float]] = {}
-    for transceiver in client.pc.getTransceivers():
-        ssrc = next(s.ssrc for s in _remote_ssrcs(client, transceiver.mid))
-        audio = transceiver.kind == "audio"
-        first = (playout.speech_sent if audio else playout.pictures_sent)[0][0]
-        pts, samples = (960, 320) if audio else (3600, 640)
-        for report in client.reports[ssrc]:
-            info = report.sender_info
-            steps = (info.rtp_timestamp - client.rtp[ssrc][0].timestamp) % 2**32
-            assert steps % pts == 0
-            due_s = playout.clock.leaves_at((first + steps // pts) * samples)
-            sent_s = info.ntp_timestamp / 2**32 - NTP_EPOCH_S - wall_s
-            errors.setdefault(transceiver.kind, []).append(sent_s - due_s)
-    return errors
-
-
-def _remote_ssrcs(client: Client, mid: str) -> Any:
-    remote = client.pc._RTCPeerConnection__currentRemoteDescription
-    return next(media.ssrc for media in remote.media if media.rtp.muxId == mid)
-
-
-async def test_reports_carry_the_medias_time_however_late_it_leaves() -> None:
-    client, playout = Client(control=False), TonePlayout()
-    playout.slow_picture_s = 0.02
-    async with connected(client, playout=playout) as call:
-        wall_s = call.peer._connection._wall_offset_s
-        errors = await report_errors(client, playout, wall_s)
-    assert abs(wall_s - time.time() + time.monotonic()) < 5
-    assert max(map(abs, errors["audio"])) < 0.002
-    assert max(map(abs, errors["video"])) < 0.002
-
-
-async def test_stock_reports_carry_the_time_of_sending() -> None:
-    client, playout = Client(control=False), TonePlayout()
-    playout.slow_picture_s = 0.02
-    server = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    server.addTrack(SpeechTrack(playout))
-    server.addTrack(AvatarTrack(playout))
-    await server.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
-    await server.setLocalDescription(await server.createAnswer())
-    await client.accept(server.localDescription.sdp)
-    errors = await report_errors(client, playout, time.time() - time.monotonic())
-    assert min(errors["video"]) > 0.015
-    await server.close()
-    await client.close()
-
-
-async def test_there_is_no_report_before_the_first_packet() -> None:
-    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
-    sender = pc.add_sending(SpeechTrack(TonePlayout()), receive=False).sender
-    assert isinstance(sender, PlayoutSender)
-    sender._RTCRtpSender__ntp_timestamp = 77
-    assert sender._RTCRtpSender__ntp_timestamp == 0
-    await pc.close()
-
-
-@pytest.mark.parametrize(("ago_s", "trip_s"), [(0.5, 0.4), (3600.0, None), (-3600.0, None)])
-async def test_a_step_of_the_wall_clock_is_no_round_trip(ago_s: float, trip_s: float | None) -> None:
-    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
-    sender = pc.add_sending(AvatarTrack(TonePlayout()), receive=False).sender
-    sender._RTCRtpSender__lsr, sender._RTCRtpSender__lsr_time = 7, time.time() - ago_s
-    report = RtcpReceiverInfo(
-        ssrc=1, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=7, dlsr=round(0.1 * 65536)
-    )
-    measured = sender._round_trip_s(report)
-    assert measured is None if trip_s is None else trip_s <= measured < MAX_ROUND_TRIP_S
-    await pc.close()
-
-
-# Key frames
-
-
-async def test_key_frames_on_request_are_few() -> None:
-    client = Client(control=False)
-    async with connected(client) as call:
-        await until(lambda: client.frames["video"], "picture")
-        receiver = next(t.receiver for t in client.pc.getTransceivers() if t.kind == "video")
-        ssrc = next(s.ssrc for s in _remote_ssrcs(client, "1"))
-        sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
-        started, sent = time.monotonic(), len(call.playout.pictures_sent)
-        while sender.key_frames < 4:
-            await receiver._send_rtcp_pli(ssrc)
-            await asyncio.sleep(0.01)
-        assert time.monotonic() - started > 2 * departures.KEY_FRAME_INTERVAL_S
-        assert len(call.playout.pictures_sent) - sent > 3
-
-
-async def test_key_frames_take_half_of_the_bitrate_at_most() -> None:
-    pc = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[])
-    sender = pc.add_sending(AvatarTrack(TonePlayout()), receive=False).sender
-    assert isinstance(sender, PlayoutSender)
-    sender._send_keyframe()
-    assert sender._take_key_frame(0.0)
-    sender._count_key_frame(20_000, 200_000, 0.0)
-    sender._send_keyframe()
-    assert not sender._take_key_frame(1.59)
-    assert sender._take_key_frame(1.6)
-    assert not sender._take_key_frame(9.0)
-    await pc.close()
-
-
-async def test_what_is_sent_again_is_bounded_and_stock_sends_whatever_is_asked_for() -> None:
-    client = Client(control=False)
-    async with connected(client) as call:
-        await until(lambda: len(client.frames["video"]) > 5, "pictures")
-        sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
-        number = next(iter(sender._RTCRtpSender__rtp_history))
-        packet = sender._RTCRtpSender__rtp_history[number]
-        packet.payload = bytes(1200)
-        before = sender._RTCRtpSender__rtx_sequence_number
-        for _ in range(200):
-            await sender._retransmit(packet.sequence_number)
-        assert 1 <= (sender._RTCRtpSender__rtx_sequence_number - before) % 65536 < 100
-        for _ in range(200):
-            await RTCRtpSender._retransmit(sender, packet.sequence_number)
-        assert (sender._RTCRtpSender__rtx_sequence_number - before) % 65536 > 200
 
 
 # The microphone's buffer

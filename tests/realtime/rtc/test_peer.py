@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from realtime.errors import OfferError, TooLargeError, UnavailableError
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.peer import Peer, RtcSettings, _addresses
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
 
@@ -148,14 +149,14 @@ async def test_a_failing_owner_of_the_microphone_is_told() -> None:
     def on_sound(*_: object) -> None:
         raise RuntimeError("full")
 
-    peer = Peer(
-        TonePlayout(), settings=RtcSettings(), on_sound=on_sound, on_control=lambda _: None, on_gone=gone.append
-    )
+    broadcast = Broadcast(TonePlayout())
+    peer = Peer(broadcast, settings=RtcSettings(), on_sound=on_sound, on_control=lambda _: None, on_gone=gone.append)
     await client.accept(await peer.answer(await client.offer()))
     await until(lambda: gone, "failure")
     assert gone[0].startswith("microphone failed")
     await client.close()
     await peer.close()
+    await broadcast.close()
 
 
 async def test_closing_is_idempotent_silent_and_leaves_nothing() -> None:

@@ -1,0 +1,104 @@
+"""Which encoder, how it is set, is best for a talking head?
+
+The same speaking avatar, painted once, goes through each codec and preset at the same bitrates; what comes out is
+decoded and compared. CPU is that of the encoding thread alone.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.store import AvatarStore, default_root
+from benchmarks.report import Goal, Report
+from benchmarks.signals import speech
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.render import render_pictures
+from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
+from realtime.rtc.outbound import picture_frame
+from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+
+QUESTION = "Which encoder, how it is set, is best for a talking head?"
+BITRATES = (200_000, 600_000, 900_000)
+LEAST_PSNR_DB, LEAST_BITRATE = 36.0, 800_000
+_SECONDS = 10
+_SETTLE_FRAMES = 25
+_H264, _VP8 = "H.264 ultrafast, deblocked", "VP8 cpu-used -12"
+
+Pictures = Sequence[npt.NDArray[np.uint8]]
+
+ENCODERS: dict[str, Callable[[], PictureEncoder]] = {
+    "H.264 ultrafast": lambda: LiveH264Encoder(**{"x264-params": "no-deblock=1"}),
+    _H264: LiveH264Encoder,
+    "H.264 superfast": lambda: LiveH264Encoder(preset="superfast"),
+    "H.264 veryfast": lambda: LiveH264Encoder(preset="veryfast"),
+    "VP8 cpu-used -16": lambda: LiveVp8Encoder(**{"cpu-used": "-16"}),
+    _VP8: LiveVp8Encoder,
+    "VP8 cpu-used -8": lambda: LiveVp8Encoder(**{"cpu-used": "-8"}),
+}
+
+
+def run() -> Report:
+    """Measure."""
+    avatar, pictures = asyncio.run(_speaking())
+    height, width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]
+    conditions = {"avatar": avatar, "size": f"{width}x{height}", "pictures": len(pictures)}
+    rows = [_measure(name, make, rate, pictures) for rate in BITRATES for name, make in ENCODERS.items()]
+    report = Report(QUESTION, conditions, rows)
+    best = {row["encoder"]: row for row in rows if row["target kbit/s"] * 1000 >= LEAST_BITRATE}
+    for name in (_H264, _VP8):
+        sharp = best[name]["luma PSNR dB"]
+        report.goals.append(Goal(f"sharp, {name}", f">= {LEAST_PSNR_DB:g} dB", sharp, sharp >= LEAST_PSNR_DB))
+    share = best[_H264]["CPU ms/frame"] / best[_VP8]["CPU ms/frame"]
+    report.goals.append(Goal("H.264 first", "costs less than VP8", round(share, 2), share < 1))
+    return report
+
+
+async def _speaking() -> tuple[str, Pictures]:
+    """Return the default avatar's id and its pictures of some speech."""
+    store = AvatarStore(default_root())
+    avatar_id = min(manifest.id for manifest in store.list())
+    worker = RenderWorker(WorkerSettings(BUILT_IN_WEIGHTS, store.root))
+    _, sound = speech()
+    sound = np.resize(sound, _SECONDS * SOUND_RATE_HZ)
+    try:
+        await worker.start()
+        return avatar_id, [picture.copy() async for _, picture in render_pictures(sound, worker, store, avatar_id)]
+    finally:
+        await worker.close()
+
+
+def _measure(name: str, make: Callable[[], PictureEncoder], bitrate: int, pictures: Pictures) -> dict[str, Any]:
+    encoder = make()
+    encoder.target_bitrate = bitrate
+    decoder: Any = av.CodecContext.create("libvpx" if isinstance(encoder, LiveVp8Encoder) else "h264", "r")
+    decoder.thread_count = 1
+    spent_s, sizes, errors = [], [], []
+    for index, picture in enumerate(pictures):
+        frame = picture_frame(index, picture)
+        before_s = time.thread_time()
+        data, _ = encoder.encode_picture(frame, key=False)
+        spent_s.append(time.thread_time() - before_s)
+        sizes.append(len(data))
+        for shown in decoder.decode(av.Packet(data)):
+            luma = shown.to_ndarray(format="yuv420p")[: shown.height].astype(float)
+            errors.append(float(np.square(luma - picture[: shown.height]).mean()))
+    settled = slice(_SETTLE_FRAMES, None)
+    return {
+        "encoder": name,
+        "target kbit/s": bitrate // 1000,
+        "kbit/s": round(sum(sizes[settled]) * 8 * FRAME_RATE_HZ / len(sizes[settled]) / 1000),
+        "luma PSNR dB": round(_psnr_db(float(np.mean(errors[settled]))), 2),
+        "worst dB": round(_psnr_db(max(errors[settled])), 2),
+        "CPU ms/frame": round(1000 * float(np.mean(spent_s[settled])), 2),
+    }
+
+
+def _psnr_db(square_error: float) -> float:
+    return 10 * math.log10(255**2 / max(square_error, 1e-9))

@@ -1,0 +1,296 @@
+"""Encodes what a session sends once, however many receive it.
+
+A broadcast runs while somebody takes from it. Speech has one encoding, pictures one for each codec that is in use.
+Takers are called, one after the other, as soon as a unit is encoded: none of them has a queue here or can keep the
+others waiting.
+"""
+
+import asyncio
+import logging
+import statistics
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.rtc.encoders import PictureEncoder, SpeechEncoder, picture_codecs, picture_encoder, sound_level_dbov
+from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer, picture_frame, speech_frame
+from realtime.timeline import PTS_PER_FRAME
+
+logger = logging.getLogger(__name__)
+
+SPEECH_CODEC = "audio/opus"
+KEY_FRAME_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A packet of speech or a picture, encoded.
+
+    Attributes:
+        payloads: Of its RTP packets, in their order.
+        timestamp: On the media's own clock, 48 kHz or 90 kHz, from 0.
+        due_s: Monotonic time at which it was to leave.
+        key: Whether it can be decoded alone.
+        bitrate: That it is encoded at, bit/s; 0 for speech.
+        pixels: Size of the picture; 0 for speech.
+        level_dbov: Loudness of the speech, -127..0; ``None`` for a picture.
+    """
+
+    payloads: Sequence[bytes]
+    timestamp: int
+    due_s: float
+    key: bool = True
+    bitrate: int = 0
+    pixels: int = 0
+    level_dbov: int | None = None
+
+
+class Taker(Protocol):
+    """Whoever takes units: the sender of one peer."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether the encode follows this one's bitrate."""
+
+    @property
+    def bitrate(self) -> int | None:
+        """What its link carries, bit/s, if that is known."""
+
+    def wants_key(self, now_s: float) -> bool:
+        """Tell whether the next picture must be a key frame for its sake."""
+
+    def take(self, unit: Unit) -> None:
+        """Take a unit; must neither wait nor raise."""
+
+    def fail(self, unit: Kind, error: Exception) -> None:
+        """Learn that no more units of a kind will come."""
+
+
+class Broadcast:
+    """The one encode of a session's speech and pictures.
+
+    Args:
+        playout: What leaves.
+
+    Attributes:
+        encoded: Units encoded so far, by codec.
+        key_frames: Key frames among them, by codec.
+    """
+
+    def __init__(self, playout: Playout) -> None:
+        self.encoded: Counter[str] = Counter()
+        self.key_frames: Counter[str] = Counter()
+        self._speech = _SpeechLane(playout, self.encoded)
+        self._pictures = _PictureLane(playout, self.encoded, self.key_frames)
+        self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
+
+    @property
+    def codecs(self) -> list[str]:
+        """The codecs of pictures in the order in which they should be chosen: what runs already costs nothing."""
+        running = list(self._pictures.takers)
+        return running + [codec for codec in picture_codecs() if codec not in running]
+
+    def join(self, codec: str, taker: Taker) -> None:
+        """Give all units from now on to a taker.
+
+        Args:
+            codec: MIME type.
+            taker: Who takes them.
+
+        Raises:
+            ValueError: If there is no encoder for the codec.
+        """
+        lane = self._speech if codec.lower() == SPEECH_CODEC else self._pictures
+        lane.join(codec.lower(), taker)
+
+    def leave(self, taker: Taker) -> None:
+        """Give no more units to a taker; what nobody takes is not encoded."""
+        for lane in self._lanes:
+            lane.leave(taker)
+
+    async def close(self) -> None:
+        """Wait until nothing of it runs; those who still take have been let go of."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+
+class _Lane:
+    """What runs for one kind of unit."""
+
+    unit: Kind
+
+    def __init__(self, playout: Playout, encoded: Counter[str]) -> None:
+        self.takers: dict[str, list[Taker]] = {}
+        self._playout, self._encoded = playout, encoded
+        self._run: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def join(self, codec: str, taker: Taker) -> None:
+        if codec not in self.takers:
+            self._open(codec)
+            self.takers[codec] = []
+        self.takers[codec].append(taker)
+        if self._run is None:
+            self._run = asyncio.create_task(self._serve(), name=f"broadcast-{self.unit}")
+            self._ending.add(self._run)
+            self._run.add_done_callback(self._ending.discard)
+
+    def leave(self, taker: Taker) -> None:
+        for codec, takers in list(self.takers.items()):
+            if taker in takers:
+                takers.remove(taker)
+            if not takers:
+                del self.takers[codec]
+                self._shut(codec)
+        if not self.takers:
+            self._stop()
+
+    async def close(self) -> None:
+        self.takers.clear()
+        self._stop()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _stop(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
+
+    async def _serve(self) -> None:
+        try:
+            await self._encode_all()
+        except Exception as error:
+            logger.exception("%s failed", self.unit)
+            if self._run is not asyncio.current_task():  # everybody had left
+                return
+            left = [taker for takers in self.takers.values() for taker in takers]
+            for codec in self.takers:
+                self._shut(codec)
+            self.takers.clear()
+            self._run = None
+            for taker in left:
+                taker.fail(self.unit, error)
+
+    def _hand_out(self, codec: str, unit: Unit) -> None:
+        self._encoded[codec] += 1
+        for taker in tuple(self.takers.get(codec, ())):
+            taker.take(unit)
+
+    def _open(self, codec: str) -> None:
+        """Prepare for a codec; raise a ValueError if there is no encoder."""
+
+    def _shut(self, codec: str) -> None:
+        """Forget a codec."""
+
+    @abstractmethod
+    async def _encode_all(self) -> None:
+        """Encode and hand out, until cancelled."""
+
+
+class _SpeechLane(_Lane):
+    unit = "speech"
+
+    async def _encode_all(self) -> None:
+        pacer, encoder = SpeechPacer(self._playout), SpeechEncoder()
+        while True:
+            index, samples = await pacer.next()
+            payloads, timestamp = encoder.encode(speech_frame(index, samples))  # quicker than to a thread and back
+            level = sound_level_dbov(samples)
+            self._hand_out(SPEECH_CODEC, Unit(payloads, timestamp, pacer.leaves_at(index), level_dbov=level))
+
+
+class _PictureLane(_Lane):
+    unit = "picture"
+
+    def __init__(self, playout: Playout, encoded: Counter[str], key_frames: Counter[str]) -> None:
+        super().__init__(playout, encoded)
+        self._renditions: dict[str, _Rendition] = {}
+        self._key_frames = key_frames
+
+    def _open(self, codec: str) -> None:
+        self._renditions[codec] = _Rendition(codec)
+
+    def _shut(self, codec: str) -> None:
+        del self._renditions[codec]
+
+    async def close(self) -> None:
+        await super().close()
+        self._renditions.clear()
+
+    async def _encode_all(self) -> None:
+        pacer, loop = PicturePacer(self._playout), asyncio.get_running_loop()
+        while True:
+            index, paint = await pacer.next()
+            renditions = list(self._renditions.values())
+            for rendition in renditions:
+                rendition.prepare(self.takers[rendition.codec], time.monotonic())
+            payloads = await loop.run_in_executor(None, _encode, index, paint, renditions)
+            for rendition, parts in zip(renditions, payloads, strict=True):
+                if parts:
+                    unit = rendition.unit(index, parts, pacer.leaves_at(index))
+                    self._key_frames[rendition.codec] += unit.key
+                    self._hand_out(rendition.codec, unit)
+
+
+class _Rendition:
+    """The pictures in one codec."""
+
+    def __init__(self, codec: str) -> None:
+        self.codec = codec
+        self.key = False
+        self.encoder: PictureEncoder = picture_encoder(codec)
+        self._keys = KeyFrames()
+
+    def prepare(self, takers: Sequence[Taker], now_s: float) -> None:
+        """Decide how the next picture is encoded.
+
+        The bitrate is what the one that leads can take, or what half of the takers can, where none does.
+        """
+        known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
+        rates = [rate for rate in known if rate is not None]
+        if rates:
+            self.encoder.target_bitrate = statistics.median_low(rates)
+        self.key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
+
+    def unit(self, index: int, payloads: Sequence[bytes], due_s: float) -> Unit:
+        """Return the picture just encoded, as it is handed out."""
+        codec, bitrate = self.encoder.codec, self.encoder.target_bitrate
+        assert codec is not None
+        if self.encoder.sent_key_frame:
+            self._keys.count(sum(map(len, payloads)), bitrate, time.monotonic())
+        return Unit(
+            payloads,
+            index * PTS_PER_FRAME,
+            due_s,
+            key=self.encoder.sent_key_frame,
+            bitrate=bitrate,
+            pixels=codec.width * codec.height,
+        )
+
+
+class KeyFrames:
+    """How soon after one key frame another may be asked for."""
+
+    def __init__(self) -> None:
+        self._next_s = float("-inf")
+
+    def due(self, now_s: float) -> bool:
+        """Tell whether a key frame may be made now; a request that comes sooner waits."""
+        return now_s >= self._next_s
+
+    def count(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
+        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
+        self._next_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)
+
+
+def _encode(
+    index: int, paint: Callable[[], npt.NDArray[np.uint8]], renditions: Sequence[_Rendition]
+) -> list[list[bytes]]:
+    """Paint a picture and encode it for each rendition, in a thread; return the payloads."""
+    picture = paint()
+    return [r.encoder.encode(picture_frame(index, picture), r.key)[0] for r in renditions]
