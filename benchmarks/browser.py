@@ -14,10 +14,10 @@ import numpy as np
 import uvicorn
 
 from benchmarks.report import Report
-from benchmarks.signals import CLICK_EVERY_FRAMES, clicks
 from benchmarks.stage import painted
 from realtime.app import create_app
 from realtime.metrics import percentiles
+from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks
 from realtime.sessions import Sessions
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.browser.chromium import chromium

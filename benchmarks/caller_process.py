@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.caller import Caller
-from benchmarks.recording import Recording
+from realtime.probe.caller import Caller
+from realtime.probe.recording import Recording
 
 _LINE_LIMIT = 1 << 28
 """A recording travels as one line."""

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.caller_process import caller_process
-from benchmarks.recording import decode_pictures, decode_sound
 from benchmarks.report import Goal, Report, at_most
-from benchmarks.signals import TimelineSource, clicks, find_clicks, find_flashes, offsets_ms, speech
+from benchmarks.signals import TimelineSource, speech
 from benchmarks.stage import FAKE_MOUTH, built_in, painted, speech_file
 from realtime.metrics import percentiles
+from realtime.probe.clicks import clicks, find_clicks, find_flashes, offsets_ms
+from realtime.probe.recording import decode_pictures, decode_sound
 from realtime.session import Session
 
 QUESTION = "How late is the mouth, and how close to its sound?"

@@ -22,10 +22,11 @@ from typing import Any
 import psutil
 import uvicorn
 
-from benchmarks.signals import TimelineSource, clicks, voice
+from benchmarks.signals import TimelineSource
 from benchmarks.stage import built_in, painted
 from realtime.app import create_app
 from realtime.metrics import percentiles
+from realtime.probe.clicks import clicks, voice
 from realtime.session import Session
 from realtime.sessions import Sessions
 from tests.server_process import free_port

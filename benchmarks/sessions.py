@@ -11,12 +11,13 @@ import numpy as np
 import psutil
 
 from benchmarks.caller_process import caller_process
-from benchmarks.recording import Recording
 from benchmarks.report import Report, at_most
-from benchmarks.signals import Sound, speech
+from benchmarks.signals import speech
 from benchmarks.stage import built_in, speech_file
 from realtime.metrics import percentiles
 from realtime.playout import PlayoutBuffer
+from realtime.probe.clicks import Sound
+from realtime.probe.recording import Recording
 from realtime.sessions import Sessions
 from realtime.timeline import FRAME_RATE_HZ, frame_to_sample
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.caller import Caller
-from benchmarks.recording import Recording, decode_pictures, decode_sound
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import FIRST_CLICKS, Served, fetch, served
-from benchmarks.signals import find_clicks, find_flashes, offsets_ms, voice
 from benchmarks.stage import FAKE_MOUTH
+from realtime.probe.caller import Caller
+from realtime.probe.clicks import find_clicks, find_flashes, offsets_ms, voice
+from realtime.probe.recording import Recording, decode_pictures, decode_sound
 from realtime.timeline import SOUND_RATE_HZ
 
 QUESTION = "Does anything grow or drift while four sessions speak for an hour over a bad link?"

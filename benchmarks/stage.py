@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from avatar_cache.store import default_root
-from benchmarks.signals import Sound
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.probe.clicks import Sound
 from realtime.render_worker import WorkerSettings
 from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions

@@ -40,8 +40,11 @@ LAYERS = {
     "realtime.avatar_routes": 11,
     "realtime.app": 12,
     "realtime.render": 13,
+    "realtime.probe": 13,
+    "realtime.selftest": 14,
+    "realtime.doctor": 14,
     "run_server": 13,
-    "benchmarks": 13,
+    "benchmarks": 14,
     "training": 13,
 }
 PURE = {
@@ -63,6 +66,7 @@ PURE = {
     "realtime.compositor",
     "realtime.animator",
     "realtime.playout",
+    "realtime.probe.clicks",
     "realtime.rtc.sdp",
     "realtime.rtc.packet_order",
     "realtime.rtc.send_rate",

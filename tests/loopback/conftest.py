@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.caller import Caller
+from realtime.probe.caller import Caller
 from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.settings import Settings

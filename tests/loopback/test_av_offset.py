@@ -7,8 +7,9 @@ import time
 import numpy as np
 
 from benchmarks.caller_process import caller_process
-from benchmarks.recording import decode_pictures, decode_sound
-from benchmarks.signals import TimelineSource, clicks, find_clicks, find_flashes, offsets_ms
+from benchmarks.signals import TimelineSource
+from realtime.probe.clicks import clicks, find_clicks, find_flashes, offsets_ms
+from realtime.probe.recording import decode_pictures, decode_sound
 from tests.loopback.conftest import MOUTH, Serve
 
 LIMIT_MS = 10.0

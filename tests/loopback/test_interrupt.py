@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.recording import decode_pictures, decode_sound
-from benchmarks.signals import Sound, TimelineSource, voice
+from benchmarks.signals import TimelineSource
+from realtime.probe.clicks import Sound, voice
+from realtime.probe.recording import decode_pictures, decode_sound
 from realtime.rtc.sender import NTP_EPOCH_S
 from realtime.session import Session
 from realtime.timeline import (

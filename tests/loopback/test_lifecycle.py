@@ -10,9 +10,10 @@ import numpy as np
 import psutil
 import pytest
 
-from benchmarks.recording import decode_pictures
-from benchmarks.signals import TimelineSource, voice
+from benchmarks.signals import TimelineSource
 from realtime.errors import NotFoundError, OfferError, UnavailableError
+from realtime.probe.clicks import voice
+from realtime.probe.recording import decode_pictures
 from realtime.session import first_block_samples
 from realtime.sessions import TICK_S
 from realtime.timeline import SAMPLE_RATE_HZ

@@ -5,11 +5,12 @@ import json
 import cv2
 import numpy as np
 
-from benchmarks.recording import decode_pictures
-from benchmarks.signals import TimelineSource, voice
+from benchmarks.signals import TimelineSource
 from realtime.app import create_app
 from realtime.i420 import bgr_to_i420, planes
 from realtime.mark import MarkStyle, draw_mark
+from realtime.probe.clicks import voice
+from realtime.probe.recording import decode_pictures
 from tests.loopback.conftest import Callers, Serve, until
 
 FOUND = 0.9

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from benchmarks.signals import voice
 from realtime.audio.resample import Resampler
+from realtime.probe.clicks import voice
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
 

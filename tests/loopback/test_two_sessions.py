@@ -4,8 +4,8 @@ import asyncio
 
 import numpy as np
 
-from benchmarks.recording import decode_pictures, decode_sound
-from benchmarks.signals import voice
+from realtime.probe.clicks import voice
+from realtime.probe.recording import decode_pictures, decode_sound
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import FOREHEAD, MOUTH, SHADES, Callers, Serve, until
 

@@ -13,12 +13,16 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket, unwrap_rtx
 
-from benchmarks.recording import Packet, Recording, Stream
+from realtime.probe.recording import Packet, Recording, Stream
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 
 class Microphone(MediaStreamTrack):
-    """Repeats ``float32[n]``, 48 kHz mono, in Opus packets of 20 ms on the monotonic clock."""
+    """Repeats ``float32[n]``, 48 kHz mono, in Opus packets of 20 ms on the monotonic clock.
+
+    Attributes:
+        start_s: When the first packet left; ``None`` before.
+    """
 
     kind = "audio"
 
@@ -26,14 +30,14 @@ class Microphone(MediaStreamTrack):
         super().__init__()
         self._packets = _encoded(sound)
         self._packet = 0
-        self._start_s: float | None = None
+        self.start_s: float | None = None
 
     async def recv(self) -> Any:
         """Return the packet that is due."""
         loop = asyncio.get_running_loop()
-        if self._start_s is None:
-            self._start_s = loop.time()
-        await asyncio.sleep(self._start_s + self._packet * PACKET_SOUND / SOUND_RATE_HZ - loop.time())
+        if self.start_s is None:
+            self.start_s = loop.time()
+        await asyncio.sleep(self.start_s + self._packet * PACKET_SOUND / SOUND_RATE_HZ - loop.time())
         packet = av.Packet(self._packets[self._packet % len(self._packets)])
         packet.pts = self._packet * PACKET_SOUND
         packet.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
