@@ -4,6 +4,7 @@ K R Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generat
 The parameter names are the published ones, so that official checkpoints load strictly.
 """
 
+import itertools
 from typing import Literal, cast
 
 import torch
@@ -13,10 +14,6 @@ from torch.nn import functional
 from realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
-
-_HALO = 3
-"""How far beyond its own window a stage reaches into the one before: two pixels by its residual convolutions, which
-the transposed one halves, and one by that. The output block reaches one."""
 
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
@@ -41,10 +38,24 @@ class Conv2d(nn.Module):
         )
         self.residual = residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, in, H, W]`` to ``[B, out, H', W']``."""
-        y = self.conv_block(x)
-        return functional.relu(y + x if self.residual else y)
+    def forward(self, x: Tensor, edges: Region | None = None) -> Tensor:
+        """Map ``[B, in, H, W]`` to ``[B, out, H', W']``.
+
+        Args:
+            x: The feature map, or a part of it.
+            edges: For a part: how many of the kernel's zeros belong on each side, 1 where the part ends with the
+                whole map; elsewhere it loses the row or column that it has too little to compute. ``None``: all.
+        """
+        if edges is None:
+            y = self.conv_block(x)
+            return functional.relu(y + x if self.residual else y)
+        conv, *norm = self.conv_block
+        assert isinstance(conv, nn.Conv2d)
+        padded = functional.pad(x, (edges.left, edges.right, edges.top, edges.bottom)) if any(edges) else x
+        y = functional.conv2d(padded, conv.weight, conv.bias)
+        for layer in norm:
+            y = layer(y)
+        return functional.relu(y + padded[:, :, 1:-1, 1:-1] if self.residual else y)
 
 
 class Conv2dTranspose(nn.Module):
@@ -164,8 +175,8 @@ class Wav2Lip(nn.Module):
     def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
         """Return the speaking face from a mel window and an encoded face.
 
-        What lies outside the region is left out of the last stages, which hold most of the arithmetic, but for the
-        halo that the kernels reach over: what is returned is the same as without.
+        What lies outside the region, and beyond what the kernels reach to from it, is not computed: what is returned
+        is the same as without.
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
@@ -178,29 +189,67 @@ class Wav2Lip(nn.Module):
         """
         region = region or Region(0, self.size, 0, self.size)
         x = self.audio_encoder(mel)
-        top = left = 0  # of x in the whole feature map
-        scales = (self.size, 32, 16, 8, 4, 2, 1)
-        for block, feature, scale in zip(self.face_decoder_blocks, reversed(features), scales, strict=True):
-            x = block(x)
-            top, left = 2 * top, 2 * left
-            window = _window(region, scale, self.size // scale)
-            x = x[:, :, window.top - top : window.bottom - top, window.left - left : window.right - left]
-            x = torch.cat((x, feature[:, :, window.top : window.bottom, window.left : window.right]), dim=1)
-            top, left = window.top, window.left
-        rows, columns = slice(region.top - top, region.bottom - top), slice(region.left - left, region.right - left)
-        output: Tensor = self.output_block(x)[:, :, rows, columns]
+        for (first, *others), feature, windows in zip(
+            self._blocks(), reversed(features), self._windows(region), strict=True
+        ):
+            x = first(x)
+            top, left = (edge // 2 * 2 if _doubles(first) else 0 for edge in (windows[0].top, windows[0].left))
+            x = _cut(x, windows[0], top=top, left=left)
+            for layer, (source, result) in zip(others, itertools.pairwise(windows), strict=True):
+                x = layer(x, _edges(source, result))
+            x = torch.cat((x, _cut(feature, windows[-1])), dim=1)
+        last, *rest = self.output_block
+        output: Tensor = nn.Sequential(*rest)(last(x, _edges(windows[-1], region)))
         return output if self.head == "paint" else copy_and_paint(output, reference, region.top, region.left)
+
+    def _blocks(self) -> list[list[nn.Module]]:
+        return [list(cast("nn.Sequential", block)) for block in self.face_decoder_blocks]
+
+    def _windows(self, region: Region) -> list[list[Region]]:
+        """Return, for each decoder block, what each of its layers must give so that the region comes out whole."""
+        side, wanted = self.size, _grown(region, self.size)
+        windows: list[list[Region]] = []
+        for first, *others in reversed(self._blocks()):
+            layers = [wanted]
+            for _ in others:
+                layers.insert(0, _grown(layers[0], side))
+            windows.insert(0, layers)
+            if _doubles(first):  # output 2 i + 1 rests on the inputs i and i + 1, output 2 i on i
+                side //= 2
+                top, bottom, left, right = (edge // 2 for edge in layers[0])
+                wanted = Region(top, min(bottom + 1, side), left, min(right + 1, side))
+            else:
+                side, wanted = 1, Region(0, 1, 0, 1)
+        return windows
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return ``[B, 3, size, size]`` from ``mel [B, 1, 80, 16]`` and ``face [B, 6, size, size]``."""
         return self.decode(mel, self.encode_face(face), face[:, 3:])
 
 
-def _window(region: Region, scale: int, side: int) -> Region:
-    """Return the part of a feature map, ``side`` pixels wide and ``scale`` times coarser, that a region rests on."""
-    top, left = max(region.top // scale - _HALO, 0), max(region.left // scale - _HALO, 0)
-    bottom, right = -(-region.bottom // scale) + _HALO, -(-region.right // scale) + _HALO
-    return Region(top, min(bottom, side), left, min(right, side))
+def _doubles(layer: nn.Module) -> bool:
+    return isinstance(layer, Conv2dTranspose) and layer.conv_block[0].stride == (2, 2)
+
+
+def _grown(window: Region, side: int) -> Region:
+    """Return what a kernel of 3 x 3 reads to give a window of a map ``side`` wide."""
+    top, bottom, left, right = window
+    return Region(max(top - 1, 0), min(bottom + 1, side), max(left - 1, 0), min(right + 1, side))
+
+
+def _edges(source: Region, result: Region) -> Region:
+    """Return the rows and columns of zeros beside ``source`` that a kernel of 3 x 3 reads to give ``result``."""
+    return Region(
+        source.top - result.top + 1,
+        result.bottom - source.bottom + 1,
+        source.left - result.left + 1,
+        result.right - source.right + 1,
+    )
+
+
+def _cut(x: Tensor, window: Region, *, top: int = 0, left: int = 0) -> Tensor:
+    """Return a window of a map of which ``x`` begins at ``top`` and ``left``."""
+    return x[:, :, window.top - top : window.bottom - top, window.left - left : window.right - left]
 
 
 def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 0) -> Tensor:
