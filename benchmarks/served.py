@@ -142,14 +142,21 @@ class _Lag:
         self._late_ms: list[float] = []
         self._wait()
 
+    def begin(self) -> None:
+        """Forget what has been, and what is late by now."""
+        self._next.cancel()
+        self._late_ms = []
+        self._wait()
+
     def take(self) -> dict[str, float | None]:
-        late, self._late_ms = self._late_ms, []
+        """Return what has been found since the beginning."""
+        late = self._late_ms
         p = percentiles(late)
         return {"p50": p["p50"], "p99": p["p99"], "max": round(max(late), 1) if late else None}
 
     def _wait(self) -> None:
         due_s = self._loop.time() + _LAG_EVERY_S
-        self._loop.call_at(due_s, self._called, due_s)
+        self._next = self._loop.call_at(due_s, self._called, due_s)
 
     def _called(self, due_s: float) -> None:
         self._late_ms.append((self._loop.time() - due_s) * 1000)
@@ -181,11 +188,10 @@ async def _serve(port: int, predictor: str, say: str | None, max_sessions: int) 
 
 def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
     late = lag.take()
-    gc.collect()
-    lag.take()  # the collection was ours
+    gc.collect()  # ours, as what comes next: not counted
     messages, log.messages = log.messages, []
     process, worker = psutil.Process(), sessions.worker.pid
-    return {
+    found = {
         "rss_mb": process.memory_info().rss / (1 << 20),
         "threads": threading.active_count(),
         "descriptors": process.num_fds(),
@@ -197,6 +203,8 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
         "lag_ms": late,
         "sessions": {session.id: session.figures() for session in sessions.all()},
     }
+    lag.begin()
+    return found
 
 
 if __name__ == "__main__":
