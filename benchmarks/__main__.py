@@ -8,7 +8,7 @@ import sys
 from benchmarks.report import RESULTS, machine, to_json, to_text
 
 SHORT = ("latency", "sessions", "browser", "encoders")
-LONG = ("soak",)
+LONG = ("soak", "cycles")
 
 
 def main() -> int:

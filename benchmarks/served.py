@@ -23,7 +23,7 @@ import psutil
 import uvicorn
 
 from benchmarks.signals import TimelineSource
-from benchmarks.stage import built_in, painted
+from benchmarks.stage import built_in, painted, pool_size
 from realtime.app import create_app
 from realtime.metrics import percentiles
 from realtime.probe.clicks import clicks, voice
@@ -178,12 +178,27 @@ async def _serve(port: int, predictor: str, say: str | None, max_sessions: int) 
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.05)
-        lag = _Lag()
+        await _fill_pool(sessions)
+        orders, lag = await _orders(), _Lag()
         print("ready", flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
+        while await orders.readline():
             print(json.dumps(_look(sessions, log, lag)), flush=True)
         server.should_exit = True
         await serving
+
+
+async def _fill_pool(sessions: Sessions) -> None:
+    """Have the encoding pool start all its threads, as it does by and by: a new one would pass for one left behind."""
+    workers = pool_size(sessions)
+    together = threading.Barrier(workers)
+    await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(workers)))
+
+
+async def _orders() -> asyncio.StreamReader:
+    """Return standard input, without a thread that waits for it."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
 
 
 def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
@@ -193,7 +208,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
     process, worker = psutil.Process(), sessions.worker.pid
     found = {
         "rss_mb": process.memory_info().rss / (1 << 20),
-        "threads": threading.active_count(),
+        "threads": threading.active_count(), "names": sorted(t.name for t in threading.enumerate()),
         "descriptors": process.num_fds(),
         "tasks": len(asyncio.all_tasks()),
         "worker_pid": worker,

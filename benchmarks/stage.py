@@ -48,10 +48,14 @@ async def painted(predictor: str, *, max_sessions: int = 8, kind: type[Sessions]
             yield sessions
 
 
+def pool_size(sessions: Sessions) -> int:
+    """Return how many threads encode, as in the server."""
+    return (os.cpu_count() or 1) + sessions.settings.max_sessions
+
+
 @asynccontextmanager
 async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
-    workers = (os.cpu_count() or 1) + sessions.settings.max_sessions
-    asyncio.get_running_loop().set_default_executor(encode_pool(workers))  # as the server does
+    asyncio.get_running_loop().set_default_executor(encode_pool(pool_size(sessions)))
     try:
         await sessions.start()
         yield sessions

@@ -57,7 +57,7 @@ class RtcSettings:
     turn: TurnSecret | None = None
     relay_only: bool = False
     udp_ports: tuple[int, int] | None = None
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: float = 9.5
     silence_timeout_s: float = 10.0
 
     def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:

@@ -1,0 +1,151 @@
+"""How long does it take to connect, and does hanging up leave anything behind?
+
+Calls one after another, over HTTP, each up to its first decoded picture; every second client says goodbye before its
+session is ended, the others only after. Then offers that are never followed up. ``CYCLES`` in the environment says how
+many calls (1000). The table compares the server with what it was after the first calls.
+"""
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.report import Goal, Report, at_most
+from benchmarks.served import Served, fetch, served
+from realtime.metrics import percentiles
+from realtime.probe.caller import Caller
+from realtime.probe.recording import decode_pictures
+
+QUESTION = "How long does it take to connect, and does hanging up leave anything behind?"
+WARM_UP = 100
+"""Calls after which the server has all that it keeps: pools, caches, what is imported late."""
+GROWTH_MB = 10
+ANSWER_MS, CONNECTED_MS, PICTURE_MS = 100, 250, 500
+UNFINISHED, UNFINISHED_S = 4, 10.0
+_WAIT_S = 20.0
+_EXACT = ("threads", "descriptors", "tasks")
+
+
+@dataclass
+class Cycles:
+    """What was found.
+
+    Attributes:
+        answer_ms: From POST to answer, each call.
+        connected_ms: From POST to the end of the handshake.
+        picture_ms: From POST to the first decoded picture.
+        unfinished_s: How long each offer that was never followed up was kept.
+        base: The server after the warm-up, see `benchmarks.served.Served.look`.
+        end: The server at the end.
+        log: Warnings and worse.
+    """
+
+    answer_ms: list[float] = field(default_factory=list)
+    connected_ms: list[float] = field(default_factory=list)
+    picture_ms: list[float] = field(default_factory=list)
+    unfinished_s: list[float] = field(default_factory=list)
+    base: dict[str, Any] = field(default_factory=dict)
+    end: dict[str, Any] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    def grown(self, what: str) -> float:
+        """Return by how much one of the server's figures has grown since the warm-up."""
+        return float(self.end[what] - self.base[what])
+
+
+def run() -> Report:
+    """Measure."""
+    cycles = int(os.environ.get("CYCLES", "1000"))
+    found = asyncio.run(cycled(cycles, warm_up=WARM_UP))
+    report = Report(QUESTION, {"cycles": cycles, "of them to warm up": WARM_UP, "log": found.log[:20]})
+    report.rows = [
+        {"server": name, **{key: round(look[key], 1) for key in ("rss_mb", "worker_rss_mb", *_EXACT)}}
+        for name, look in (("after the warm-up", found.base), ("at the end", found.end))
+    ]
+    times = {"POST -> answer": found.answer_ms, "connected": found.connected_ms, "first picture": found.picture_ms}
+    report.conditions |= {f"{name}, ms": percentiles(values) for name, values in times.items()}
+    report.goals = [
+        at_most("memory", round(found.grown("rss_mb"), 1), GROWTH_MB, "MB more"),
+        *(Goal(what, "as before", found.grown(what), found.grown(what) == 0) for what in _EXACT),
+        Goal("warnings and errors in the log", "0", len(found.log), not found.log),
+        at_most("POST to answer, p95", percentiles(found.answer_ms)["p95"], ANSWER_MS, "ms"),
+        at_most("connected, p95", percentiles(found.connected_ms)["p95"], CONNECTED_MS, "ms"),
+        at_most("first picture decoded, p95", percentiles(found.picture_ms)["p95"], PICTURE_MS, "ms"),
+        at_most("an unfinished offer is kept", round(max(found.unfinished_s), 2), UNFINISHED_S, "s"),
+    ]
+    return report
+
+
+async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED) -> Cycles:
+    """Call and hang up, ``cycles`` times; then offer and do nothing, ``unfinished`` times at once."""
+    found = Cycles()
+    async with served(predictor="FakePredictor") as server:
+        for number in range(cycles):
+            if number == warm_up:
+                found.base = await _at_rest(server)
+                found.log += found.base["log"]
+            await _call(server, found, goodbye_first=bool(number % 2))
+        found.unfinished_s = list(await asyncio.gather(*(_unfinished(server) for _ in range(unfinished))))
+        found.end = await _at_rest(server, found.base)
+        found.log += found.end["log"]
+    return found
+
+
+async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
+    caller = Caller()
+    offer = {"sdp": await caller.offer(), "type": "offer"}
+    posted_s = time.monotonic()
+    status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": offer})
+    if status != 201:
+        raise RuntimeError(f"{status}: {body.decode()}")
+    created = json.loads(body)
+    found.answer_ms.append((time.monotonic() - posted_s) * 1000)
+    await caller.accept(created["answer"]["sdp"])
+    while not caller.connected:
+        await _soon(posted_s)
+    found.connected_ms.append((time.monotonic() - posted_s) * 1000)
+    picture = caller.recording.picture
+    while not any(packet.marker for packet in picture.packets) or not any(decode_pictures(picture)):
+        await _soon(posted_s)
+    found.picture_ms.append((time.monotonic() - posted_s) * 1000)
+    if goodbye_first:
+        await caller.close()
+    status, _, _ = await asyncio.to_thread(fetch, server.url + created["urls"]["self"], None, "DELETE")
+    if status != 204:
+        raise RuntimeError(f"DELETE: {status}")
+    await caller.close()
+
+
+async def _unfinished(server: Served) -> float:
+    """Return for how long an offer is kept, s, whose client is never heard of again and does not end its candidates."""
+    caller = Caller()
+    lines = (await caller.offer()).splitlines(keepends=True)
+    sdp = "".join(line for line in lines if "end-of-candidates" not in line)
+    await caller.close()
+    posted_s = time.monotonic()
+    _, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": {"sdp": sdp, "type": "offer"}})
+    url = server.url + json.loads(body)["urls"]["self"]
+    while (await asyncio.to_thread(fetch, url))[0] != 404:
+        await asyncio.sleep(0.05)
+    return time.monotonic() - posted_s
+
+
+async def _at_rest(server: Served, base: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a look at the server once what ends in the background has ended."""
+    deadline_s = time.monotonic() + _WAIT_S
+    await asyncio.sleep(1.0)
+    look = await server.look()
+    log = look["log"]
+    while base and any(look[what] != base[what] for what in _EXACT) and time.monotonic() < deadline_s:
+        await asyncio.sleep(0.5)
+        look = await server.look()
+        log += look["log"]
+    return look | {"log": log}
+
+
+async def _soon(since_s: float) -> None:
+    if time.monotonic() > since_s + _WAIT_S:
+        raise TimeoutError("the call does not come up")
+    await asyncio.sleep(0.002)
