@@ -247,7 +247,10 @@ class PlayoutConnection(RTCPeerConnection):
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         stock: Any = super()
-        await stock._RTCPeerConnection__connect()
+        try:
+            await stock._RTCPeerConnection__connect()
+        except Exception as error:  # noqa: BLE001 - from an offer that parses, but whose parts do not go together
+            logger.warning("cannot connect: %s: %s", type(error).__name__, error)  # its time to connect will run out
 
     async def close(self) -> None:
         """Close, and wait for the tasks that aiortc only cancels, or starts while it closes.

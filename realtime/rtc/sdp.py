@@ -17,6 +17,7 @@ MAX_CANDIDATES = 32
 REQUIRED_KINDS = ("audio", "video")
 KNOWN_KINDS = (*REQUIRED_KINDS, "application")
 
+BUNDLE_PREFIX, MID_PREFIX, FINGERPRINT_PREFIX = "a=group:BUNDLE", "a=mid:", "a=fingerprint:"
 CANDIDATE_PREFIX = "a=candidate:"
 CANDIDATE_FIELDS = 8
 
@@ -51,6 +52,7 @@ def check_offer(sdp: str, *, allow_loopback: bool = True) -> str:
         raise OfferError("The offer holds control characters.")
     head, sections = _split(lines)
     _check_sections(sections)
+    _check_fingerprints(head, sections)
     tag = _bundle_tag(head, sections)
     kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
     for section in sections:
@@ -87,21 +89,30 @@ def _check_sections(sections: list[list[str]]) -> None:
             raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
 
 
+def _check_fingerprints(head: list[str], sections: list[list[str]]) -> None:
+    """Raise an OfferError for a section without a fingerprint: the parser takes it, and fails while it connects."""
+    for section in sections:
+        if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section)):
+            raise OfferError("The offer has a section without a fingerprint.")
+
+
 def _bundle_tag(head: list[str], sections: list[list[str]]) -> list[str]:
     """Return the section whose transport all others share (RFC 9143, section 7.2).
 
     Raises:
-        OfferError: If a section stands outside the bundle: the server opens one transport only.
+        OfferError: If a section stands outside the bundle: the server opens one transport only. Also if a section has
+            several names or there are several bundles: the parser would read others than are checked here.
     """
     by_mid: dict[str, list[str]] = {}
     for section in sections:
-        mid = next((line[len("a=mid:") :] for line in section if line.startswith("a=mid:")), "")
-        by_mid[mid] = section
-    for line in head:
-        mids = line.removeprefix("a=group:BUNDLE ").split() if line.startswith("a=group:BUNDLE ") else []
-        if len(by_mid) == len(sections) and set(mids) == set(by_mid):
-            return by_mid[mids[0]]
-    raise OfferError("The offer does not bundle its sections.")
+        names = [line[len(MID_PREFIX) :] for line in section if line.startswith(MID_PREFIX)]
+        if len(names) != 1:
+            raise OfferError("The offer has a section without a name, or with several.")
+        by_mid[names[0]] = section
+    bundles = [line[len(BUNDLE_PREFIX) :].split() for line in head if line.startswith(BUNDLE_PREFIX)]
+    if len(by_mid) < len(sections) or len(bundles) != 1 or sorted(bundles[0]) != sorted(by_mid):
+        raise OfferError("The offer does not bundle its sections.")
+    return by_mid[bundles[0][0]]
 
 
 def _is_candidate(line: str) -> bool:

@@ -180,7 +180,9 @@ async def test_a_peers_rubbish_ends_at_most_its_own_session(log: Log) -> None:
         (protocol,) = agent._protocols
         address = next(iter(agent._nominated.values())).remote_addr
         seeds = peers_packets(bad, harmed)
-        for _ in range(PACKETS // BURST):
+        for number in range(PACKETS // BURST):
+            if number % 500 == 0:
+                await both_ways(good, bystander)
             for _ in range(BURST):
                 departures.guarded_datagram_received(protocol, mutated(chance, chance.choice(seeds)), address)
             while agent._queue.qsize() and harmed.peer.connected:
