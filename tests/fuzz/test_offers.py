@@ -7,8 +7,8 @@ from collections import Counter
 import httpx
 import numpy as np
 
-from benchmarks.caller import Caller
 from benchmarks.served import served
+from realtime.probe.caller import Caller
 from tests.fuzz.mutate import FULL, mutated_offer
 
 OFFERS = 100_000 if FULL else 300

@@ -1,0 +1,29 @@
+"""The short forms of ``make soak``: what grows in half a minute is found here, what takes an hour there."""
+
+import numpy as np
+
+from benchmarks.cycles import cycled
+from benchmarks.soak import SESSIONS, soaked
+
+OFFSET_MS = 10.0
+
+
+async def test_four_sessions_over_a_bad_link_leave_the_server_as_it_is() -> None:
+    soak = await soaked(11.0, parts=2, listen_s=8.0)
+    first, last = soak.parts
+    assert soak.log == []
+    assert first.connected == last.connected == SESSIONS
+    for what in ("threads", "descriptors", "tasks", "worker_pid"):
+        assert last.look[what] == first.look[what], what
+    assert last.look["rss_mb"] < first.look["rss_mb"] + 30
+    for part in soak.parts:
+        assert len(part.offsets_ms) >= 5
+        assert np.percentile(np.abs(part.offsets_ms), 95) <= OFFSET_MS
+
+
+async def test_calls_one_after_another_leave_nothing_behind() -> None:
+    found = await cycled(40, warm_up=10, unfinished=0)
+    assert found.log == []
+    for what in ("threads", "descriptors", "tasks"):
+        assert found.grown(what) == 0, what
+    assert found.grown("rss_mb") < 40
