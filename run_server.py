@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from realtime import log_lines
 from realtime.app import create_app
 from realtime.errors import LipstreamError
 from realtime.rtc.encoders import encode_pool
@@ -69,6 +70,7 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._begin_drain)
 
     def _begin_drain(self) -> None:
+        self._sessions.announce_drain(self._grace_s)
         self._drain = asyncio.create_task(self._wait_for_sessions(), name="drain")
 
     async def _wait_for_sessions(self) -> None:
@@ -89,6 +91,7 @@ def serve(settings: Settings) -> bool:
         create_app(sessions),
         host=settings.host,
         port=settings.port,
+        log_config=None,  # its lines go where ours go
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -106,8 +109,7 @@ def main() -> int:
     """Return the process's exit status."""
     try:
         settings = read_settings(sys.argv[1:], os.environ)
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("aioice").setLevel(logging.WARNING)
+        log_lines.set_up(settings.log_level, settings.log_format)
         return 0 if serve(settings) else 1
     except LipstreamError as error:
         print(f"run_server.py: {error.message}", file=sys.stderr)  # noqa: T201 (for the person at the terminal)

@@ -1,5 +1,6 @@
 """The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from realtime import audio_socket, avatar_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
+from realtime.exporter import Exporter
 from realtime.gate import Gate
 from realtime.guards import Guard, OneSession, guest, new_guest, operator, owner
 from realtime.metrics import prometheus_text
@@ -58,9 +60,12 @@ def create_app(sessions: Sessions) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(app.state.exporter.run(), name="traffic")
         try:
             yield
         finally:
+            following.cancel()
+            await asyncio.wait([following])
             await app.state.builds.close()
             await sessions.close()
 
@@ -75,6 +80,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
         on_built=sessions.add_avatar,
     )
+    app.state.exporter = Exporter(sessions, app.state.builds)
     app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
     app.add_middleware(Gate, settings=settings)
     app.add_exception_handler(LipstreamError, _expected_error)
@@ -129,9 +135,10 @@ async def readyz(sessions: AllSessions) -> JSONResponse:
 
 
 @_for_operators.get("/metrics")
-async def metrics(sessions: AllSessions) -> PlainTextResponse:
+async def metrics(request: Request) -> PlainTextResponse:
     """Return the server's figures for Prometheus."""
-    return PlainTextResponse(prometheus_text(sessions.metrics()), media_type="text/plain; version=0.0.4")
+    exporter: Exporter = request.app.state.exporter
+    return PlainTextResponse(prometheus_text(exporter.families()), media_type="text/plain; version=0.0.4")
 
 
 @_for_operators.get("/openapi.json", include_in_schema=False)

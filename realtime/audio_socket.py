@@ -9,6 +9,8 @@ be sent in all by now; whoever sends more is read when there is room), ``{"type"
 import asyncio
 import contextlib
 import json
+import logging
+import weakref
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -27,9 +29,12 @@ MOST_EVENTS = 256
 """Events that may wait for a program that does not read; more end its connection."""
 DEFAULT_RATE_HZ = 16_000
 _LONGEST_NUMBER = 9
-_GOING_AWAY, _POLICY, _TAKEN_OVER = 1001, 1008, 4409
+_GOING_AWAY, _POLICY, _FAILED, _TAKEN_OVER = 1001, 1008, 1011, 4409
+
+log = logging.getLogger(__name__)
 
 sockets = APIRouter()
+_speakers: "weakref.WeakSet[_Speaker]" = weakref.WeakSet()
 
 
 @sockets.websocket("/api/sessions/{session_id}/audio")
@@ -53,6 +58,11 @@ def _rate(text: str) -> int:
     return rate_hz
 
 
+def deepest_queue() -> int:
+    """Return how many events wait for the program that is furthest behind."""
+    return max((speaker.events_waiting for speaker in _speakers), default=0)
+
+
 class _Speaker:
     """One program at one session.
 
@@ -68,6 +78,12 @@ class _Speaker:
         self._over = asyncio.Event()
         self._received = 0  # bytes of sound
         self._code = _GOING_AWAY
+        _speakers.add(self)
+
+    @property
+    def events_waiting(self) -> int:
+        """Events that the program has not read."""
+        return self._events.qsize()
 
     async def serve(self) -> None:
         """Serve until it is over, however that comes."""
@@ -81,14 +97,22 @@ class _Speaker:
             over = asyncio.create_task(self._over.wait(), name="audio-socket-over")
             await asyncio.wait([*tasks, over], return_when=asyncio.FIRST_COMPLETED)
             over.cancel()
+            self._explain(tasks)
         finally:
             session.listeners.discard(self._tell)
             session.drop_program(self._source)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(RuntimeError):  # it has hung up already
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has hung up already
                 await self._socket.close(self._code)
+
+    def _explain(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Say in the log, and by the code of the end, that a task failed rather than ended."""
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                log.error("%s failed", task.get_name(), exc_info=error)
+                self._code = _FAILED
 
     def _tell(self, event: dict[str, Any]) -> None:
         try:

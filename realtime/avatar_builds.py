@@ -99,6 +99,11 @@ class AvatarBuilds:
         """Return how far an avatar is that was uploaded since the start; ``None`` for any other."""
         return self._states.get(avatar_id)
 
+    @property
+    def waiting(self) -> int:
+        """Uploads that wait or are being built."""
+        return len(self._tasks)
+
     def all(self) -> list[Build]:
         """Return every build that goes on, and the latest that are over."""
         return list(self._states.values())

@@ -16,12 +16,14 @@ from realtime.animator import ClipLoop
 from realtime.clock import PlayoutClock
 from realtime.compositor import Compositor
 from realtime.i420 import Picture
+from realtime.meters import Meters
 from realtime.metrics import Recent
 from realtime.packets import RenderJob
 from realtime.timeline import (
     PACKET_SAMPLES,
     PACKET_SOUND,
     SAMPLES_PER_FRAME,
+    SOUND_PER_SAMPLE,
     SOUND_RATE_HZ,
     exact_ratio,
     frame_to_sample,
@@ -64,12 +66,16 @@ class PlayoutBuffer:
         clock: The session's clock.
         compositor: Paints the avatar.
         loop: The avatar's clip.
+        meters: The server's, which count what these counts do over all sessions.
     """
 
-    def __init__(self, clock: PlayoutClock, compositor: Compositor, loop: ClipLoop) -> None:
+    def __init__(
+        self, clock: PlayoutClock, compositor: Compositor, loop: ClipLoop, meters: Meters | None = None
+    ) -> None:
         self.clock = clock
         self.compositor, self.loop = compositor, loop
         self.counts = PlayoutCounts()
+        self._meters = meters or Meters()
         self.mouth_latency_ms, self.av_offset_ms, self.interrupt_tail_ms = Recent(), Recent(), Recent()
         self.pictures_sent = Recent()  # a 1 for each
         self._sound = np.zeros(_KEPT_SOUND, np.int16)  # a ring: position modulo its size
@@ -167,6 +173,7 @@ class PlayoutBuffer:
         there = min(PACKET_SOUND, max(0, self._sound_end - start))
         if there < PACKET_SOUND or start < self._sound_end - _KEPT_SOUND:
             self.counts.underruns += 1
+            self._meters.underruns.add()
             sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
         return sound
 
@@ -183,10 +190,12 @@ class PlayoutBuffer:
         elif wanted > 0:
             self._missed += 1
             self.counts.repeated += 1
+            self._meters.frames.add(of="repeated")
             wanted = wanted if self._missed == 1 else 0.0  # repeated once; then on the way to rest
         else:
             self._missed = 0
             self.counts.idle += 1
+            self._meters.frames.add(of="idle")
         if self._mouth is None:
             wanted = 0.0  # there is none to show yet
         self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
@@ -194,6 +203,7 @@ class PlayoutBuffer:
             self._mouth = None  # the next utterance begins with its own
         if mouth is not None:
             self.counts.rendered += 1
+            self._meters.frames.add(of="spoken")
             self._own_mouth_frame = frame
         for late in [waiting for waiting in self._mouths if waiting <= frame]:
             del self._mouths[late]
@@ -203,18 +213,34 @@ class PlayoutBuffer:
         """Note that a packet of speech leaves now."""
         self._last_packet, self._last_packet_s = packet, now_s
         if self._interrupted and packet >= self._interrupted[0]:
-            self.interrupt_tail_ms.add((now_s - self._interrupted[1]) * 1000, now_s)
+            tail_s = now_s - self._interrupted[1]
+            self.interrupt_tail_ms.add(tail_s * 1000, now_s)
+            self._meters.tail.observe(tail_s)
             self._interrupted = None
 
     def sent_picture(self, frame: int, now_s: float) -> None:
         """Note that a picture leaves now."""
         self._last_frame = frame
         self.pictures_sent.add(1, now_s)
+        self._meters.lateness.observe(now_s - self.clock.leaves_at(frame_to_sample(frame)))
         if frame == self._own_mouth_frame and frame in self._arrivals:
-            self.mouth_latency_ms.add((now_s - self._arrivals[frame]) * 1000, now_s)
+            latency_s = now_s - self._arrivals[frame]
+            self.mouth_latency_ms.add(latency_s * 1000, now_s)
+            self._meters.mouth_latency.observe(latency_s)
         if self._last_packet >= 0:
             sound_ms = samples_to_ms(self._last_packet * PACKET_SAMPLES) + (now_s - self._last_packet_s) * 1000
-            self.av_offset_ms.add(sound_ms - samples_to_ms(frame_to_sample(frame)), now_s)
+            offset_ms = sound_ms - samples_to_ms(frame_to_sample(frame))
+            self.av_offset_ms.add(offset_ms, now_s)
+            self._meters.skew.observe(offset_ms / 1000)
+
+    def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
+        """Return how much waits here and how much may: speech in ms, decided frames, mouths."""
+        speech = max(0, self._sound_end - self.clock.left(now_s) * SOUND_PER_SAMPLE)
+        return {
+            "speech_ms": (speech * 1000 // SOUND_RATE_HZ, _KEPT_SOUND * 1000 // SOUND_RATE_HZ),
+            "decided_frames": (sum(frame > self._last_frame for frame in self._jobs), _KEPT_FRAMES),
+            "mouths": (len(self._mouths), _KEPT_FRAMES),
+        }
 
     def frame_rate(self, now_s: float) -> float | None:
         """Return the pictures a second over the last two seconds; ``None`` before the first."""
@@ -226,6 +252,7 @@ class PlayoutBuffer:
         """Note that units were due but will not be sent."""
         if kind == "picture":
             self.counts.dropped += count
+            self._meters.frames.add(count, of="dropped")
 
 
 def _forget(by_frame: dict[int, Any], oldest: int) -> None:

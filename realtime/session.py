@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from avatar_cache.avatar import PreparedAvatar
 from realtime.animator import JUMP_SAMPLES, Animator, ClipLoop
+from realtime.audio import queued_source, source_buffer
 from realtime.audio.queued_source import QueuedSource
 from realtime.audio.resample import Resampler
 from realtime.audio.source_buffer import SourceBuffer
@@ -22,12 +23,15 @@ from realtime.audio.voice_activity import SpeechStarted
 from realtime.clock import PlayoutClock
 from realtime.errors import BadRequestError, NotFoundError
 from realtime.lipsync.metadata import WeightsMetadata
+from realtime.log_lines import in_session
 from realtime.mark import MarkStyle
+from realtime.meters import Meters
 from realtime.metrics import percentiles
 from realtime.packets import PcmChunk
 from realtime.playout import PlayoutBuffer
 from realtime.render_worker import RenderWorker
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.control import control_error
 from realtime.rtc.peer import Peer, RtcSettings
 from realtime.timeline import (
     BLOCK_SAMPLES,
@@ -73,7 +77,8 @@ class Session:
         rtc: How peers connect.
         mark: On every picture; ``None`` for none.
         epoch_s: Monotonic time at which its timeline begins.
-        on_never_connected: Told when the first peer is given up.
+        on_over: Told that it should end, and why: ``never_connected`` or ``failed``.
+        meters: The server's.
     """
 
     def __init__(
@@ -85,7 +90,8 @@ class Session:
         rtc: RtcSettings,
         mark: MarkStyle | None = None,
         epoch_s: float,
-        on_never_connected: Callable[["Session"], None],
+        on_over: Callable[["Session", str], None],
+        meters: Meters | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -95,7 +101,7 @@ class Session:
         self.lost_s: float | None = None  # since when its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
-        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop)
+        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
         self.broadcast = Broadcast(self.playout)
         self.microphone = SourceBuffer()
         self.source: SourceBuffer | QueuedSource = self.microphone
@@ -105,9 +111,10 @@ class Session:
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._worker, self._mark = worker, mark
-        self._stream = worker.open_stream(self.avatar_id, self.playout.add_mouth)
+        self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
         self._rtc = rtc
-        self._on_never_connected = on_never_connected
+        self._on_over = on_over
+        self._has_failed = False
         self._peer: Peer | None = None
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
@@ -123,6 +130,11 @@ class Session:
         if self._peer is None or not self._peer.connected:
             return "waiting"
         return "draining" if self.draining else "live"
+
+    @property
+    def speaking(self) -> bool:
+        """Whether its avatar speaks."""
+        return self._animator.speaking
 
     @property
     def closed(self) -> bool:
@@ -142,6 +154,10 @@ class Session:
             TooLargeError: Likewise.
             NotFoundError: If the session ended meanwhile.
         """
+        with in_session(self.id):  # all that the peer starts inherits it
+            return await self._answer(offer_sdp)
+
+    async def _answer(self, offer_sdp: str) -> str:
         peer = Peer(
             self.broadcast,
             settings=self._rtc,
@@ -205,11 +221,42 @@ class Session:
         if self._peer is None or not self._peer.connected:
             return
         self._was_connected = True
+        try:
+            self._advance(now_s)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this session's alone)
+            self.fail(error)
+
+    def _advance(self, now_s: float) -> None:
         entered = self.clock.entered(now_s)
         if entered - self._entered > JUMP_SAMPLES + BLOCK_SAMPLES:
             self._jump(entered // JUMP_SAMPLES * JUMP_SAMPLES)
         while self._entered + BLOCK_SAMPLES <= entered:
             self._take_block(now_s)
+
+    def fail(self, error: Exception | str) -> None:
+        """End the session over a fault, and tell its clients; no other session notices."""
+        if self._has_failed or self._closed:
+            return
+        self._has_failed = True
+        with in_session(self.id):
+            trace = error if isinstance(error, Exception) else None
+            log.error(
+                "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
+            )
+        self._tell(
+            control_error("This call ended by a fault of the server. A new one can begin.", code="session_failed")
+        )
+        self._on_over(self, "failed")
+
+    def drain(self, seconds: float) -> None:
+        """Tell the clients how long the server goes on."""
+        self._tell({"type": "draining", "seconds": seconds})
+
+    def _take_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
+        try:
+            self.playout.add_mouth(frame, mouth)
+        except Exception as error:  # noqa: BLE001 (the mouths of others come after it)
+            self.fail(error)
 
     def _take_block(self, now_s: float) -> None:
         sample = self._entered
@@ -265,7 +312,7 @@ class Session:
         self._stream.close()
         self.playout.show(avatar.compositor(self._mark), loop)
         self._animator.loop = loop
-        self._stream = self._worker.open_stream(avatar.manifest.id, self.playout.add_mouth)
+        self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
     def interrupt(self) -> int:
@@ -316,12 +363,24 @@ class Session:
             "peer": self._peer.figures() if self._peer else None,
         }
 
+    def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
+        """Return how much waits in each queue of the session, and how much may."""
+        program = self.source if isinstance(self.source, QueuedSource) else None
+        return {
+            "microphone_ms": _in_ms(self.microphone.level, source_buffer.LIMIT_SOUND),
+            "program_ms": _in_ms(program.level if program else 0, queued_source.LIMIT_SOUND),
+            **self.playout.waiting(now_s),
+            **(self._peer.waiting() if self._peer else {}),
+        }
+
     async def close(self) -> None:
         """Let go of the peer and the worker's stream. May be called again."""
         self._closed = True
         self._stream.close()
         peer, self._peer = self._peer, None
         if peer:
+            if self._has_failed:
+                await peer.flush_control()
             await peer.close()
         if self._closing:
             await asyncio.wait(self._closing)
@@ -340,7 +399,10 @@ class Session:
             listener(message)
 
     def _gone(self, peer: Peer, reason: str) -> None:
-        log.info("session %s: %s", self.id[:6], reason)
+        log.info("peer lost: %s", reason)
+        if peer is self._peer and peer.failed:
+            self.fail(reason)
+            return
         self._close_later(peer)
         if peer is self._peer:
             self._peer = None
@@ -348,9 +410,13 @@ class Session:
             if self._was_connected:
                 self.lost_s = asyncio.get_running_loop().time()
             else:
-                self._on_never_connected(self)
+                self._on_over(self, "never_connected")
 
     def _close_later(self, peer: Peer) -> None:
         task = asyncio.create_task(peer.close(), name="close-peer")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _in_ms(level: int, limit: int) -> tuple[int, int]:
+    return level * 1000 // SOUND_RATE_HZ, limit * 1000 // SOUND_RATE_HZ

@@ -18,7 +18,8 @@ from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
-from realtime.metrics import Metric
+from realtime.log_lines import in_session
+from realtime.meters import Meters
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
 from realtime.session import Session, first_block_samples
@@ -58,7 +59,8 @@ class Sessions:
             device=settings.device,
             window_offset_samples=settings.window_offset,
         )
-        self.worker = RenderWorker(self.worker_settings)
+        self.meters = Meters()
+        self.worker = RenderWorker(self.worker_settings, self.meters)
         self.draining = False
         self.created = 0
         self._rtc = RtcSettings(
@@ -109,6 +111,8 @@ class Sessions:
             await asyncio.wait(tasks)
         self._next_tick = self._reaper = None
         sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            self._note_end(session, "shutdown")
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
         if self._ending:
             await asyncio.wait(self._ending)
@@ -135,7 +139,7 @@ class Sessions:
             return "draining"
         if self._reaper is None:
             return "warming"
-        if not self.worker.ready:
+        if not self.worker.ready or self.worker.is_short:
             return "renderer"
         return "full" if self.count >= self.settings.max_sessions and self._oldest_waiting() is None else None
 
@@ -152,7 +156,7 @@ class Sessions:
         avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
         self._check_ready()
         if self.count >= self.settings.max_sessions and (yielding := self._oldest_waiting()):
-            self._end(yielding)
+            self._end(yielding, "yielded")
         assert self._metadata is not None
         session = Session(
             avatar,
@@ -161,14 +165,17 @@ class Sessions:
             rtc=self._rtc,
             mark=self.settings.mark,
             epoch_s=self._epoch(asyncio.get_running_loop().time()),
-            on_never_connected=self._end,
+            on_over=self._end,
+            meters=self.meters,
         )
         self._sessions[session.id] = session
         self.created += 1
+        with in_session(session.id):
+            log.info("session begins with avatar %s", session.avatar_id)
         try:
             answer = await session.answer(offer_sdp) if offer_sdp is not None else None
         except BaseException:
-            self._end(session)
+            self._end(session, "never_connected")
             raise
         return session, answer
 
@@ -212,6 +219,7 @@ class Sessions:
             "full": "the server is full",
         }
         if reason := self.unready_reason():
+            self.meters.sessions_refused.add(of=reason)
             raise UnavailableError(messages[reason], reason=reason)
 
     def get(self, session_id: str) -> Session:
@@ -253,33 +261,19 @@ class Sessions:
         """
         session = self.get(session_id)
         del self._sessions[session_id]
+        self._note_end(session, "asked")
         await session.close()
 
     def drain(self) -> None:
-        """Take no more sessions; the live ones go on and are told."""
+        """Take no more sessions; the live ones go on."""
         self.draining = True
         for session in self._sessions.values():
             session.draining = True
 
-    def metrics(self) -> list[Metric]:
-        """Return the server's figures."""
-        all_counts = [session.playout.counts for session in self._sessions.values()]
-        return [
-            Metric("sessions", "gauge", "Sessions there are.", self.count),
-            Metric("sessions_live", "gauge", "Sessions with a connected peer.", self.live),
-            Metric("sessions_max", "gauge", "Sessions that are admitted.", self.settings.max_sessions),
-            Metric("sessions_created_total", "counter", "Sessions since the start.", self.created),
-            Metric("ready", "gauge", "1 while a session could be taken.", self.unready_reason() is None),
-            Metric("mouths_total", "counter", "Mouths asked of the worker.", self.worker.counts.jobs),
-            Metric("mouths_refused_total", "counter", "Mouths it could not take.", self.worker.counts.refused),
-            Metric("worker_restarts_total", "counter", "Times it was started again.", self.worker.counts.restarts),
-            Metric(
-                "frames_repeated", "gauge", "Late mouths, of the sessions of now.", sum(c.repeated for c in all_counts)
-            ),
-            Metric(
-                "frames_dropped", "gauge", "Pictures not sent, sessions of now.", sum(c.dropped for c in all_counts)
-            ),
-        ]
+    def announce_drain(self, seconds: float) -> None:
+        """Tell every client how long the server goes on."""
+        for session in self._sessions.values():
+            session.drain(seconds)
 
     async def _avatar(self, avatar_id: str) -> PreparedAvatar:
         if avatar_id not in self._avatars:
@@ -340,9 +334,15 @@ class Sessions:
         waiting = [session for session in self._sessions.values() if session.lost_s is not None]
         return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
 
-    def _end(self, session: Session) -> None:
+    def _note_end(self, session: Session, why: str) -> None:
+        self.meters.sessions_ended.add(of=why)
+        with in_session(session.id):
+            log.info("session ends: %s", why)
+
+    def _end(self, session: Session, why: str) -> None:
         """Take a session off the list now, and close it in the background."""
         if self._sessions.pop(session.id, None):
+            self._note_end(session, why)
             task = asyncio.create_task(session.close(), name="end-session")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
@@ -354,13 +354,11 @@ class Sessions:
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
+        if self._next_tick:
+            self.meters.loop_lag.observe(max(0.0, now_s - self._next_tick.when()))
         self._next_tick = loop.call_at(_on_grid(now_s) + TICK_S + _TICK_LATE_S, self._tick)
         for session in list(self._sessions.values()):
-            try:
-                session.tick(now_s)
-            except Exception:
-                log.exception("session %s ends: its tick failed", session.id[:6])
-                self._end(session)
+            session.tick(now_s)
         try:
             self.worker.flush()
         except OSError:
@@ -375,7 +373,7 @@ class Sessions:
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
-                    self._end(session)
+                    self._end(session, "abandoned")
 
 
 def _on_grid(now_s: float) -> float:

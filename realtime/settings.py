@@ -21,6 +21,13 @@ _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 """RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 
 
+_CHOICES = {
+    "device": ("auto", "cpu", "cuda"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("text", "json"),
+}
+
+
 def _option(default: Any, help_text: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help_text, **more})
 
@@ -65,16 +72,16 @@ class Settings:
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
     grace_s: float = _option(30.0, "seconds that live sessions have to end after SIGTERM")
     log_level: str = _option("info", "debug, info, warning or error")
+    log_format: str = _option("text", "text, or json: an object a line")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port {self.port} is not between 0 and 65535")
         if self.max_sessions < 1:
             raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda")
-        if self.log_level not in ("debug", "info", "warning", "error"):
-            raise SettingsError(f"log_level {self.log_level!r} is none of debug, info, warning, error")
+        for name, known in _CHOICES.items():
+            if (chosen := getattr(self, name)) not in known:
+                raise SettingsError(f"{name} {chosen!r} is none of {', '.join(known)}")
         if not self.on_loopback and not self.insecure and self.secret_file is None:
             raise SettingsError(
                 f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "

@@ -1,5 +1,6 @@
 """The real server in a process of its own, and recorded speech for the browser's microphone."""
 
+import contextlib
 import json
 import os
 import signal
@@ -40,6 +41,8 @@ class Server:
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+    """Where its standard error goes; ``None`` for the tests' own."""
 
     @property
     def url(self) -> str:
@@ -49,7 +52,9 @@ class Server:
         """Start it and wait until it takes sessions."""
         arguments = [sys.executable, "run_server.py", "--host", self.host, "--port", str(self.port)]
         arguments += self.options
-        self.process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"LIPSTREAM_STORE": str(self.store)})
+        environment = os.environ | {"LIPSTREAM_STORE": str(self.store)}
+        with self.log.open("ab") if self.log else contextlib.nullcontext() as log:
+            self.process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stderr=log)
         deadline = time.monotonic() + 240
         while not self.is_ready():
             assert self.process.poll() is None, "the server ended"
@@ -100,8 +105,8 @@ def server_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start_server(server_store: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(*options: str) -> Server:
-        server = Server(server_store, options)
+    def start(*options: str, log: Path | None = None) -> Server:
+        server = Server(server_store, options, log=log)
         servers.append(server)
         server.start()
         return server

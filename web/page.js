@@ -17,6 +17,7 @@ import { VoiceLine } from './voice_line.js';
 import { reasonOf, wordsFor } from './words.js';
 
 const METER_PERIOD_MS = 32;
+const DRAINING_LINE = 'The server restarts soon; this call goes on until then.';
 const LIST_RETRY_MS = 3000;
 const root = document.documentElement;
 
@@ -80,6 +81,7 @@ function connectPicture(call) {
     peer.addEventListener('stream', () => stage.play(peer.stream));
     peer.addEventListener('message', ({ detail: { type, message } }) => {
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
+      if (type === 'draining') stage.say(DRAINING_LINE);
       if (type === 'error' && typeof message === 'string') stage.say(message);
     });
   });
@@ -94,7 +96,7 @@ function connectFigures(monitor) {
     root.dataset.speaking = String(Boolean(server.speaking));
     const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
     if (delayMs !== null) line.measure(delayMs);
-    if (server.state === 'draining') stage.say('The server restarts soon; this call goes on until then.');
+    if (server.state === 'draining') stage.say(DRAINING_LINE);
   });
 }
 

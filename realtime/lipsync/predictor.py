@@ -44,4 +44,7 @@ class MouthPredictor(Protocol):
 
         Returns:
             ``uint8[B, h, w, 3]``, BGR, the decoded region.
+
+        Raises:
+            MemoryError: If the device has no room for so many at once.
         """

@@ -1,6 +1,9 @@
 """The CUDA back end (and the reference for tests on the CPU): torch, features resident on the device."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,6 +15,25 @@ from realtime.lipsync.graphs import FaceGraph, MouthGraph
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.lipsync.predictor import FaceFeatures
 from realtime.lipsync.weights import load_weights
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _telling_memory(call: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Have a call that finds the device's memory full let go of what it can, and say so as Python does."""
+
+    @functools.wraps(call)
+    def wrapped(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        try:
+            return call(*arguments, **named)
+        except torch.OutOfMemoryError as error:
+            why = str(error).partition("\n")[0]
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise MemoryError(why)
+
+    return wrapped
 
 
 class TorchPredictor:
@@ -39,6 +61,7 @@ class TorchPredictor:
         """The facts about the loaded weights."""
         return self._metadata
 
+    @_telling_memory
     @torch.inference_mode()
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
         """Encode ``uint8[N, size, size, 3]`` crops, 32 at a time."""
@@ -47,6 +70,7 @@ class TorchPredictor:
         ]
         return FaceFeatures(tuple(torch.cat(level).cpu().numpy() for level in zip(*parts, strict=True)), crops)
 
+    @_telling_memory
     @torch.inference_mode()
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from realtime.errors import AvatarError, UnavailableError
 from realtime.lipsync.metadata import WeightsMetadata
+from realtime.meters import Meters
 from realtime.packets import RenderJob
 from realtime.render_worker.memory import SLOTS, JobMemory
 from realtime.render_worker.worker import WorkerSettings, run
@@ -32,6 +33,8 @@ STALE_S = 0.1
 """A worker this far behind is given nothing more: what it draws would come too late for everybody."""
 START_TIMEOUT_S = 300.0
 """Converting a large checkpoint and preparing a long clip may take minutes, once."""
+SHORT_S = 10.0
+"""After a mouth found no room in the device's memory, no session is begun for this long."""
 _WATCH_S = 0.1
 _STABLE_S = 30.0
 """A worker that ends sooner than this is started again after a growing pause."""
@@ -48,11 +51,15 @@ class WorkerCounts:
         jobs: Mouths asked for.
         refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was there.
         restarts: Times it had to be started again.
+        short: Mouths that found no room in the device's memory, even alone.
+        lost: Mouths that could not be drawn, those among them.
     """
 
     jobs: int = 0
     refused: int = 0
     restarts: int = 0
+    short: int = 0
+    lost: int = 0
 
 
 class MouthStream:
@@ -81,12 +88,14 @@ class RenderWorker:
 
     Args:
         settings: For the child.
+        meters: Where its times are counted.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, meters: Meters | None = None) -> None:
         self.counts = WorkerCounts()
         self.metadata: WeightsMetadata | None = None
-        self._settings = settings
+        self._settings, self._meters = settings, meters or Meters()
+        self._short_s = float("-inf")
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._memory: JobMemory | None = None
@@ -105,6 +114,16 @@ class RenderWorker:
     def ready(self) -> bool:
         """Whether jobs are taken."""
         return self._ready.is_set()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the device's memory was too small for a single mouth just now."""
+        return asyncio.get_running_loop().time() - self._short_s < SHORT_S
+
+    @property
+    def under_way(self) -> int:
+        """Jobs that the worker has."""
+        return len(self._under_way)
 
     @property
     def pid(self) -> int | None:
@@ -220,14 +239,7 @@ class RenderWorker:
     def _take(self, message: dict[str, Any]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
         if "done" in message:
-            assert self._memory is not None
-            for slot in message["done"]:
-                stream, frame, _ = self._under_way.pop(slot)
-                stream.deliver(frame, self._memory.mouths[slot].copy())
-                self._free.append(slot)
-            for slot in message["lost"]:
-                del self._under_way[slot]
-                self._free.append(slot)
+            self._on_mouths(message)
         elif "ready" in message:
             self._on_ready(WeightsMetadata.from_json(message["ready"]))
         elif "loaded" in message or "failed" in message:
@@ -239,6 +251,25 @@ class RenderWorker:
             log.error("render worker: %s", self._failure)
             if self.metadata is None:
                 self._ready.set()  # start() reports it
+
+    def _on_mouths(self, message: dict[str, Any]) -> None:
+        assert self._memory is not None
+        for slot in message["done"]:
+            stream, frame, since_s = self._under_way.pop(slot)
+            self._free.append(slot)
+            self._meters.render.observe(self._heard_s - since_s, of="trip")
+            stream.deliver(frame, self._memory.mouths[slot].copy())
+        for slot in message["lost"]:
+            del self._under_way[slot]
+            self._free.append(slot)
+        self.counts.lost += len(message["lost"])
+        for mouths, gather_s, draw_s in message["took"]:
+            self._meters.batch.observe(mouths)
+            self._meters.render.observe(gather_s, of="gather")
+            self._meters.render.observe(draw_s, of="draw")
+        if message["short"]:
+            self.counts.short += message["short"]
+            self._short_s = self._heard_s
 
     def _on_ready(self, metadata: WeightsMetadata) -> None:
         self.metadata = metadata

@@ -3,8 +3,8 @@
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
 ``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
 ``{"progress": [what, share]}``, ``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``,
-``{"done": [slot, ...], "lost": [slot, ...]}`` (lost: of an avatar that is not loaded), ``{"error": why}``. A closed
-pipe ends the process.
+``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...]}`` (lost: those that
+could not be drawn; short: so many of them for want of memory), ``{"error": why}``. A closed pipe ends the process.
 """
 
 import importlib
@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -33,6 +34,13 @@ log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
 """Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
+GROW_AFTER = 500
+"""Batches that fitted into the device's memory, after which larger ones are tried again."""
+MOST_FAILURES = 16
+"""Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
+
+Job = tuple[int, int, int]
+"""Slot, handle of the avatar, clip frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +110,27 @@ class _Worker:
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
         self._warm = False
+        self._largest = LARGEST_BATCH
+        self._fitted = 0  # batches since it was last changed
+        self._failures = 0
+        self._short = 0
+        self._took: list[tuple[int, float, float]] = []
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
         _send(self._connection, {"ready": self._predictor.metadata.to_json()})
-        jobs: list[tuple[int, int, int]] = []
+        jobs: list[Job] = []
         try:
             while True:
                 while not jobs or self._connection.poll():
                     jobs += self._receive(json.loads(self._connection.recv_bytes()))
-                batch, jobs = jobs[:LARGEST_BATCH], jobs[LARGEST_BATCH:]
+                batch, jobs = jobs[: self._largest], jobs[self._largest :]
                 self._draw(batch)
         finally:
             if self._memory:
                 self._memory.close()
 
-    def _receive(self, message: dict[str, Any]) -> list[tuple[int, int, int]]:
+    def _receive(self, message: dict[str, Any]) -> list[Job]:
         if "memory" in message:
             self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
         elif "avatar" in message:
@@ -133,6 +146,9 @@ class _Worker:
         try:
             self._avatars[handle] = prepare(self._store.load(avatar_id), self._predictor, progress=progress).features
             self._warm_up(self._avatars[handle])
+        except MemoryError:
+            self._avatars.pop(handle, None)
+            _send(self._connection, {"failed": [handle, "the device has no memory left for this avatar"]})
         except Exception as error:  # a bad avatar must not take the device along
             if not isinstance(error, LipstreamError):
                 log.exception("avatar %s cannot be loaded", avatar_id)
@@ -149,15 +165,48 @@ class _Worker:
                 self._predictor.predict(silence, features, np.zeros(size, np.int64))
             self._warm = True
 
-    def _draw(self, batch: list[tuple[int, int, int]]) -> None:
+    def _draw(self, batch: list[Job]) -> None:
         """Draw a batch over all sessions and avatars at once."""
+        self._short, self._took = 0, []
+        done = self._predict([job for job in batch if job[1] in self._avatars])
+        lost = [slot for slot, _, _ in batch if slot not in done]
+        _send(self._connection, {"done": done, "lost": lost, "short": self._short, "took": self._took})
+
+    def _predict(self, jobs: list[Job]) -> list[int]:
+        """Draw jobs; return the slots of those that were.
+
+        What does not fit into the device's memory is drawn in halves, and so is a batch in which one job fails.
+        """
+        if not jobs:
+            return []
+        try:
+            self._predict_at_once(jobs)
+        except MemoryError:
+            self._largest, self._fitted = max(1, len(jobs) // 2), 0
+            log.warning("the device's memory holds no batch of %d; trying %d", len(jobs), self._largest)
+            self._short += len(jobs) == 1
+        except Exception:
+            self._failures += len(jobs) == 1
+            if self._failures >= MOST_FAILURES:
+                raise
+            log.exception("a batch of %d could not be drawn", len(jobs))
+        else:
+            self._failures = 0
+            self._fitted += 1
+            if self._fitted >= GROW_AFTER and self._largest < LARGEST_BATCH:
+                self._largest, self._fitted = min(LARGEST_BATCH, 2 * self._largest), 0
+            return [slot for slot, _, _ in jobs]
+        middle = len(jobs) // 2
+        return self._predict(jobs[:middle]) + self._predict(jobs[middle:]) if middle else []
+
+    def _predict_at_once(self, jobs: list[Job]) -> None:
         assert self._memory is not None
-        known = [job for job in batch if job[1] in self._avatars]
-        slots = [slot for slot, _, _ in known]
-        if known:
-            features, frames = self._gather([(handle, frame) for _, handle, frame in known])
-            self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
-        _send(self._connection, {"done": slots, "lost": [slot for slot, _, _ in batch if slot not in slots]})
+        slots = [slot for slot, _, _ in jobs]
+        begun_s = time.perf_counter()
+        features, frames = self._gather([(handle, frame) for _, handle, frame in jobs])
+        gathered_s = time.perf_counter()
+        self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
+        self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
         """Return features that hold all faces of a batch, and where in them each face is."""

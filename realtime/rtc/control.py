@@ -27,9 +27,9 @@ def parse_control(message: object) -> dict[str, Any]:
     return parsed
 
 
-def control_error(message: str) -> dict[str, Any]:
-    """Return the message that tells a client what was wrong."""
-    return {"type": "error", "message": message}
+def control_error(message: str, *, code: str = "") -> dict[str, Any]:
+    """Return the message that tells a client what was wrong, with a word for programs where there is one."""
+    return {"type": "error", **({"code": code} if code else {}), "message": message}
 
 
 def _refuse_constant(name: str) -> None:

@@ -218,6 +218,10 @@ class PlayoutConnection(RTCPeerConnection):
         times = [_heard_s.get(transport._connection) for transport in self._RTCPeerConnection__iceTransports]
         return max((at_s for at_s in times if at_s is not None), default=None)
 
+    def datagrams_waiting(self) -> int:
+        """Return how many datagrams of the peer's wait to be read."""
+        return sum(transport._connection._queue.qsize() for transport in self._RTCPeerConnection__iceTransports)
+
     def _RTCPeerConnection__createTransceiver(  # noqa: N802
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
     ) -> RTCRtpTransceiver:

@@ -30,6 +30,7 @@ OnGone = Callable[[str], None]
 CONTROL_LABEL = "control"
 MAX_CONTROL_BACKLOG_BYTES = 64 * 1024
 """A client that does not read loses messages rather than the server's memory."""
+FLUSH_S = 0.3
 CHECKS_PER_SILENCE = 12
 SILENT_CHECKS = 10
 """Checks in a row that find nothing new, of the twelve in the limit of a peer's silence; one more may have begun.
@@ -71,7 +72,11 @@ class RtcSettings:
 
 
 class Peer:
-    """A connection to one browser. One offer, one answer; after ``on_gone`` the owner calls ``close``."""
+    """A connection to one browser. One offer, one answer; after ``on_gone`` the owner calls ``close``.
+
+    Attributes:
+        failed: Whether it was lost by a fault of the server's: of what it sends, or of who takes the sound.
+    """
 
     def __init__(
         self, broadcast: Broadcast, *, settings: RtcSettings, on_sound: OnSound, on_control: OnControl, on_gone: OnGone
@@ -96,6 +101,7 @@ class Peer:
         self._was_connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
+        self.failed = False
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -185,6 +191,24 @@ class Peer:
             figures[sender.kind] = sender.figures()
         return figures
 
+    async def flush_control(self) -> None:
+        """Wait, but not long, until what was last sent as control messages has left."""
+        channel, loop = self._control, asyncio.get_running_loop()
+        give_up_s = loop.time() + FLUSH_S
+        while channel is not None and channel.readyState == "open" and channel.bufferedAmount:
+            if loop.time() > give_up_s:
+                return
+            await asyncio.sleep(0.01)
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """Return how much waits in this connection and how much may: datagrams, bytes of control messages."""
+        datagrams = self._connection.datagrams_waiting() if self._connection else 0
+        control = self._control.bufferedAmount if self._control else 0
+        return {
+            "datagrams": (datagrams, departures.MAX_QUEUED_DATAGRAMS),
+            "control_bytes": (control, MAX_CONTROL_BACKLOG_BYTES),
+        }
+
     async def close(self) -> None:
         """Close the connection, and wait until no task, thread or socket of it is left."""
         if self._closing is None:
@@ -206,10 +230,10 @@ class Peer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _gone(self, reason: str) -> None:
+    def _gone(self, reason: str, *, failed: bool = False) -> None:
         if self._is_gone or self._closing is not None:
             return
-        self._is_gone = True
+        self._is_gone, self.failed = True, failed
         logger.info("peer gone: %s", reason)
         self._on_gone(reason)
 
@@ -229,7 +253,7 @@ class Peer:
             if silent_checks >= SILENT_CHECKS:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):
-                self._gone("a sender ended")
+                self._gone("a sender ended", failed=True)
 
     def _state_changed(self) -> None:
         state = self._connection.connectionState if self._connection else "new"
@@ -244,7 +268,7 @@ class Peer:
         # Without a failure it is the transport that ended, whose own state tells the reason.
         if track.failure is not None:
             unit, error = track.failure
-            self._gone(f"{unit} failed: {error!r}")
+            self._gone(f"{unit} failed: {error!r}", failed=True)
 
     def _track_came(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
@@ -255,7 +279,7 @@ class Peer:
             await self._microphone.drain(track)
         except Exception as error:  # the owner must hear of its own failure, not a task that nobody awaits
             logger.exception("microphone failed")
-            self._gone(f"microphone failed: {error!r}")
+            self._gone(f"microphone failed: {error!r}", failed=True)
 
     def _channel_came(self, channel: RTCDataChannel) -> None:
         if channel.label != CONTROL_LABEL or self._control is not None:

@@ -39,7 +39,7 @@ class VirtualSession:
             metadata(),
             rtc=RtcSettings(),
             epoch_s=EPOCH_S - first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ,
-            on_never_connected=lambda _: None,
+            on_over=lambda _session, _why: None,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
         self.session._peer = peer

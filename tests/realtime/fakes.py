@@ -112,3 +112,21 @@ class FragilePredictor(FakePredictor):
             os._exit(3)
         if what == "hang":
             time.sleep(60)
+
+
+class TightPredictor(FakePredictor):
+    """A device whose memory holds as many mouths at once as the file says that the environment names; 0 holds none.
+
+    A mouth whose face is of avatar ``bob`` fails for another reason, where the file says so.
+    """
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        order = Path(os.environ["LIPSTREAM_TEST_ORDER"])
+        what = order.read_text() if order.exists() else ""
+        if what.isdecimal() and len(frames) > int(what):
+            raise MemoryError
+        if what == "bob" and features.crops[frames].mean(axis=(1, 2, 3)).max() > 100:
+            raise ValueError("a face that cannot be drawn")
+        return super().predict(mel, features, frames)

@@ -96,6 +96,60 @@ async def test_it_is_started_again(
     await _until(lambda: 2 in heard)
 
 
+async def test_a_device_short_of_memory_gets_smaller_batches_and_then_no_more_sessions(
+    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = tmp_path / "order"
+    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+    worker = await start_worker("TightPredictor")
+    heard: list[int] = []
+    stream = worker.open_stream("ann", lambda frame, _: heard.append(frame))
+
+    async def ask(first: int, count: int) -> None:
+        for frame in range(first, first + count):
+            stream.submit(RenderJob(frame, 0, 1.0, LOUD))
+        worker.flush()
+        await _until(lambda: not worker.under_way)
+
+    order.write_text("3")
+    await ask(0, 16)
+    assert heard == list(range(16)), "in smaller batches, and none is lost"
+    assert (worker.counts.short, worker.is_short) == (0, False)
+    order.write_text("0")
+    await ask(16, 4)
+    assert len(heard) == 16
+    assert (worker.counts.short, worker.counts.lost, worker.is_short) == (4, 4, True)
+    order.write_text("")
+    await ask(20, 4)
+    assert heard[16:] == list(range(20, 24))
+    assert worker.counts.restarts == 0
+    monkeypatch.setattr("realtime.render_worker.client.SHORT_S", 0.0)
+    assert not worker.is_short
+
+
+async def test_one_job_that_fails_takes_no_other_along(
+    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = tmp_path / "order"
+    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+    worker = await start_worker("TightPredictor")
+    heard: list[str] = []
+    streams = [worker.open_stream(name, lambda *_, name=name: heard.append(name)) for name in ("ann", "bob")]
+    order.write_text("bob")
+    for frame in range(4):
+        for stream in streams:
+            stream.submit(RenderJob(frame, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: not worker.under_way)
+    assert heard == ["ann"] * 4
+    assert worker.counts.lost == 4
+    assert worker.counts.restarts == 0
+    for frame in range(4, 24):  # nothing else any more: then it is the device
+        streams[1].submit(RenderJob(frame, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: worker.counts.restarts == 1 and worker.ready)
+
+
 async def test_what_cannot_be_loaded_is_told(start_worker: StartWorker, tmp_path: Path) -> None:
     worker = await start_worker()
     with pytest.raises(AvatarError, match="no avatar 'eve'"):

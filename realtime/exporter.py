@@ -1,0 +1,154 @@
+"""The server's figures for Prometheus: its meters, and what is so at the moment of asking."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from realtime import audio_socket, avatar_builds
+from realtime.avatar_builds import AvatarBuilds
+from realtime.meters import Meters
+from realtime.metrics import Counter, Family, Gauge
+from realtime.render_worker.memory import SLOTS
+from realtime.rtc.departures import dropped_datagrams
+from realtime.sessions import Sessions
+
+SAMPLE_S = 1.0
+
+
+class Exporter:
+    """Tells what a server does.
+
+    Args:
+        sessions: Its sessions.
+        builds: Its uploads.
+    """
+
+    def __init__(self, sessions: Sessions, builds: AvatarBuilds) -> None:
+        self._sessions, self._builds = sessions, builds
+        self._traffic = Traffic(sessions.meters)
+
+    async def run(self) -> None:
+        """Follow what connections have sent, as long as the server serves: a connection takes its counts along."""
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            self.sample()
+
+    def sample(self) -> None:
+        """Take in what was sent since the last time."""
+        self._traffic.update({s.id: s.figures()["peer"] for s in self._sessions.all()})
+
+    def families(self) -> Iterator[Family]:
+        """Yield everything that is exported."""
+        self.sample()
+        sessions, worker = self._sessions, self._sessions.worker
+        reason = sessions.unready_reason()
+        yield Gauge("sessions", "Sessions there are.", sessions.count)
+        yield Gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
+        yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
+        yield Gauge("sessions_max", "Sessions that are admitted.", sessions.settings.max_sessions)
+        yield Gauge("ready", "1 while a session could be taken.", reason is None)
+        yield Gauge("worker_up", "1 while the render worker takes jobs.", worker.ready)
+        yield _total("sessions_created_total", "Sessions since the start.", sessions.created)
+        yield _total("mouths_total", "Mouths asked of the worker.", worker.counts.jobs)
+        yield _total("mouths_refused_total", "Mouths it was too busy for.", worker.counts.refused)
+        yield _total("mouths_lost_total", "Mouths it could not draw.", worker.counts.lost)
+        yield _total("mouths_short_total", "Mouths that found no room in the device's memory.", worker.counts.short)
+        yield _total("worker_restarts_total", "Times it was started again.", worker.counts.restarts)
+        yield from sessions.meters.families()
+        yield Gauge("target_bitrate_bits", "What video encoders aim at, in all, bit/s.", self._traffic.target_bitrate)
+        yield Gauge("round_trip_seconds", "The longest among the peers.", self._traffic.round_trip_s)
+        yield self._datagrams()
+        queues = self._queues()
+        yield Gauge("queue_depth", "The fullest queue of each kind.", {n: q[0] for n, q in queues.items()}, "queue")
+        yield Gauge("queue_limit", "What it takes at most.", {n: q[1] for n, q in queues.items()}, "queue")
+        yield Gauge("resident_memory_bytes", "Memory by process.", self._memory(), "process")
+        yield Gauge("open_descriptors", "Files and sockets that the server holds.", _descriptors())
+        yield Gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+    def _datagrams(self) -> Counter:
+        why = ("empty", "stranger", "malformed", "overflow")
+        family = Counter("datagrams_dropped_total", "Datagrams kept from the media stack, by why.", "why", why)
+        for name in why:
+            family.add(getattr(dropped_datagrams, name), of=name)
+        return family
+
+    def _queues(self) -> dict[str, tuple[int, int]]:
+        """Return depth and limit of every queue; of those that sessions have, the fullest."""
+        queues = {
+            "render_jobs": (self._sessions.worker.under_way, SLOTS),
+            "uploads": (self._builds.waiting, avatar_builds.MOST_WAITING),
+            "socket_events": (audio_socket.deepest_queue(), audio_socket.MOST_EVENTS),
+        }
+        now_s = asyncio.get_running_loop().time()
+        for session in self._sessions.all():
+            for name, (depth, limit) in session.waiting(now_s).items():
+                queues[name] = (max(depth, queues.get(name, (0, 0))[0]), limit)
+        return queues
+
+    def _memory(self) -> dict[str, float]:
+        pids = {"server": os.getpid(), "worker": self._sessions.worker.pid}
+        found = {name: _resident_bytes(pid) for name, pid in pids.items() if pid}
+        return {name: size for name, size in found.items() if size}
+
+
+class Traffic:
+    """Adds up what connections count for themselves, before they are gone.
+
+    Args:
+        meters: Where it goes.
+    """
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+        self._last: dict[tuple[str, str, str], float] = {}  # by session, kind, figure
+        self.target_bitrate, self.round_trip_s = 0.0, 0.0
+
+    def update(self, peers: dict[str, dict[str, Any] | None]) -> None:
+        """Take in the figures of each session's peer."""
+        seen: dict[tuple[str, str, str], float] = {}
+        self.target_bitrate, self.round_trip_s = 0.0, 0.0
+        for session_id, figures in peers.items():
+            for kind in ("audio", "video"):
+                sender = (figures or {}).get(kind) or {}
+                self.target_bitrate += sender.get("target_bitrate") or 0
+                self.round_trip_s = max(self.round_trip_s, (sender.get("round_trip_ms") or 0) / 1000)
+                for name, counter in self._counters(kind):
+                    value = sender.get(name) or 0
+                    key = (session_id, kind, name)
+                    before = self._last.get(key, 0)
+                    grown = value - before
+                    if grown < 0:  # a new connection, or duplicates made up for what was lost
+                        grown = 0 if name == "packets_lost" else value
+                    counter.add(grown, of="" if name == "key_frames" else kind)
+                    seen[key] = value
+        self._last = seen
+
+    def _counters(self, kind: str) -> Iterator[tuple[str, Counter]]:
+        yield "bytes_sent", self._meters.bytes_sent
+        yield "packets_sent", self._meters.packets_sent
+        yield "packets_lost", self._meters.packets_lost
+        if kind == "video":
+            yield "key_frames", self._meters.key_frames
+
+
+def _total(name: str, meaning: str, value: float) -> Counter:
+    counter = Counter(name, meaning)
+    counter.add(value)
+    return counter
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return the memory that a process holds; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _descriptors() -> int:
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return 0

@@ -1,0 +1,82 @@
+"""How the log looks: lines for people or JSON for machines, both with the session they belong to.
+
+A session is named by the first six characters of its id: enough to find its lines, too little to address it. Nothing
+that was said, no token and no key is ever logged.
+"""
+
+import contextlib
+import contextvars
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+OURS = ("lipstream", "realtime", "avatar_cache")
+"""Loggers that follow the chosen level; libraries speak from ``warning`` on, some write down whole packets below."""
+NAME_LENGTH = 6
+
+_session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default="")
+
+
+@contextlib.contextmanager
+def in_session(session_id: str) -> Iterator[None]:
+    """Have lines of this block, and of tasks that it starts, name a session."""
+    token = _session.set(session_id[:NAME_LENGTH])
+    try:
+        yield
+    finally:
+        _session.reset(token)
+
+
+def set_up(level: str, form: str) -> None:
+    """Send the log to standard error.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``, of our own loggers.
+        form: ``text`` or ``json``.
+    """
+    handler = logging.StreamHandler()
+    handler.addFilter(_name_session)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(_number(level))
+
+
+class TextLines(logging.Formatter):
+    """``time LEVEL logger: message``, with the session in brackets where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(place)s%(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        name = getattr(record, "session", "")
+        record.place = f"[{name}] " if name else ""
+        return super().format(record)
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object a line: ``time`` (UTC), ``level``, ``logger``, ``session``, ``message``, ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "session": getattr(record, "session", "") or None,
+            "message": record.getMessage(),
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return json.dumps({name: value for name, value in line.items() if value is not None}, ensure_ascii=False)
+
+
+def _name_session(record: logging.LogRecord) -> bool:
+    record.session = _session.get()
+    return True
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]

@@ -1,0 +1,200 @@
+"""What breaks takes nothing else along: real peers, a real worker process, and faults put in on purpose."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.signals import TimelineSource
+from realtime.errors import NotFoundError
+from realtime.probe.clicks import voice
+from realtime.probe.recording import decode_pictures
+from realtime.session import Session
+from realtime.timeline import FRAME_RATE_HZ
+from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
+from tests.realtime.rtc.loopback import Client
+
+IDLE_WITHIN, LIPS_WITHIN = 1 * FRAME_RATE_HZ, 5 * FRAME_RATE_HZ
+"""Pictures: the mouth rests within a second, and speaks again within five."""
+
+
+def mouths(caller: Any, shade: int) -> np.ndarray:
+    """Return how open the mouth is in each picture, by its frame on the sender's time; a frame lost is as the last."""
+    pictures = list(decode_pictures(caller.recording.picture))
+    frames = np.array([(p.timestamp - pictures[0].timestamp) % (1 << 32) // 3600 for p in pictures])
+    seen = np.array([p.luma[MOUTH].mean() - shade for p in pictures])
+    return seen[np.searchsorted(frames, np.arange(frames[-1] + 1), side="right") - 1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_looks_on(
+    serve: Serve, callers: Callers, how: signal.Signals
+) -> None:
+    sessions = await serve()
+    calls = [await callers.call(sessions, avatar) for avatar in SHADES]
+    for _, session in calls:
+        session.source = TimelineSource(session.clock, voice)
+    await until(lambda: all(s.playout.counts.rendered > 30 for _, s in calls), "speech")
+    os.kill(sessions.worker.pid or 0, how)
+    spoken = [s.playout.counts.rendered for _, s in calls]
+    await until(lambda: sessions.worker.counts.restarts == 1, "the new worker")
+    await until(
+        lambda: all(s.playout.counts.rendered > n + 40 for n, (_, s) in zip(spoken, calls, strict=True)), "lips"
+    )
+    assert [s.state for _, s in calls] == ["live", "live"]
+    await callers.hang_up()
+    for (caller, _), shade in zip(calls, SHADES.values(), strict=True):
+        opened = mouths(caller, shade) > 30
+        rest = np.flatnonzero(~opened & (np.cumsum(opened) > 20))  # after it had spoken
+        runs = np.split(rest, np.flatnonzero(np.diff(rest) > 1) + 1)
+        pause = max(runs, key=len)
+        print(f"{how.name}: lips at rest for {len(pause) / FRAME_RATE_HZ:.2f} s")
+        assert len(pause) > 5
+        assert len(pause) <= LIPS_WITHIN
+
+
+async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_together(
+    serve: Serve, callers: Callers
+) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    session.source = TimelineSource(session.clock, voice)
+    counts = session.playout.counts
+    await until(lambda: counts.rendered > 30, "speech")
+    pid, repeated = sessions.worker.pid or 0, counts.repeated
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: counts.repeated >= repeated + 7, "0.3 s without mouths")
+    os.kill(pid, signal.SIGCONT)
+    resumed, at = counts.rendered, counts.rendered + counts.repeated + counts.idle + counts.dropped
+    await until(lambda: counts.rendered > resumed + 5, "lips")
+    after = counts.rendered + counts.repeated + counts.idle + counts.dropped - at
+    offsets = list(session.playout.av_offset_ms)[-5:]
+    print(f"lips after {after / FRAME_RATE_HZ:.2f} s; A/V {min(offsets):.1f}..{max(offsets):.1f} ms")
+    assert after <= 2 * FRAME_RATE_HZ
+    assert -60 < min(offsets) <= max(offsets) < 40
+    assert sessions.worker.counts.restarts == 0
+
+
+def _break_tick(session: Session) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("the words of somebody")
+
+    session._animator.push = fail  # type: ignore[method-assign, assignment]
+
+
+def _break_picture(session: Session) -> None:
+    def fail(*_: object) -> Any:
+        raise ValueError("the words of somebody")
+
+    session.playout.compositor.compose = fail  # type: ignore[method-assign]
+
+
+def _break_mouth(session: Session) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("the words of somebody")
+
+    session.playout.add_mouth = fail  # type: ignore[method-assign, assignment]
+
+
+def _break_microphone(session: Session) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("the words of somebody")
+
+    session.microphone.push = fail  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("broken", [_break_tick, _break_picture, _break_mouth, _break_microphone])
+async def test_a_fault_ends_its_own_session_which_is_told_and_no_other(
+    serve: Serve, callers: Callers, caplog: pytest.LogCaptureFixture, broken: Callable[[Session], None]
+) -> None:
+    sessions = await serve()
+    _, other = await callers.call(sessions, "bob")
+    client = Client()
+    try:
+        session, answer = await sessions.create("ann", await client.offer())
+        assert answer is not None
+        await client.accept(answer)
+        await until(lambda: session.state == "live" and client.channel.readyState == "open", "connection")
+        if broken is not _break_microphone:
+            session.source = TimelineSource(session.clock, voice)
+        begun_s = time.monotonic()
+        with caplog.at_level(logging.ERROR):
+            broken(session)
+            await until(lambda: sessions.count == 1, "its end")
+            noticed_s = time.monotonic() - begun_s
+            await until(lambda: client.pc.connectionState == "closed", "the client's notice")
+        messages = [json.loads(message) for message in client.messages]
+        assert [m["code"] for m in messages if m["type"] == "error"] == ["session_failed"]
+        assert all("ValueError" not in str(m) and "somebody" not in str(m) for m in messages)
+        print(f"{broken.__name__}: noticed after {noticed_s:.2f} s")
+        with pytest.raises(NotFoundError):
+            sessions.get(session.id)
+        assert sum("ends by a fault" in record.message for record in caplog.records) == 1
+        left = other.playout.counts.idle
+        await until(lambda: other.playout.counts.idle > left + 10, "pictures of the other")
+        assert other.state == "live"
+        assert other.playout.counts.underruns == 0
+        assert sessions.meters.sessions_ended.value("failed") == 1
+        assert sessions.unready_reason() is None
+    finally:
+        await client.close()
+
+
+async def test_a_step_of_the_wall_clock_changes_nothing(
+    serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = await serve(silence_s=2.0)
+    caller, session = await callers.call(sessions)
+    session.source = TimelineSource(session.clock, voice)
+    counts = session.playout.counts
+    await until(lambda: counts.rendered > 30, "speech")
+    wall = time.time
+    for step_s in (3600.0, -3600.0):
+        monkeypatch.setattr(time, "time", lambda step_s=step_s: wall() + step_s)
+        spoken = counts.rendered
+        await until(lambda spoken=spoken: counts.rendered > spoken + 60, "speech after the step")
+        assert session.state == "live"
+        second, answer = await sessions.create("bob", await (late := await callers.dial()).offer())
+        assert answer is not None
+        await callers.connect(late, second, answer)
+        await sessions.delete(second.id)
+    monkeypatch.undo()
+    await callers.hang_up()
+    stream = caller.recording.picture
+    pictures = np.array([p.timestamp for p in stream.packets if p.marker])
+    steps = np.diff(pictures) % (1 << 32) // 3600
+    assert (steps >= 1).all()
+    assert (steps == 1).mean() > 0.9
+    reports = np.array([(stamp / stream.rate, ntp_s) for stamp, ntp_s in stream.reports])
+    drift = (reports[:, 1] - reports[:, 0]) - (reports[0, 1] - reports[0, 0])
+    assert len(reports) > 3
+    assert np.abs(drift).max() < 0.002, "the reports stay on one line"
+    offsets = list(session.playout.av_offset_ms)
+    assert np.percentile(np.abs(offsets), 95) < 25
+
+
+async def test_clients_are_told_that_the_server_drains(serve: Serve) -> None:
+    sessions = await serve()
+    client = Client()
+    try:
+        session, answer = await sessions.create("ann", await client.offer())
+        assert answer is not None
+        await client.accept(answer)
+        await until(lambda: session.state == "live" and client.channel.readyState == "open", "connection")
+        sessions.drain()
+        sessions.announce_drain(7.0)
+        await until(lambda: client.messages, "the message")
+        assert {"type": "draining", "seconds": 7.0} in [json.loads(message) for message in client.messages]
+        assert session.state == "draining"
+        left = session.playout.counts.idle
+        await until(lambda: session.playout.counts.idle > left + 10, "pictures")
+    finally:
+        await client.close()
+        await asyncio.sleep(0)
