@@ -79,7 +79,7 @@ def _mean_face() -> Floats:
 MEAN_FACE = _mean_face()
 """The average face with closed lips and open eyes, ``float32[68, 3]``, mm from the head's joint."""
 
-_RIGID = [0, 2, 14, 16, *range(27, 36), 36, 39, 42, 45]
+RIGID = [0, 2, 14, 16, *range(27, 36), 36, 39, 42, 45]
 """Points that neither speech nor a smile moves much: the sides, the nose, the corners of the eyes."""
 
 # The training pictures' box, fitted to their landmarks over all identities: its half side from the chin's distance to
@@ -114,7 +114,7 @@ class Pose:
 
 def estimate_pose(points: Floats) -> Pose:
     """Fit the average face to the rigid landmarks by a scaled orthographic camera (POS, DeMenthon and Davis 1995)."""
-    model, seen = MEAN_FACE[_RIGID], points[_RIGID].astype(np.float64) * (1, -1)
+    model, seen = MEAN_FACE[RIGID], points[RIGID].astype(np.float64) * (1, -1)
     centre, middle = model.mean(axis=0), seen.mean(axis=0)
     rows = np.linalg.lstsq(model - centre, seen - middle, rcond=None)[0].T
     scale = float(np.sqrt(np.linalg.norm(rows[0]) * np.linalg.norm(rows[1])))

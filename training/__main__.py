@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from realtime.errors import LipstreamError
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
@@ -23,7 +25,10 @@ def _parser() -> argparse.ArgumentParser:
     faces.add_argument("--built-in-share", type=float, default=0.15, help="of scenes that show the built-in people")
     listen = steps.add_parser("listen", help="train the audio encoder (needs speech and heads)")
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
-    fit = steps.add_parser("fit", help="train face encoder and decoder (needs faces)")
+    fit = steps.add_parser("fit", help="train face encoder and decoder (needs faces), or adapt weights to a --clip")
+    fit.add_argument("--clip", type=Path, help="a person speaking, with sound: weights are adapted to them")
+    fit.add_argument("--weights", type=Path, help="what to start from (with --clip; default: the built-in ones)")
+    fit.add_argument("--out", type=Path, help="the weights file to write (with --clip)")
     for step, minutes in ((listen, 40.0), (fit, 90.0)):
         step.description = "Goes on from its checkpoint if there is one."
         step.add_argument("--minutes", type=float, default=minutes, help="in all")
@@ -86,7 +91,26 @@ def _listen(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> None:
     from training.fit import fit
 
+    if options.clip:
+        _fit_person(options)
+        return
     fit(options.data, options.data / "fit.pt", minutes=options.minutes, seed=options.seed)
+
+
+def _fit_person(options: argparse.Namespace) -> None:
+    from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+    from training.personal import personal_fit
+
+    if not options.out:
+        raise SystemExit("fit --clip needs --out")
+    weights = options.weights or BUILT_IN_WEIGHTS
+    try:
+        figures = personal_fit(options.clip, weights, options.out, minutes=options.minutes, seed=options.seed)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+    print(f"{'on the part kept out':24} {'before':>8} {'after':>8}")
+    for name, (before, after) in figures.items():
+        print(f"{name:24} {before:8.3f} {after:8.3f}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from training.dataset import face_window, rest_actions
 from training.heads import HeadSet
 from training.motion import idle_clip
-from training.people import PEOPLE, Person
+from training.people import AVATARS, Person
 from training.renderer import Picture, Renderer
 
 SIZE_PX = 512
@@ -80,21 +80,22 @@ def film(
         frames.append(renderer.draw(sitter, strengths, pose, person.stage))
         windows.append(face_window(heads, sitter.vertices, index, pose, person.stage))
         if number % 50 == 0:
-            progress(f"{person.identity.name} {number}/{len(poses)}")
+            progress(f"{person.id} {number}/{len(poses)}")
     return frames, pixel_boxes(windows, SIZE_PX)
 
 
 def write_avatars(heads: HeadSet, folder: Path, *, crf: int = 15, seconds: float = SECONDS) -> None:
-    """Film every built-in person into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``."""
-    for person in PEOPLE:
-        name = person.identity.name
-        home = folder / name
+    """Film every built-in avatar that is not there yet into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``."""
+    for person in AVATARS:
+        home = folder / person.id
+        if (home / "avatar.json").exists():
+            continue
         home.mkdir(parents=True, exist_ok=True)
         frames, boxes = film(heads, person, seconds=seconds)
         write_video(home / "clip.mp4", frames, crf)
         facts = {
-            "id": name,
-            "name": name.capitalize(),
+            "id": person.id,
+            "name": person.id.replace("-", " on ").capitalize(),
             "licence": "CC0-1.0",
             "consent": "no real person: drawn from a parametric head",
             "loop": "seamless",

@@ -23,6 +23,7 @@ class Look:
         age: 0 smooth .. 1 lined.
         gloss: How oily the skin is, 0..1.
         neckline: 0 high .. 1 wide.
+        toon: 0 as in life .. 1 drawn: flat paint, light in steps, inked edges.
         hair: The cut; None for a shaved head.
     """
 
@@ -38,6 +39,7 @@ class Look:
     age: float = 0.2
     gloss: float = 0.5
     neckline: float = 0.3
+    toon: float = 0.0
     hair: HairStyle | None = field(default_factory=HairStyle)
 
 
@@ -80,6 +82,7 @@ class Pose:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
+_TOON_SHARE = 0.12
 _SKINS: tuple[Colour, ...] = (
     (0.72, 0.48, 0.38),
     (0.66, 0.42, 0.31),
@@ -140,6 +143,7 @@ def random_look(rng: np.random.Generator, *, male: bool) -> Look:
         gloss=float(rng.uniform(0.15, 1.0)),
         neckline=float(rng.uniform(0, 1)),
         hair=style if rng.random() > (0.12 if male else 0.02) else None,
+        toon=float(rng.uniform(0.5, 1.0)) if rng.random() < _TOON_SHARE else 0.0,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.hair import HairStyle
 from training.heads import Identity
@@ -14,6 +14,7 @@ class Person:
     """One built-in avatar.
 
     Attributes:
+        id: The avatar's.
         identity: The shape of the head.
         look: Its paint.
         stage: Its light, backdrop and camera.
@@ -21,6 +22,7 @@ class Person:
         description: For people who choose an avatar.
     """
 
+    id: str
     identity: Identity
     look: Look
     stage: Stage
@@ -34,6 +36,7 @@ def _both(**changes: float) -> dict[str, float]:
 
 
 ADA = Person(
+    "ada",
     Identity(
         "ada",
         {"gender": 0.97, "age": 0.66, "muscle": 0.45, "weight": 0.42, "height": 0.5, "proportions": 0.03}
@@ -65,6 +68,7 @@ ADA = Person(
 )
 
 BEN = Person(
+    "ben",
     Identity(
         "ben",
         {"gender": 0.04, "age": 0.72, "muscle": 0.6, "weight": 0.5, "height": 0.5, "proportions": 0.08}
@@ -100,4 +104,48 @@ BEN = Person(
     "A man in his thirties with short dark hair and a trimmed beard, in a rust-red shirt.",
 )
 
-PEOPLE = (ADA, BEN)
+MIRA = Person(
+    "mira",
+    Identity(
+        "mira",
+        {"gender": 0.98, "age": 0.55, "muscle": 0.35, "weight": 0.38, "height": 0.5, "proportions": 0.0}
+        | {"african": 0.1, "asian": 0.55, "caucasian": 0.35},
+        _both(eye_scale_incr=0.75, cheek_volume_incr=0.2, ear_scale_incr=-0.4)
+        | {"nose-scale-horiz-incr": -0.35, "nose-scale-vert-incr": -0.35, "chin-width-incr": -0.35}
+        | {"mouth-scale-horiz-incr": 0.05, "mouth-angles-up": 0.2, "neck-scale-horiz-incr": -0.25}
+        | {"mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-volume-incr": 0.1},
+    ),
+    Look(
+        skin=(0.72, 0.41, 0.30),
+        lip=(0.52, 0.13, 0.15),
+        brow=(0.020, 0.016, 0.06),
+        iris=(0.10, 0.30, 0.34),
+        cloth=(0.55, 0.30, 0.05),
+        hair_colour=(0.035, 0.05, 0.17),
+        makeup=(0.45, 0.0, 0.0, 1.0),
+        brow_shape=(0.8, 0.9, 0.001),
+        age=0.0,
+        gloss=0.2,
+        neckline=0.3,
+        hair=HairStyle(
+            top_m=0.020, side_m=0.015, front_m=0.012, length_m=0.075, hairline=24.0, pole=(-22.0, 66.0), curl=0.5
+        ),
+        toon=1.0,
+    ),
+    Stage(view_height_m=0.42, aim=(0.0, 0.008), near=(0.97, 0.86, 0.74), far=(0.90, 0.66, 0.60), grain=0.0),
+    {"mouthSmile": 0.32, "mouthDimple": 0.12, "cheekSquint": 0.1, "eyeWide": 0.25},
+    "A drawn young woman with a blue bob in an amber shirt.",
+)
+
+_GREEN = (0.0, 0.69, 0.25)
+
+PEOPLE = (ADA, BEN, MIRA)
+AVATARS = (
+    *PEOPLE,
+    replace(
+        ADA,
+        id="ada-green",
+        stage=replace(ADA.stage, near=_GREEN, far=_GREEN, grain=0.0),
+        description="Ada before plain green, to be keyed out of a video call or a stream.",
+    ),
+)

@@ -211,6 +211,7 @@ class Renderer:
             "u_neck_pivot": tuple(heads.pivots[sitter.index, 1]),
         }
         paint = {f"u_{n}": getattr(look, n) for n in _PAINT}
+        common["u_toon"] = look.toon
         paint["u_gape"] = float(np.clip(0.04 + (lip_gap(heads, vertices) - 0.0005) / 0.009, 0.04, 1.0))
         _set(self._face, common | placing | paint)
         _set(

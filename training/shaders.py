@@ -36,6 +36,7 @@ LIGHT = """
 #version 330
 uniform vec3 u_eye, u_key_direction, u_key, u_fill_direction, u_fill, u_sky, u_ground;
 uniform float u_exposure;
+uniform float u_toon;   // 0 as in life .. 1 drawn: flat paint, light in steps, inked edges
 in vec3 v_position, v_normal, v_canon;
 in vec2 v_uv;
 in float v_shade;
@@ -50,10 +51,11 @@ float hash(vec3 p) {
 float noise(vec3 p) {
     vec3 i = floor(p), f = fract(p);
     f = f * f * (3.0 - 2.0 * f);
-    return mix(mix(mix(hash(i), hash(i + vec3(1, 0, 0)), f.x),
+    float fine = mix(mix(mix(hash(i), hash(i + vec3(1, 0, 0)), f.x),
                    mix(hash(i + vec3(0, 1, 0)), hash(i + vec3(1, 1, 0)), f.x), f.y),
                mix(mix(hash(i + vec3(0, 0, 1)), hash(i + vec3(1, 0, 1)), f.x),
                    mix(hash(i + vec3(0, 1, 1)), hash(i + vec3(1, 1, 1)), f.x), f.y), f.z);
+    return mix(fine, 0.5, 0.72 * u_toon);
 }
 float blob(vec3 p, vec3 c, vec3 r) { vec3 d = (p - c) / r; return exp(-dot(d, d)); }
 
@@ -87,6 +89,13 @@ vec3 shine(vec3 n, float power) {
 void finish(vec3 light, float alpha) {
     vec3 x = light * u_exposure;
     x = (x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14);
+    if (u_toon > 0.0) {
+        float level = sqrt(max(dot(x, vec3(0.3, 0.6, 0.1)), 1e-4)) * 7.0;
+        float stepped = floor(level) + smoothstep(0.25, 0.75, fract(level));
+        x *= mix(1.0, stepped * stepped / (level * level), u_toon);
+        float facing = abs(dot(normalize(v_normal), normalize(u_eye - v_position)));
+        x *= 1.0 - 0.85 * u_toon * smoothstep(0.30, 0.14, facing);
+    }
     o_color = vec4(pow(clamp(x, 0.0, 1.0), vec3(1.0 / 2.2)), alpha);
 }
 """

@@ -1,0 +1,289 @@
+"""Adapts weights to one person: a clip of them speaking, with its sound.
+
+What the fit on rendered heads has as a scene, one picture with several mouths, is found in the clip: the frame of
+nearly the same pose whose mouth is most at rest, laid over the frame by the parts of the face that speech leaves alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avatar_cache.face_detector import create_detector
+from avatar_cache.face_geometry import RIGID, estimate_pose, lip_gap_mm
+from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, to_boxes
+from avatar_cache.source import Limits, open_source
+from realtime.errors import AvatarError
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.weights import load_weights, save_weights
+from realtime.timeline import SAMPLES_PER_FRAME
+from training.evaluate import windows_of
+from training.figures import mouth_error, sharpness, similarity
+from training.fit import draw_mouth, loss_of, mouth_weights
+from training.heads import Floats
+from training.pairs import CROP, Batch, face_input
+from training.run import Run
+from training.voices import read_audio
+
+Images = NDArray[np.uint8]
+
+_SIDE = 1280
+_LONGEST_S = 600.0
+_FEWEST_FRAMES = 100
+_HELD_SHARE = 0.2
+_NEAR_POSES = 12
+_OFFSETS = range(-5, 6)
+_RATE, _EAR_PACE = 3e-4, 0.2
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """A person speaking.
+
+    Attributes:
+        crops: Of the face box, ``uint8[T, 96, 96, 3]``, blue first.
+        points: Landmarks in each crop, ``float32[T, 68, 2]``.
+        poses: Yaw, pitch and roll, degrees, ``float32[T, 3]``.
+        gaps_mm: Between the lips, ``float32[T]``.
+        samples: The sound, ``float32[n]`` at 16 kHz, from the first frame on.
+    """
+
+    crops: Images
+    points: Floats
+    poses: Floats
+    gaps_mm: Floats
+    samples: Floats
+
+
+def read_clip(path: Path) -> Filmed:
+    """Find the face in every frame of a clip, as for an avatar.
+
+    Raises:
+        AvatarError: If it shows no face for long enough, or has no sound.
+    """
+    source = open_source(path, Limits(seconds=_LONGEST_S), side=_SIDE)
+    tracker, size = FaceTracker(create_detector("built-in")), (0, 0)
+    for picture in source.pictures():
+        size = picture.shape[1], picture.shape[0]
+        tracker.push(picture)
+    faces = tracker.track.faces
+    first, last = longest_run(faces)
+    if last - first < _FEWEST_FRAMES:
+        raise AvatarError(
+            f"{path.name} shows a face for {(last - first) / 25:.1f} s; {_FEWEST_FRAMES // 25} are needed"
+        )
+    try:
+        samples = read_audio(path)
+    except (IndexError, ValueError) as error:
+        raise AvatarError(f"{path.name} has no sound") from error
+    boxes = to_boxes(smooth(face_windows(faces[first:last])), *size)
+    crops, points, poses, gaps = [], [], [], []
+    known = next(face for face in faces[first:last] if face)
+    for number, picture in enumerate(source.pictures()):
+        if not first <= number < last:
+            continue
+        box, known = boxes[number - first], faces[number] or known
+        crop = picture[box.y : box.y + box.height, box.x : box.x + box.width]
+        crops.append(cv2.resize(crop, (CROP, CROP), interpolation=cv2.INTER_AREA))
+        points.append((known.points - (box.x, box.y)) * (CROP / box.width))
+        pose = estimate_pose(known.points)
+        poses.append((pose.yaw_degrees, pose.pitch_degrees, pose.roll_degrees))
+        gaps.append(lip_gap_mm(known.points, pose))
+    return Filmed(
+        np.stack(crops).astype(np.uint8),
+        np.array(points, np.float32),
+        np.array(poses, np.float32),
+        np.array(gaps, np.float32),
+        _cut(samples, SAMPLES_PER_FRAME * first, SAMPLES_PER_FRAME * last),
+    )
+
+
+def _cut(samples: Floats, first: int, last: int) -> Floats:
+    """Return the samples ``first..last``, silence where there are none."""
+    return np.pad(samples, (max(0, -first), max(0, last - len(samples))))[max(0, first) : last + max(0, -first)]
+
+
+def rested(filmed: Filmed, frame: int, among: int) -> Images:
+    """Return a frame's reference: the crop of nearly its pose with the mouth most at rest, laid over it.
+
+    Args:
+        filmed: The clip.
+        frame: Which.
+        among: Only frames before this one are looked at.
+    """
+    away = np.abs(filmed.poses[:among] - filmed.poses[frame]).sum(axis=1)
+    near = np.argsort(away)[:_NEAR_POSES]
+    chosen = int(near[filmed.gaps_mm[near].argmin()])
+    to_frame, _ = cv2.estimateAffinePartial2D(filmed.points[chosen][RIGID], filmed.points[frame][RIGID])
+    if to_frame is None:
+        to_frame = np.eye(2, 3)
+    laid = cv2.warpAffine(filmed.crops[chosen], to_frame, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.uint8)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from: targets and references ``float32[T, 3, 96, 96]`` in 0..1, and what is heard."""
+
+    targets: Tensor
+    references: Tensor
+    windows: Tensor
+
+    def batch(self, frames: NDArray[np.int64]) -> tuple[Tensor, Batch]:
+        """Return windows ``[B, 1, 80, 16]`` and pictures of some frames."""
+        targets = self.targets[frames]
+        face = face_input(targets, self.references[frames])
+        return self.windows[frames], Batch(torch.empty(len(frames), 0), face, targets)
+
+
+def _pictures(images: Images) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def prepare(filmed: Filmed, training_frames: int, windows: Floats) -> Lesson:
+    """Return all frames of a clip with their references; these come from the first ``training_frames`` alone."""
+    references = np.stack([rested(filmed, frame, training_frames) for frame in range(len(filmed.crops))])
+    return Lesson(_pictures(filmed.crops), _pictures(references), torch.from_numpy(windows)[:, None])
+
+
+@torch.no_grad()
+def speak(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> Images:
+    """Return frames with the mouths that the network draws, ``uint8[B, 96, 96, 3]``."""
+    pictures = lesson.targets[frames].clone()
+    for start in range(0, len(frames), 64):
+        windows, batch = lesson.batch(frames[start : start + 64])
+        drawn = draw_mouth(network, network.audio_encoder(windows), batch.face)
+        pictures[start : start + 64, :, CROP // 2 :] = drawn
+    return (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+
+
+def figures_of(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> dict[str, float]:
+    """Return how like the clip its mouths are drawn."""
+    truth = (lesson.targets[frames] * 255).byte().permute(0, 2, 3, 1).numpy()
+    drawn = speak(network, lesson, frames)
+    return {
+        "mouth L1": mouth_error(drawn, truth),
+        "SSIM": similarity(drawn, truth),
+        "sharpness / truth": sharpness(drawn) / sharpness(truth),
+    }
+
+
+def find_offset(network: Wav2Lip, filmed: Filmed, lesson: Lesson, offset: int) -> tuple[int, Floats]:
+    """Return by how many frames the clip's sound is late, and the windows that make up for it.
+
+    The network's own mouths decide: cameras and editors put sound and picture apart by a frame or three.
+    """
+    frames = np.arange(0, len(filmed.crops), 3)
+    best: tuple[float, int, Floats] | None = None
+    for late in _OFFSETS:
+        first = SAMPLES_PER_FRAME * late
+        windows = windows_of(_cut(filmed.samples, first, first + len(filmed.samples)), offset)
+        shifted = Lesson(lesson.targets, lesson.references, torch.from_numpy(windows)[:, None])
+        error = figures_of(network, shifted, frames)["mouth L1"]
+        if best is None or error < best[0]:
+            best = error, late, windows
+    assert best is not None
+    return best[1], best[2]
+
+
+def personal_fit(
+    clip: Path,
+    weights: Path,
+    out: Path,
+    *,
+    minutes: float,
+    batch_size: int = 16,
+    seed: int = 0,
+    progress: Any = print,
+) -> dict[str, tuple[float, float]]:
+    """Adapt weights to the person in a clip; write them.
+
+    The last fifth of the clip is kept out, to say what came of it. Batch norm keeps its statistics: one person's
+    would be too few.
+
+    Args:
+        clip: Video with sound of one person speaking, a minute or more; four seconds at least.
+        weights: What to start from.
+        out: The file to write.
+        minutes: How long to fit.
+        batch_size: Frames a step.
+        seed: Decides the order of things.
+        progress: Told a line now and then.
+
+    Returns:
+        Of each figure on the part kept out: before and after.
+    """
+    network, metadata = load_weights(weights)
+    filmed = read_clip(clip)
+    count = len(filmed.crops)
+    training_frames = round((1 - _HELD_SHARE) * count)
+    lesson = prepare(filmed, training_frames, np.zeros((count, 80, 16), np.float32))
+    late, windows = find_offset(network, filmed, lesson, metadata.window_offset_samples)
+    progress(f"{count} frames; the sound is {late} frames late")
+    lesson = Lesson(lesson.targets, lesson.references, torch.from_numpy(windows)[:, None])
+    held = np.arange(training_frames, count)
+    before = figures_of(network, lesson, held)
+    checkpoint = out.with_suffix(".fit.pt")
+    adapted = _adapt(
+        network,
+        lesson,
+        training_frames,
+        checkpoint,
+        minutes=minutes,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+    )
+    after = figures_of(adapted, lesson, held)
+    save_weights(
+        adapted,
+        out,
+        window_offset_samples=metadata.window_offset_samples,
+        decoded_region=metadata.decoded_region,
+        licence="of the person in the clip",
+        name=clip.stem,
+    )
+    checkpoint.unlink()
+    return {name: (before[name], after[name]) for name in before}
+
+
+def _adapt(
+    network: Wav2Lip,
+    lesson: Lesson,
+    frames: int,
+    checkpoint: Path,
+    *,
+    minutes: float,
+    batch_size: int,
+    seed: int,
+    progress: Any,
+) -> Wav2Lip:
+    """Return the network fitted to the first ``frames``; resume from the checkpoint if there is one."""
+    network.requires_grad_(requires_grad=True)
+    ear = list(network.audio_encoder.parameters())
+    apart = {id(parameter) for parameter in ear}
+    face = [parameter for parameter in network.parameters() if id(parameter) not in apart]
+    groups = [{"params": face, "pace": 1.0}, {"params": ear, "pace": _EAR_PACE}]
+    run = Run(network, groups, checkpoint, minutes=minutes, rate=_RATE)
+    network.eval()
+    rng, weights = np.random.default_rng([seed, run.step]), mouth_weights()
+    shown: list[float] = []
+    going = run.done < 1
+    while going:
+        windows, batch = lesson.batch(rng.integers(frames, size=batch_size))
+        with torch.autocast("cpu", torch.bfloat16):
+            output = draw_mouth(network, network.audio_encoder(windows), batch.face)
+        loss = loss_of(output, batch, weights)
+        going = run.learn(loss)
+        shown.append(float(loss.detach()))
+        if run.step % 100 == 0:
+            progress(f"step {run.step} {run.done:4.0%} loss {255 * np.mean(shown[-100:]):.2f}/255")
+    adapted: Wav2Lip = run.average.eval().requires_grad_(requires_grad=False)  # type: ignore[assignment]
+    return adapted
