@@ -70,6 +70,7 @@ PURE = {
     "realtime.animator",
     "realtime.playout",
     "realtime.probe.clicks",
+    "realtime.probe.mouths",
     "realtime.rtc.sdp",
     "realtime.rtc.packet_order",
     "realtime.rtc.send_rate",

@@ -76,19 +76,26 @@ class Caller:
         sound: What to say, over and over; ``None`` for a client without a microphone.
         keep_payloads: Whether the recording can be decoded.
         lost: Share of all datagrams of a connected call that is lost, each way.
+        configuration: How to connect; by default without STUN and TURN.
     """
 
     def __init__(
-        self, sound: npt.NDArray[np.float32] | None = None, *, keep_payloads: bool = True, lost: float = 0.0
+        self,
+        sound: npt.NDArray[np.float32] | None = None,
+        *,
+        keep_payloads: bool = True,
+        lost: float = 0.0,
+        configuration: RTCConfiguration | None = None,
     ) -> None:
         self.recording = Recording()
+        self.microphone = None if sound is None else Microphone(sound)
         self._keep = keep_payloads
         self._lost = lost
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        if sound is None:
+        self._connection = RTCPeerConnection(configuration or RTCConfiguration(iceServers=[]))
+        if self.microphone is None:
             self._connection.addTransceiver("audio", direction="recvonly")
         else:
-            self._connection.addTrack(Microphone(sound))
+            self._connection.addTrack(self.microphone)
         self._connection.addTransceiver("video", direction="recvonly")
         self._streams: dict[int, Stream] = {}  # by SSRC
 

@@ -16,6 +16,7 @@ class Conditions:
         rate_bps: What passes, bit/s; ``None`` for everything.
         queue_s: How long a packet may wait for that rate before the next one is dropped.
         cut: Whether nothing passes.
+        no_udp: Whether a firewall drops UDP.
     """
 
     delay_s: float = 0.0
@@ -25,6 +26,7 @@ class Conditions:
     rate_bps: float | None = None
     queue_s: float = 0.3
     cut: bool = False
+    no_udp: bool = False
 
 
 class Direction:

@@ -9,6 +9,7 @@ import heapq
 import json
 import os
 import select
+import socket
 import sys
 import time
 
@@ -16,6 +17,8 @@ from tests.network.conditions import Conditions, Direction
 
 MTU_BYTES = 2048
 MAX_BATCH = 64
+PROTOCOL_AT = 9
+"""In the header of IPv4."""
 
 
 def forward(devices: tuple[int, int]) -> None:
@@ -33,6 +36,8 @@ def forward(devices: tuple[int, int]) -> None:
                     packet = os.read(device, MTU_BYTES)
                 except BlockingIOError:
                     break
+                if directions[device].conditions.no_udp and packet[PROTOCOL_AT] == socket.IPPROTO_UDP:
+                    continue
                 due_s = directions[device].due_s(len(packet), time.monotonic())
                 if due_s is not None:
                     count += 1
