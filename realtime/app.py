@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from realtime import audio_socket, avatar_routes
+from realtime import audio_socket, avatar_routes, sdp_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
@@ -88,7 +88,8 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
     guarded = (_for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners)
-    for router in (_open, *guarded, audio_socket.sockets):
+    over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
+    for router in (_open, *guarded, audio_socket.sockets, *over_sdp):
         app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
@@ -155,6 +156,22 @@ async def create_token(request: Request) -> dict[str, Any]:
     return {"token": guard.access.join_token(time.time()), "expires_in": JOIN_TOKEN_S}
 
 
+@_for_operators.get("/api/sessions")
+async def list_sessions(sessions: AllSessions) -> list[dict[str, Any]]:
+    """Return the sessions there are, with what opens them to viewers."""
+    return [
+        {
+            "id": session.id,
+            "avatar": session.avatar_id,
+            "state": session.state,
+            "viewers": session.viewers.count,
+            "viewer_token": session.viewer_token,
+            "urls": {"self": f"/api/sessions/{session.id}", "whep": f"/api/sessions/{session.id}/whep"},
+        }
+        for session in sessions.all()
+    ]
+
+
 @_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])
 async def create_session(body: NewSession, response: Response, sessions: AllSessions) -> dict[str, Any]:
     """Begin a session, and answer its offer if it carries one."""
@@ -167,7 +184,7 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
         "viewer_token": session.viewer_token,
         "look_ahead_ms": session.look_ahead_ms,
         **sessions.connectivity(session),
-        "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio"},
+        "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio", "whep": f"{path}/whep"},
     }
     if answer is not None:
         created["answer"] = {"sdp": answer, "type": "answer"}

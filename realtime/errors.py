@@ -8,6 +8,8 @@
     ├── ForbiddenError        403  a foreign host or origin, or a token for something else
     ├── NotFoundError         404  no such session or avatar
     ├── ConflictError         409  the thing is in another state
+    ├── PreconditionFailedError    412  meant for another state of the thing
+    ├── PreconditionRequiredError  428  does not say for which state
     ├── TooLargeError         413  over a size limit
     ├── UnsupportedTypeError  415  a body of another kind
     ├── OfferError            422  an offer that cannot be answered
@@ -67,6 +69,20 @@ class ConflictError(LipstreamError):
 
     code = "conflict"
     status = 409
+
+
+class PreconditionFailedError(LipstreamError):
+    """The request is meant for another state of the thing."""
+
+    code = "precondition_failed"
+    status = 412
+
+
+class PreconditionRequiredError(LipstreamError):
+    """The request does not say for which state of the thing it is meant."""
+
+    code = "precondition_required"
+    status = 428
 
 
 class TooLargeError(LipstreamError):

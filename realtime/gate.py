@@ -27,6 +27,11 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, PATCH, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Max-Age": "600",
+}
 
 
 class Gate:
@@ -40,6 +45,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._upload_bytes = (settings.upload_mb << 20) + MAX_BODY_BYTES
+        self._origins = frozenset(origin.lower() for origin in settings.allowed_origins)
         self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,13 +62,15 @@ class Gate:
                 return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in (*_HEADERS.items(), *cross_origin.items()):
                     headers.setdefault(name, value)
             await send(message)
 
+        cross_origin: dict[str, str] = {}
         try:
             headers = Headers(scope=scope)
             self._check(headers)
+            cross_origin = self._cross_origin(headers)
             body.check_length(headers.get("content-length", "0"))
             await self._app(scope, body.receive, send_with_headers)
             if body.is_over:
@@ -77,8 +85,21 @@ class Gate:
         if not name or (name not in self._names and not _is_address(name)):
             raise ForbiddenError(f"this server does not answer to the host {host!r}")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower() and not self._allows(origin):
             raise ForbiddenError(f"requests from the origin {origin!r} are not taken")
+
+    def _allows(self, origin: str) -> bool:
+        return origin.lower() in self._origins
+
+    def _cross_origin(self, headers: Headers) -> dict[str, str]:
+        """Return what a page of an allowed site needs to be told (Fetch standard, CORS protocol)."""
+        origin = headers.get("origin", "")
+        if not self._allows(origin):
+            return {"Vary": "Origin"} if self._origins else {}
+        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        if "access-control-request-method" in headers:
+            return allowed | _PREFLIGHT
+        return allowed | {"Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, WWW-Authenticate"}
 
 
 def _host_name(host: str) -> str:

@@ -127,7 +127,7 @@ def owner(session_id: str, request: Request) -> Session:
         NotFoundError: If there is no such session, to those who may know.
         RateLimitError: If the caller asks too often.
     """
-    return _owned(session_id, request)
+    return _admit(session_id, request)
 
 
 def socket_owner(session_id: str, socket: WebSocket) -> Session:
@@ -136,10 +136,30 @@ def socket_owner(session_id: str, socket: WebSocket) -> Session:
     Raises:
         LipstreamError: As there.
     """
-    return _owned(session_id, socket)
+    return _admit(session_id, socket)
 
 
-def _owned(session_id: str, request: HTTPConnection) -> Session:
+def viewer(session_id: str, request: Request) -> Session:
+    """Admit as `owner` does, and the session's viewer token too.
+
+    Raises:
+        LipstreamError: As there.
+    """
+    return _admit(session_id, request, viewers=True)
+
+
+def new_viewer(session_id: str, request: Request) -> None:
+    """Admit as `viewer` does, and count: what is asked for costs something.
+
+    Raises:
+        LipstreamError: As there.
+    """
+    viewer(session_id, request)
+    guard: Guard = request.app.state.guard
+    guard.count(request, guard.caller(request))
+
+
+def _admit(session_id: str, request: HTTPConnection, *, viewers: bool = False) -> Session:
     guard: Guard = request.app.state.guard
     sessions: Sessions = request.app.state.sessions
     caller = guard.caller(request)
@@ -149,11 +169,14 @@ def _owned(session_id: str, request: HTTPConnection) -> Session:
         session = sessions.get(session_id)
     except NotFoundError:
         session = None
-    if session and hmac.compare_digest(bearer(request).encode(), session.token.encode()):
-        return session
+    if session:
+        good = [session.token, session.viewer_token] if viewers else [session.token]
+        if any(hmac.compare_digest(bearer(request).encode(), token.encode()) for token in good):
+            return session
     if caller is Caller.GUEST:
         raise ForbiddenError("this needs the session's own token")
     raise guard.refuse(request, "this needs the session's token")
 
 
 OneSession = Annotated[Session, Depends(owner)]
+WatchedSession = Annotated[Session, Depends(viewer)]

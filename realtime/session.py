@@ -33,6 +33,7 @@ from realtime.render_worker import RenderWorker
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.control import control_error
 from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from realtime.timeline import (
     BLOCK_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -43,6 +44,7 @@ from realtime.timeline import (
     ms_to_samples,
     samples_to_ms,
 )
+from realtime.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class Session:
         rtc: How peers connect.
         mark: On every picture; ``None`` for none.
         epoch_s: Monotonic time at which its timeline begins.
-        on_over: Told that it should end, and why: ``never_connected`` or ``failed``.
+        most_viewers: That may watch it at once.
+        on_over: Told that it should end, and why: ``never_connected``, ``abandoned`` or ``failed``.
         meters: The server's.
     """
 
@@ -90,6 +93,7 @@ class Session:
         rtc: RtcSettings,
         mark: MarkStyle | None = None,
         epoch_s: float,
+        most_viewers: int,
         on_over: Callable[["Session", str], None],
         meters: Meters | None = None,
     ) -> None:
@@ -116,6 +120,8 @@ class Session:
         self._on_over = on_over
         self._has_failed = False
         self._peer: Peer | None = None
+        self._publishing = False  # whether the peer does nothing else
+        self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
         self._leaving: QueuedSource | None = None  # a program that is gone, as long as its sound is not
@@ -126,8 +132,8 @@ class Session:
 
     @property
     def state(self) -> State:
-        """``live`` while a peer is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
-        if self._peer is None or not self._peer.connected:
+        """``live`` while anybody is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
+        if not self._anybody_connected:
             return "waiting"
         return "draining" if self.draining else "live"
 
@@ -137,6 +143,10 @@ class Session:
         return self._animator.speaking
 
     @property
+    def _anybody_connected(self) -> bool:
+        return (self._peer is not None and self._peer.connected) or self.viewers.connected
+
+    @property
     def closed(self) -> bool:
         """Whether it has ended."""
         return self._closed
@@ -144,7 +154,23 @@ class Session:
     @property
     def unclaimed(self) -> bool:
         """Whether no offer has come yet."""
-        return self._peer is None and not self._was_connected
+        return not self._in_use and not self._was_connected
+
+    @property
+    def _in_use(self) -> bool:
+        """Whether a peer, a viewer or a program is there, or on its way."""
+        return self._peer is not None or self.viewers.count > 0 or bool(self.listeners)
+
+    @property
+    def speaker(self) -> Peer:
+        """The peer that speaks.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        if self._peer is None:
+            raise NotFoundError("nobody speaks in this session")
+        return self._peer
 
     async def answer(self, offer_sdp: str) -> str:
         """Answer an offer; the new peer takes the place of the one before.
@@ -155,11 +181,21 @@ class Session:
             NotFoundError: If the session ended meanwhile.
         """
         with in_session(self.id):  # all that the peer starts inherits it
-            return await self._answer(offer_sdp)
+            return await self._answer(offer_sdp, SPEAKING)
 
-    async def _answer(self, offer_sdp: str) -> str:
+    async def publish(self, offer_sdp: str) -> str:
+        """Answer the offer of a peer that only sends its sound; the session ends with it.
+
+        Raises:
+            LipstreamError: As :meth:`answer` does.
+        """
+        with in_session(self.id):
+            return await self._answer(offer_sdp, PUBLISHING)
+
+    async def _answer(self, offer_sdp: str, terms: Terms) -> str:
         peer = Peer(
             self.broadcast,
+            terms=terms,
             settings=self._rtc,
             on_sound=self.push_sound,
             on_control=self._control,
@@ -170,6 +206,7 @@ class Session:
             await peer.close()
             raise NotFoundError("there is no such session")
         before, self._peer, self.lost_s = self._peer, peer, None
+        self._publishing = terms is PUBLISHING
         self.microphone.clear()
         if before:
             self._close_later(before)
@@ -218,7 +255,8 @@ class Session:
 
     def tick(self, now_s: float) -> None:
         """Let sound into the timeline up to now, and ask for the mouths it decides."""
-        if self._peer is None or not self._peer.connected:
+        self._note_use(now_s)
+        if not self._anybody_connected:
             return
         self._was_connected = True
         try:
@@ -232,6 +270,12 @@ class Session:
             self._jump(entered // JUMP_SAMPLES * JUMP_SAMPLES)
         while self._entered + BLOCK_SAMPLES <= entered:
             self._take_block(now_s)
+
+    def _note_use(self, now_s: float) -> None:
+        if self._in_use:
+            self.lost_s = None
+        elif self._was_connected and self.lost_s is None:
+            self.lost_s = now_s
 
     def fail(self, error: Exception | str) -> None:
         """End the session over a fault, and tell its clients; no other session notices."""
@@ -361,6 +405,7 @@ class Session:
                 "corrections": self.source.counts.corrections,
             },
             "peer": self._peer.figures() if self._peer else None,
+            "viewers": self.viewers.figures(),
         }
 
     def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
@@ -382,6 +427,7 @@ class Session:
             if self._has_failed:
                 await peer.flush_control()
             await peer.close()
+        await self.viewers.close()
         if self._closing:
             await asyncio.wait(self._closing)
         await self.broadcast.close()
@@ -407,10 +453,12 @@ class Session:
         if peer is self._peer:
             self._peer = None
             self.microphone.clear()
-            if self._was_connected:
-                self.lost_s = asyncio.get_running_loop().time()
-            else:
+            if not (self._was_connected or self._in_use):
                 self._on_over(self, "never_connected")
+            elif self._publishing:
+                self._on_over(self, "abandoned")
+            else:
+                self._note_use(asyncio.get_running_loop().time())
 
     def _close_later(self, peer: Peer) -> None:
         task = asyncio.create_task(peer.close(), name="close-peer")

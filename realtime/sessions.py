@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 import cv2
@@ -147,11 +148,24 @@ class Sessions:
         """Begin a session, and answer its offer if there is one: all or nothing.
 
         Raises:
+            LipstreamError: As :meth:`publish` does.
+        """
+        session = await self._begin(avatar_id)
+        return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
+
+    async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
+        """Begin a session whose peer only sends its sound, and answer its offer: all or nothing.
+
+        Raises:
             NotFoundError: If there is no such avatar.
             UnavailableError: If no session can be taken now.
             AvatarError: If the avatar could not be prepared.
             OfferError: If the offer cannot be answered.
         """
+        session = await self._begin(avatar_id)
+        return session, await self._answered(session, session.publish(offer_sdp))
+
+    async def _begin(self, avatar_id: str | None) -> Session:
         self._check_ready()
         avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
         self._check_ready()
@@ -165,6 +179,7 @@ class Sessions:
             rtc=self._rtc,
             mark=self.settings.mark,
             epoch_s=self._epoch(asyncio.get_running_loop().time()),
+            most_viewers=self.settings.max_viewers,
             on_over=self._end,
             meters=self.meters,
         )
@@ -172,12 +187,14 @@ class Sessions:
         self.created += 1
         with in_session(session.id):
             log.info("session begins with avatar %s", session.avatar_id)
+        return session
+
+    async def _answered(self, session: Session, answering: Awaitable[str]) -> str:
         try:
-            answer = await session.answer(offer_sdp) if offer_sdp is not None else None
+            return await answering
         except BaseException:
             self._end(session, "never_connected")
             raise
-        return session, answer
 
     def avatar_state(self, avatar_id: str) -> str:
         """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""

@@ -20,6 +20,8 @@ _PREFIX = "LIPSTREAM_"
 _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 """RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
+
 
 _CHOICES = {
     "device": ("auto", "cpu", "cuda"),
@@ -46,6 +48,7 @@ class Settings:
     )
     device: str = _option("auto", "auto, cpu or cuda")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "sessions at once; one more is refused")
+    max_viewers: int = _option(50, "viewers of one session at once, beside the one who speaks")
     secret_file: Path | None = _option(
         None, "file with an API key a line; callers then need a key or a token", parse=Path
     )
@@ -67,6 +70,9 @@ class Settings:
     mark_corner: Corner = _option("top-left", f"where it stands: {', '.join(CORNERS)}")
     mark_size: float = _option(0.05, "height of its letters, of the picture's short side")
     no_mark: bool = _option(default=False, help_text="no mark; docs/DISCLOSURE.md says what follows from that")
+    allowed_origins: tuple[str, ...] = _option(
+        (), "other sites whose pages may use the API, as https://app.example, comma-separated"
+    )
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
@@ -77,8 +83,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port {self.port} is not between 0 and 65535")
-        if self.max_sessions < 1:
-            raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
+        self._check_who_comes()
         for name, known in _CHOICES.items():
             if (chosen := getattr(self, name)) not in known:
                 raise SettingsError(f"{name} {chosen!r} is none of {', '.join(known)}")
@@ -115,6 +120,15 @@ class Settings:
     def mark(self) -> MarkStyle | None:
         """The mark on every picture."""
         return None if self.no_mark else MarkStyle(self.mark_text, self.mark_corner, self.mark_size)
+
+    def _check_who_comes(self) -> None:
+        if self.max_sessions < 1:
+            raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
+        if self.max_viewers < 0:
+            raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")
 
     @property
     def on_loopback(self) -> bool:
@@ -177,7 +191,7 @@ def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
             return _ice_servers(json.loads(value) if isinstance(value, str) else value)
         if option.name == "udp_ports":
             return _port_range(value)
-        if option.name in ("allowed_hosts", "turn_urls"):
+        if option.name in ("allowed_hosts", "allowed_origins", "turn_urls"):
             names = value.split(",") if isinstance(value, str) else value
             return tuple(name.strip() for name in names if name.strip())
         if isinstance(option.default, bool):

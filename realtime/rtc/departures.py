@@ -34,6 +34,7 @@ from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtcrtpreceiver import TimestampMapper
 from aiortc.rtp import RtpPacket
+from aiortc.sdp import candidate_from_sdp
 from av import FFmpegError
 
 from realtime.rtc.bad_packets import TolerantTransport
@@ -205,6 +206,26 @@ class PlayoutConnection(RTCPeerConnection):
         transceiver = self.addTransceiver(track, direction="sendrecv" if receive else "sendonly")
         transceiver.setCodecPreferences([OPUS] if track.kind == "audio" else _capabilities(track.broadcast.codecs))
         return transceiver
+
+    def add_receiving(self, kind: str) -> RTCRtpTransceiver:
+        """Take in the peer's sound; its picture is thrown away unread, as it comes."""
+        transceiver = self.addTransceiver(kind, direction="recvonly")
+        if kind == "audio":
+            transceiver.setCodecPreferences([OPUS])
+        else:
+            transceiver.receiver._enabled = False
+        return transceiver
+
+    async def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
+        """Take in candidates that come after the offer, as SDP has them; those that cannot be read are left out."""
+        (transport,) = self._RTCPeerConnection__iceTransports
+        for line in candidates:
+            try:
+                await transport.addRemoteCandidate(candidate_from_sdp(line))
+            except (ValueError, AssertionError, IndexError) as error:
+                logger.debug("candidate left out: %s", error)
+        if complete:
+            await transport.addRemoteCandidate(None)
 
     def announce_error_correction(self) -> None:
         """Say in the answer that Opus's in-band error correction is used; aiortc's carries no parameters."""

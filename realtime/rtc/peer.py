@@ -1,4 +1,4 @@
-"""One browser on the other end: its offer, the two tracks to it, its microphone, its control channel, its going."""
+"""One WebRTC client on the other end: its offer, the tracks to it, its microphone, its control channel, its going."""
 
 import asyncio
 import ipaddress
@@ -18,7 +18,19 @@ from realtime.rtc import departures
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.control import control_error, parse_control
 from realtime.rtc.inbound import Microphone, OnSound
-from realtime.rtc.sdp import check_offer
+from realtime.rtc.sdp import (
+    MAX_CANDIDATES,
+    PUBLISHING,
+    SPEAKING,
+    WATCHING,
+    IceFragment,
+    Terms,
+    check_offer,
+    ice_of,
+    multiplexed_only,
+    offered_kinds,
+    read_fragment,
+)
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.turn import TurnSecret
 
@@ -71,28 +83,49 @@ class RtcSettings:
         return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
 
 
+def _ignore_sound(*_: object) -> None:
+    """For a peer that sends none."""
+
+
+def _refuse_control(_: dict[str, Any]) -> None:
+    """For a peer that has no channel."""
+
+
 class Peer:
-    """A connection to one browser. One offer, one answer; after ``on_gone`` the owner calls ``close``.
+    """A connection to one client. One offer, one answer; after ``on_gone`` the owner calls ``close``.
 
     Attributes:
         failed: Whether it was lost by a fault of the server's: of what it sends, or of who takes the sound.
+        ice_tag: Names its ICE session, which never changes.
     """
 
     def __init__(
-        self, broadcast: Broadcast, *, settings: RtcSettings, on_sound: OnSound, on_control: OnControl, on_gone: OnGone
+        self,
+        broadcast: Broadcast,
+        *,
+        terms: Terms = SPEAKING,
+        settings: RtcSettings,
+        on_sound: OnSound = _ignore_sound,
+        on_control: OnControl = _refuse_control,
+        on_gone: OnGone,
     ) -> None:
         """Prepare a peer; nothing is opened before ``answer``.
 
         Args:
             broadcast: What to send.
+            terms: Whether it speaks and watches, watches (WHEP), or publishes (WHIP).
             settings: How to connect.
             on_sound: Takes the microphone's sound, see ``realtime.rtc.inbound``.
             on_control: Takes a control message, returns the reply or ``None``.
             on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
         """
         departures.install()
-        self._settings = settings
-        self._tracks = tuple(BroadcastTrack(broadcast, kind, leads=True) for kind in ("audio", "video"))
+        self.ice_tag = secrets.token_hex(8)
+        self._terms, self._settings, self._broadcast = terms, settings, broadcast
+        self._tracks: tuple[BroadcastTrack, ...] = ()
+        self._remote_ice: IceFragment | None = None
+        self._trickled = 0
+        self._loopback = False
         self._microphone = Microphone(on_sound)
         self._on_control = on_control
         self._on_gone = on_gone
@@ -111,7 +144,7 @@ class Peer:
         return alive and self._connection is not None and self._connection.connectionState == "connected"
 
     async def answer(self, offer_sdp: str) -> str:
-        """Answer the browser's offer; the answer carries all candidates.
+        """Answer the client's offer; the answer carries all candidates.
 
         Raises:
             OfferError: If the offer cannot be answered.
@@ -135,8 +168,9 @@ class Peer:
 
     async def _answer(self, offer_sdp: str) -> str:
         addresses = await _addresses(self._settings.host)
-        loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
-        offer = check_offer(offer_sdp, allow_loopback=loopback)
+        self._loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
+        offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
+        self._remote_ice = ice_of(offer)
         connection = departures.PlayoutConnection(
             addresses=addresses,
             ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
@@ -147,19 +181,52 @@ class Peer:
         connection.on("connectionstatechange", self._state_changed)
         connection.on("track", self._track_came)
         connection.on("datachannel", self._channel_came)
-        for track in self._tracks:
-            track.on("ended", lambda track=track: self._track_ended(track))
-            connection.add_sending(track, receive=track.kind == "audio")
+        self._add_media(connection, offered_kinds(offer))
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
         connection.announce_error_correction()
         await connection.setLocalDescription()
-        if any(t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()):
+        if self._terms is SPEAKING and any(
+            t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()
+        ):
             raise OfferError("The offer does not take both sound and picture.")
         answer = connection.localDescription.sdp
         if "a=candidate:" not in answer:
             raise self._no_candidates()
         self._start(self._watch(connection))
-        return answer
+        return multiplexed_only(answer) if self._terms.multiplexed else answer
+
+    def _add_media(self, connection: departures.PlayoutConnection, offered: Sequence[str]) -> None:
+        """Add what is sent or received, whichever the terms say, for the media that are offered."""
+        kinds = [kind for kind in ("audio", "video") if kind in offered]
+        if self._terms is PUBLISHING:
+            for kind in kinds:
+                connection.add_receiving(kind)
+            return
+        speaks = self._terms is SPEAKING
+        self._tracks = tuple(BroadcastTrack(self._broadcast, kind, leads=speaks) for kind in kinds)
+        for track in self._tracks:
+            track.on("ended", lambda track=track: self._track_ended(track))
+            connection.add_sending(track, receive=speaks and track.kind == "audio")
+
+    async def trickle(self, fragment: str) -> None:
+        """Take in candidates that the client found after its offer.
+
+        Raises:
+            BadRequestError: If the fragment cannot be read.
+            TooLargeError: If it is too long.
+            OfferError: If it asks for an ICE restart.
+        """
+        ice = read_fragment(fragment, allow_loopback=self._loopback)
+        if self._connection is None or self._remote_ice is None or self._closing is not None:
+            return
+        if any(
+            now is not None and now != at_first
+            for now, at_first in zip(ice.credentials, self._remote_ice.credentials, strict=True)
+        ):
+            raise OfferError("ICE cannot be restarted here: connect anew.")
+        taken = ice.candidates[: max(0, MAX_CANDIDATES - self._trickled)]
+        self._trickled += len(taken)
+        await self._connection.add_candidates(taken, complete=ice.complete)
 
     def _own_ice_servers(self) -> list[dict[str, Any]]:
         """Return the servers that this end asks: a relay costs a port and a round trip, so only where it must be."""
@@ -271,7 +338,7 @@ class Peer:
             self._gone(f"{unit} failed: {error!r}", failed=True)
 
     def _track_came(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio":
+        if track.kind == "audio" and self._terms is not WATCHING:
             self._start(self._listen(track))
 
     async def _listen(self, track: MediaStreamTrack) -> None:
@@ -282,7 +349,7 @@ class Peer:
             self._gone(f"microphone failed: {error!r}", failed=True)
 
     def _channel_came(self, channel: RTCDataChannel) -> None:
-        if channel.label != CONTROL_LABEL or self._control is not None:
+        if self._terms is not SPEAKING or channel.label != CONTROL_LABEL or self._control is not None:
             channel.close()
             return
         self._control = channel

@@ -1,12 +1,15 @@
 """The gate in front of aiortc's SDP parser: sizes, sections and candidates are checked before it reads a line.
 
+What comes by trickle ICE (RFC 8840) passes the same gate.
+
 The parser's work grows with the square of the candidates (5,000 of them stop the event loop for 3 s), and every
 candidate that passes makes the server send datagrams to the address it names.
 """
 
 import ipaddress
+from dataclasses import dataclass
 
-from realtime.errors import OfferError, TooLargeError
+from realtime.errors import BadRequestError, OfferError, TooLargeError
 
 MAX_OFFER_BYTES = 64 * 1024
 MAX_LINES_PER_KIB = 64
@@ -14,8 +17,7 @@ FREE_LINES = 64
 """Lines that an offer of any size may have."""
 MAX_CANDIDATES = 32
 """In one section; a browser that has not been told to bundle repeats its candidates in each."""
-REQUIRED_KINDS = ("audio", "video")
-KNOWN_KINDS = (*REQUIRED_KINDS, "application")
+MAX_FRAGMENT_BYTES = 16 * 1024
 
 BUNDLE_PREFIX, MID_PREFIX, FINGERPRINT_PREFIX = "a=group:BUNDLE", "a=mid:", "a=fingerprint:"
 CANDIDATE_PREFIX = "a=candidate:"
@@ -27,11 +29,37 @@ METADATA_ADDRESSES = frozenset(
 """Cloud metadata services outside the link-local range, where the others are."""
 
 
-def check_offer(sdp: str, *, allow_loopback: bool = True) -> str:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an offer must be.
+
+    Attributes:
+        required: Kinds of media section that it must have.
+        known: Kinds that it may have, at most one section each.
+        directions: Of its sections of sound and picture.
+        multiplexed: Whether each of them must say that RTP and RTCP share a port.
+    """
+
+    required: tuple[str, ...]
+    known: tuple[str, ...]
+    directions: tuple[str, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
+    multiplexed: bool = False
+
+
+SPEAKING = Terms(("audio", "video"), ("audio", "video", "application"))
+"""A peer that speaks and watches. What its directions come to is seen in the answer."""
+WATCHING = Terms((), ("audio", "video"), ("recvonly", "sendrecv"), multiplexed=True)
+"""A WHEP player."""
+PUBLISHING = Terms(("audio",), ("audio", "video"), ("sendonly", "sendrecv"), multiplexed=True)
+"""A WHIP client."""
+
+
+def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True) -> str:
     """Return an offer that is safe to parse, without the candidates that the server must not send to.
 
     Args:
         sdp: The offer as it came.
+        terms: What it must be.
         allow_loopback: Whether the client may be on this machine.
 
     Returns:
@@ -39,7 +67,7 @@ def check_offer(sdp: str, *, allow_loopback: bool = True) -> str:
 
     Raises:
         TooLargeError: If it is over 64 KiB.
-        OfferError: If it has too many lines, sections or candidates, or does not offer sound and picture bundled.
+        OfferError: If it has too many lines, sections or candidates, or is not what the terms ask for.
     """
     size = len(sdp.encode("utf-8", errors="replace"))
     if size > MAX_OFFER_BYTES:
@@ -51,8 +79,9 @@ def check_offer(sdp: str, *, allow_loopback: bool = True) -> str:
     if any(not line.isprintable() for line in lines):
         raise OfferError("The offer holds control characters.")
     head, sections = _split(lines)
-    _check_sections(sections)
+    _check_sections(sections, terms)
     _check_fingerprints(head, sections)
+    _check_media(head, sections, terms)
     tag = _bundle_tag(head, sections)
     kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
     for section in sections:
@@ -73,17 +102,23 @@ def _split(lines: list[str]) -> tuple[list[str], list[list[str]]]:
     return head, sections
 
 
-def _check_sections(sections: list[list[str]]) -> None:
-    """Raise an OfferError unless there is one section each of sound and picture, and little else."""
-    kinds = [section[0][2:].partition(" ")[0] for section in sections]
+def _kind(section: list[str]) -> str:
+    return section[0][2:].partition(" ")[0]
+
+
+def _check_sections(sections: list[list[str]], terms: Terms) -> None:
+    """Raise an OfferError unless the sections are those of the terms, with not too many candidates."""
+    kinds = [_kind(section) for section in sections]
     for kind in kinds:
-        if kind not in KNOWN_KINDS:
-            raise OfferError("The offer has a section that is neither audio, video nor application.")
+        if kind not in terms.known:
+            raise OfferError(f"The offer has a section that is none of {', '.join(terms.known)}.")
         if kinds.count(kind) > 1:
             raise OfferError(f"The offer has more than one {kind} section.")
-    for kind in REQUIRED_KINDS:
+    for kind in terms.required:
         if kind not in kinds:
             raise OfferError(f"The offer has no {kind} section.")
+    if not kinds:
+        raise OfferError("The offer has no media.")
     for section in sections:
         if sum(map(_is_candidate, section)) > MAX_CANDIDATES:
             raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
@@ -94,6 +129,20 @@ def _check_fingerprints(head: list[str], sections: list[list[str]]) -> None:
     for section in sections:
         if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section)):
             raise OfferError("The offer has a section without a fingerprint.")
+
+
+def _check_media(head: list[str], sections: list[list[str]], terms: Terms) -> None:
+    """Raise an OfferError unless sound and picture go where the terms have them go."""
+    every = {"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"}
+    default = next((line for line in head if line in every), "a=sendrecv")
+    for section in sections:
+        if _kind(section) == "application":
+            continue
+        direction = next((line for line in section if line in every), default).removeprefix("a=")
+        if direction not in terms.directions:
+            raise OfferError(f"The {_kind(section)} section is {direction}, not {terms.directions[0]}.")
+        if terms.multiplexed and "a=rtcp-mux" not in section:
+            raise OfferError(f"The {_kind(section)} section does not multiplex RTP and RTCP.")
 
 
 def _bundle_tag(head: list[str], sections: list[list[str]]) -> list[str]:
@@ -109,10 +158,73 @@ def _bundle_tag(head: list[str], sections: list[list[str]]) -> list[str]:
         if len(names) != 1:
             raise OfferError("The offer has a section without a name, or with several.")
         by_mid[names[0]] = section
+    if len(sections) == 1 and not any(line.startswith(BUNDLE_PREFIX) for line in head):
+        return sections[0]
     bundles = [line[len(BUNDLE_PREFIX) :].split() for line in head if line.startswith(BUNDLE_PREFIX)]
     if len(by_mid) < len(sections) or len(bundles) != 1 or sorted(bundles[0]) != sorted(by_mid):
         raise OfferError("The offer does not bundle its sections.")
     return by_mid[bundles[0][0]]
+
+
+def offered_kinds(offer: str) -> list[str]:
+    """Return the kinds of media that a checked offer has, in order."""
+    return [_kind([line]) for line in offer.splitlines() if line.startswith("m=")]
+
+
+def multiplexed_only(answer: str) -> str:
+    """Return an answer that says that RTCP has no port of its own (RFC 8858), as WHIP and WHEP want it."""
+    return answer.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=rtcp-mux-only\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class IceFragment:
+    """What a client says about its transport.
+
+    Attributes:
+        credentials: Username fragment and password; ``None`` for what is not said.
+        candidates: Usable ones, without ``a=candidate:``.
+        complete: Whether there will be no more.
+    """
+
+    credentials: tuple[str | None, str | None]
+    candidates: tuple[str, ...]
+    complete: bool
+
+
+def ice_of(offer: str) -> IceFragment:
+    """Return what an offer that was checked says."""
+    return _ice(offer.splitlines(), allow_loopback=True)
+
+
+def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
+    """Return what the body of a trickle PATCH says; candidates that cannot be used are left out.
+
+    Raises:
+        TooLargeError: If it is over 16 KiB.
+        BadRequestError: If it is no SDP fragment.
+    """
+    if len(text.encode("utf-8", errors="replace")) > MAX_FRAGMENT_BYTES:
+        raise TooLargeError(f"The fragment is larger than {MAX_FRAGMENT_BYTES // 1024} KiB.")
+    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    lines = [line for line in lines if line]
+    if not lines or any(line[1:2] != "=" or not line[0].isalpha() or not line.isprintable() for line in lines):
+        raise BadRequestError("The body is not an SDP fragment.")
+    ice = _ice(lines, allow_loopback=allow_loopback)
+    if ice.credentials == (None, None):
+        raise BadRequestError("The fragment does not say whose ICE session it is for.")
+    return ice
+
+
+def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
+    def first(prefix: str) -> str | None:
+        return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), None)
+
+    candidates = [line for line in lines if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
+    return IceFragment(
+        (first("a=ice-ufrag:"), first("a=ice-pwd:")),
+        tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
+        "a=end-of-candidates" in lines,
+    )
 
 
 def _is_candidate(line: str) -> bool:

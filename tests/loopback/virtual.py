@@ -39,6 +39,7 @@ class VirtualSession:
             metadata(),
             rtc=RtcSettings(),
             epoch_s=EPOCH_S - first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ,
+            most_viewers=0,
             on_over=lambda _session, _why: None,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)

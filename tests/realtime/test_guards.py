@@ -18,7 +18,17 @@ from realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 KEY = "the key of an operator"
-OPEN = {("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz")}
+OPEN = {
+    ("GET", "/"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("OPTIONS", "/api/sessions/{session_id}/whep"),  # browsers ask these before they send a token
+    ("OPTIONS", "/api/sessions/{session_id}/whep/{viewer_id}"),
+    ("OPTIONS", "/api/whip"),
+    ("OPTIONS", "/api/whip/{session_id}"),
+    ("OPTIONS", "/api/{path:path}"),
+}
+WHEP = "/api/sessions/{session_id}/whep"
 GUESTS = {
     ("GET", "/api/avatars"),
     ("GET", "/api/avatars/{avatar_id}"),
@@ -65,7 +75,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def ask(client: httpx.AsyncClient, route: tuple[str, str], session: str, token: str) -> int:
     method, path = route
-    url = path.replace("{session_id}", session).replace("{avatar_id}", "ann")
+    url = path.replace("{session_id}", session).replace("{avatar_id}", "ann").replace("{viewer_id}", "v")
     client.headers.update({"Authorization": ""})
     body = {"avatar": "nobody"} if (method, path) == ("POST", "/api/sessions") else {}
     json = body if method in ("POST", "PATCH") else None
@@ -86,13 +96,15 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
     listed = routes(app)
     assert len(listed) >= 13
     # Deleting ends what the others ask for: last.
-    for route in sorted(listed, key=lambda route: route[0] == "DELETE"):
+    for route in sorted(listed, key=lambda route: (route[0] == "DELETE", -len(route[1]))):
         admitted = {"key"}
         if route in OPEN:
             admitted = set(tokens)
         elif route in GUESTS:
             admitted |= {"join"}
-        elif "{session_id}" in route[1]:
+        elif route[1].startswith(WHEP):
+            admitted |= {"mine", "viewer"}
+        elif route[1].startswith("/api/sessions/{session_id}"):
             admitted |= {"mine"}
         for name, token in sorted(
             tokens.items(), key=lambda item: ("mine", "key").index(item[0]) + 1 if item[0] in ("mine", "key") else 0
