@@ -24,6 +24,7 @@ _NEEDS = {
     "coturn": lambda: shutil.which("turnserver"),
     "namespaces": can_make_links,
     "nginx": lambda: shutil.which("nginx"),
+    "systemd": lambda: shutil.which("systemd-analyze"),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
 """What a test may need from outside the package index, and how to see whether it is there."""
