@@ -1,7 +1,9 @@
 /** The call page: joins its parts to one another. */
 import { Api, ApiError } from './api.js';
 import { Call } from './call.js';
+import { connectCheckup } from './checkup.js';
 import { Controls, connectHearing } from './controls.js';
+import { Browser } from './doctor.js';
 import { byId } from './dom.js';
 import { wholeWayMs } from './figures.js';
 import { Gallery } from './gallery.js';
@@ -148,6 +150,7 @@ function begin(microphone) {
 invitation.take();
 window.addEventListener('hashchange', () => { invitation.take(); loadGallery(); });
 connectHearing(stage.video);
+connectCheckup({ browser: new Browser(), api, openPeer, busy: () => !['idle', 'failed'].includes(root.dataset.state ?? 'idle') });
 gallery.addEventListener('pictures', () => stage.poster(gallery.poster));
 clearFigures();
 line.clear();

@@ -115,6 +115,7 @@ export function reasonOf(error) {
   }
   if (error.name === 'UnreachableError') return 'unreachable';
   if (error.name === 'BlockedError') return 'blocked';
+  if (error.name === 'InsecureError') return 'insecure';
   if (error.name === 'MicrophoneError') return MICROPHONE_REASONS[error.cause?.name] ?? 'microphone-busy';
   return 'failed';
 }

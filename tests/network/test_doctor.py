@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.browser.chromium import Page, chromium
 from tests.network.conditions import Conditions
 from tests.network.coturn import SECRET, coturn
 from tests.network.link import SERVER_ADDRESS, Link
@@ -99,3 +100,57 @@ def test_nobody_there_and_somebody_else_there_are_said(link: Link) -> None:
         other.shutdown()
         other.server_close()
         serving.join()
+
+
+STEPS = """
+Object.fromEntries([...document.querySelectorAll('#checkup-list li')].map((item) => [
+  item.querySelector('b').textContent.replace(': ', ''), [item.dataset.state, item.textContent]]))
+"""
+
+
+def checked(page: Page) -> dict[str, list[str]]:
+    """Press the page's button and return each step's state and words."""
+    page.click("check")
+    page.until("document.getElementById('checkup-line').textContent.match('in the way|come about')", 40)
+    steps: dict[str, list[str]] = page.run(STEPS)
+    page.run("document.getElementById('checkup').close()")
+    return steps
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_names_what_is_blocked(link: Link, server_store: Path, turn: str, tmp_path: Path) -> None:
+    with (
+        server_with(link, server_store, turn, tmp_path / "secret", "the secret of somebody else") as server,
+        link.client.entered(),
+        chromium(None) as page,
+    ):
+        page.open(server.url)
+        steps = checked(page)
+        assert steps["Microphone"][0] == "bad", "http, and not this machine"
+        assert "https" in steps["Microphone"][1]
+        assert steps["Sound and picture formats"][0] == "good"
+        assert steps["Server"][0] == "good"
+        assert steps["Sound and picture (UDP)"][0] == "good"
+        assert steps["Relay (TURN)"][0] == "bad"
+        assert "refuses the server" in steps["Relay (TURN)"][1]
+        link.set(Conditions(no_udp=True), Conditions(no_udp=True))
+        steps = checked(page)
+        link.set()
+        assert steps["Server"][0] == "good"
+        assert steps["Sound and picture (UDP)"][0] == "bad"
+        assert "firewall" in steps["Sound and picture (UDP)"][1]
+        assert "does not answer" in steps["Relay (TURN)"][1]
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_names_a_refused_microphone(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    with chromium(None, allow_microphone=False) as page:
+        page.open(server.url)
+        page.click("start")
+        page.until("document.documentElement.dataset.reason === 'microphone-refused'")
+        steps = checked(page)
+        assert steps["Microphone"][0] == "bad"
+        assert "Allow the microphone" in steps["Microphone"][1]
+        assert steps["Sound and picture (UDP)"][0] == "good"
+        assert "lipstream_sessions 0" in server.metrics(), "the check gives its seat back"
