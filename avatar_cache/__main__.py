@@ -15,7 +15,7 @@ from avatar_cache.preflight import Report
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore, default_root
 from realtime.compositor import Box
-from realtime.errors import LipstreamError, SettingsError
+from realtime.errors import LipstreamError, SettingsError, is_no_room
 from realtime.i420 import planes
 from realtime.lipsync.backends import DEVICES, create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
@@ -157,6 +157,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\navatar_cache: stopped; nothing was changed", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        print("avatar_cache: the disk is full; nothing was changed", file=sys.stderr)
+        return 1
     return 0
 
 

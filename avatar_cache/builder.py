@@ -1,6 +1,7 @@
 """Prepares an avatar for a weights file: face features and rest mouths, once, for every frame of its clip."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,6 +135,9 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Pr
 
 def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # the file begins as a hole, and writing to it on a full disk ends the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
 
 

@@ -15,7 +15,7 @@ from avatar_cache.builder import prepare
 from avatar_cache.ingest import BuildOptions
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore
-from realtime.errors import LipstreamError
+from realtime.errors import LipstreamError, is_no_room
 from realtime.lipsync.backends import create_predictor
 
 _BUILD_SHARE = 0.7
@@ -69,6 +69,11 @@ def main() -> int:
         return 1
     except MemoryError:
         _tell(failed="the file takes more memory than there is for one")
+        return 1
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        _tell(failed="the disk is full")
         return 1
     _tell(done=True)
     return 0

@@ -17,7 +17,14 @@ from starlette.exceptions import HTTPException
 from realtime import audio_socket, avatar_routes, sdp_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
-from realtime.errors import LipstreamError, RateLimitError, UnauthorizedError, UnavailableError
+from realtime.errors import (
+    LipstreamError,
+    RateLimitError,
+    StorageFullError,
+    UnauthorizedError,
+    UnavailableError,
+    is_no_room,
+)
 from realtime.exporter import Exporter
 from realtime.gate import Gate
 from realtime.guards import Guard, OneSession, guest, new_guest, operator, owner
@@ -86,6 +93,7 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.add_exception_handler(LipstreamError, _expected_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OSError, _no_room)
     app.add_exception_handler(Exception, _unexpected_error)
     guarded = (_for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners)
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
@@ -247,6 +255,12 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     return _error(400, "bad_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+
+async def _no_room(request: Request, error: Exception) -> JSONResponse:
+    if not is_no_room(error):
+        raise error
+    return await _expected_error(request, StorageFullError("the server's disk is full"))
 
 
 async def _unexpected_error(_: Request, __: Exception) -> JSONResponse:

@@ -15,6 +15,7 @@
     ├── OfferError            422  an offer that cannot be answered
     ├── RateLimitError        429  asked too often; carries Retry-After
     ├── UnavailableError      503  full, warming, draining, or no renderer; carries Retry-After
+    ├── StorageFullError      507  no room left on the disk
     ├── WeightsError          500  a weights file that does not fit
     ├── AvatarError           500  an avatar that cannot be prepared or read
     └── SettingsError         500  an option that makes no sense
@@ -22,7 +23,10 @@
 The status is what ``realtime.app`` answers with; the library itself never speaks HTTP.
 """
 
+import errno
 from typing import ClassVar
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class LipstreamError(Exception):
@@ -138,6 +142,13 @@ class UnavailableError(LipstreamError):
         self.retry_after_s = retry_after_s
 
 
+class StorageFullError(LipstreamError):
+    """The disk has no room left for what was to be kept."""
+
+    code = "storage_full"
+    status = 507
+
+
 class WeightsError(LipstreamError):
     """A weights file that is missing, damaged or of another network."""
 
@@ -154,3 +165,8 @@ class SettingsError(LipstreamError):
     """An option that makes no sense."""
 
     code = "bad_settings"
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Tell whether an error, of the system or of FFmpeg, says that the disk is full or its quota used up."""
+    return getattr(error, "errno", None) in _NO_ROOM

@@ -5,6 +5,8 @@ import gc
 import inspect
 import os
 import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +20,14 @@ from tests.server_process import server_store, speech_wav, start_server
 
 __all__ = ["server_store", "speech_wav", "start_server"]
 
+
+def _can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False).returncode:
+            return False
+        return subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
+
+
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),
@@ -25,6 +35,7 @@ _NEEDS = {
     "namespaces": can_make_links,
     "nginx": lambda: shutil.which("nginx"),
     "systemd": lambda: shutil.which("systemd-analyze"),
+    "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
 """What a test may need from outside the package index, and how to see whether it is there."""

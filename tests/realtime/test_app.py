@@ -180,6 +180,20 @@ async def test_foreign_hosts_and_origins_are_refused(
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+async def test_another_site_can_neither_ask_nor_read(client: httpx.AsyncClient, sessions: Sessions) -> None:
+    for origin in ("https://evil.example", "http://127.0.0.1:8081", "null"):
+        refused = await client.post("/api/sessions", json={}, headers={"Origin": origin})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        answers = [await client.options("/api/sessions", headers=asked), await client.delete("/api/x", headers=asked)]
+        assert [answer.status_code for answer in answers] == [403, 403]
+        for answer in (refused, *answers):
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert sessions.count == 0
+    own = await client.get("/api/avatars", headers={"Origin": "http://127.0.0.1:8080"})
+    assert "access-control-allow-origin" not in own.headers
+
+
 async def test_the_page_and_its_files_are_served(client: httpx.AsyncClient) -> None:
     page = await client.get("/")
     assert page.status_code == 200

@@ -29,6 +29,8 @@ OPEN = {
     ("OPTIONS", "/api/{path:path}"),
 }
 WHEP = "/api/sessions/{session_id}/whep"
+UNSIGNED = "eyJhbGciOiJub25lIn0.eyJleHAiOjk5OTk5OTk5OTl9."
+"""A JSON Web Token of the algorithm "none" that expires in the year 2286."""
 GUESTS = {
     ("GET", "/api/avatars"),
     ("GET", "/api/avatars/{avatar_id}"),
@@ -90,7 +92,7 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
     join, expired = guard.access.join_token(time.time()), guard.access.join_token(time.time() - JOIN_TOKEN_S)
     forged = Access(["the key of somebody else"]).join_token(time.time())
     tokens = {
-        "none": "", "expired": expired, "forged": forged, "nonsense": "x.y.z", "join": join,
+        "none": "", "expired": expired, "forged": forged, "nonsense": "x.y.z", "unsigned": UNSIGNED, "join": join,
         "other": other.token, "viewer": mine.viewer_token, "mine": mine.token, "key": KEY,
     }  # fmt: skip
     listed = routes(app)

@@ -1,0 +1,90 @@
+"""What has no place in the code, whatever it is for: ways in which a file or a string becomes a program."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatar_cache.avatar import load_prepared
+from avatar_cache.builder import prepare
+from realtime.errors import AvatarError, WeightsError
+from realtime.lipsync.weights import load_weights
+from tests.realtime.fakes import FakePredictor, make_store, worker_settings
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {
+    "pickle is read": r"\bpickle\.(load|loads|Unpickler)\b|\bjoblib\b|\bdill\b|\bmarshal\.loads?\b",
+    "torch reads code": r"weights_only\s*=\s*False|torch\.export\.load|torch\.jit\.load|torch\.hub",
+    "torch reads what it likes": r"torch\.load\((?!.*weights_only=True)",
+    "numpy reads pickles": r"allow_pickle\s*=\s*True",
+    "a shell is asked": r"\bos\.(system|popen)\(|shell\s*=\s*True",
+    "text is run": r"(?<![\w.])(eval|exec)\(|yaml\.load\(",
+    "markup is made of text": r"\.(innerHTML|outerHTML)\s*\+?=|insertAdjacentHTML|document\.write|new Function",
+}
+
+
+def sources() -> list[Path]:
+    code = [ROOT / "run_server.py"]
+    for top in ("realtime", "avatar_cache", "training", "benchmarks"):
+        code += ROOT.glob(f"{top}/**/*.py")
+    return code + list(ROOT.glob("web/*.js"))
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_nothing_makes_a_program_of_data(what: str) -> None:
+    files = sources()
+    assert len(files) > 100
+    found = [f"{p.relative_to(ROOT)}: {m[0]}" for p in files for m in re.finditer(FORBIDDEN[what], p.read_text())]
+    assert not found
+
+
+def test_the_patterns_find_what_they_are_for() -> None:
+    samples = (
+        "pickle.load(f)", "torch.load(p, weights_only=False)", "torch.load(p)", "np.load(p, allow_pickle=True)",
+        "os.system('x')", "run(x, shell=True)", " eval(x)", "a.innerHTML = b",
+    )  # fmt: skip
+    for sample in samples:
+        assert any(re.search(pattern, sample) for pattern in FORBIDDEN.values()), sample
+    assert not re.search(FORBIDDEN["torch reads what it likes"], "torch.load(path, map_location=d, weights_only=True)")
+
+
+class _Evil:
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self._mark,)
+
+
+def test_a_malicious_pickle_is_not_run_as_weights_nor_as_an_avatar(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    evil = pickle.dumps(_Evil(mark))
+    pickle.loads(evil)
+    assert mark.exists(), "it would run"
+    mark.unlink()
+
+    for name in ("w.pth", "w.pt", "w.safetensors"):
+        (tmp_path / name).write_bytes(evil)
+        with pytest.raises(WeightsError):
+            load_weights(tmp_path / name)
+
+    store = make_store(tmp_path, {"ann": 60})
+    avatar = store.load("ann")
+    predictor = FakePredictor(worker_settings(store, "FakePredictor"))
+    prepare(avatar, predictor)
+    folder = avatar.prepared_folder(predictor.metadata.fingerprint)
+    with (folder / "frames.npy").open("wb") as file:
+        np.save(file, np.array([_Evil(mark)], object), allow_pickle=True)
+    with pytest.raises(AvatarError):
+        load_prepared(avatar, predictor.metadata.fingerprint)
+    (folder / "frames.npy").write_bytes(evil)
+    with pytest.raises(AvatarError):
+        load_prepared(avatar, predictor.metadata.fingerprint)
+    (folder / "prepared.json").write_bytes(evil)
+    with pytest.raises(AvatarError):
+        load_prepared(avatar, predictor.metadata.fingerprint)
+    assert not mark.exists()
+    assert json.loads((avatar.clip.parent / "avatar.json").read_text())["id"] == "ann"
