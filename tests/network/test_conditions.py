@@ -70,3 +70,24 @@ def test_a_narrow_link_is_not_overfilled(call: Watched) -> None:
     assert found.lost_share <= 0.01
     assert found.longest_gap_s <= 0.5
     assert found.concealed_share <= 0.01
+
+
+def test_a_microphone_that_loses_packets_stays_prompt(call: Watched) -> None:
+    call.link.set(Conditions(), Conditions(loss=0.05))
+    call.sleep(SETTLE_S)
+    before, counted = call.server_figures(), call.link.counts()[0]
+    call.sleep(WATCH_S)
+    after, counts = call.server_figures(), call.link.counts()[0]
+    sound = WATCH_S * 48_000
+    grown = {name: after["source"][name] - before["source"][name] for name in ("filled", "dropped")}
+    unused = after["peer"]["microphone_dropped"] - before["peer"]["microphone_dropped"]
+    lost = counts["dropped"] - counted["dropped"]
+    latency_ms = after["mouth_latency_ms"]["p95"]
+    print(
+        f"\nM7: {lost} packets lost on the way, {unused} unused of {50 * WATCH_S}; "
+        f"{grown['filled'] / sound:.2%} filled, {grown['dropped'] / sound:.2%} of the sound thrown away; mouth latency p95 {latency_ms:.0f} ms"
+    )
+    assert lost > 0
+    assert grown["filled"] > 0
+    assert unused <= 0.03 * 50 * WATCH_S
+    assert grown["dropped"] <= 0.03 * sound
