@@ -1,0 +1,85 @@
+"""What do viewers cost?
+
+One caller speaks all the time and others watch; all run in a process of their own and decode nothing. The threads that
+encode are counted apart from the event loop's, which sends.
+"""
+
+import asyncio
+import threading
+from typing import Any
+
+import psutil
+
+from benchmarks.caller_process import caller_process
+from benchmarks.report import Report, at_most
+from benchmarks.signals import speech
+from benchmarks.stage import built_in, speech_file
+from realtime.probe.clicks import Sound
+from realtime.sessions import Sessions
+
+QUESTION = "What do viewers cost?"
+COUNTS = (0, 5, 20)
+_SETTLE_S, _SPEECH_S = 4, 12
+ENCODE_GROWTH = 1.15
+"""Of the encoding threads' time with the most viewers over that with none: the machine's own noise."""
+
+
+def run() -> Report:
+    """Measure."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> Report:
+    name, sound = speech()
+    report = Report(QUESTION)
+    async with built_in(max_sessions=2) as (sessions, weights):
+        report.conditions = {"weights": weights, "speech": name, "seconds": _SPEECH_S}
+        report.rows = [await _watched(sessions, count, sound) for count in COUNTS]
+    alone, crowd = report.rows[0], report.rows[-1]
+    growth = crowd["encode CPU %"] / max(alone["encode CPU %"], 0.1)
+    extra = [abs(row["encodes"] - row["pictures"]) for row in report.rows]
+    report.goals = [
+        at_most("encodes beyond one a picture", max(extra), 2, ""),
+        at_most(f"encode time with {COUNTS[-1]} viewers over that with none", round(growth, 2), ENCODE_GROWTH, "times"),
+    ]
+    return report
+
+
+async def _watched(sessions: Sessions, viewers: int, sound: Sound) -> dict[str, Any]:
+    """Let one speak and ``viewers`` watch; return what it took."""
+    async with speech_file(sound) as path, caller_process(1 + viewers, speech=path, keep_payloads=False) as callers:
+        session, answer = await sessions.create(None, callers.offers[0])
+        watching = [(await session.viewers.watch(offer))[1] for offer in callers.offers[1:]]
+        await callers.accept([answer or "", *watching])
+        await asyncio.sleep(_SETTLE_S)
+        counts, encoded = session.playout.counts, session.broadcast.encoded
+        codec = session.broadcast.codecs[0]
+
+        def left() -> int:
+            return counts.rendered + counts.idle + counts.repeated
+
+        spent_s, pictures, encodes = _thread_times_s(), left(), encoded[codec]
+        await asyncio.sleep(_SPEECH_S)
+        spent_s = {name: now_s - spent_s[name] for name, now_s in _thread_times_s().items()}
+        pictures, encodes = left() - pictures, encoded[codec] - encodes
+        recordings = await callers.stop()
+        await sessions.delete(session.id)
+    return {
+        "viewers": viewers,
+        "codec": codec,
+        "pictures": pictures,
+        "encodes": encodes,
+        "encode CPU %": round(100 * spent_s["encode"] / _SPEECH_S, 1),
+        "event loop CPU %": round(100 * spent_s["loop"] / _SPEECH_S, 1),
+        "fewest packets": min(len(r.picture.packets) + len(r.sound.packets) for r in recordings),
+    }
+
+
+def _thread_times_s() -> dict[str, float]:
+    """Return the CPU time of the encoding threads together, and of this one, s."""
+    encoding = {t.native_id for t in threading.enumerate() if t.name.startswith("lipstream-encode")}
+    times = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+    return {
+        "encode": sum(spent_s for thread, spent_s in times.items() if thread in encoding),
+        "loop": times[threading.get_native_id()],
+    }
