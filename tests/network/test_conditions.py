@@ -85,7 +85,8 @@ def test_a_microphone_that_loses_packets_stays_prompt(call: Watched) -> None:
     latency_ms = after["mouth_latency_ms"]["p95"]
     print(
         f"\nM7: {lost} packets lost on the way, {unused} unused of {50 * WATCH_S}; "
-        f"{grown['filled'] / sound:.2%} filled, {grown['dropped'] / sound:.2%} of the sound thrown away; mouth latency p95 {latency_ms:.0f} ms"
+        f"{grown['filled'] / sound:.2%} filled, {grown['dropped'] / sound:.2%} of the sound thrown away; "
+        f"mouth latency p95 {latency_ms:.0f} ms"
     )
     assert lost > 0
     assert grown["filled"] > 0
