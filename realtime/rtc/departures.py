@@ -154,6 +154,8 @@ class PromptReceiver(RTCRtpReceiver):
         if kind == "audio":
             self._decoder = OpusDecoder()
             self._RTCRtpReceiver__jitter_buffer = SoundBuffer(self._decode)
+        else:  # no picture is received: its estimator is two thousand objects, which the collector goes through
+            self._RTCRtpReceiver__remote_bitrate_estimator = None
 
     def _decode(self, packet: RtpPacket) -> None:
         if self._track is None:

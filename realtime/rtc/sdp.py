@@ -20,6 +20,7 @@ MAX_CANDIDATES = 32
 MAX_FRAGMENT_BYTES = 16 * 1024
 
 BUNDLE_PREFIX, MID_PREFIX, FINGERPRINT_PREFIX = "a=group:BUNDLE", "a=mid:", "a=fingerprint:"
+TRANSPORT_PREFIXES = ("a=ice-ufrag:", "a=ice-pwd:", FINGERPRINT_PREFIX, "a=setup:")
 CANDIDATE_PREFIX = "a=candidate:"
 CANDIDATE_FIELDS = 8
 
@@ -83,6 +84,8 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     _check_fingerprints(head, sections)
     _check_media(head, sections, terms)
     tag = _bundle_tag(head, sections)
+    if tag is not sections[0]:
+        head, sections = _led_by_the_first(head, sections, tag)
     kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
     for section in sections:
         head += [line for line in section if not _is_candidate(line)]
@@ -225,6 +228,19 @@ def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
         tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
         "a=end-of-candidates" in lines,
     )
+
+
+def _led_by_the_first(head: list[str], sections: list[list[str]], tag: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the same offer with its bundle named in the order of the sections, all of them on the tag's transport.
+
+    aiortc stops the transport of every section but the tag's, which is one and the same, unless the first is the tag.
+    """
+    shared = [line for line in tag if line.startswith(TRANSPORT_PREFIXES)]
+    own = tuple(prefix for prefix in TRANSPORT_PREFIXES if any(line.startswith(prefix) for line in shared))
+    led = [[line for line in section if not line.startswith(TRANSPORT_PREFIXES)] + shared for section in sections]
+    names = [line[len(MID_PREFIX) :] for section in sections for line in section if line.startswith(MID_PREFIX)]
+    head = [line for line in head if not line.startswith((BUNDLE_PREFIX, *own))]
+    return [*head, f"{BUNDLE_PREFIX} {' '.join(names)}"], led
 
 
 def _is_candidate(line: str) -> bool:

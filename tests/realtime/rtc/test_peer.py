@@ -200,6 +200,16 @@ async def test_a_cancelled_close_still_closes() -> None:
         assert not call.peer.connected
 
 
+async def test_a_bundle_may_be_led_by_any_of_its_sections() -> None:
+    client = Client(control=False)
+    call = Call(TonePlayout())
+    offer = (await client.offer()).replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 1 0")
+    await client.accept(await call.peer.answer(offer))
+    await until(lambda: client.frames["video"] and call.sound, "both ways")
+    await client.close()
+    await call.peer.close()
+
+
 async def test_wrong_offers_are_refused_and_leave_nothing() -> None:
     client = Client()
     good = await client.offer()

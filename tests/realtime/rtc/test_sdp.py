@@ -95,6 +95,16 @@ def test_the_candidates_of_the_bundles_section_stand_for_all() -> None:
     assert [[c.ip for c in media.ice_candidates] for media in parsed.media] == [["10.0.0.2"]] * 3
 
 
+def test_a_bundle_led_by_a_later_section_is_led_by_the_first_with_the_same_transport() -> None:
+    head = HEAD.replace("0 1 2", "1 0 2")
+    video = VIDEO.replace("abcd", "dcba").replace("AA:BB", "CC:DD")
+    parsed = SessionDescription.parse(check_offer(head + AUDIO + video + DATA))
+    assert [group.items for group in parsed.group] == [["0", "1", "2"]]
+    assert [media.rtp.muxId for media in parsed.media] == ["0", "1", "2"]
+    assert {media.ice.usernameFragment for media in parsed.media} == {"dcba"}
+    assert {fingerprint.value for media in parsed.media for fingerprint in media.dtls.fingerprints} == {"CC:DD"}
+
+
 @pytest.mark.parametrize(
     "offer",
     [
