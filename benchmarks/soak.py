@@ -172,8 +172,10 @@ def _offsets(recording: Recording) -> tuple[list[float], list[float]]:
     """Return how far clicks lie before their flashes, by media time and by arrival, ms."""
     if not recording.sound.packets or not recording.picture.packets:
         return [], []
-    heard = find_clicks(decode_sound(recording.sound))
-    seen = find_flashes(list(decode_pictures(recording.picture)), FAKE_MOUTH)
+    pictures = list(decode_pictures(recording.picture))
+    if not pictures:  # the key frame that was asked for did not come whole
+        return [], []
+    heard, seen = find_clicks(decode_sound(recording.sound)), find_flashes(pictures, FAKE_MOUTH)
     by_media = offsets_ms([media_s for media_s, _ in heard], [media_s for media_s, _ in seen])
     return by_media, offsets_ms([came_s for _, came_s in heard], [came_s for _, came_s in seen])
 

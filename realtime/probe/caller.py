@@ -169,6 +169,12 @@ class Caller:
         """Whether media flows."""
         return self._connection.connectionState == "connected"
 
+    @property
+    def server_address(self) -> tuple[str, int]:
+        """Address and port of the other end of a connected call."""
+        address: tuple[str, int] = next(iter(self._agent._nominated.values())).remote_addr  # noqa: SLF001 (as above)
+        return address
+
     async def vanish(self) -> None:
         """Send nothing any more, not even a farewell."""
 
