@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from realtime import audio_socket, avatar_routes, sdp_routes
+from realtime import audio_socket, avatar_routes, sdp_routes, sink_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.errors import (
@@ -97,7 +97,7 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected_error)
     guarded = (_for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners)
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
-    for router in (_open, *guarded, audio_socket.sockets, *over_sdp):
+    for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
         app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))

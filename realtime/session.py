@@ -34,6 +34,7 @@ from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.control import control_error
 from realtime.rtc.peer import Peer, RtcSettings
 from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
+from realtime.sinks.sinks import Sinks
 from realtime.timeline import (
     BLOCK_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -121,6 +122,7 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer does nothing else
+        self.sinks = Sinks(self.broadcast, self.id, self._tell)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
@@ -144,7 +146,8 @@ class Session:
 
     @property
     def _anybody_connected(self) -> bool:
-        return (self._peer is not None and self._peer.connected) or self.viewers.connected
+        peer = self._peer is not None and self._peer.connected
+        return peer or self.viewers.connected or self.sinks.running
 
     @property
     def closed(self) -> bool:
@@ -158,8 +161,9 @@ class Session:
 
     @property
     def _in_use(self) -> bool:
-        """Whether a peer, a viewer or a program is there, or on its way."""
-        return self._peer is not None or self.viewers.count > 0 or bool(self.listeners)
+        """Whether a peer, a viewer, a sink or a program is there, or on its way."""
+        others = self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
+        return self._peer is not None or others
 
     @property
     def speaker(self) -> Peer:
@@ -406,6 +410,7 @@ class Session:
             },
             "peer": self._peer.figures() if self._peer else None,
             "viewers": self.viewers.figures(),
+            "recorded": self.sinks.is_recorded,
         }
 
     def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
@@ -428,6 +433,7 @@ class Session:
                 await peer.flush_control()
             await peer.close()
         await self.viewers.close()
+        await self.sinks.close()
         if self._closing:
             await asyncio.wait(self._closing)
         await self.broadcast.close()
@@ -441,6 +447,7 @@ class Session:
     def _tell(self, message: dict[str, Any]) -> None:
         if self._peer:
             self._peer.send_control(message)
+        self.sinks.hear(message)
         for listener in list(self.listeners):
             listener(message)
 

@@ -19,6 +19,7 @@ import { VoiceLine } from './voice_line.js';
 import { reasonOf, wordsFor } from './words.js';
 
 const METER_PERIOD_MS = 32;
+const RECORDED_LINE = 'This call is being recorded.';
 const DRAINING_LINE = 'The server restarts soon; this call goes on until then.';
 const LIST_RETRY_MS = 3000;
 const root = document.documentElement;
@@ -84,6 +85,7 @@ function connectPicture(call) {
     peer.addEventListener('message', ({ detail: { type, message } }) => {
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
       if (type === 'draining') stage.say(DRAINING_LINE);
+      if (type === 'recording_started') stage.say(RECORDED_LINE);
       if (type === 'error' && typeof message === 'string') stage.say(message);
     });
   });
@@ -98,6 +100,7 @@ function connectFigures(monitor) {
     root.dataset.speaking = String(Boolean(server.speaking));
     const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
     if (delayMs !== null) line.measure(delayMs);
+    if (server.recorded) stage.say(RECORDED_LINE);
     if (server.state === 'draining') stage.say(DRAINING_LINE);
   });
 }

@@ -13,18 +13,20 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from realtime.rtc.encoders import PictureEncoder, SpeechEncoder, picture_codecs, picture_encoder, sound_level_dbov
 from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer, picture_frame, speech_frame
-from realtime.timeline import PTS_PER_FRAME
+from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
 
 SPEECH_CODEC = "audio/opus"
+RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"
+"""For those who encode in a way of their own: units that carry what left as it is."""
 KEY_FRAME_INTERVAL_S = 0.5
 
 
@@ -40,6 +42,7 @@ class Unit:
         bitrate: That it is encoded at, bit/s; 0 for speech.
         pixels: Size of the picture; 0 for speech.
         level_dbov: Loudness of the speech, -127..0; ``None`` for a picture.
+        raw: What left, in place of payloads: ``int16[960]``, or I420 that must not be written to.
     """
 
     payloads: Sequence[bytes]
@@ -49,6 +52,7 @@ class Unit:
     bitrate: int = 0
     pixels: int = 0
     level_dbov: int | None = None
+    raw: npt.NDArray[Any] | None = None
 
 
 class Taker(Protocol):
@@ -93,20 +97,20 @@ class Broadcast:
     @property
     def codecs(self) -> list[str]:
         """The codecs of pictures in the order in which they should be chosen: what runs already costs nothing."""
-        running = list(self._pictures.takers)
+        running = self._pictures.in_use
         return running + [codec for codec in picture_codecs() if codec not in running]
 
     def join(self, codec: str, taker: Taker) -> None:
         """Give all units from now on to a taker.
 
         Args:
-            codec: MIME type.
+            codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for what is not encoded.
             taker: Who takes them.
 
         Raises:
             ValueError: If there is no encoder for the codec.
         """
-        lane = self._speech if codec.lower() == SPEECH_CODEC else self._pictures
+        lane = self._speech if codec.lower() in (SPEECH_CODEC, RAW_SPEECH) else self._pictures
         lane.join(codec.lower(), taker)
 
     def leave(self, taker: Taker) -> None:
@@ -199,9 +203,12 @@ class _SpeechLane(_Lane):
         pacer, encoder = SpeechPacer(self._playout), SpeechEncoder()
         while True:
             index, samples = await pacer.next()
-            payloads, timestamp = encoder.encode(speech_frame(index, samples))  # quicker than to a thread and back
-            level = sound_level_dbov(samples)
-            self._hand_out(SPEECH_CODEC, Unit(payloads, timestamp, pacer.leaves_at(index), level_dbov=level))
+            due_s, level = pacer.leaves_at(index), sound_level_dbov(samples)
+            if SPEECH_CODEC in self.takers:
+                payloads, timestamp = encoder.encode(speech_frame(index, samples))  # quicker than to a thread and back
+                self._hand_out(SPEECH_CODEC, Unit(payloads, timestamp, due_s, level_dbov=level))
+            if RAW_SPEECH in self.takers:
+                self._hand_out(RAW_SPEECH, Unit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
 
 
 class _PictureLane(_Lane):
@@ -212,11 +219,17 @@ class _PictureLane(_Lane):
         self._renditions: dict[str, _Rendition] = {}
         self._key_frames = key_frames
 
+    @property
+    def in_use(self) -> list[str]:
+        """The codecs that pictures are encoded in now."""
+        return list(self._renditions)
+
     def _open(self, codec: str) -> None:
-        self._renditions[codec] = _Rendition(codec)
+        if codec != RAW_PICTURES:
+            self._renditions[codec] = _Rendition(codec)
 
     def _shut(self, codec: str) -> None:
-        del self._renditions[codec]
+        self._renditions.pop(codec, None)
 
     async def close(self) -> None:
         await super().close()
@@ -229,7 +242,13 @@ class _PictureLane(_Lane):
             renditions = list(self._renditions.values())
             for rendition in renditions:
                 rendition.prepare(self.takers[rendition.codec], time.monotonic())
-            payloads = await loop.run_in_executor(None, _encode, index, paint, renditions)
+            picture, payloads = await loop.run_in_executor(None, _encode, index, paint, renditions)
+            if RAW_PICTURES in self.takers:
+                rows, width = picture.shape
+                unit = Unit(
+                    (), index * PTS_PER_FRAME, pacer.leaves_at(index), pixels=rows * 2 // 3 * width, raw=picture
+                )
+                self._hand_out(RAW_PICTURES, unit)
             for rendition, parts in zip(renditions, payloads, strict=True):
                 if parts:
                     unit = rendition.unit(index, parts, pacer.leaves_at(index))
@@ -290,7 +309,7 @@ class KeyFrames:
 
 def _encode(
     index: int, paint: Callable[[], npt.NDArray[np.uint8]], renditions: Sequence[_Rendition]
-) -> list[list[bytes]]:
-    """Paint a picture and encode it for each rendition, in a thread; return the payloads."""
+) -> tuple[npt.NDArray[np.uint8], list[list[bytes]]]:
+    """Paint a picture and encode it for each rendition, in a thread; return it and the payloads."""
     picture = paint()
-    return [r.encoder.encode(picture_frame(index, picture), r.key)[0] for r in renditions]
+    return picture, [r.encoder.encode(picture_frame(index, picture), r.key)[0] for r in renditions]

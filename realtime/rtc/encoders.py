@@ -258,10 +258,10 @@ def encode_pool(workers: int) -> ThreadPoolExecutor:
 
     aiortc encodes in whatever that executor is, and the stock one is shared with name look-ups and file access.
     """
-    return ThreadPoolExecutor(workers, "lipstream-encode", initializer=_step_back)
+    return ThreadPoolExecutor(workers, "lipstream-encode", initializer=step_back)
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let the event loop and the render worker go first where cores are few: what is encoded is not due sooner."""
     if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
         with contextlib.suppress(OSError):

@@ -28,6 +28,8 @@ OPEN = {
     ("OPTIONS", "/api/whip/{session_id}"),
     ("OPTIONS", "/api/{path:path}"),
 }
+RECORDING = "/api/sessions/{session_id}/recording"
+OPERATORS = {("POST", RECORDING), ("GET", RECORDING), ("DELETE", RECORDING)}
 WHEP = "/api/sessions/{session_id}/whep"
 UNSIGNED = "eyJhbGciOiJub25lIn0.eyJleHAiOjk5OTk5OTk5OTl9."
 """A JSON Web Token of the algorithm "none" that expires in the year 2286."""
@@ -106,7 +108,7 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
             admitted |= {"join"}
         elif route[1].startswith(WHEP):
             admitted |= {"mine", "viewer"}
-        elif route[1].startswith("/api/sessions/{session_id}"):
+        elif route[1].startswith("/api/sessions/{session_id}") and route not in OPERATORS:
             admitted |= {"mine"}
         for name, token in sorted(
             tokens.items(), key=lambda item: ("mine", "key").index(item[0]) + 1 if item[0] in ("mine", "key") else 0

@@ -1,0 +1,1 @@
+"""Where a session goes besides its peers: files and live streams."""

@@ -1,0 +1,182 @@
+"""A session as a file: fragmented MP4 that a killed server leaves playable, and what happened meanwhile beside it."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import av
+
+from realtime.errors import UnavailableError
+from realtime.rtc.broadcast import Broadcast, Unit
+from realtime.sinks.muxer import Muxer
+from realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
+from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
+
+log = logging.getLogger(__name__)
+
+RESERVE_BYTES = 256 << 20
+"""Left free on the disk: a recording ends before it takes the room that the server itself needs."""
+KEPT_FACTS = ("type", "sample", "heard_ms", "seconds", "code", "reason", "avatar", "time")
+"""What the transcript keeps of an event: never what was said."""
+
+State = Literal["recording", "ended", "failed"]
+
+
+class Recording(Sink):
+    """One recording.
+
+    Args:
+        broadcast: Of the session.
+        session_id: Of the session; the files are named after it.
+        folder: Where they go; made if it is missing.
+        facts: Of :func:`realtime.provenance.provenance`.
+        on_event: Told its beginning and its end.
+
+    Raises:
+        UnavailableError: If the disk has no room for it, or cannot be written to.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, session_id: str, folder: Path, facts: dict[str, str], on_event: OnEvent
+    ) -> None:
+        super().__init__(broadcast, session_id)
+        self.state: State = "recording"
+        self.reason = ""
+        name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        self.path, self.transcript = folder / f"{name}.mp4", folder / f"{name}.jsonl"
+        self._facts, self._on_event = facts, on_event
+        self._muxer: Muxer | None = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = _File(self.path)
+            self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
+        except OSError as error:
+            raise UnavailableError(f"nothing can be recorded: {error.strerror}", reason="disk") from error
+
+    def begin(self, avatar: str) -> None:
+        """Begin, and say so."""
+        self.start()
+        self._on_event({"type": "recording_started", "avatar": avatar, "time": _now()})
+        log.info("recording begins: %s", self.path.name)
+
+    def hear(self, event: Event) -> None:
+        """Note an event of the session."""
+        self._tell_thread(event)
+
+    def figures(self) -> dict[str, Any]:
+        """Return its state; file names are relative to the folder of recordings."""
+        muxer = self._muxer
+        return {
+            "state": self.state,
+            "file": self.path.name,
+            "transcript": self.transcript.name,
+            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
+            "bytes": self._file.written,
+            "repeated_pictures": muxer.repeated if muxer else 0,
+            "silent_packets": muxer.silent if muxer else 0,
+            "lost_units": self.lost.total(),
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+    def _serve(self) -> None:
+        try:
+            self._write_all()
+            if self._muxer:
+                self._muxer.close()
+        except (OSError, av.FFmpegError) as error:
+            if self._muxer:
+                self._muxer.abandon()
+            raise self._file.fault or error from error  # PyAV raises one of its own in place of the file's
+        finally:
+            self._file.close()
+
+    def _write_all(self) -> None:
+        while (item := self._next()) is not None:
+            if not isinstance(item, Unit):
+                self._note(item)
+            elif self._muxer:
+                write_unit(self._muxer, item)
+            elif beginning := begins_at(item):
+                first_frame, size = beginning
+                self._muxer = Muxer(self._file, "mp4", size=size, first_frame=first_frame, facts=self._facts)
+
+    def _note(self, event: Event) -> None:
+        line = {name: event[name] for name in KEPT_FACTS if name in event}
+        if self._muxer and isinstance(line.get("sample"), int):
+            at_s = line["sample"] / SAMPLE_RATE_HZ - self._muxer.first_frame / FRAME_RATE_HZ
+            line["at_s"] = round(at_s, 3)
+        self._lines.write(json.dumps(line) + "\n")
+
+    def _ended(self, error: Exception | None) -> None:
+        event: Event = {"type": "recording_ended", "time": _now()}
+        if error is None:
+            self.state = "ended"
+            log.info("recording ends: %s", self.path.name)
+        else:
+            self.state = "failed"
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            self.reason = event["reason"] = "disk_full" if full else "failed"
+            log.error("recording ends by a fault: %s", error, exc_info=None if full else error)
+        try:
+            with self._lines:
+                self._note(event)
+        except OSError as fault:
+            log.warning("the end of a recording could not be noted: %s", fault.strerror)
+        self._on_event(event)
+
+
+class _File:
+    """The file of a recording, written as it comes.
+
+    Attributes:
+        written: Bytes.
+        fault: Why no more can be.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.written = 0
+        self.fault: OSError | None = None
+        self._whole = 0  # bytes of fragments that are complete
+        self._folder = path.parent
+        self._check_room(0)
+        self._file = os.fdopen(_create(path), "wb", buffering=0)
+
+    def write(self, data: bytes) -> int:
+        if data[4:8] in (b"ftyp", b"moof"):  # each is written at once: what came before is whole
+            self._whole = self.written
+        try:
+            self._check_room(len(data))
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            if self.fault is None:
+                self._file.truncate(self._whole)
+            self.fault = error
+            raise
+        self.written += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _check_room(self, size: int) -> None:
+        if shutil.disk_usage(self._folder).free < RESERVE_BYTES + size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _create(path: Path) -> int:
+    """Open a new file that nobody else may read."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

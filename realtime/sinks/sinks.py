@@ -1,0 +1,83 @@
+"""The sinks of one session, beside its peers."""
+
+from pathlib import Path
+
+from realtime.errors import ConflictError, NotFoundError
+from realtime.rtc.broadcast import Broadcast
+from realtime.sinks.recording import Recording
+from realtime.sinks.sink import Event, OnEvent
+
+
+class Sinks:
+    """What of a session goes elsewhere.
+
+    Args:
+        broadcast: The session's.
+        session_id: The session's.
+        on_event: Told what happens to them, as clients are.
+    """
+
+    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent) -> None:
+        self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
+        self._recording: Recording | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is any: the session then goes on though nobody is connected."""
+        return self.is_recorded
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a recording runs."""
+        return self._recording is not None and self._recording.running
+
+    @property
+    def recording(self) -> Recording:
+        """The recording, also one that has ended.
+
+        Raises:
+            NotFoundError: If there never was one.
+        """
+        if self._recording is None:
+            raise NotFoundError("this session is not being recorded")
+        return self._recording
+
+    def record(self, folder: Path, facts: dict[str, str], avatar: str) -> Recording:
+        """Begin a recording.
+
+        Args:
+            folder: Of all recordings.
+            facts: Of :func:`realtime.provenance.provenance`.
+            avatar: Id of the avatar that is shown.
+
+        Raises:
+            ConflictError: If one runs.
+            UnavailableError: If the disk has no room for it.
+        """
+        if self.is_recorded:
+            raise ConflictError("this session is being recorded already")
+        self._recording = Recording(self._broadcast, self._session_id, folder, facts, self._on_event)
+        self._recording.begin(avatar)
+        return self._recording
+
+    async def stop_recording(self) -> Recording:
+        """End the recording; return it.
+
+        Raises:
+            NotFoundError: If none runs.
+        """
+        recording = self.recording
+        if not recording.running:
+            raise NotFoundError("this session is not being recorded")
+        await recording.close()
+        return recording
+
+    def hear(self, event: Event) -> None:
+        """Learn what the session's clients are told."""
+        if self._recording and self._recording.running:
+            self._recording.hear(event)
+
+    async def close(self) -> None:
+        """End them all. May be called again."""
+        if self._recording:
+            await self._recording.close()

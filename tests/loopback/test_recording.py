@@ -1,0 +1,230 @@
+"""Sessions as files: what is recorded, when it ends, and what a killed server leaves behind."""
+
+import json
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from benchmarks.signals import TimelineSource
+from realtime.app import create_app
+from realtime.errors import UnavailableError
+from realtime.mark import draw_mark
+from realtime.probe.clicks import clicks, find_clicks, find_flashes, offsets_ms
+from realtime.probe.recording import Heard, Seen
+from realtime.session import Session
+from realtime.sessions import Sessions
+from realtime.sinks import recording as recording_module
+from realtime.sinks import sink as sink_module
+from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
+from tests.loopback.conftest import MOUTH, Callers, Serve, until
+from tests.server_process import Server
+
+LIMIT_MS = 40.0
+
+
+def decoded(path: str, **options: Any) -> tuple[Heard, list[Seen], list[bool], dict[str, str]]:
+    """Return the sound, the pictures, which of them are key frames, and the metadata of a file or stream."""
+    pictures, keys, packets = [], [], []
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+    with av.open(path, **options) as container:
+        facts = dict(container.metadata)
+        for frame in container.decode(video=0, audio=0):
+            if isinstance(frame, av.VideoFrame):
+                luma = frame.to_ndarray(format="yuv420p")[: frame.height]
+                pictures.append(Seen(0, frame.time, frame.time, luma))
+                keys.append(frame.key_frame)
+            else:
+                packets += [(part.time, part.to_ndarray()[0]) for part in resampler.resample(frame)]
+    start_s = packets[0][0]
+    samples = np.zeros(round((packets[-1][0] - start_s) * SOUND_RATE_HZ) + packets[-1][1].size, np.float32)
+    for at_s, part in packets:
+        place = round((at_s - start_s) * SOUND_RATE_HZ)
+        samples[place : place + part.size] = part
+    times = start_s + np.arange(-(-samples.size // PACKET_SOUND)) * PACKET_SOUND / SOUND_RATE_HZ
+    return Heard(samples, times, times), pictures, keys, facts
+
+
+def content_offsets_ms(heard: Heard, pictures: list[Seen]) -> list[float]:
+    return offsets_ms([at_s for at_s, _ in find_clicks(heard)], [at_s for at_s, _ in find_flashes(pictures, MOUTH)])
+
+
+def record(sessions: Sessions, session: Session) -> Any:
+    return session.sinks.record(sessions.store.root / "recordings", {"comment": "Made by AI"}, session.avatar_id)
+
+
+def transcript(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> None:
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    session.source = TimelineSource(session.clock, clicks)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
+    ) as client:
+        url = f"/api/sessions/{session.id}/recording"
+        assert (await client.get(url)).status_code == 404
+        begun = await client.post(url)
+        assert begun.status_code == 201
+        assert (await client.post(url)).status_code == 409
+        assert (await client.get(f"/api/sessions/{session.id}")).json()["recorded"]
+        recording = session.sinks.recording
+        await until(lambda: recording.figures()["seconds"] >= 3, "three seconds")
+        time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
+        await until(lambda: recording.figures()["seconds"] >= 7, "four more")
+        ended = (await client.delete(url)).json()
+        assert ended["state"] == "ended"
+        assert (await client.get(url)).json() == ended
+        assert (await client.delete(url)).status_code == 404
+    path = sessions.store.root / "recordings" / begun.json()["file"]
+    assert path.name.startswith(session.id)
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.stat().st_size == ended["bytes"]
+
+    heard, pictures, keys, facts = decoded(str(path))
+    assert "Ann" in facts["comment"]
+    assert "AIGC" in facts
+    assert [round(p.media_s * FRAME_RATE_HZ, 3) for p in pictures] == list(range(len(pictures)))
+    assert len(pictures) == round(ended["seconds"] * FRAME_RATE_HZ)
+    assert {n for n, key in enumerate(keys) if key} == set(range(0, len(keys), 2 * FRAME_RATE_HZ))
+    assert ended["repeated_pictures"] >= 8, "the stall is filled in"
+    assert heard.samples.size / SOUND_RATE_HZ == pytest.approx(len(pictures) / FRAME_RATE_HZ, abs=0.1)
+    offsets = content_offsets_ms(heard, pictures)
+    assert len(offsets) >= 6
+    assert np.percentile(np.abs(offsets), 95) <= LIMIT_MS
+    mark = draw_mark(sessions.settings.mark, 128, 128)
+    assert pictures[0].luma[mark.rows, mark.columns].max() > 180
+
+    lines = transcript(path.with_suffix(".jsonl"))
+    assert (lines[0]["type"], lines[-1]["type"]) == ("recording_started", "recording_ended")
+    await until(lambda: not session.sinks.running, "its end")
+
+
+async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    recording = record(sessions, session)
+    await until(lambda: recording.figures()["seconds"] >= 0.5, "half a second")
+    session._tell({"type": "said", "sample": 16_000, "text": "a secret"})
+    sample = session.interrupt()
+    session.fail("a fault")
+    await until(lambda: session.closed and not recording.running, "the end")
+    lines = transcript(recording.transcript)
+    assert "secret" not in recording.transcript.read_text()
+    assert [line["type"] for line in lines] == [
+        "recording_started", "said", "interrupted", "error", "recording_ended"]  # fmt: skip
+    interrupted = lines[2]
+    assert interrupted["sample"] == sample
+    assert 0 < interrupted["at_s"] <= recording.figures()["seconds"] + 0.5
+    assert lines[3]["code"] == "session_failed"
+    assert recording.figures()["state"] == "ended"
+    assert decoded(str(recording.path))[1]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_ends_the_recording_and_nothing_else(
+    serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = await serve()
+    caller, session = await callers.call(sessions)
+    events: list[dict[str, Any]] = []
+    session.listeners.add(events.append)
+    recording = record(sessions, session)
+    await until(lambda: recording.figures()["bytes"] > 0, "the first fragment")
+    with largest_file(recording.figures()["bytes"] + 1000):
+        await until(lambda: not recording.running, "the end")
+    figures = recording.figures()
+    assert (figures["state"], figures["reason"]) == ("failed", "disk_full")
+    told = [event for event in events if event["type"] == "recording_ended"]
+    assert [event["reason"] for event in told] == ["disk_full"]
+    assert transcript(recording.transcript)[-1]["reason"] == "disk_full"
+    assert len(decoded(str(recording.path))[1]) >= 2 * FRAME_RATE_HZ, "what fitted can be played"
+    packets = len(caller.recording.picture.packets)
+    await until(lambda: len(caller.recording.picture.packets) > packets + 25, "pictures")
+    assert session.state == "live"
+    monkeypatch.setattr(recording_module, "RESERVE_BYTES", 1 << 60)
+    with pytest.raises(UnavailableError, match="No space left"):
+        record(sessions, session)
+    session.listeners.clear()
+
+
+async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "MOST_UNITS", 30)
+    sessions = await serve()
+    caller, session = await callers.call(sessions)
+    recording = record(sessions, session)
+    await until(lambda: recording.figures()["seconds"] > 0, "its beginning")
+    disk = recording._file._file
+
+    class Slow:
+        def write(self, data: memoryview) -> int:
+            time.sleep(1.5)
+            return disk.write(data)
+
+    recording._file._file = Slow()
+    await until(lambda: recording.figures()["lost_units"] > 20, "lost units")
+    assert recording._queue.qsize() <= 30
+    dropped = session.playout.counts.dropped
+    packets = len(caller.recording.picture.packets)
+    await until(lambda: len(caller.recording.picture.packets) > packets + 25, "pictures")
+    assert session.playout.counts.dropped <= dropped + 2
+    recording._file._file = disk
+    await until(lambda: recording.figures()["repeated_pictures"] > 0, "what was lost is filled in")
+
+
+async def test_another_avatar_is_fitted_into_the_size_that_was_begun_with(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    recording = record(sessions, session)
+    await until(lambda: recording.figures()["seconds"] >= 0.2, "its beginning")
+    compositor = session.playout.compositor
+
+    class Wider:
+        def compose(self, *_: Any) -> np.ndarray:
+            return np.full((96 * 3 // 2, 192), 128, np.uint8)
+
+    session.playout.compositor = Wider()  # type: ignore[assignment]
+    shown = recording.figures()["seconds"]
+    await until(lambda: recording.figures()["seconds"] >= shown + 0.5, "its pictures")
+    session.playout.compositor = compositor
+    await sessions.delete(session.id)
+    last = decoded(str(recording.path))[1][-5].luma
+    assert last.shape == (128, 128)
+    assert last[:20].mean() < 30
+    assert last[40:88].mean() == pytest.approx(128, abs=4)
+
+
+def test_a_killed_server_leaves_a_file_that_plays(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    session = server.post("/api/sessions", {})
+    url = f"{session['urls']['self']}/recording"
+    begun = server.post(url, {})
+    deadline = time.monotonic() + 60
+    while (seconds := server.get(url)["seconds"]) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    server.stop(signal.SIGKILL)
+    _, pictures, _, facts = decoded(str(server.store / "recordings" / begun["file"]))
+    assert len(pictures) >= (seconds - 2.2) * FRAME_RATE_HZ
+    assert "comment" in facts
+    assert transcript(server.store / "recordings" / begun["transcript"])[0]["type"] == "recording_started"
