@@ -72,6 +72,10 @@ class Gate:
             self._check(headers)
             cross_origin = self._cross_origin(headers)
             body.check_length(headers.get("content-length", "0"))
+            if scope.get("method") == "OPTIONS" and cross_origin.keys() >= _PREFLIGHT.keys():
+                await send_with_headers({"type": "http.response.start", "status": 204, "headers": []})
+                await send_with_headers({"type": "http.response.body", "body": b""})
+                return
             await self._app(scope, body.receive, send_with_headers)
             if body.is_over:
                 raise body.too_large()

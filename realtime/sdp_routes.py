@@ -205,9 +205,3 @@ async def endpoint_options() -> Response:
 async def resource_options() -> Response:
     """Say what a session's or viewer's own URL takes."""
     return Response(status_code=200, headers={"Accept-Patch": FRAGMENT, "Allow": "OPTIONS, GET, PATCH, DELETE"})
-
-
-@options.options("/{path:path}")
-async def other_options() -> Response:
-    """Answer a browser that asks before it sends; what it may do stands in the headers that the gate adds."""
-    return Response(status_code=204)

@@ -26,7 +26,6 @@ OPEN = {
     ("OPTIONS", "/api/sessions/{session_id}/whep/{viewer_id}"),
     ("OPTIONS", "/api/whip"),
     ("OPTIONS", "/api/whip/{session_id}"),
-    ("OPTIONS", "/api/{path:path}"),
 }
 RECORDING = "/api/sessions/{session_id}/recording"
 OPERATORS = {("POST", RECORDING), ("GET", RECORDING), ("DELETE", RECORDING)}
