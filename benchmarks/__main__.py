@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.report import RESULTS, machine, to_json, to_text
 
-SHORT = ("latency", "sessions", "browser", "encoders", "viewers", "hostile")
+SHORT = ("predictor", "tick", "start", "memory", "latency", "sessions", "browser", "encoders", "viewers", "hostile")
 LONG = ("soak", "cycles")
 
 

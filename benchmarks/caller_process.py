@@ -27,6 +27,11 @@ class CallerProcess:
         self._process = process
         self.offers = offers
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     async def accept(self, answers: list[str]) -> None:
         """Hand the answers over, in the order of the offers."""
         assert self._process.stdin is not None

@@ -35,6 +35,11 @@ def at_most(name: str, value: float | None, limit: float, unit: str) -> Goal:
     return Goal(name, f"<= {limit:g} {unit}", value, None if value is None else value <= limit)
 
 
+def at_least(name: str, value: float | None, limit: float, unit: str) -> Goal:
+    """Return the goal that ``value`` is at least ``limit``."""
+    return Goal(name, f">= {limit:g} {unit}", value, None if value is None else value >= limit)
+
+
 @dataclass(slots=True)
 class Report:
     """All of one benchmark's findings.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar_cache.store import default_root
+from realtime.admission import Admission
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.probe.clicks import Sound
 from realtime.render_worker import WorkerSettings
@@ -39,10 +40,14 @@ async def built_in(
 
 
 @asynccontextmanager
-async def painted(predictor: str, *, max_sessions: int = 8, kind: type[Sessions] = Sessions) -> AsyncIterator[Sessions]:
-    """Yield sessions whose mouths one of the tests' predictors paints, on an avatar of its own."""
+async def painted(
+    predictor: str, *, max_sessions: int = 8, kind: type[Sessions] = Sessions, avatars: int = 1
+) -> AsyncIterator[Sessions]:
+    """Yield sessions whose mouths one of the tests' predictors paints, on one of some avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        store = make_store(Path(folder), {"ann": 90}, size=FAKE_AVATAR_SIZE)
+        store = make_store(
+            Path(folder), {"ann": 90} | {f"ann-{i}": 90 for i in range(1, avatars)}, size=FAKE_AVATAR_SIZE
+        )
         settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions)
         async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
@@ -53,9 +58,16 @@ def pool_size(sessions: Sessions) -> int:
     return (os.cpu_count() or 1) + sessions.settings.max_sessions
 
 
+class _Everybody(Admission):
+    """Room for all: how many are too many is what is measured."""
+
+    possible = property(lambda _: 1 << 20)
+
+
 @asynccontextmanager
 async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
     asyncio.get_running_loop().set_default_executor(encode_pool(pool_size(sessions)))
+    sessions.admission = _Everybody(os.cpu_count() or 1)
     try:
         await sessions.start()
         yield sessions

@@ -3,10 +3,11 @@
 The network sees the face at 96 px or so; the picture has more detail. Where the predicted mouth equals the one that
 the picture already shows, the picture's own detail stays; where it differs, the prediction replaces it::
 
-    out = base + mask * weight * (up(new - shown) - changed * (base - up(shown)))
+    out = base + mask * weight * (up(new - shown + changed * shown) - up(changed) * base)
 
 with ``shown`` the base picture's mouth as the network drew (or saw) it, ``new`` the mouth to paint, both at the
-network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) how far the two differ around a pixel.
+network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) how far the two differ around a pixel. All but
+the last product is worked out at the network's size.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.i420 import Picture, bgr_to_ycbcr, halve, planes
+from realtime.i420 import BGR_TO_YCBCR, Picture, bgr_to_ycbcr, planes
 from realtime.lipsync.metadata import Region
 from realtime.mark import Mark
 
@@ -97,23 +98,21 @@ class MouthPainter:
         left, top, width, height = rectangle
         luma_map, chroma_map = self._maps(box, rectangle)
         luma_mask, chroma_mask = self._mask(box, rectangle)
-        shown_ycc, new_ycc = bgr_to_ycbcr(shown), bgr_to_ycbcr(new)
-        change = new_ycc - shown_ycc
-        small = np.dstack((change[..., 0], shown_ycc[..., 0], _changed(change[..., 0])))
+        change = cv2.transform(cv2.subtract(new, shown, dtype=cv2.CV_32F), BGR_TO_YCBCR)
+        changed = _changed(cv2.extractChannel(change, 0))
+        painted = cv2.add(change, cv2.multiply(bgr_to_ycbcr(shown), cv2.merge((changed, changed, changed))))
+        painted_luma, *painted_chroma = cv2.split(painted)
         luma, blue, red = planes(picture)
 
-        sharp = _warp(small[..., 0], luma_map, (width, height), cv2.INTER_CUBIC)
-        up = _warp(small[..., 1:], luma_map, (width, height), cv2.INTER_LINEAR)
-        changed = up[..., 1]
         view = luma[top : top + height, left : left + width]
-        _blend(view, sharp, up[..., 0], changed, luma_mask * np.float32(weight))
+        sharp = _warp(painted_luma, luma_map, (width, height), cv2.INTER_CUBIC)
+        _blend(view, sharp, _warp(changed, luma_map, (width, height), cv2.INTER_LINEAR), luma_mask, weight)
 
-        small = np.dstack((change[..., 1:], shown_ycc[..., 1:]))
-        up = _warp(small, chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR)
-        changed, chroma_mask = halve(changed), chroma_mask * np.float32(weight)
-        for channel, plane in enumerate((blue, red)):
+        small = cv2.merge((*painted_chroma, changed))
+        *ups, changed = cv2.split(_warp(small, chroma_map, (width // 2, height // 2), cv2.INTER_LINEAR))
+        for up, plane in zip(ups, (blue, red), strict=True):
             view = plane[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
-            _blend(view, up[..., channel], up[..., channel + 2], changed, chroma_mask)
+            _blend(view, up, changed, chroma_mask, weight)
 
     def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
@@ -218,8 +217,7 @@ def _warp(small: Floats, matrix: Floats, size: tuple[int, int], interpolation: i
     return warped
 
 
-def _blend(view: Picture, change: Floats, shown: Floats, changed: Floats, mask: Floats) -> None:
+def _blend(view: Picture, painted: Floats, changed: Floats, mask: Floats, weight: float) -> None:
     """Apply the module's formula to one plane, in place."""
-    base = view.astype(np.float32)
-    painted = base + mask * (change - changed * (base - shown))
-    view[:] = np.clip(np.rint(painted), 0, 255)
+    change = cv2.subtract(painted, cv2.multiply(changed, view, dtype=cv2.CV_32F))
+    view[:] = cv2.add(view, cv2.multiply(change, mask, scale=weight), dtype=cv2.CV_8U)  # rounds, and stays in 0..255

@@ -47,7 +47,7 @@ class Exporter:
         yield Gauge("sessions", "Sessions there are.", sessions.count)
         yield Gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
         yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
-        yield Gauge("sessions_max", "Sessions that are admitted.", sessions.settings.max_sessions)
+        yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
         yield Gauge("ready", "1 while a session could be taken.", reason is None)
         yield Gauge("worker_up", "1 while the render worker takes jobs.", worker.ready)
         yield _total("sessions_created_total", "Sessions since the start.", sessions.created)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Picture = npt.NDArray[np.uint8]
 
 # ITU-R BT.601: rows give Y, Cb, Cr from blue, green, red in 0..255; Y spans 16..235, chroma 16..240.
-_BGR_TO_YCBCR = np.array(
+BGR_TO_YCBCR = np.array(
     [
         [0.114 * 219 / 255, 0.587 * 219 / 255, 0.299 * 219 / 255],
         [0.5 * 224 / 255, -0.331264 * 224 / 255, -0.168736 * 224 / 255],
@@ -19,7 +19,7 @@ _BGR_TO_YCBCR = np.array(
     np.float32,
 )
 _OFFSET = np.array([16.0, 128.0, 128.0], np.float32)
-_YCBCR_TO_BGR = np.linalg.inv(_BGR_TO_YCBCR.astype(np.float64)).astype(np.float32)
+_YCBCR_TO_BGR = np.linalg.inv(BGR_TO_YCBCR.astype(np.float64)).astype(np.float32)
 
 
 def planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
@@ -32,7 +32,7 @@ def planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
 
 def bgr_to_ycbcr(bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return ``float32[h, w, 3]`` Y, Cb, Cr of ``uint8[h, w, 3]`` BGR, unrounded."""
-    ycbcr: npt.NDArray[np.float32] = bgr.astype(np.float32) @ _BGR_TO_YCBCR.T + _OFFSET
+    ycbcr: npt.NDArray[np.float32] = bgr.astype(np.float32) @ BGR_TO_YCBCR.T + _OFFSET
     return ycbcr
 
 

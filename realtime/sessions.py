@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ import cv2
 
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
+from realtime.admission import Admission
 from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.log_lines import in_session
@@ -58,10 +60,13 @@ class Sessions:
             weights=(settings.weights or BUILT_IN_WEIGHTS).absolute(),
             store=self.store.root.absolute(),
             device=settings.device,
+            precision=settings.precision,
             window_offset_samples=settings.window_offset,
         )
         self.meters = Meters()
-        self.worker = RenderWorker(self.worker_settings, self.meters)
+        self.admission = Admission(os.cpu_count() or 1)
+        self.worker = RenderWorker(self.worker_settings, self.meters, self.admission.note_mouths)
+        self._cost = _ServerCost()
         self.draining = False
         self.created = 0
         self._rtc = RtcSettings(
@@ -134,6 +139,10 @@ class Sessions:
         """Sessions with a connected peer."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
+    @property
+    def _is_full(self) -> bool:
+        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+
     def unready_reason(self) -> str | None:
         """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
         if self.draining:
@@ -142,7 +151,7 @@ class Sessions:
             return "warming"
         if not self.worker.ready or self.worker.is_short:
             return "renderer"
-        return "full" if self.count >= self.settings.max_sessions and self._oldest_waiting() is None else None
+        return "full" if self._is_full and self._oldest_waiting() is None else None
 
     async def create(self, avatar_id: str | None, offer_sdp: str | None) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one: all or nothing.
@@ -169,7 +178,7 @@ class Sessions:
         self._check_ready()
         avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
         self._check_ready()
-        if self.count >= self.settings.max_sessions and (yielding := self._oldest_waiting()):
+        if self._is_full and (yielding := self._oldest_waiting()):
             self._end(yielding, "yielded")
         assert self._metadata is not None
         session = Session(
@@ -386,11 +395,37 @@ class Sessions:
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
+            self._cost.note(self.all(), self.admission)
             for session in list(self._sessions.values()):
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
                     self._end(session, "abandoned")
+
+
+class _ServerCost:
+    """What the server's sessions have cost since it was last asked."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[int, int]] = {}
+        self._cpu_s, self._loop_s = time.process_time(), time.thread_time()
+
+    def note(self, sessions: list[Session], admission: Admission) -> None:
+        """Tell the admission; called by the event loop's thread."""
+        counts = {session.id: session.playout.counts for session in sessions}
+        now = {key: (c.rendered + c.repeated + c.idle, c.rendered + c.repeated) for key, c in counts.items()}
+        since = [
+            (now[key][0] - before[0], now[key][1] - before[1]) for key, before in self._before.items() if key in now
+        ]
+        cpu_s, loop_s = time.process_time(), time.thread_time()
+        if len(now) == len(since) == len(self._before):  # coming and going costs time that is no picture's
+            admission.note_server(
+                pictures=sum(pictures for pictures, _ in since),
+                spoken=sum(spoken for _, spoken in since),
+                cpu_s=cpu_s - self._cpu_s,
+                loop_s=loop_s - self._loop_s,
+            )
+        self._before, self._cpu_s, self._loop_s = now, cpu_s, loop_s
 
 
 def _on_grid(now_s: float) -> float:

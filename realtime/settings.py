@@ -25,6 +25,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 
 _CHOICES = {
     "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp16", "bf16", "fp32"),
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("text", "json"),
 }
@@ -47,7 +48,8 @@ class Settings:
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
     device: str = _option("auto", "auto, cpu or cuda")
-    max_sessions: int = _option(2 * (os.cpu_count() or 1), "sessions at once; one more is refused")
+    precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16 or fp32")
+    max_sessions: int = _option(2 * (os.cpu_count() or 1), "most sessions at once; fewer where they cost more")
     max_viewers: int = _option(50, "viewers of one session at once, beside the one who speaks")
     secret_file: Path | None = _option(
         None, "file with an API key a line; callers then need a key or a token", parse=Path

@@ -16,6 +16,7 @@ LAYERS = {
     "realtime.errors": 0,
     "realtime.i420": 0,
     "realtime.rate_limit": 0,
+    "realtime.admission": 1,
     "realtime.access": 1,
     "realtime.speaker": 0,
     "realtime.turn": 1,
@@ -55,6 +56,7 @@ LAYERS = {
     "training": 13,
 }
 PURE = {
+    "realtime.admission",
     "realtime.timeline",
     "realtime.packets",
     "realtime.clock",

@@ -71,10 +71,16 @@ class Resampler:
     def _emit(self, end: int) -> Samples:
         if end <= self._next:
             return np.empty(0, np.float32)
-        positions = np.arange(self._next, end) * self._down
-        starts = positions // self._up - self._half + 1 - self._first
-        windows = sliding_window_view(self._buffer, 2 * self._half)[starts]
-        output: Samples = np.einsum("kt,kt->k", windows, self._taps[positions % self._up])
+        windows = sliding_window_view(self._buffer, 2 * self._half)
+        output: Samples
+        if self._up == 1:  # every output weighs its inputs alike
+            start = self._next * self._down - self._half + 1 - self._first
+            evenly = windows[start : start + (end - self._next) * self._down : self._down]
+            output = np.einsum("kt,t->k", evenly, self._taps[0])
+        else:
+            positions = np.arange(self._next, end) * self._down
+            starts = positions // self._up - self._half + 1 - self._first
+            output = np.einsum("kt,kt->k", windows[starts], self._taps[positions % self._up])
         self._next = end
         keep_from = end * self._down // self._up - self._half + 1 - self._first
         self._buffer = self._buffer[keep_from:]

@@ -9,6 +9,7 @@ from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
 from realtime.lipsync.predictor import MouthPredictor
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
 
 
 def resolve_device(device: str) -> str:
@@ -37,6 +38,7 @@ def create_predictor(
     cache: Path,
     window_offset_samples: int | None = None,
     threads: int | None = None,
+    precision: str | None = None,
 ) -> MouthPredictor:
     """Load a weights file on a device.
 
@@ -46,15 +48,19 @@ def create_predictor(
         cache: Folder where converted graphs are kept.
         window_offset_samples: Overrides the file's.
         threads: CPU cores that one call may use.
+        precision: One of :data:`PRECISIONS` but ``auto``; ``None`` takes the fastest that the device has.
 
     Raises:
         WeightsError: If the file does not fit.
-        SettingsError: If the device is not there.
+        SettingsError: If the device is not there, or does not know the precision.
     """
     if resolve_device(device) == "cuda":
         backend = importlib.import_module("realtime.lipsync.torch_backend")
         predictor: MouthPredictor = backend.TorchPredictor(
-            weights, device="cuda", window_offset_samples=window_offset_samples
+            weights, device="cuda", window_offset_samples=window_offset_samples, precision=precision
         )
         return predictor
-    return OpenVinoPredictor(convert(weights, cache, window_offset_samples), threads=threads)
+    if precision == "fp16":
+        raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16 or fp32")
+    hint = {"bf16": "bf16", "fp32": "f32"}.get(precision or "")
+    return OpenVinoPredictor(convert(weights, cache, window_offset_samples), threads=threads, precision=hint)

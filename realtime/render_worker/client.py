@@ -89,10 +89,17 @@ class RenderWorker:
     Args:
         settings: For the child.
         meters: Where its times are counted.
+        on_batch: Told the mouths of each batch and the processor time that the child took over them, s.
     """
 
-    def __init__(self, settings: WorkerSettings, meters: Meters | None = None) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        meters: Meters | None = None,
+        on_batch: Callable[[int, float], None] | None = None,
+    ) -> None:
         self.counts = WorkerCounts()
+        self._on_batch = on_batch
         self.metadata: WeightsMetadata | None = None
         self._settings, self._meters = settings, meters or Meters()
         self._short_s = float("-inf")
@@ -239,6 +246,8 @@ class RenderWorker:
     def _take(self, message: dict[str, Any]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
         if "done" in message:
+            if self._on_batch:
+                self._on_batch(len(message["done"]), message["seconds"])
             self._on_mouths(message)
         elif "ready" in message:
             self._on_ready(WeightsMetadata.from_json(message["ready"]))

@@ -3,8 +3,9 @@
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
 ``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
 ``{"progress": [what, share]}``, ``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``,
-``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...]}`` (lost: those that
-could not be drawn; short: so many of them for want of memory), ``{"error": why}``. A closed pipe ends the process.
+``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
+"seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
+``{"error": why}``. A closed pipe ends the process.
 """
 
 import importlib
@@ -53,6 +54,7 @@ class WorkerSettings:
         device: ``auto``, ``cpu`` or ``cuda``.
         window_offset_samples: Overrides the weights' own.
         threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
+        precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
             their own.
     """
@@ -62,6 +64,7 @@ class WorkerSettings:
     device: str = "auto"
     window_offset_samples: int | None = None
     threads: int | None = None
+    precision: str = "auto"
     predictor: str = "realtime.render_worker.worker:load_predictor"
 
 
@@ -78,6 +81,7 @@ def load_predictor(settings: WorkerSettings) -> MouthPredictor:
         cache=AvatarStore(settings.store).graphs,
         window_offset_samples=settings.window_offset_samples,
         threads=settings.threads or default_threads(),
+        precision=None if settings.precision == "auto" else settings.precision,
     )
 
 
@@ -168,9 +172,12 @@ class _Worker:
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch over all sessions and avatars at once."""
         self._short, self._took = 0, []
+        begun_s = time.process_time()
         done = self._predict([job for job in batch if job[1] in self._avatars])
         lost = [slot for slot, _, _ in batch if slot not in done]
-        _send(self._connection, {"done": done, "lost": lost, "short": self._short, "took": self._took})
+        seconds = time.process_time() - begun_s
+        answer = {"done": done, "lost": lost, "short": self._short, "took": self._took, "seconds": seconds}
+        _send(self._connection, answer)
 
     def _predict(self, jobs: list[Job]) -> list[int]:
         """Draw jobs; return the slots of those that were.

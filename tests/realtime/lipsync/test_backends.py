@@ -12,7 +12,7 @@ from realtime.lipsync.metadata import Region
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
 from realtime.lipsync.predictor import MouthPredictor
-from realtime.lipsync.torch_backend import TorchPredictor
+from realtime.lipsync.torch_backend import BATCHES, TorchPredictor
 from realtime.lipsync.weights import save_weights
 
 REGION = Region(48, 94, 10, 84)
@@ -84,6 +84,22 @@ def test_a_frame_does_not_depend_on_its_batch(weights: Path, cache: Path) -> Non
         frames = np.arange(size)[::-1].copy()
         together = predictor.predict(mel[frames], features, frames)
         assert np.abs(alone[frames].astype(int) - together).max() <= 2
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_short_numbers_draw_what_long_ones_draw_at_every_batch(weights: Path, precision: str) -> None:
+    """What runs on CUDA, but for the capture: short numbers, a batch filled up, faces gathered by index."""
+    short = TorchPredictor(weights, device="cpu", precision=precision)
+    long = TorchPredictor(weights, device="cpu", precision="fp32")
+    mel, crops = _inputs(BATCHES[-1] + 3)
+    mouths = [p.predict(mel, p.encode_faces(crops), np.arange(len(mel))[::-1].copy()) for p in (short, long)]
+    assert mouths[0].shape == mouths[1].shape == (len(mel), REGION.height, REGION.width, 3)
+    assert np.abs(np.subtract(*mouths, dtype=int)).max() <= (2 if precision == "fp16" else 24)
+    features = long.encode_faces(crops)
+    for count in sorted({*BATCHES, *(size - 1 for size in BATCHES[2:])}):
+        frames = np.arange(count)[::-1].copy()
+        alone = mouths[1][len(mel) - count :]
+        assert np.abs(long.predict(mel[-count:], features, frames).astype(int) - alone).max() <= 1
 
 
 def test_with_the_graphs_there_torch_is_not_imported(weights: Path, cache: Path) -> None:

@@ -1,0 +1,154 @@
+"""What does a mouth cost?
+
+By back end, type of number, batch, width and size of the network. Beside it, in the same run: the published way (eager
+float32, the whole network, nothing cached) and the rate at which the machine multiplies matrices. The *dense floor* is
+the network's whole arithmetic at that rate: below it comes only who computes less. Rounds of all variants follow each
+other, so that a machine that changes its pace changes it for all.
+"""
+
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.report import Goal, Report, at_most
+from realtime.lipsync.backends import resolve_device
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from realtime.lipsync.torch_backend import TorchPredictor
+from realtime.lipsync.weights import load_weights, save_weights
+
+QUESTION = "What does a mouth cost?"
+BATCHES = (1, 4, 8)
+MOUTH_AND_JAW = (0.5, 1.0, 0.125, 0.875)
+"""The region of the random networks, in shares of the crop: that of the built-in weights."""
+_ROUNDS = 5
+_SIZES = ((1.0, 96), (0.25, 96), (0.25, 128), (0.25, 256))
+_MATRIX = 2048
+_FRAMES = 16
+
+
+def run() -> Report:
+    """Measure."""
+    report = Report(QUESTION, {"threads": torch.get_num_threads()})
+    rates = {name: _matrix_rate(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    with tempfile.TemporaryDirectory() as folder:
+        networks = {"built-in": BUILT_IN_WEIGHTS} if BUILT_IN_WEIGHTS.exists() else {}
+        networks |= {f"width {width:g}, {size} px": _random(width, size, Path(folder)) for width, size in _SIZES}
+        for name, weights in networks.items():
+            report.rows += _rows(name, weights, Path(folder) / "graphs", rates)
+    rates |= {f"{name}, after": _matrix_rate(getattr(torch, kind)) for name, kind in _DTYPE_NAMES.items()}
+    report.conditions |= {"matrix product, GFLOP/s": {name: round(rate) for name, rate in rates.items()}}
+    report.goals = _goals(report.rows)
+    return report
+
+
+_DTYPE_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def _random(width: float, size: int, folder: Path) -> Path:
+    """Write a network that was never trained: what it costs does not depend on what it draws."""
+    torch.manual_seed(0)
+    path = folder / f"{width:g}-{size}.safetensors"
+    region = Region(*(int(share * size) for share in MOUTH_AND_JAW))
+    network = Wav2Lip(width, size).eval()
+    save_weights(network, path, window_offset_samples=-640, decoded_region=region, licence="CC0-1.0", name=path.stem)
+    return path
+
+
+@torch.inference_mode()
+def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> list[dict[str, Any]]:
+    network, metadata = load_weights(weights)
+    mel = np.random.default_rng(0).uniform(-4, 4, (max(BATCHES), 80, 16)).astype(np.float32)
+    crops = np.random.default_rng(1).integers(0, 256, (_FRAMES, metadata.size, metadata.size, 3), np.uint8)
+    face = torch.rand(max(BATCHES), 6, metadata.size, metadata.size)
+    window = torch.from_numpy(mel)[:, None]
+    folder = convert(weights, cache)
+    predictors: dict[str, MouthPredictor] = {
+        "OpenVINO fp32": OpenVinoPredictor(folder, precision="f32"),
+        "OpenVINO bf16": OpenVinoPredictor(folder, precision="bf16"),
+        "torch fp32": TorchPredictor(weights, device="cpu"),
+    }
+    if resolve_device("auto") == "cuda":
+        predictors |= {f"CUDA {p}": TorchPredictor(weights, device="cuda", precision=p) for p in ("fp16", "bf16")}
+    features = {key: predictor.encode_faces(crops) for key, predictor in predictors.items()}
+    whole = _gflop(lambda: network(window[:1], face[:1]))
+    levels = network.encode_face(face[:1])
+    less = _gflop(lambda: network.decode(window[:1], levels, face[:1, 3:], metadata.decoded_region))
+    rows = []
+    for batch in BATCHES:
+        calls: dict[str, Callable[[], Any]] = {
+            "published way": functools.partial(network, window[:batch], face[:batch])
+        }
+        calls |= {key: _call(p, mel[:batch], features[key]) for key, p in predictors.items()}
+        took_ms = _median_ms(calls)
+        for key, ms in took_ms.items():
+            floor_ms = whole / rates["fp32" if "fp32" in key or key == "published way" else "bf16"] * 1000
+            rows.append(
+                {
+                    "network": name,
+                    "how": key,
+                    "batch": batch,
+                    "ms a frame": round(ms / batch, 2),
+                    "of published": round(ms / took_ms["published way"], 3),
+                    "GFLOP": round(whole if key == "published way" else less, 3),
+                    "dense floor, ms": round(floor_ms, 2),
+                }
+            )
+    return rows
+
+
+def _call(predictor: MouthPredictor, mel: np.ndarray[Any, Any], features: FaceFeatures) -> Callable[[], object]:
+    frames = np.arange(len(mel))
+    return lambda: predictor.predict(mel, features, frames)
+
+
+def _median_ms(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    took: dict[str, list[float]] = {key: [] for key in calls}
+    for key in [*calls, *list(calls) * _ROUNDS]:  # the first round warms up
+        began_s = time.perf_counter()
+        calls[key]()
+        took[key].append((time.perf_counter() - began_s) * 1000)
+    return {key: statistics.median(values[1:]) for key, values in took.items()}
+
+
+def _gflop(call: Callable[[], Tensor]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _matrix_rate(dtype: torch.dtype) -> float:
+    """Return the GFLOP/s of a large matrix product."""
+    matrix = torch.rand(_MATRIX, _MATRIX).to(dtype)
+    took_ms = _median_ms({"product": lambda: matrix @ matrix})["product"]
+    return 2 * _MATRIX**3 / took_ms / 1e6
+
+
+def _goals(rows: list[dict[str, Any]]) -> list[Goal]:
+    best = "OpenVINO bf16"
+
+    def of(network: str, batch: int, figure: str) -> float | None:
+        found = (r for r in rows if (r["network"], r["how"], r["batch"]) == (network, best, batch))
+        return next((row[figure] for row in found), None)
+
+    floor = of("width 1, 96 px", 8, "dense floor, ms")
+    return [
+        at_most("full width, batch 1, of the published way", of("width 1, 96 px", 1, "of published"), 0.333, ""),
+        at_most("full width, batch 8, of the published way", of("width 1, 96 px", 8, "of published"), 0.25, ""),
+        at_most(
+            "full width, batch 8, against the dense floor", of("width 1, 96 px", 8, "ms a frame"), floor or 0, "ms"
+        ),
+        at_most("built-in weights, batch 1", of("built-in", 1, "ms a frame"), 4.0, "ms"),
+        at_most("built-in weights, batch 4", of("built-in", 4, "ms a frame"), 1.5, "ms"),
+    ]

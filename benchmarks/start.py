@@ -1,0 +1,125 @@
+"""How soon is there a face: after the server's start, after an offer, after an avatar's name?
+
+The server runs as its users run it, in a process of its own, on a store that it has used before; the client is in this
+process. A picture counts when its last packet has come.
+"""
+
+import asyncio
+import json
+import signal
+import statistics
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from avatar_cache.avatar import load_prepared
+from avatar_cache.store import AvatarStore, default_root
+from benchmarks.report import Report, at_most
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
+from realtime.probe.caller import Caller
+from tests.server_process import free_port
+
+QUESTION = "How soon is there a face?"
+_STARTS, _OFFERS, _LOADS = 3, 8, 10
+_PATIENCE_S = 60.0
+
+
+def run() -> Report:
+    """Measure."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> Report:
+    starts, offers = [], []
+    for start in range(_STARTS + 1):
+        to_first, later = await _start(offers=_OFFERS if start == _STARTS else 0)
+        if start:  # the first warms the store
+            starts.append(to_first)
+        offers += later
+    loads = [_load_ms() for _ in range(_LOADS)]
+    report = Report(QUESTION, {"weights": BUILT_IN_WEIGHTS.name, "store": "used before"})
+    report.rows = [
+        _row("process start -> first picture", [picture for _, picture in starts]),
+        _row("process start -> ready", [ready for ready, _ in starts]),
+        _row("offer -> first picture", offers),
+        _row("an avatar into memory", loads),
+    ]
+    report.goals = [
+        at_most("process start to first picture", report.rows[0]["median"], 3000, "ms"),
+        at_most("offer to first picture", report.rows[2]["median"], 300, "ms"),
+    ]
+    return report
+
+
+async def _start(*, offers: int) -> tuple[tuple[float, float], list[float]]:
+    """Start a server; return ms to its readiness and to the first picture, and of ``offers`` further offers."""
+    port, began_s = free_port(), time.monotonic()
+    root = Path(__file__).parent.parent
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "run_server.py", "--port", str(port), "--log-level", "error"), cwd=root
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while not await asyncio.to_thread(_is_ready, url):
+            if process.returncode is not None or time.monotonic() - began_s > _PATIENCE_S:
+                raise RuntimeError("the server does not start")
+            await asyncio.sleep(0.02)
+        ready_s = time.monotonic()
+        first_s = ready_s + await _first_picture(url) / 1000
+        return ((ready_s - began_s) * 1000, (first_s - began_s) * 1000), [
+            await _first_picture(url) for _ in range(offers)
+        ]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:  # noqa: S310 (our own server's)
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+async def _first_picture(url: str) -> float:
+    """Call, and return the ms from sending the offer to the first picture."""
+    caller = Caller()
+    offer = {"sdp": await caller.offer(), "type": "offer"}
+    began_s = time.monotonic()
+    created = await asyncio.to_thread(_ask, f"{url}/api/sessions", "POST", {"offer": offer})
+    await caller.accept(created["answer"]["sdp"])
+    while not (whole := [p for p in caller.recording.picture.packets if p.marker]):
+        if time.monotonic() - began_s > _PATIENCE_S:
+            raise RuntimeError("no picture came")
+        await asyncio.sleep(0.002)
+    await caller.close()
+    await asyncio.to_thread(_ask, url + created["urls"]["self"], "DELETE", None)
+    return (whole[0].arrived_s - began_s) * 1000
+
+
+def _ask(url: str, method: str, body: object) -> Any:
+    data, headers = json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (our own server's)
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def _load_ms() -> float:
+    """Return what it takes to find an avatar in the store and map what was prepared of it."""
+    began_s = time.perf_counter()
+    store = AvatarStore(default_root())
+    load_prepared(store.load("ada"), file_sha256(BUILT_IN_WEIGHTS)[:16])
+    return (time.perf_counter() - began_s) * 1000
+
+
+def _row(name: str, values_ms: list[float]) -> dict[str, Any]:
+    return {
+        "ms": name,
+        "median": round(statistics.median(values_ms), 1),
+        "max": round(max(values_ms), 1),
+        "n": len(values_ms),
+    }

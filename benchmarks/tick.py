@@ -1,0 +1,135 @@
+"""What are the 40 ms of a frame spent on?
+
+Each part of one speaking session's frame alone, over real speech, in processor time of its thread: what the server does
+between the sound that comes in and the packets that go out. The network's own time is that of ``predictor``; here it
+stands for comparison, at the batch that one session makes.
+"""
+
+import itertools
+import statistics
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pylibsrtp import Policy
+from pylibsrtp import Session as SrtpSession
+
+from avatar_cache.avatar import PreparedAvatar, load_prepared
+from avatar_cache.builder import prepare
+from avatar_cache.store import AvatarStore, default_root
+from benchmarks.report import Report, at_most
+from benchmarks.signals import speech
+from realtime.animator import Animator, ClipLoop
+from realtime.audio.resample import Resampler
+from realtime.audio.source_buffer import SourceBuffer
+from realtime.lipsync.backends import create_predictor
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.lipsync.predictor import MouthPredictor
+from realtime.packets import PcmChunk
+from realtime.rtc.encoders import LiveVp8Encoder, SpeechEncoder
+from realtime.rtc.outbound import picture_frame, speech_frame
+from realtime.timeline import (
+    BLOCK_SOUND,
+    BLOCKS_PER_FRAME,
+    FRAME_RATE_HZ,
+    PACKET_SOUND,
+    PTS_PER_FRAME,
+    SAMPLE_RATE_HZ,
+    SOUND_RATE_HZ,
+)
+
+QUESTION = "What are the 40 ms of a frame spent on?"
+LIMIT_MS = 1.5
+_FRAMES = 250
+_PACKETS_PER_FRAME = 2
+_ENCODING, _MODEL = ("encode the picture (VP8)", "encode the speech (Opus)"), "model, batch of 1"
+
+
+class _Stopwatch:
+    """Milliseconds of this thread's processor time, frame by frame and part by part."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[float]] = {}
+
+    @contextmanager
+    def time(self, part: str, *, times: int = 1) -> Iterator[None]:
+        began_s = time.thread_time()
+        yield
+        self.parts.setdefault(part, []).append((time.thread_time() - began_s) * 1000 * times)
+
+
+def run() -> Report:
+    """Measure."""
+    cv2.setNumThreads(1)  # as the server does
+    name, sound = speech()
+    store = AvatarStore(default_root())
+    predictor = create_predictor(BUILT_IN_WEIGHTS, device="cpu", cache=store.graphs, threads=1)
+    avatar = store.load("ada")
+    prepare(avatar, predictor)
+    prepared = load_prepared(avatar, predictor.metadata.fingerprint)
+    watch = _Stopwatch()
+    _measure(watch, predictor, prepared, sound)
+    report = Report(QUESTION, {"weights": BUILT_IN_WEIGHTS.name, "avatar": "ada", "speech": name})
+    for part, values in watch.parts.items():
+        report.rows.append({"part": part, "ms a frame": round(statistics.median(values), 3), "n": len(values)})
+    rest = sum(row["ms a frame"] for row in report.rows if row["part"] not in (*_ENCODING, _MODEL))
+    report.goals = [at_most("a frame but for model and encoding", round(rest, 3), LIMIT_MS, "ms")]
+    return report
+
+
+def _measure(
+    watch: _Stopwatch, predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]
+) -> None:
+    compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+    animator = Animator(loop, window_offset_samples=predictor.metadata.window_offset_samples)
+    pictures, words = LiveVp8Encoder(), SpeechEncoder()
+    lock = SrtpSession(Policy(key=bytes(30), ssrc_type=Policy.SSRC_ANY_OUTBOUND))
+    sequence = itertools.count()
+    for index, (heard, listened) in enumerate(_frames(sound, watch)):
+        with watch.time("analyse: mel, voice, windows"):
+            jobs = animator.push(PcmChunk(animator.position, heard))
+        for job in jobs:
+            if job.mel is None:
+                continue
+            frames = np.array([job.clip_frame])
+            with watch.time("gather the batch"):
+                _ = [level[frames] for level in avatar.features.levels]
+            with watch.time(_MODEL):
+                mouths = predictor.predict(job.mel[None], avatar.features, frames)
+            with watch.time("composite"):
+                picture = compositor.compose(job.clip_frame, mouths[0], job.spoken)
+            frame = picture_frame(index, picture)
+            with watch.time(_ENCODING[0]):
+                payloads, _ = pictures.encode(frame)
+            with watch.time("packets: SRTP"):
+                for payload in payloads:
+                    lock.protect(_rtp(next(sequence), index * PTS_PER_FRAME, payload))
+        packet = speech_frame(index, listened)
+        with watch.time(_ENCODING[1], times=_PACKETS_PER_FRAME):
+            words.encode(packet)
+
+
+def _frames(
+    sound: npt.NDArray[np.float32], watch: _Stopwatch
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
+    """Yield each frame's speech at 16 kHz for the animator, and a packet of it at 48 kHz, as sessions make them."""
+    source, resampler = SourceBuffer(), Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+    frame_sound = BLOCKS_PER_FRAME * BLOCK_SOUND
+    for index in range(_FRAMES):
+        start = index * frame_sound % (sound.size - frame_sound)
+        heard, now_s = sound[start : start + frame_sound], index / FRAME_RATE_HZ
+        with watch.time("take the sound in"):
+            for at in range(0, frame_sound, PACKET_SOUND):
+                source.push(index * frame_sound + at, heard[at : at + PACKET_SOUND], now_s)
+            blocks = [source.pull(now_s + block / 100)[0] for block in range(BLOCKS_PER_FRAME)]
+        with watch.time("resample to 16 kHz"):
+            resampled = resampler.push(np.concatenate(blocks))
+        yield resampled, np.rint(heard[:PACKET_SOUND] * 32767).astype(np.int16)
+
+
+def _rtp(sequence: int, timestamp: int, payload: bytes) -> bytes:
+    return struct.pack("!BBHII", 0x80, 97, sequence & 0xFFFF, timestamp, 1) + payload
