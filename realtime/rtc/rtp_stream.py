@@ -1,7 +1,7 @@
 """The RTP packets of one stream (RFC 3550), written as few times as possible.
 
-aiortc builds an object for each packet, then serialises its header and its extensions field by field: 9 us where a
-prepared header takes 1. A server that sends to many does little else.
+aiortc builds an object for each packet, then serialises its header and its extensions field by field. A server that
+sends to many does little else, and between two packets of a stream only a few bytes of the header differ.
 """
 
 import struct
