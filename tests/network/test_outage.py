@@ -38,6 +38,11 @@ def test_three_seconds_without_a_link_are_over_when_it_is_back(call: Watched) ->
     after = [entry for entry in call.shown() if entry[0] >= back_s]
     late_s = ages(after, before)
     figures = call.stats()
+    for _ in range(20):  # a browser needs new sender reports of both before it says
+        if all("estimatedPlayoutTimestamp" in figures[kind] for kind in ("audio", "video")):
+            break
+        call.sleep(0.5)
+        figures = call.stats()
     offset_ms = figures["audio"]["estimatedPlayoutTimestamp"] - figures["video"]["estimatedPlayoutTimestamp"]
     first_ms = 1000 * (after[0][0] - back_s)
     print(
