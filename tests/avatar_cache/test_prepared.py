@@ -36,7 +36,7 @@ def test_three_minutes_are_taken_where_they_are_asked_for(tmp_path: Path) -> Non
     avatar = store.build(path, "long", options=dataclasses.replace(options, limits=Limits(seconds=180)))
     assert avatar.manifest.frames == 4500
     prepared = prepare(avatar, FakePredictor(worker_settings(store, "FakePredictor")))
-    assert isinstance(prepared.frames, np.memmap)
+    assert isinstance(prepared.frames.base, np.memmap)
 
 
 @pytest.fixture(scope="module")

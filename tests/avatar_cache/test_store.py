@@ -70,7 +70,7 @@ def test_preparing_is_done_once_and_maps_the_same_arrays(store: AvatarStore, pre
     second = prepare(store.load("ann"), predictor, progress=again.append)
     assert again == []
     np.testing.assert_array_equal(first.frames, second.frames)
-    assert isinstance(second.frames, np.memmap)
+    assert isinstance(second.frames.base, np.memmap)
     assert not second.frames.flags.writeable
     assert second.rest_mouths.shape == (FRAMES, REGION.height, REGION.width, 3)
     assert second.compositor().compose(3, None, 0.0).shape == (SIZE[1] * 3 // 2, SIZE[0])
