@@ -91,9 +91,14 @@ class SpeechEncoder(Encoder):
         timestamp = frame.pts
         return [bytes(packet) for packet in self.codec.encode(frame)], timestamp
 
-    def pack(self, packet: Any) -> tuple[list[bytes], int]:
-        """Refuse: nothing here sends packets that were encoded elsewhere."""
-        raise NotImplementedError
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:  # noqa: ARG002
+        """Refuse: what a broadcast encodes goes to its senders as it is.
+
+        Raises:
+            TypeError: Always; aiortc calls this for tracks of packets alone.
+        """
+        message = "packets that were encoded elsewhere are not taken"
+        raise TypeError(message)
 
 
 class PictureEncoder(Encoder):
