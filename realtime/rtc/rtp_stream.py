@@ -5,7 +5,7 @@ sends to many does little else, and between two packets of a stream only a few b
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -14,6 +14,8 @@ LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 HISTORY_PACKETS = 128
 """Kept to be sent again: two seconds of pictures."""
+MAX_AGE_TICKS = 90_000
+"""A second of pictures. What is older nobody wants to see: repairing it would only put off what is new."""
 _FIRST_BYTE = 0x90
 """Version 2, with a header extension."""
 _MARKER = 0x80
@@ -66,12 +68,13 @@ class RtpStream:
         self._sequence, self._origin = sequence, origin
         self._rtx = rtx
         self._history: list[_Sent | None] = [None] * HISTORY_PACKETS
+        self._key_sequence: int | None = None
         known = {uri: extensions[uri] for uri in (MID, SEND_TIME, LEVEL) if uri in extensions}
         two_byte = any(number > _LAST_ONE_BYTE_ID for number in known.values()) or len(mid) > _LONGEST_ONE_BYTE
         self._extension = _ExtensionTemplate(known, mid.encode(), two_byte=two_byte)
 
     def write(
-        self, payloads: Sequence[bytes], timestamp: int, *, send_time: int, level_dbov: int | None
+        self, payloads: Sequence[bytes], timestamp: int, *, send_time: int, level_dbov: int | None, key: bool = False
     ) -> list[bytes]:
         """Return the packets of one unit.
 
@@ -80,7 +83,10 @@ class RtpStream:
             timestamp: Of the unit, from 0.
             send_time: 24 bits, 6.18 fixed point seconds.
             level_dbov: Loudness, -127..0; ``None`` where there is none.
+            key: Whether a receiver that has it needs nothing of what was sent before.
         """
+        if key:
+            self._key_sequence = self._sequence
         at = self.timestamp = (timestamp + self._origin) % _CLOCK_MODULUS
         extension = self._extension.fill(send_time, 127 if level_dbov is None else -level_dbov)
         packets = []
@@ -95,6 +101,30 @@ class RtpStream:
             self.octets += len(payload)
         self.packets += len(payloads)
         return packets
+
+    def worth_repair(self, lost: Iterable[int]) -> list[int] | None:
+        """Return which of the packets that a receiver asks for again it still needs.
+
+        Args:
+            lost: Their sequence numbers.
+
+        Returns:
+            Sequence numbers; ``None`` if only a key frame helps, since one of them is too old or no longer kept.
+        """
+        needed = [sequence for sequence in lost if not self._is_superseded(sequence)]
+        for sequence in needed:
+            sent = self._history[sequence % HISTORY_PACKETS]
+            if sent is None or sent.sequence != sequence:
+                return None
+            if (self.timestamp - sent.timestamp) % _CLOCK_MODULUS > MAX_AGE_TICKS:
+                return None
+        return needed
+
+    def _is_superseded(self, sequence: int) -> bool:
+        """Tell whether a packet was sent before the last key frame."""
+        if self._key_sequence is None:
+            return False
+        return (self._key_sequence - sequence - 1) % _SEQUENCE_MODULUS < _SEQUENCE_MODULUS // 2
 
     def sent_size(self, sequence: int) -> int | None:
         """Return the size of a packet's payload, if it is still kept."""

@@ -8,6 +8,7 @@ import logging
 import random
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCRtpSender
@@ -133,7 +134,9 @@ class PlayoutSender(RTCRtpSender):
         if stream is None:
             return
         send_time = int((now_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 18)) & 0xFFFFFF
-        for packet in stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov):
+        key = unit.key and self.kind == "video"
+        packets = stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
+        for packet in packets:
             self._send(packet)
         self._RTCRtpSender__ntp_timestamp = int((unit.due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
         self._RTCRtpSender__rtp_timestamp = stream.timestamp
@@ -214,8 +217,7 @@ class PlayoutSender(RTCRtpSender):
                 if report.ssrc == self._ssrc:
                     self._report(report, now_s)
         elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
-            for sequence in packet.lost:
-                self._send_again(sequence, now_s)
+            self._repair(packet.lost, now_s)
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_FIR, RTCP_PSFB_PLI):
             self._following.ask()
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
@@ -244,6 +246,19 @@ class PlayoutSender(RTCRtpSender):
             return None
         trip_s = time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
         return trip_s if 0 <= trip_s < MAX_ROUND_TRIP_S else None
+
+    def _repair(self, lost: Sequence[int], now_s: float) -> None:
+        """Send again what was lost, or a key frame after an outage.
+
+        A browser that has missed some seconds asks for every packet of them, and for a key frame not before it has
+        waited three seconds more.
+        """
+        needed = self._stream.worth_repair(lost) if self._stream else []
+        if needed is None:
+            self._following.ask()
+            return
+        for sequence in needed:
+            self._send_again(sequence, now_s)
 
     def _send_again(self, sequence: int, now_s: float) -> None:
         """Send a packet again that was lost, within the budget."""

@@ -67,3 +67,40 @@ def test_what_is_too_old_or_was_never_sent_is_not_sent_again() -> None:
         stream.write([b"b"], n, send_time=0, level_dbov=None)
     assert stream.again(65530) is None
     assert stream.sent_size(65530) is None
+
+
+def a_stream() -> RtpStream:
+    return RtpStream(payload_type=100, ssrc=1, sequence=65534, origin=1 << 31, extensions={}, mid="0")
+
+
+def write(stream: RtpStream, frame: int, *, packets: int = 2, key: bool = False) -> None:
+    stream.write([b"x"] * packets, 3600 * frame, send_time=0, level_dbov=None, key=key)
+
+
+def test_what_is_new_is_worth_repair() -> None:
+    stream = a_stream()
+    for frame in range(10):
+        write(stream, frame, key=frame == 0)
+    assert stream.worth_repair([65534, 0, 3]) == [65534, 0, 3]
+    assert stream.worth_repair([]) == []
+
+
+def test_after_an_outage_only_a_key_frame_helps() -> None:
+    stream = a_stream()
+    for frame in range(30):
+        write(stream, frame, key=frame == 0)
+    assert stream.worth_repair([(65534 + 2 * frame) % 65536 for frame in range(1, 30)]) is None, "too old"
+    assert stream.worth_repair([30]) == [30]
+    for frame in range(30, 50):
+        write(stream, frame, packets=HISTORY_PACKETS // 10)
+    assert stream.worth_repair([30]) is None, "no longer kept"
+    assert stream.worth_repair([1000]) is None, "never sent"
+
+
+def test_what_a_key_frame_replaces_is_not_asked_for_twice() -> None:
+    stream = a_stream()
+    for frame in range(30):
+        write(stream, frame, key=frame in (0, 29))
+    first_of_key = (65534 + 2 * 29) % 65536
+    assert stream.worth_repair([65533, 65534, first_of_key - 1]) == []
+    assert stream.worth_repair([65534, first_of_key]) == [first_of_key]

@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpReceiverInfo, RtcpSenderInfo, RtcpSrPacket, RtpPacket
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_RTPFB_NACK,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRtpfbPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
+    RtpPacket,
+)
 
 from realtime.rtc.broadcast import KEY_FRAME_INTERVAL_S, Broadcast
 from realtime.rtc.departures import PlayoutConnection
 from realtime.rtc.outbound import PicturePacer, SpeechPacer, picture_frame, speech_frame
+from realtime.rtc.rtp_stream import MAX_AGE_TICKS
 from realtime.rtc.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
 
@@ -220,6 +230,29 @@ async def test_a_lost_packet_comes_again_and_the_picture_is_whole() -> None:
         keys, seen = sender.figures()["key_frames"], len(client.frames["video"])
         await until(lambda: len(client.frames["video"]) > seen + 20, "pictures after the loss")
         assert sender.figures()["key_frames"] == keys
+
+
+async def test_an_outage_is_mended_by_a_key_frame_and_by_nothing_old() -> None:
+    client = Client(control=False)
+    async with connected(client) as call:
+        sender = video_sender(call)
+        stream = sender._stream
+        await until(lambda: len(client.frames["video"]) > 5, "pictures")
+        way, sent, again = sender._send, [], []
+        sender._send = sent.append  # type: ignore[method-assign]
+        stream_again = stream.again
+        stream.again = lambda sequence: again.append(sequence) or stream_again(sequence)
+        first, begun = stream._sequence, stream.timestamp
+        await until(lambda: (stream.timestamp - begun) % 2**32 > 1.2 * MAX_AGE_TICKS, "outage")
+        keys = sender.figures()["key_frames"]
+        sender._send = way  # type: ignore[method-assign]
+        missed = range(first, first + len(sent))
+        nack = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=1, media_ssrc=0, lost=[n % 65536 for n in missed])
+        await sender._handle_rtcp_packet(nack)
+        await until(lambda: sender.figures()["key_frames"] > keys, "a key frame")
+        await sender._handle_rtcp_packet(nack)
+        assert not again
+        assert not sender._following.wants_key(time.monotonic()), "the key frame has replaced them"
 
 
 # Ways that take no more
