@@ -2,10 +2,12 @@
 
 One session at a time, the client in a process of its own. Mouth latency runs from the arrival of the packet that holds
 a frame's first sample to the frame's leaving its track. The offset is that of a click in the sound and the flash
-that a painted mouth shows for it, as the client received them; positive: sound ahead.
+that a painted mouth shows for it, as the client received them; positive: sound ahead. The reports' error is how far
+the client, by the sender reports that it got, places clicks and flashes from where they lie on the playout clock.
 """
 
 import asyncio
+import time
 from typing import Any
 
 import numpy as np
@@ -14,14 +16,18 @@ from benchmarks.caller_process import caller_process
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.signals import TimelineSource, speech
 from benchmarks.stage import FAKE_MOUTH, built_in, painted, speech_file
+from realtime.clock import PlayoutClock
 from realtime.metrics import percentiles
-from realtime.probe.clicks import clicks, find_clicks, find_flashes, offsets_ms
+from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks, find_clicks, find_flashes, offsets_ms
 from realtime.probe.recording import decode_pictures, decode_sound
+from realtime.rtc.sender import NTP_EPOCH_S
 from realtime.session import Session
+from realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "How late is the mouth, and how close to its sound?"
 OVERHEAD_MS = 60
 OFFSET_MS = 10
+REPORT_MS = 2
 TAIL_MS = 100
 _SPEECH_S, _CLICKS_S = 30, 20
 _INTERRUPTIONS = 20
@@ -47,12 +53,14 @@ async def _measure() -> Report:
         await callers.stop()
         report.conditions = {"weights": weights, "avatar": session.avatar_id, "speech": name}
         limit = session.look_ahead_ms + OVERHEAD_MS
-    by_media, by_arrival = await _offsets()
+    by_media, by_arrival, sound_reports, picture_reports = await _offsets()
     report.rows = [
         _row("mouth latency", mouth),
         _row("interrupt tail", tails),
         _row("|A/V offset|, media time", np.abs(by_media).tolist()),
         _row("|A/V offset|, arrival", np.abs(by_arrival).tolist()),
+        _row("|error of sender reports|, sound", np.abs(sound_reports).tolist()),
+        _row("|error of sender reports|, picture", np.abs(picture_reports).tolist()),
     ]
     report.conditions |= {
         "look-ahead, ms": session.look_ahead_ms,
@@ -73,8 +81,8 @@ async def _interrupt(session: Session) -> list[float]:
     return list(session.playout.interrupt_tail_ms)
 
 
-async def _offsets() -> tuple[list[float], list[float]]:
-    """Return the offsets of clicks and flashes by media time and by arrival, ms."""
+async def _offsets() -> tuple[list[float], list[float], list[float], list[float]]:
+    """Return, ms, how far clicks lie before flashes by media time and by arrival, and the errors of the reports."""
     async with painted("FlashPredictor") as sessions, caller_process() as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         assert answer is not None
@@ -84,8 +92,17 @@ async def _offsets() -> tuple[list[float], list[float]]:
         (recording,) = await callers.stop()
     heard = find_clicks(decode_sound(recording.sound))
     seen = find_flashes(list(decode_pictures(recording.picture)), FAKE_MOUTH)
-    by_media = offsets_ms([media_s for media_s, _ in heard], [media_s for media_s, _ in seen])
-    return by_media, offsets_ms([came_s for _, came_s in heard], [came_s for _, came_s in seen])
+    media = [[media_s for media_s, _ in found] for found in (heard, seen)]
+    came = [[came_s for _, came_s in found] for found in (heard, seen)]
+    return offsets_ms(*media), offsets_ms(*came), *(_report_errors_ms(found, session.clock) for found in media)
+
+
+def _report_errors_ms(found_s: list[float], clock: PlayoutClock) -> list[float]:
+    """Return how late each click or flash is by the sender reports; they lie on every sixteenth frame's beginning."""
+    zero_s = NTP_EPOCH_S + time.time() - time.monotonic() + clock.leaves_at(0)
+    period_s = CLICK_EVERY_FRAMES / FRAME_RATE_HZ
+    periods = (np.array(found_s) - zero_s) / period_s
+    return (1000 * period_s * (periods - np.round(periods))).tolist()
 
 
 def _row(name: str, values_ms: list[float]) -> dict[str, Any]:
@@ -94,10 +111,14 @@ def _row(name: str, values_ms: list[float]) -> dict[str, Any]:
 
 
 def _goals(rows: list[dict[str, Any]], latency_limit_ms: float) -> list[Goal]:
-    mouth, tail, media, arrival = (row["p95"] for row in rows)
+    mouth, tail, media, arrival = (row["p95"] for row in rows[:4])
+    report_errors = [row["max"] for row in rows[4:]]
     return [
         at_most("mouth latency p95", mouth, latency_limit_ms, "ms"),
         at_most("interrupt tail p95", tail, TAIL_MS, "ms"),
         at_most("A/V offset by media time p95", media, OFFSET_MS, "ms"),
         at_most("A/V offset by arrival p95", arrival, OFFSET_MS, "ms"),
+        at_most(
+            "error of sender reports, at most", None if None in report_errors else max(report_errors), REPORT_MS, "ms"
+        ),
     ]
