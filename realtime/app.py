@@ -47,6 +47,12 @@ class AvatarChoice(BaseModel):
     avatar: str = Field(max_length=64)
 
 
+class Text(BaseModel):
+    """What a session speaks."""
+
+    text: str
+
+
 class NewSession(BaseModel):
     """What a session begins with."""
 
@@ -221,6 +227,12 @@ async def session_figures(session: OneSession) -> dict[str, Any]:
 async def interrupt(session: OneSession) -> dict[str, int]:
     """Stop speaking now."""
     return {"sample": session.interrupt()}
+
+
+@_for_owners.post("/say")
+async def say(body: Text, session: OneSession) -> dict[str, int]:
+    """Speak a text, behind what is being spoken of others; nothing of it is heard before the sample."""
+    return {"sample": await session.say(body.text)}
 
 
 @_for_owners.patch("", status_code=204)

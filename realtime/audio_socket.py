@@ -1,9 +1,10 @@
 """``WS /api/sessions/{id}/audio``: a program speaks through a session.
 
 Binary frames are s16le mono at the rate that ``?rate=`` names, cut anywhere. Text frames are JSON.
-In: ``{"type": "interrupt"}``, ``{"type": "end_of_speech"}``. Out: ``{"type": "credit", "until"}`` (how many bytes may
-be sent in all by now; whoever sends more is read when there is room), ``{"type": "playout", "sample", "heard_ms",
-"queued_ms"}`` while sound is being heard, the session's own events, ``{"type": "error", "message"}``.
+In: ``{"type": "interrupt"}``, ``{"type": "end_of_speech"}``, ``{"type": "say", "text"}``. Out: ``{"type": "credit",
+"until"}`` (how many bytes may be sent in all by now; whoever sends more is read when there is room), ``{"type":
+"playout", "sample", "heard_ms", "queued_ms"}`` while sound is being heard, the session's own events, ``{"type":
+"error", "message"}``.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from realtime.audio.queued_source import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
 from realtime.errors import BadRequestError, LipstreamError
 from realtime.guards import socket_owner
-from realtime.rtc.control import control_error, parse_control
+from realtime.rtc.control import control_error, parse_control, said_text
 from realtime.session import Session
 from realtime.timeline import SOUND_RATE_HZ
 
@@ -140,16 +141,18 @@ class _Speaker:
 
     def _control(self, text: str) -> None:
         try:
-            kind = parse_control(text).get("type")
+            message = parse_control(text)
+            match message.get("type"):
+                case "interrupt":
+                    self._session.interrupt()
+                case "end_of_speech":
+                    self._source.end()
+                case "say":
+                    self._session.narrator.accept(said_text(message))
+                case kind:
+                    raise BadRequestError(f"message of type {kind!r} is not known here")
         except LipstreamError as error:
             self._tell(control_error(error.message))
-            return
-        if kind == "interrupt":
-            self._session.interrupt()
-        elif kind == "end_of_speech":
-            self._source.end()
-        else:
-            self._tell(control_error(f"message of type {kind!r} is not known here"))
 
     async def _send(self) -> None:
         while True:

@@ -6,7 +6,6 @@ A little longer than most files: the order in which these four are told of anyth
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -27,14 +26,16 @@ from realtime.log_lines import in_session
 from realtime.mark import MarkStyle
 from realtime.meters import Meters
 from realtime.metrics import percentiles
+from realtime.narrator import MOST_WAITING, Narrator
 from realtime.packets import PcmChunk
 from realtime.playout import PlayoutBuffer
 from realtime.render_worker import RenderWorker
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.control import control_error
+from realtime.rtc.control import control_error, said_text
 from realtime.rtc.peer import Peer, RtcSettings
 from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from realtime.sinks.sinks import Sinks
+from realtime.synthesis.synthesizer import SpeechSynthesizer
 from realtime.timeline import (
     BLOCK_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -54,9 +55,6 @@ RENDER_BUDGET_SAMPLES = ms_to_samples(20)
 
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
 """A window's last sample comes out of the resampler 0.75 ms after its sound went in."""
-
-_READ_REMEMBERED = 512
-"""Blocks: more than can be between entering and leaving."""
 
 State = Literal["live", "waiting", "draining"]
 
@@ -83,6 +81,7 @@ class Session:
         most_viewers: That may watch it at once.
         on_over: Told that it should end, and why: ``never_connected``, ``abandoned`` or ``failed``.
         meters: The server's.
+        synthesizer: Speaks text; ``None`` where the server has none.
     """
 
     def __init__(
@@ -97,6 +96,7 @@ class Session:
         most_viewers: int,
         on_over: Callable[["Session", str], None],
         meters: Meters | None = None,
+        synthesizer: SpeechSynthesizer | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -110,9 +110,10 @@ class Session:
         self.broadcast = Broadcast(self.playout)
         self.microphone = SourceBuffer()
         self.source: SourceBuffer | QueuedSource = self.microphone
+        self._read_last: SourceBuffer | QueuedSource = self.source
         self.listeners: set[Callable[[dict[str, Any]], None]] = set()
         """Told every event that the peer's control channel is."""
-        self._read: deque[tuple[int, int]] = deque(maxlen=_READ_REMEMBERED)  # end of a block, read of a program by then
+        self.narrator = Narrator(synthesizer, lambda message: self._tell(control_error(message, code="not_said")))
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._worker, self._mark = worker, mark
@@ -240,7 +241,6 @@ class Session:
             ValueError: If the rate is not one that is taken.
         """
         source = QueuedSource(rate_hz)
-        self._read.clear()
         self.source = source
         return source
 
@@ -251,11 +251,22 @@ class Session:
 
     def heard_ms(self, now_s: float) -> float:
         """Return how much of the program's sound has left."""
-        return self._heard(now_s) * 1000 / SOUND_RATE_HZ
+        heard = self.source.heard(self.clock.left(now_s)) if isinstance(self.source, QueuedSource) else 0
+        return heard * 1000 / SOUND_RATE_HZ
 
-    def _heard(self, now_s: float) -> int:
-        left = self.clock.left(now_s)
-        return next((read for end, read in reversed(self._read) if end <= left), 0)
+    async def say(self, text: str) -> int:
+        """Speak a text, behind what is being spoken of others.
+
+        Returns:
+            A sample before which nothing of it is heard.
+
+        Raises:
+            LipstreamError: If it is not taken, or its first sentence cannot be spoken.
+        """
+        before = self._entered
+        await self.narrator.say(text)
+        source = self.narrator.source
+        return max(before, self._entered - (source.read // SOUND_PER_SAMPLE if source else 0))
 
     def tick(self, now_s: float) -> None:
         """Let sound into the timeline up to now, and ask for the mouths it decides."""
@@ -310,18 +321,26 @@ class Session:
         sample = self._entered
         entered_s = self.clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
         begins = -sample % SAMPLES_PER_FRAME  # where in the block a frame does, if in this one
-        block, arrived_s = self.source.pull(entered_s, mark=begins * SOUND_PER_SAMPLE)
+        source = self._source_now()
+        block, arrived_s = source.pull(entered_s, mark=begins * SOUND_PER_SAMPLE)
         if begins < BLOCK_SAMPLES and arrived_s is not None:
             self.playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
         self._entered += BLOCK_SAMPLES
         self._gather(block)
-        if isinstance(self.source, QueuedSource):
-            self._read.append((self._entered, self.source.read))
-            if self.source is self._leaving and not self.source.level:
+        if isinstance(source, QueuedSource):
+            source.note_block(self._entered)
+            if source is self._leaving and not source.level:
                 self.source, self._leaving = self.microphone, None
-                self.microphone.clear()
         if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
             self._analyse(now_s)
+
+    def _source_now(self) -> SourceBuffer | QueuedSource:
+        """Return what speaks: text goes before a program, a program before the microphone, which begins anew."""
+        source = self.narrator.source or self.source
+        if source is not self._read_last and source is self.microphone:
+            self.microphone.clear()
+        self._read_last = source
+        return source
 
     def _gather(self, block: npt.NDArray[np.float32]) -> None:
         """Let a block be heard, and keep it for the animator."""
@@ -363,25 +382,40 @@ class Session:
         self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
-    def interrupt(self) -> int:
+    def interrupt(self, now_s: float | None = None) -> int:
         """Stop speaking now.
+
+        Args:
+            now_s: Monotonic time; ``None`` asks the event loop.
 
         Returns:
             The sample from which on there is silence; what comes from the source later is spoken.
         """
-        now_s = asyncio.get_running_loop().time()
+        now_s = asyncio.get_running_loop().time() if now_s is None else now_s
         sample, frame = self.playout.interrupt(now_s)
         self.playout.add_jobs(self._animator.interrupt(frame))
-        heard = {}
+        heard: dict[str, Any] = {}
         if isinstance(self.source, QueuedSource):
             heard["heard_ms"] = round(self.heard_ms(now_s), 1)
-            self.source.read = self._heard(now_s)  # what was read but not heard never will be
-            self._read.clear()
-            self._read.append((self.clock.left(now_s), self.source.read))
+            self.source.cut(self.clock.left(now_s))
         self.source.clear()
+        heard |= self._cut_text(self.clock.left(now_s))
         self._gathered = [np.zeros_like(block) for block in self._gathered]
         self._tell({"type": "interrupted", "sample": sample, **heard})
         return sample
+
+    def _cut_text(self, left: int) -> dict[str, Any]:
+        """Drop the text that is being said; return what was heard of it."""
+        source = self.narrator.source
+        heard = source.heard(left) if source else 0
+        cut = self.narrator.interrupt(heard)
+        if source is None:
+            return {}
+        return {
+            "heard_ms": round(heard * 1000 / SOUND_RATE_HZ, 1),
+            "heard_text": cut.sentences,
+            "cut_text": cut.cut,
+        }
 
     def figures(self) -> dict[str, Any]:
         """Return the session's live figures."""
@@ -419,6 +453,7 @@ class Session:
         return {
             "microphone_ms": _in_ms(self.microphone.level, source_buffer.LIMIT_SOUND),
             "program_ms": _in_ms(program.level if program else 0, queued_source.LIMIT_SOUND),
+            "text_characters": (self.narrator.waiting, MOST_WAITING),
             **self.playout.waiting(now_s),
             **(self._peer.waiting() if self._peer else {}),
         }
@@ -427,6 +462,7 @@ class Session:
         """Let go of the peer and the worker's stream. May be called again."""
         self._closed = True
         self._stream.close()
+        await self.narrator.close()
         peer, self._peer = self._peer, None
         if peer:
             if self._has_failed:
@@ -441,6 +477,9 @@ class Session:
     def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
         if message.get("type") == "interrupt":
             self.interrupt()
+            return None
+        if message.get("type") == "say":
+            self.narrator.accept(said_text(message))
             return None
         raise BadRequestError(f"control message of type {message.get('type')!r} is not known here")
 

@@ -27,6 +27,7 @@ from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
 from realtime.session import Session, first_block_samples
 from realtime.settings import Settings
+from realtime.synthesis.choice import choose_synthesizer
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from realtime.turn import TurnSecret, quota_user
 
@@ -50,7 +51,7 @@ class Sessions:
         worker_settings: The worker's; ``None`` derives them from the server's.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read.
+        SettingsError: If the TURN secret cannot be read, or the engine that speaks text is not there.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -76,6 +77,7 @@ class Sessions:
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
         )
+        self._synthesizer = choose_synthesizer(settings)
         self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
         self._avatars: dict[str, PreparedAvatar] = {}
@@ -122,6 +124,8 @@ class Sessions:
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
         if self._ending:
             await asyncio.wait(self._ending)
+        if self._synthesizer:
+            await self._synthesizer.close()
         await self.worker.close()
         gc.unfreeze()
 
@@ -191,6 +195,7 @@ class Sessions:
             most_viewers=self.settings.max_viewers,
             on_over=self._end,
             meters=self.meters,
+            synthesizer=self._synthesizer,
         )
         self._sessions[session.id] = session
         self.created += 1

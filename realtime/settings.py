@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from realtime.errors import SettingsError
 from realtime.mark import CORNERS, Corner, MarkStyle
@@ -26,6 +27,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 _CHOICES = {
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp16", "bf16", "fp32"),
+    "synthesizer_format": ("pcm", "wav"),
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("text", "json"),
 }
@@ -75,6 +77,13 @@ class Settings:
     allowed_origins: tuple[str, ...] = _option(
         (), "other sites whose pages may use the API, as https://app.example, comma-separated"
     )
+    synthesizer: str = _option(
+        "", "speaks text: espeak-ng, piper, or the URL of an OpenAI-compatible API, as https://api.example/v1"
+    )
+    synthesizer_voice: str = _option("", "its voice: a name, or Piper's .onnx file")
+    synthesizer_model: str = _option("tts-1", "the API's model")
+    synthesizer_format: str = _option("pcm", "what is asked of the API: pcm (24 kHz) or wav")
+    synthesizer_key_file: Path | None = _option(None, "file with the API's key", parse=Path)
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
@@ -95,6 +104,7 @@ class Settings:
                 "listen on 127.0.0.1, name a --secret-file, or say --insecure"
             )
         self._check_relays()
+        self._check_synthesizer()
         if self.udp_ports and self.udp_ports[1] - self.udp_ports[0] + 1 < self.max_sessions:
             raise SettingsError(
                 f"udp_ports {self.udp_ports[0]}-{self.udp_ports[1]} are fewer than max_sessions {self.max_sessions}: "
@@ -117,6 +127,15 @@ class Settings:
             raise SettingsError(f"turn_ttl {self.turn_ttl} is not between 1 and {LONGEST_S} seconds")
         if self.relay_only and not self.turn_urls and not any(map(_names_turn, self.ice_servers)):
             raise SettingsError("relay_only needs a TURN server: name one by turn_urls, or in ice_servers")
+
+    def _check_synthesizer(self) -> None:
+        parts = urlsplit(self.synthesizer)
+        if self.synthesizer in ("", "espeak-ng", "piper"):
+            return
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsError(f"synthesizer {parts.scheme!r} is none of espeak-ng, piper or an http(s) URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise SettingsError("synthesizer: a URL holds no key here; put it into synthesizer_key_file")
 
     @property
     def mark(self) -> MarkStyle | None:

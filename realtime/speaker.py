@@ -79,6 +79,13 @@ class Speaker:
                 self._sent += len(piece)
             await self._socket.send(piece)
 
+    async def say_text(self, text: str) -> None:
+        """Have the server speak a text by its own engine; what was handed over as sound waits until it is said.
+
+        A text that it does not take is answered by an event of type ``error``.
+        """
+        await self._send({"type": "say", "text": text})
+
     async def end_of_speech(self) -> None:
         """Say that an utterance is over."""
         await self._send({"type": "end_of_speech"})

@@ -31,6 +31,7 @@ def _can_mount() -> bool:
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),
+    "espeak-ng": lambda: shutil.which("espeak-ng"),
     "coturn": lambda: shutil.which("turnserver"),
     "namespaces": can_make_links,
     "nginx": lambda: shutil.which("nginx"),

@@ -18,6 +18,8 @@ Sound = npt.NDArray[np.float32]
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, SOUND_RATE_HZ
 LIMIT_SOUND = 10 * SOUND_RATE_HZ
 """The most that may wait: ten seconds."""
+_BLOCKS_REMEMBERED = 512
+"""More than can be between entering the timeline and leaving."""
 
 
 class QueuedSource:
@@ -36,11 +38,14 @@ class QueuedSource:
         self.counts = SourceCounts()
         self.read = 0
         """Samples of the program's sound that the timeline has read, 48 kHz."""
-        self._rate_hz = rate_hz
+        self.pushed = 0
+        """Samples of it that have come out of the resampler, 48 kHz."""
+        self.rate_hz = rate_hz
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
         self._odd = b""  # half a sample
         self._pieces: deque[Sound] = deque()
         self._level = 0
+        self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, read by then
 
     @property
     def level(self) -> int:
@@ -50,7 +55,7 @@ class QueuedSource:
     @property
     def room_bytes(self) -> int:
         """Bytes that may come before the queue is full."""
-        return max(0, LIMIT_SOUND - self._level) * self._rate_hz // SOUND_RATE_HZ * 2
+        return max(0, LIMIT_SOUND - self._level) * self.rate_hz // SOUND_RATE_HZ * 2
 
     def push(self, pcm: bytes) -> None:
         """Take in sound: s16le, mono. Half a sample at the end waits for its other half."""
@@ -84,9 +89,25 @@ class QueuedSource:
         """Forget what waits; the next sound begins anew."""
         self._pieces.clear()
         self._level, self._odd = 0, b""
-        self._resampler = Resampler(self._rate_hz, SOUND_RATE_HZ)
+        self._resampler = Resampler(self.rate_hz, SOUND_RATE_HZ)
+
+    def note_block(self, end: int) -> None:
+        """Remember how much was read by a place on the timeline, 16 kHz."""
+        self._log.append((end, self.read))
+
+    def heard(self, left: int) -> int:
+        """Return how much had been read at the place on the timeline that leaves now, 48 kHz samples."""
+        return next((read for end, read in reversed(self._log) if end <= left), 0)
+
+    def cut(self, left: int) -> None:
+        """Forget what waits; what was read but has not left counts as never read: it will not be heard."""
+        self.read = self.heard(left)
+        self._log.clear()
+        self._log.append((left, self.read))
+        self.clear()
 
     def _append(self, sound: Sound) -> None:
         if sound.size:
+            self.pushed += sound.size
             self._pieces.append(sound)
             self._level += sound.size

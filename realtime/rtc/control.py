@@ -27,6 +27,18 @@ def parse_control(message: object) -> dict[str, Any]:
     return parsed
 
 
+def said_text(message: dict[str, Any]) -> str:
+    """Return the text of a message of type ``say``.
+
+    Raises:
+        BadRequestError: If it has none.
+    """
+    text = message.get("text")
+    if not isinstance(text, str):
+        raise BadRequestError("say needs a text")
+    return text
+
+
 def control_error(message: str, *, code: str = "") -> dict[str, Any]:
     """Return the message that tells a client what was wrong, with a word for programs where there is one."""
     return {"type": "error", **({"code": code} if code else {}), "message": message}

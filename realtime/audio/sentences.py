@@ -1,0 +1,92 @@
+"""Text cut into sentences, so that the first can be heard while the next ones are still being synthesised."""
+
+import re
+import unicodedata
+
+LONGEST = 300
+"""Characters of a piece: a longer sentence is cut at a comma, else between words, else anywhere."""
+
+_ABBREVIATIONS = frozenset(
+    "adj adv al approx apr asst aug ave bldg blvd bros ca capt cf cmdr co col corp dec dept dipl dr ed eds eg esp est "
+    "etc feb fig figs fr ft gen gov hon hr ie inc jan jr jul jun lt ltd maj mar max min mr mrs ms mt nov oct op "
+    "p pp pres prof rd rep rev sen sep sept sgt sr st str usw vol vs z bzw mme mlle sra srta".split()
+)
+_DOTTED = re.compile(r"(\w\.)+\w")
+_END = re.compile(r"""([.!?…]+["'”’»)\]]*)(?=\s)|([。！？]+["'”’»」』）]*)""")
+_LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*$")
+_CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、]")
+
+
+def clean_text(text: str) -> str:
+    """Return text without control characters, broken characters or runs of blanks, on one line.
+
+    A line that ends without a stop is a sentence of its own: a stop is added where an empty line follows.
+    """
+    text = text.encode("utf-8", errors="replace").decode()
+    text = re.sub(r"(?<=[^\s.!?…。！？:;,])[^\S\n]*\n\s*\n", ".\n", text)
+    kept = (" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+    return " ".join("".join(kept).split())
+
+
+def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
+    """Return the sentences of a text in order; nothing but blanks between them is lost.
+
+    A stop ends a sentence only where a blank follows, no abbreviation, initial or list number stands before it, and
+    what comes next does not begin in lower case; so decimals, dates and addresses are kept whole.
+
+    Args:
+        text: As :func:`clean_text` returns it.
+        longest: Characters of a piece, 1 or more.
+
+    Returns:
+        Pieces of ``longest`` characters at most, each with a letter or digit in it; none if the text has none.
+    """
+    pieces: list[str] = []
+    start = 0
+    for stop in _END.finditer(text):
+        if stop[2] is not None or _ends_here(text, start, stop):
+            pieces.append(text[start : stop.end()].strip())
+            start = stop.end()
+    pieces.append(text[start:].strip())
+    return [part for piece in _voiced(pieces) for part in _shorten(piece, longest) if _is_speakable(part)]
+
+
+def _is_speakable(text: str) -> bool:
+    return any(char.isalnum() for char in text)
+
+
+def _ends_here(text: str, start: int, stop: "re.Match[str]") -> bool:
+    following = text[stop.end() : stop.end() + 8].lstrip(" \"'“‘«([")[:1]
+    if following.islower():
+        return False
+    if stop[1].rstrip("\"'”’»)]") != ".":
+        return True
+    found = _LAST_WORD.search(text, start, stop.start())
+    word = found[0] if found else ""
+    is_initial = len(word) == 1 and word.isupper() and word != "I"
+    is_list_number = word.isdecimal() and not text[start : stop.start() - len(word)].strip()
+    is_number_sign = word.lower() == "no" and following.isdecimal()
+    is_short = word.lower() in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None
+    return not (is_initial or is_list_number or is_number_sign or is_short)
+
+
+def _voiced(pieces: list[str]) -> list[str]:
+    """Put a piece that says nothing, such as a row of dots, with the one before."""
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and piece and not _is_speakable(piece):
+            joined[-1] = f"{joined[-1]} {piece}"
+        elif piece:
+            joined.append(piece)
+    return joined
+
+
+def _shorten(sentence: str, longest: int) -> list[str]:
+    parts: list[str] = []
+    while len(sentence) > longest:
+        clause = max((found.end() for found in _CLAUSE.finditer(sentence, 0, longest)), default=0)
+        cut = clause if clause > longest // 3 else sentence.rfind(" ", 1, longest + 1)
+        cut = cut if cut > 0 else longest
+        parts.append(sentence[:cut].strip())
+        sentence = sentence[cut:].strip()
+    return [*parts, sentence]

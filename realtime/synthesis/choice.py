@@ -1,0 +1,29 @@
+"""The engine that the settings name."""
+
+from realtime.settings import Settings
+from realtime.synthesis.endpoint import DEFAULT_VOICE, SpeechEndpoint, read_key
+from realtime.synthesis.programs import espeak_ng, piper
+from realtime.synthesis.synthesizer import SpeechSynthesizer
+
+
+def choose_synthesizer(settings: Settings) -> SpeechSynthesizer | None:
+    """Return the engine, ``None`` where none is named.
+
+    Raises:
+        SettingsError: If it is not installed, or lacks a file that it needs.
+    """
+    match settings.synthesizer:
+        case "":
+            return None
+        case "espeak-ng":
+            return espeak_ng(settings.synthesizer_voice)
+        case "piper":
+            return piper(settings.synthesizer_voice)
+        case url:
+            return SpeechEndpoint(
+                url,
+                voice=settings.synthesizer_voice or DEFAULT_VOICE,
+                model=settings.synthesizer_model,
+                response_format=settings.synthesizer_format,
+                key=read_key(settings.synthesizer_key_file),
+            )

@@ -1,0 +1,101 @@
+"""An OpenAI-compatible speech endpoint: ``POST {url}/audio/speech``, its sound read as it comes."""
+
+import logging
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+
+from realtime.errors import SettingsError
+from realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
+from realtime.synthesis.wave_stream import WaveStream
+
+log = logging.getLogger(__name__)
+
+PCM_RATE_HZ = 24_000
+"""Of ``response_format: pcm``, by the API's reference."""
+DEFAULT_VOICE = "alloy"
+_NO_SOUND = (
+    "text/",
+    "application/json",
+    "audio/mpeg",
+    "audio/mp3",
+    "audio/ogg",
+    "audio/opus",
+    "audio/aac",
+    "audio/flac",
+)
+_OK = 200
+
+
+class SpeechEndpoint:
+    """Speaks through an endpoint; its connections are kept between sentences.
+
+    Args:
+        url: Up to the version, such as ``https://api.example/v1``.
+        voice: A name that the endpoint knows.
+        model: Likewise.
+        response_format: ``pcm`` (s16le at 24 kHz) or ``wav`` (any rate).
+        key: Sent as a bearer token; empty for none.
+    """
+
+    def __init__(self, url: str, *, voice: str, model: str, response_format: str, key: str = "") -> None:
+        self._url = f"{url.rstrip('/')}/audio/speech"
+        self._request = {"model": model, "voice": voice, "response_format": response_format}
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client: httpx.AsyncClient | None = None
+
+    async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
+        """Yield a sentence's sound.
+
+        Raises:
+            SynthesisError: If the endpoint refuses, cannot be reached, stalls, breaks off or answers with no sound.
+        """
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=ENGINE_SILENT_S, headers=self._headers)
+        wave = WaveStream() if self._request["response_format"] == "wav" else None
+        try:
+            async with self._client.stream("POST", self._url, json={**self._request, "input": text}) as answer:
+                _check(answer)
+                async for data in answer.aiter_bytes():
+                    pcm = wave.push(data) if wave else data
+                    if pcm:
+                        yield SpokenPcm(wave.rate_hz if wave else PCM_RATE_HZ, pcm)
+        except httpx.TimeoutException as error:
+            raise SynthesisError(f"the speech endpoint was silent for {ENGINE_SILENT_S:.0f} s") from error
+        except httpx.ConnectError as error:
+            raise SynthesisError("the speech endpoint cannot be reached") from error
+        except httpx.HTTPError as error:
+            log.warning("the speech endpoint broke off: %s", type(error).__name__)
+            raise SynthesisError("the speech endpoint broke off in the middle") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.status_code != _OK:  # its body may repeat the key
+        raise SynthesisError(f"the speech endpoint answered with status {answer.status_code}")
+    kind = answer.headers.get("content-type", "").lower()
+    if kind.startswith(_NO_SOUND):
+        raise SynthesisError(f"the speech endpoint answered with {kind[:40]}, not with PCM")
+
+
+def read_key(path: Path | None) -> str:
+    """Return the key in a file, empty for no file.
+
+    Raises:
+        SettingsError: If it cannot be read, or is not one line of printable ASCII.
+    """
+    if path is None:
+        return ""
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"synthesizer_key_file {path} cannot be read") from error
+    if not key or not key.isprintable() or " " in key:
+        raise SettingsError(f"synthesizer_key_file {path} does not hold one key")
+    return key

@@ -1,0 +1,133 @@
+"""Engines that are programs of this machine: one run a sentence, the text by standard input, never a shell."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from realtime.errors import SettingsError
+from realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
+from realtime.synthesis.wave_stream import WaveStream
+
+log = logging.getLogger(__name__)
+
+_PIECE_BYTES = 16 * 1024
+_KEPT_ERROR_BYTES = 2_000
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "ESPEAK_DATA_PATH")
+"""What a program gets of the server's environment: nothing that could be a secret."""
+
+
+class SpeakingProgram:
+    """Runs a program that reads text and writes sound.
+
+    Args:
+        arguments: Its command line.
+        rate_hz: Of the bare samples that it writes; 0 if it writes a WAV file.
+    """
+
+    def __init__(self, arguments: Sequence[str], rate_hz: int = 0) -> None:
+        self._arguments, self._rate_hz = tuple(arguments), rate_hz
+        self._name = Path(self._arguments[0]).name
+
+    async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
+        """Yield a sentence's sound.
+
+        Raises:
+            SynthesisError: If the program cannot be run, fails or stalls.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            )
+        except OSError as error:
+            raise SynthesisError(f"{self._name} cannot be run: {error.strerror}") from error
+        complaints = asyncio.create_task(_tail(process.stderr), name="synthesis-stderr")
+        try:
+            async for piece in self._listen(process, text):
+                yield piece
+            if await asyncio.wait_for(process.wait(), ENGINE_SILENT_S):
+                log.warning("%s failed: %s", self._name, await complaints)
+                raise SynthesisError(f"{self._name} failed; the server's log says why")
+        except TimeoutError:
+            raise SynthesisError(f"{self._name} was silent for {ENGINE_SILENT_S:.0f} s") from None
+        finally:
+            complaints.cancel()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            # A full pipe that nobody reads would keep wait() for ever.
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+            await asyncio.wait([complaints, asyncio.ensure_future(process.wait())])
+
+    async def _listen(self, process: asyncio.subprocess.Process, text: str) -> AsyncGenerator[SpokenPcm]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its exit status says why
+            process.stdin.write(text.encode() + b"\n")
+            await asyncio.wait_for(process.stdin.drain(), ENGINE_SILENT_S)
+            process.stdin.close()
+        wave = None if self._rate_hz else WaveStream()
+        while data := await asyncio.wait_for(process.stdout.read(_PIECE_BYTES), ENGINE_SILENT_S):
+            pcm = wave.push(data) if wave else data
+            if pcm:
+                yield SpokenPcm(wave.rate_hz if wave else self._rate_hz, pcm)
+
+    async def close(self) -> None:
+        """Nothing is kept between sentences."""
+
+
+def espeak_ng(voice: str) -> SpeakingProgram:
+    """Return eSpeak NG.
+
+    Args:
+        voice: As ``espeak-ng --voices`` lists them, such as ``en-gb``; empty for its default.
+
+    Raises:
+        SettingsError: If it is not installed.
+    """
+    chosen = ("-v", voice) if voice else ()
+    return SpeakingProgram([_found("espeak-ng"), "-b", "1", *chosen, "--stdin", "--stdout"])
+
+
+def piper(voice: str) -> SpeakingProgram:
+    """Return Piper.
+
+    Args:
+        voice: Its voice file, ``.onnx``, beside which lies its description, ``.onnx.json``.
+
+    Raises:
+        SettingsError: If Piper is not installed, or one of the files is missing.
+    """
+    program = _found("piper")
+    try:
+        if not Path(voice).is_file():
+            raise FileNotFoundError
+        rate_hz = int(json.loads(Path(f"{voice}.json").read_bytes())["audio"]["sample_rate"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"synthesizer_voice {voice!r} is no voice of Piper's: a .onnx file with its .onnx.json beside it"
+        ) from error
+    return SpeakingProgram([program, "--model", str(Path(voice).absolute()), "--output_raw"], rate_hz)
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise SettingsError(f"synthesizer {program!r} is not installed here")
+    return path
+
+
+async def _tail(stream: asyncio.StreamReader | None) -> str:
+    """Read to the end, so that nobody waits for the reader; return the last of it."""
+    kept = b""
+    while stream and (data := await stream.read(_PIECE_BYTES)):
+        kept = (kept + data)[-_KEPT_ERROR_BYTES:]
+    return kept.decode(errors="replace").strip()
