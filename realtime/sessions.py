@@ -38,6 +38,11 @@ WAITING_S = 60.0
 """A session whose peer was lost is kept this long for its owner to come back."""
 UNCLAIMED_S = 10.0
 """A session without an offer is kept this long for its first one."""
+GROUP = 4
+"""Sessions whose frames are decided at one tick before another tick is used. Their mouths make one batch, which costs a
+third less than one by one, and takes no longer than there is time for."""
+_TICKS_OF_A_FRAME = (0, 2, 1, 3)
+"""In the order in which they are used: two groups have half a frame between them."""
 _TICK_LATE_S = 0.0005
 """A tick comes just after its place on the grid: before it, the block that is due would wait for the next one."""
 _REAP_S = 1.0
@@ -349,16 +354,13 @@ class Sessions:
                 await process.wait()
 
     def _epoch(self, now_s: float) -> float:
-        """Return where a new session begins: its blocks end on the grid, its frames where fewest others' do.
-
-        Their jobs and their pictures then come one after the other, not all at once.
-        """
+        """Return where a new session begins: its blocks end on the grid, its frames where a group is not full yet."""
         assert self._metadata is not None
         shift_s = first_block_samples(self._metadata.look_ahead_samples) / SAMPLE_RATE_HZ
         taken = Counter(round((s.clock.epoch_s + shift_s) / TICK_S) % BLOCKS_PER_FRAME for s in self.all())
+        place = min(_TICKS_OF_A_FRAME, key=lambda tick: taken[tick] // GROUP)
         last = round(_on_grid(now_s) / TICK_S)
-        tick = min(range(last, last - BLOCKS_PER_FRAME, -1), key=lambda tick: taken[tick % BLOCKS_PER_FRAME])
-        return tick * TICK_S - shift_s
+        return (last - (last - place) % BLOCKS_PER_FRAME) * TICK_S - shift_s
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that waits longest for its owner to come back."""

@@ -11,12 +11,13 @@ import psutil
 import pytest
 
 from benchmarks.signals import TimelineSource
+from realtime.admission import Admission
 from realtime.errors import NotFoundError, OfferError, UnavailableError
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
-from realtime.session import first_block_samples
-from realtime.sessions import TICK_S
-from realtime.timeline import SAMPLE_RATE_HZ
+from realtime.session import Session, first_block_samples
+from realtime.sessions import GROUP, TICK_S
+from realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.fakes import metadata
 
@@ -44,6 +45,23 @@ async def test_sessions_begin_on_the_grid_and_full_collections_skip_what_was_imp
     assert gc.get_freeze_count() > 0
     await sessions.close()
     assert gc.get_freeze_count() == 0
+
+
+async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(serve: Serve) -> None:
+    sessions = await serve(max_sessions=2 * GROUP)
+    sessions.admission = Admission(64)  # room for all of them on the smallest machine
+    begun = [(await sessions.create("ann", None))[0] for _ in range(2 * GROUP)]
+
+    def tick(session: Session) -> int:
+        begins_s = session.clock.epoch_s + first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ
+        return round(begins_s / TICK_S) % BLOCKS_PER_FRAME
+
+    first, second = {tick(session) for session in begun[:GROUP]}, {tick(session) for session in begun[GROUP:]}
+    assert len(first) == len(second) == 1
+    assert abs(first.pop() - second.pop()) == BLOCKS_PER_FRAME // 2, "half a frame between two groups"
+    await sessions.delete(begun[1].id)
+    again, _ = await sessions.create("ann", None)
+    assert tick(again) == tick(begun[0]), "a place that has become free is filled first"
 
 
 async def test_a_refused_offer_leaves_no_session(serve: Serve) -> None:
