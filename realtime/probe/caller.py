@@ -14,6 +14,7 @@ from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket, unwrap_rtx
 
 from realtime.probe.recording import Packet, Recording, Stream
+from realtime.rtc.consent import keep_consent
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 
@@ -97,6 +98,7 @@ class Caller:
         else:
             self._connection.addTrack(self.microphone)
         self._connection.addTransceiver("video", direction="recvonly")
+        keep_consent(self._agent)  # a machine that is busy measuring must not hang up on its server
         self._streams: dict[int, Stream] = {}  # by SSRC
 
     async def offer(self) -> str:

@@ -1,7 +1,8 @@
 """Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
 
-Nothing else but ``bad_packets``, which reads packets, ``sender``, the sending end, and ``udp_ports``, which opens the
-sockets, touches their private names; that is why this module may be longer than others.
+Nothing else but ``bad_packets``, which reads packets, ``sender``, the sending end, ``udp_ports``, which opens the
+sockets, and ``consent``, which asks whether the peer is there, touches their private names; that is why this module may
+be longer than others.
 ``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
 to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
 """
@@ -38,6 +39,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import FFmpegError
 
 from realtime.rtc.bad_packets import TolerantTransport
+from realtime.rtc.consent import keep_consent
 from realtime.rtc.packet_order import PacketOrder
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.udp_ports import PortRange, listen_on
@@ -266,6 +268,7 @@ class PlayoutConnection(RTCPeerConnection):
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
         transport.__class__ = TolerantTransport  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
+        keep_consent(transport.transport._connection)
         return transport
 
     async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802

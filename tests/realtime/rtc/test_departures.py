@@ -30,7 +30,7 @@ from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, un
 RECEIVER_NAMES = ("jitter_buffer", "remote_bitrate_estimator", "timestamp_mapper")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
 CONNECTION_METHODS = ("createDtlsTransport", "connect")
-AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols")
+AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols", "query_consent")
 
 
 def server_agent(call: Call) -> Connection:
