@@ -92,9 +92,10 @@ async def _offsets() -> tuple[list[float], list[float], list[float], list[float]
         (recording,) = await callers.stop()
     heard = find_clicks(decode_sound(recording.sound))
     seen = find_flashes(list(decode_pictures(recording.picture)), FAKE_MOUTH)
-    media = [[media_s for media_s, _ in found] for found in (heard, seen)]
-    came = [[came_s for _, came_s in found] for found in (heard, seen)]
-    return offsets_ms(*media), offsets_ms(*came), *(_report_errors_ms(found, session.clock) for found in media)
+    heard_s, seen_s = ([media_s for media_s, _ in found] for found in (heard, seen))
+    by_arrival = offsets_ms([came_s for _, came_s in heard], [came_s for _, came_s in seen])
+    errors = [_report_errors_ms(found_s, session.clock) for found_s in (heard_s, seen_s)]
+    return offsets_ms(heard_s, seen_s), by_arrival, errors[0], errors[1]
 
 
 def _report_errors_ms(found_s: list[float], clock: PlayoutClock) -> list[float]:
@@ -102,7 +103,7 @@ def _report_errors_ms(found_s: list[float], clock: PlayoutClock) -> list[float]:
     zero_s = NTP_EPOCH_S + time.time() - time.monotonic() + clock.leaves_at(0)
     period_s = CLICK_EVERY_FRAMES / FRAME_RATE_HZ
     periods = (np.array(found_s) - zero_s) / period_s
-    return (1000 * period_s * (periods - np.round(periods))).tolist()
+    return [float(error) for error in 1000 * period_s * (periods - np.round(periods))]
 
 
 def _row(name: str, values_ms: list[float]) -> dict[str, Any]:
