@@ -1,16 +1,22 @@
-"""The order of incoming packets: no delay while they come in order, a short wait for one that is missing.
+"""The order of incoming packets: no delay while the network keeps it, a short wait once it has not.
 
 A buffer that always holds packets adds its length to every word spoken. Sound needs none: what comes late or never
-shows as a jump in position, and the session fills it with silence.
+shows as a jump in position, and the session fills it with silence. Nor is it worth a wait to learn whether a packet is
+lost: those after it would come late too, and a link that loses packets loses them again and again.
 """
 
+from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 SEQUENCE_MODULUS = 1 << 16
 MAX_HELD = 2
-"""Packets that may wait for a missing one: 40 ms of sound at the usual 20 ms a packet."""
+"""The packet after a missing one waits for that many to have come: 20 ms longer at the usual 20 ms a packet."""
+WARY_PACKETS = 500
+"""For how long packets wait for missing ones after one has overtaken another: ten seconds."""
+MAX_GIVEN_UP = 64
+"""Places that are remembered: a packet for one of them was overtaken, any other came twice."""
 MAX_JUMP = 1000
 """A sequence number further away than this belongs to a sender that started again."""
 
@@ -26,6 +32,8 @@ class PacketOrder(Generic[T]):
         self.late = 0
         self._next: int | None = None
         self._held: dict[int, T] = {}
+        self._given_up: deque[int] = deque(maxlen=MAX_GIVEN_UP)
+        self._wary = 0  # packets for which this goes on
 
     def push(self, sequence: int, packet: T) -> list[T]:
         """Take a packet and return those that are now in order.
@@ -46,13 +54,23 @@ class PacketOrder(Generic[T]):
             return [*ready, packet]
         if ahead < 0 or sequence in self._held:
             self.late += 1
+            if sequence in self._given_up:
+                self._wary = WARY_PACKETS
             return []
         self._held[sequence] = packet
         ready = self._release_run()
-        if len(self._held) >= MAX_HELD:
-            self._next = min(self._held, key=lambda held: _distance(self._next or 0, held))
+        if len(self._held) >= (MAX_HELD if self._wary else 1):
+            self._give_up()
             ready += self._release_run()
+        self._wary = max(0, self._wary - 1)
         return ready
+
+    def _give_up(self) -> None:
+        """Go on with the next packet that is there."""
+        assert self._next is not None
+        missing = min(_distance(self._next, held) for held in self._held)
+        self._given_up.extend((self._next + place) % SEQUENCE_MODULUS for place in range(min(missing, MAX_GIVEN_UP)))
+        self._next = (self._next + missing) % SEQUENCE_MODULUS
 
     def _release_run(self) -> list[T]:
         """Take out the packets that follow each other from the expected one on."""
