@@ -1,13 +1,15 @@
 """What do four speaking sessions notice of callers that mean harm, and of those who are one too many?
 
 Mouths are painted. Hostile offers have 1,000 and 5,000 candidates, or as many as are taken, and are then left or
-ended; strangers send datagrams to the server's media ports. ``PART_S`` in the environment is the length of a part (15).
+ended; strangers send datagrams to the server's media ports; and each of the speaking clients asks for a hundred key
+frames a second. Processor time is the server process's own. ``PART_S`` in the environment is the length of a part (15).
 """
 
 import asyncio
 import json
 import os
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -24,6 +26,8 @@ from realtime.timeline import FRAME_RATE_HZ
 QUESTION = "What do four speaking sessions notice of callers that mean harm, and of one too many?"
 SPEAKING = 4
 LAG_P99_MS, LAG_MAX_MS, REFUSAL_MS, LOST_SHARE = 10, 50, 50, 2.0
+KEYS_PER_S, KEYS_CPU_SHARE = 2, 20.0
+_KEYS_ASKED_PER_S = 100
 _PER_SECOND = 20
 _BURST = 20
 _SETTLE_S = 3.0
@@ -56,6 +60,9 @@ async def _measure(part_s: float) -> Report:
         hostile_lag = report.rows[-1]
         ports = _media_ports(callers)
         report.rows.append(await _part("strangers", part_s, server, callers, lambda: _throw(ports), answers))
+        report.rows.append(await _part("key frames asked", part_s, server, callers, lambda: _ask(callers), answers))
+        asked = report.rows[-1]
+        report.rows.append(await _part("nobody else", part_s, server, callers, None, answers))
         await _connected(server, stack)
         refused: list[tuple[int, float, bool]] = []
         good = _dialled(stack)
@@ -63,11 +70,14 @@ async def _measure(part_s: float) -> Report:
         full = await _part("over the limit", part_s, server, callers, lambda: _post(server, one_more, refused), refused)
         report.rows.append(full)
     quiet = report.rows[0]["pictures a second"]
+    calm_cpu = statistics.mean(row["CPU s/s"] for row in report.rows if row["part"] == "nobody else")
     lost = 100 * (1 - full["pictures a second"] / quiet)
     told = all(status == 503 and retry for status, _, retry in refused)
     report.goals = [
         at_most("event loop with hostile offers, p99", hostile_lag["lag p99"], LAG_P99_MS, "ms"),
         at_most("event loop with hostile offers, at most", hostile_lag["lag max"], LAG_MAX_MS, "ms"),
+        at_most("key frames a second and session, with 100 asked for", asked["key frames/s"], KEYS_PER_S, ""),
+        at_most("more processor time for them", round(100 * (asked["CPU s/s"] / calm_cpu - 1), 1), KEYS_CPU_SHARE, "%"),
         at_most("refusal over the limit, p95", percentiles([ms for _, ms, _ in refused])["p95"], REFUSAL_MS, "ms"),
         Goal("refusals that are 503 with Retry-After", "all", float(told), told),
         at_most("pictures lost by the others at the limit", round(lost, 2), LOST_SHARE, "%"),
@@ -81,7 +91,7 @@ async def _part(
 ) -> dict[str, Any]:
     """Let some time go by, with harm done ``_PER_SECOND`` times a second, and return what came of it."""
     loop = asyncio.get_running_loop()
-    await server.look()
+    before = await server.look()
     answers.clear()
     for caller in callers:
         caller.forget()
@@ -100,11 +110,26 @@ async def _part(
         "lag p50": look["lag_ms"]["p50"],
         "lag p99": look["lag_ms"]["p99"],
         "lag max": look["lag_ms"]["max"],
+        "CPU s/s": round((look["cpu_s"] - before["cpu_s"]) / passed_s, 3),
+        "key frames/s": round((_key_frames(look) - _key_frames(before)) / passed_s / SPEAKING, 2),
         "connected": sum(caller.connected for caller in callers),
         "answers": dict(sorted(Counter(status for status, _, _ in answers).items())),
         "answered p95, ms": percentiles([ms for _, ms, _ in answers])["p95"],
         "log": len(look["log"]),
     }
+
+
+def _key_frames(look: dict[str, Any]) -> int:
+    """Return how many key frames the speaking sessions, which are the oldest, have sent to clients that are there."""
+    sessions = list(look["sessions"].values())[:SPEAKING]
+    return sum(session["peer"]["video"]["key_frames"] for session in sessions if session["peer"])
+
+
+async def _ask(callers: list[Caller]) -> None:
+    """Have each client ask for its share of the key frames."""
+    for caller in callers:
+        for _ in range(_KEYS_ASKED_PER_S // _PER_SECOND):
+            await caller.ask_for_key_frame()
 
 
 async def _post(server: Served, sdp: str, answers: list[tuple[int, float, bool]]) -> None:
