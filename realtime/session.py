@@ -445,6 +445,7 @@ class Session:
             "peer": self._peer.figures() if self._peer else None,
             "viewers": self.viewers.figures(),
             "recorded": self.sinks.is_recorded,
+            "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
         }
 
     def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:

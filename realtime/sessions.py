@@ -8,6 +8,7 @@ import gc
 import logging
 import math
 import os
+import secrets
 import sys
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFound
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.log_lines import in_session
 from realtime.meters import Meters
+from realtime.provenance import provenance
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
 from realtime.session import Session, first_block_samples
@@ -268,6 +270,15 @@ class Sessions:
             return self._sessions[session_id]
         except KeyError:
             raise NotFoundError("there is no such session") from None
+
+    async def facts(self, session_id: str) -> dict[str, str]:
+        """Return what files and streams of a session say about where they come from.
+
+        Raises:
+            NotFoundError: If there is no such session.
+        """
+        face = (await asyncio.to_thread(self.store.load, self.get(session_id).avatar_id)).manifest
+        return provenance(secrets.token_hex(16), avatar=face.name, consent=face.consent)
 
     def connectivity(self, session: Session) -> dict[str, Any]:
         """Return how a session's client reaches it, as browsers take it: ``ice_servers``, ``ice_transport_policy``.

@@ -88,6 +88,10 @@ PURE = {
     "realtime.rtc.following",
     "realtime.rtc.rtp_stream",
     "realtime.rtc.control",
+    "realtime.sinks.amf",
+    "realtime.sinks.flv",
+    "realtime.sinks.link",
+    "realtime.sinks.rtmp",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
 

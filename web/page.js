@@ -20,6 +20,7 @@ import { reasonOf, wordsFor } from './words.js';
 
 const METER_PERIOD_MS = 32;
 const RECORDED_LINE = 'This call is being recorded.';
+const STREAMED_LINE = 'This call is streamed live to others.';
 const DRAINING_LINE = 'The server restarts soon; this call goes on until then.';
 const LIST_RETRY_MS = 3000;
 const root = document.documentElement;
@@ -86,6 +87,7 @@ function connectPicture(call) {
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
       if (type === 'draining') stage.say(DRAINING_LINE);
       if (type === 'recording_started') stage.say(RECORDED_LINE);
+      if (type === 'stream_started') stage.say(STREAMED_LINE);
       if (type === 'error' && typeof message === 'string') stage.say(message);
     });
   });
@@ -101,6 +103,7 @@ function connectFigures(monitor) {
     const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
     if (delayMs !== null) line.measure(delayMs);
     if (server.recorded) stage.say(RECORDED_LINE);
+    if (server.streams?.live) stage.say(STREAMED_LINE);
     if (server.state === 'draining') stage.say(DRAINING_LINE);
   });
 }

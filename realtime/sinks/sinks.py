@@ -6,6 +6,7 @@ from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
 from realtime.sinks.recording import Recording
 from realtime.sinks.sink import Event, OnEvent
+from realtime.sinks.streams import Streams
 
 
 class Sinks:
@@ -15,16 +16,20 @@ class Sinks:
         broadcast: The session's.
         session_id: The session's.
         on_event: Told what happens to them, as clients are.
+
+    Attributes:
+        streams: To other servers.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
+        self.streams = Streams(broadcast, session_id, on_event)
 
     @property
     def running(self) -> bool:
         """Whether there is any: the session then goes on though nobody is connected."""
-        return self.is_recorded
+        return self.is_recorded or self.streams.running
 
     @property
     def is_recorded(self) -> bool:
@@ -79,5 +84,6 @@ class Sinks:
 
     async def close(self) -> None:
         """End them all. May be called again."""
+        await self.streams.close()
         if self._recording:
             await self._recording.close()

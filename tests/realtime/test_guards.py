@@ -28,7 +28,9 @@ OPEN = {
     ("OPTIONS", "/api/whip/{session_id}"),
 }
 RECORDING = "/api/sessions/{session_id}/recording"
+STREAMS = "/api/sessions/{session_id}/streams"
 OPERATORS = {("POST", RECORDING), ("GET", RECORDING), ("DELETE", RECORDING)}
+OPERATORS |= {("POST", STREAMS), ("GET", STREAMS), ("DELETE", STREAMS + "/{stream_id}")}
 WHEP = "/api/sessions/{session_id}/whep"
 UNSIGNED = "eyJhbGciOiJub25lIn0.eyJleHAiOjk5OTk5OTk5OTl9."
 """A JSON Web Token of the algorithm "none" that expires in the year 2286."""
@@ -78,7 +80,12 @@ def bearer(token: str) -> dict[str, str]:
 
 async def ask(client: httpx.AsyncClient, route: tuple[str, str], session: str, token: str) -> int:
     method, path = route
-    url = path.replace("{session_id}", session).replace("{avatar_id}", "ann").replace("{viewer_id}", "v")
+    url = (
+        path.replace("{session_id}", session)
+        .replace("{avatar_id}", "ann")
+        .replace("{viewer_id}", "v")
+        .replace("{stream_id}", "s")
+    )
     client.headers.update({"Authorization": ""})
     body = {"avatar": "nobody"} if (method, path) == ("POST", "/api/sessions") else {}
     json = body if method in ("POST", "PATCH") else None

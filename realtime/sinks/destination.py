@@ -1,0 +1,228 @@
+"""One place that a live stream goes to: connected, and connected again when the link breaks."""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+import ssl
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from realtime.errors import LipstreamError
+from realtime.sinks.flv import Tag
+from realtime.sinks.link import Address, Link, LinkError
+
+log = logging.getLogger(__name__)
+
+State = Literal["connecting", "live", "waiting", "ended", "failed"]
+
+CONNECT_S = 10.0
+STALL_S = 10.0
+"""That a server may take nothing, before its link counts as broken."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+STEADY_S = 10.0
+"""After which a link has proved itself: the next wait is the first one again."""
+MOST_TAGS = 220
+"""That may wait for a slow server: three seconds. Then it goes on with the next key frame."""
+
+
+def wait_s(attempt: int, chance: float) -> float:
+    """Return how long to wait after a number of attempts, from 1, that came to nothing; ``chance`` lies in 0..1."""
+    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 16)) * (1 - 0.25 * chance))
+
+
+class Destination:
+    """Keeps one link up until it is closed.
+
+    Args:
+        address: Where it leads.
+        on_change: Told after each change of the state.
+
+    Attributes:
+        id: Names it.
+        state: What it does now.
+        reason: Why the last link broke; ``""`` if none did.
+        links: That came about so far.
+    """
+
+    def __init__(self, address: Address, on_change: Callable[["Destination"], None]) -> None:
+        self.id = secrets.token_urlsafe(9)
+        self.address = address
+        self.state: State = "connecting"
+        self.reason = ""
+        self.links = 0
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+        self._live_s = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether it sends, or tries to."""
+        return self.state not in ("ended", "failed")
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._keep(), name="stream")
+
+    async def close(self, *, failed: bool = False) -> None:
+        """Say farewell, and end. May be called again."""
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+            self._become("failed" if failed else "ended")
+
+    def figures(self) -> dict[str, Any]:
+        """Return what may be told of it."""
+        return {
+            "id": self.id,
+            "to": str(self.address),
+            "state": self.state,
+            "links": self.links,
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+    @abstractmethod
+    async def _serve(self) -> None:
+        """Connect, call ``_connected``, and send until the link breaks.
+
+        Raises:
+            LipstreamError: When it does.
+            OSError: Likewise.
+        """
+
+    def _connected(self) -> None:
+        """Note that the link is up."""
+        self.links += 1
+        self.reason = ""
+        self._live_s = asyncio.get_running_loop().time()
+        log.info("stream %s is live at %s", self.id, self.address)
+        self._become("live")
+
+    async def _keep(self) -> None:
+        loop, attempt = asyncio.get_running_loop(), 0
+        while True:
+            try:
+                await self._serve()
+            except LipstreamError as error:
+                self.reason = error.message
+            except TimeoutError:
+                self.reason = "no answer in time"
+            except OSError as error:
+                self.reason = _in_words(error)
+            except Exception:
+                log.exception("stream %s failed", self.id)
+                self.reason = "a fault of the server"
+            if self.state == "live" and loop.time() - self._live_s >= STEADY_S:
+                attempt = 0
+            attempt += 1
+            pause_s = wait_s(attempt, random.random())
+            log.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
+            self._become("waiting")
+            await asyncio.sleep(pause_s)
+            self._become("connecting")
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._on_change(self)
+
+
+class TagDestination(Destination):
+    """Gets the tags of an encode that all such destinations share.
+
+    Args:
+        address: Where it leads.
+        on_change: Told after each change of the state.
+        open_link: Connects.
+        headers: Returns the tags that a stream begins with; known once there is a key frame.
+
+    Attributes:
+        lost: Tags that the server was too slow for.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        on_change: Callable[[Destination], None],
+        *,
+        open_link: Callable[[Address], Awaitable[Link]],
+        headers: Callable[[], list[Tag]],
+    ) -> None:
+        super().__init__(address, on_change)
+        self.lost = 0
+        self._open_link, self._headers = open_link, headers
+        self._tags: deque[Tag] = deque()
+        self._more = asyncio.Event()
+        self._has_key = False
+
+    def take(self, tag: Tag) -> None:
+        """Queue a tag; what comes while no link is up is not for this destination."""
+        if self.state != "live" or not (self._has_key or tag.is_key):
+            return
+        if len(self._tags) >= MOST_TAGS:
+            self.lost += len(self._tags)
+            self._tags.clear()
+            self._has_key = tag.is_key
+            if not tag.is_key:
+                return
+        self._has_key = True
+        self._tags.append(tag)
+        self._more.set()
+
+    def figures(self) -> dict[str, Any]:
+        """Return what may be told of it."""
+        return super().figures() | {"lost_tags": self.lost}
+
+    async def _serve(self) -> None:
+        async with asyncio.timeout(CONNECT_S):
+            link = await self._open_link(self.address)
+        try:
+            self._tags.clear()
+            self._has_key = False
+            self._connected()
+            await self._send_all(link)
+        finally:
+            await link.close()
+
+    async def _send_all(self, link: Link) -> None:
+        """Send from the next key frame on, which is time 0 of the link."""
+        origin_ms: int | None = None
+        while True:
+            tag = await self._next()
+            if origin_ms is None:
+                origin_ms = tag.time_ms
+                for header in self._headers():
+                    await _send(link, header.at(0))
+            if tag.time_ms >= origin_ms:
+                await _send(link, tag.at(tag.time_ms - origin_ms))
+
+    async def _next(self) -> Tag:
+        while not self._tags:
+            self._more.clear()
+            await self._more.wait()
+        return self._tags.popleft()
+
+
+async def _send(link: Link, tag: Tag) -> None:
+    try:
+        async with asyncio.timeout(STALL_S):
+            await link.send(tag)
+    except TimeoutError as error:
+        raise LinkError("the server takes nothing any more") from error
+
+
+def _in_words(error: OSError) -> str:
+    """Return what an error of the network means; its own text may name more than should be told."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return "its certificate is not one that this machine trusts"
+        case ssl.SSLError():
+            return "it speaks no TLS that is known here"
+        case socket.gaierror():
+            return "no such host"
+        case _:
+            return os.strerror(error.errno).lower() if error.errno else "the connection broke"

@@ -1,0 +1,88 @@
+"""Where a live stream goes, and how to get there."""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from realtime.errors import BadRequestError, LipstreamError
+from realtime.sinks.flv import Tag
+
+SCHEMES = ("rtmp", "rtmps", "srt", "http", "https")
+"""The last two are WHIP."""
+LONGEST_ADDRESS = 2000
+SRT_OPTIONS = {"latency": int, "passphrase": str, "pbkeylen": int, "streamid": str, "mode": str}
+"""Of an SRT address's query; the latency in milliseconds."""
+
+
+class LinkError(LipstreamError):
+    """A stream cannot be sent, or no more; the message names neither its key nor its token."""
+
+    code = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a stream is sent. Its path and query hold the key to somebody's channel: none of it is told or logged.
+
+    Attributes:
+        parts: Of the URL.
+    """
+
+    parts: SplitResult
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Return the address of a URL.
+
+        Raises:
+            BadRequestError: If nothing can be streamed there; the message does not repeat it.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            reachable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            reachable = False
+        if not reachable or parts.scheme not in SCHEMES or len(url) > LONGEST_ADDRESS or not url.isprintable():
+            raise BadRequestError("a stream needs an address that begins with rtmp://, rtmps://, srt:// or https://")
+        if parts.scheme.startswith("rtmp") and not re.fullmatch(r"/[^/].*/[^/]+", parts.path):
+            raise BadRequestError("an RTMP address ends with an application and a stream key: rtmp://host/app/key")
+        if parts.scheme == "srt":
+            _check_srt(parts)
+        return cls(parts)
+
+    def __repr__(self) -> str:
+        return f"Address({self})"
+
+    def __str__(self) -> str:
+        """Return what may be told of it: protocol and host."""
+        host = self.parts.hostname or ""
+        port = f":{self.parts.port}" if self.parts.port else ""
+        return f"{self.parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+def _check_srt(parts: SplitResult) -> None:
+    if parts.port is None:
+        raise BadRequestError("an SRT address has a port: srt://host:9000")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name == "mode" and value != "caller":
+            raise BadRequestError("an SRT address has mode=caller: the other end listens")
+        if name not in SRT_OPTIONS:
+            raise BadRequestError(f"an SRT address has no other options than {', '.join(SRT_OPTIONS)}")
+        if SRT_OPTIONS[name] is int and not re.fullmatch("[0-9]{1,6}", value):
+            raise BadRequestError(f"{name} of an SRT address is a whole number")
+
+
+class Link(Protocol):
+    """An open way to a destination."""
+
+    async def send(self, tag: Tag) -> None:
+        """Send a tag; wait while the other end takes no more.
+
+        Raises:
+            LinkError: If it cannot be sent.
+            OSError: Likewise.
+        """
+
+    async def close(self) -> None:
+        """Say farewell, and let go."""

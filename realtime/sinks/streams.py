@@ -1,0 +1,148 @@
+"""The live streams of one session: which there are, and the one encode that they share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from realtime.errors import ConflictError, NotFoundError
+from realtime.rtc.broadcast import Broadcast
+from realtime.sinks.destination import Destination, TagDestination
+from realtime.sinks.flv import Tag
+from realtime.sinks.link import Address, Link
+from realtime.sinks.rtmp_link import RtmpLink
+from realtime.sinks.sink import Event, OnEvent
+from realtime.sinks.srt_link import SrtLink
+from realtime.sinks.streaming import Streaming
+
+MOST = 8
+"""Streams of one session at once."""
+_LINKS: dict[str, Callable[[Address], Awaitable[Link]]] = {
+    "rtmp": RtmpLink.open,
+    "rtmps": RtmpLink.open,
+    "srt": SrtLink.open,
+}
+
+
+class Streams:
+    """Sends a session to servers, each at its own pace.
+
+    Args:
+        broadcast: The session's.
+        session_id: The session's.
+        on_event: Told when a stream is live, lost, or over, as clients are.
+    """
+
+    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent) -> None:
+        self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
+        self._destinations: dict[str, Destination] = {}
+        self._encode: Streaming | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is any, connected or on its way: the session then goes on though nobody is connected."""
+        return any(destination.running for destination in self._destinations.values())
+
+    @property
+    def live(self) -> int:
+        """How many are connected."""
+        return sum(destination.state == "live" for destination in self._destinations.values())
+
+    def add(self, url: str, facts: dict[str, str]) -> Destination:
+        """Begin to stream to an address.
+
+        Args:
+            url: Of RTMP(S) or SRT.
+            facts: Of :func:`realtime.provenance.provenance`.
+
+        Raises:
+            BadRequestError: If nothing can be streamed there.
+            ConflictError: If that is done already, or there are as many as may be.
+        """
+        address = Address.parse(url)
+        running = [destination for destination in self._destinations.values() if destination.running]
+        if any(destination.address == address for destination in running):
+            raise ConflictError("this session is streamed there already")
+        if len(running) >= MOST:
+            raise ConflictError(f"a session has {MOST} streams at most")
+        if self._encode is None:
+            self._encode = Streaming(
+                self._broadcast, self._session_id, facts, on_tag=self._hand_out, on_end=self._encode_ended
+            )
+            self._encode.start()
+        encode = self._encode
+        destination = TagDestination(
+            address, self._changed, open_link=_LINKS[address.parts.scheme], headers=lambda: encode.headers
+        )
+        self._destinations = {d.id: d for d in running} | {destination.id: destination}
+        destination.start()
+        return destination
+
+    def get(self, stream_id: str) -> Destination:
+        """Return a stream.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        try:
+            return self._destinations[stream_id]
+        except KeyError:
+            raise NotFoundError("there is no such stream") from None
+
+    def all(self) -> list[Destination]:
+        """Return the streams there are, oldest first."""
+        return list(self._destinations.values())
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return the state of each."""
+        encode = self._encode.figures() if self._encode else {}
+        return [destination.figures() | encode for destination in self._destinations.values()]
+
+    async def remove(self, stream_id: str) -> Destination:
+        """End a stream; return it.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        destination = self.get(stream_id)
+        await destination.close()
+        self._destinations.pop(stream_id, None)
+        if not self.running:
+            await self._stop_encode()
+        return destination
+
+    async def close(self) -> None:
+        """End them all. May be called again."""
+        await asyncio.gather(*(destination.close() for destination in self._destinations.values()))
+        await self._stop_encode()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _stop_encode(self) -> None:
+        encode, self._encode = self._encode, None
+        if encode:
+            await encode.close()
+
+    def _hand_out(self, tag: Tag) -> None:
+        for destination in self._destinations.values():
+            if isinstance(destination, TagDestination):
+                destination.take(tag)
+
+    def _encode_ended(self, error: Exception | None) -> None:
+        if self._encode is None:  # asked to
+            return
+        self._encode = None
+        for destination in self._destinations.values():
+            if error is not None:
+                destination.reason = "the encoder failed"
+            task = asyncio.create_task(destination.close(failed=error is not None), name="end-stream")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _changed(self, destination: Destination) -> None:
+        kinds = {"live": "stream_started", "waiting": "stream_lost", "ended": "stream_ended", "failed": "stream_ended"}
+        if kind := kinds.get(destination.state):
+            event: Event = {"type": kind, "stream": destination.id}
+            if destination.reason:
+                event["reason"] = destination.reason
+            self._on_event(event)

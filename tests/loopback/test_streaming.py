@@ -1,0 +1,220 @@
+"""Sessions as live streams: by RTMP to a real server, played back by FFmpeg."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from benchmarks.signals import TimelineSource
+from realtime.app import create_app
+from realtime.probe.clicks import clicks
+from realtime.sinks import destination as destination_module
+from realtime.sinks import srt_process
+from realtime.timeline import FRAME_RATE_HZ
+from tests.loopback.conftest import Serve, until
+from tests.loopback.rtmp_server import KEY, RtmpServer, play, rtmp_server
+from tests.loopback.test_recording import LIMIT_MS, content_offsets_ms, decoded
+from tests.server_process import free_port
+from tests.test_deploy import certificate
+
+__all__ = ["certificate"]
+
+needs_rtmp = pytest.mark.needs("nginx-rtmp", "ffmpeg")
+
+
+@pytest.fixture
+def rtmp(tmp_path: Path) -> Iterator[RtmpServer]:
+    with rtmp_server(tmp_path) as server:
+        yield server
+
+
+@needs_rtmp
+async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
+    serve: Serve, rtmp: RtmpServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    session.source = TimelineSource(session.clock, clicks)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
+    ) as client:
+        url = f"/api/sessions/{session.id}/streams"
+        begun = await client.post(url, json={"url": rtmp.url})
+        assert begun.status_code == 201
+        assert begun.json()["to"] == f"rtmp://127.0.0.1:{rtmp.port}"
+        assert (await client.post(url, json={"url": rtmp.url})).status_code == 409
+        await until(lambda: session.sinks.streams.live == 1, "the stream")
+        assert (await client.get(f"/api/sessions/{session.id}")).json()["streams"] == {"count": 1, "live": 1}
+        playing = asyncio.create_task(play(rtmp.url, tmp_path / "played.mkv", 7))
+        await asyncio.sleep(3)
+        time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
+        path = await playing
+        (running,) = (await client.get(url)).json()
+        assert running["repeated_pictures"] >= 8, "the stall is filled in"
+        assert running["lost_tags"] == 0
+        ended = (await client.delete(f"{url}/{begun.json()['id']}")).json()
+        assert ended["state"] == "ended"
+        assert (await client.delete(f"{url}/{begun.json()['id']}")).status_code == 404
+    heard, pictures, keys, _ = decoded(str(path))
+    times = np.array([picture.media_s for picture in pictures])
+    assert len(pictures) >= 6 * FRAME_RATE_HZ
+    assert np.abs(np.diff(times) - 1 / FRAME_RATE_HZ).max() <= 0.0011, "milliseconds are the finest that FLV knows"
+    assert {b - a for a, b in itertools.pairwise(n for n, key in enumerate(keys) if key)} == {2 * FRAME_RATE_HZ}
+    offsets = content_offsets_ms(heard, pictures)
+    print(f"sound before lips, played back from RTMP: {np.median(offsets):.1f} ms, of {len(offsets)}")
+    assert len(offsets) >= 5
+    assert np.percentile(np.abs(offsets), 95) <= LIMIT_MS
+    assert KEY not in caplog.text
+    assert KEY not in str(running) + str(ended)
+
+
+@needs_rtmp
+async def test_a_server_that_restarts_gets_its_stream_back(
+    serve: Serve, rtmp: RtmpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_module, "FIRST_WAIT_S", 0.2)
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    session.source = TimelineSource(session.clock, clicks)
+    events: list[str] = []
+    session.listeners.add(lambda event: events.append(event["type"]))
+    rtmp.stop()
+    stream = session.sinks.streams.add(rtmp.url, {})
+    await until(lambda: stream.state == "waiting", "a try that fails")
+    assert stream.reason == "connection refused"
+    rtmp.start()
+    await until(lambda: stream.links == 1, "the first link")
+    await until(lambda: session.sinks.streams.figures()[0]["seconds"] >= 3, "three seconds of it")
+    rtmp.stop()
+    await until(lambda: stream.state == "waiting", "the loss")
+    encoded_s = session.sinks.streams.figures()[0]["seconds"]
+    await asyncio.sleep(1)
+    assert session.sinks.streams.figures()[0]["seconds"] >= encoded_s + 0.5, "the session goes on"
+    rtmp.start()
+    await until(lambda: stream.links == 2, "the second link")
+    assert events.count("stream_lost") >= 2
+    heard, pictures, keys, _ = decoded(str(await play(rtmp.url, tmp_path / "again.mkv", 4)))
+    assert keys[0]
+    assert len(pictures) >= 2 * FRAME_RATE_HZ
+    assert np.percentile(np.abs(content_offsets_ms(heard, pictures)), 95) <= LIMIT_MS
+    await session.sinks.streams.remove(stream.id)
+    session.listeners.clear()
+    assert events[-1] == "stream_ended"
+    assert not session.sinks.running
+
+
+@needs_rtmp
+async def test_over_tls_only_a_trusted_server_is_told_the_key(
+    serve: Serve,
+    rtmp: RtmpServer,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(destination_module, "LONGEST_WAIT_S", 0.2)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", rtmp.port)
+        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    front = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
+    port = front.sockets[0].getsockname()[1]
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    stream = session.sinks.streams.add(f"rtmps://localhost:{port}/live/{KEY}", {})
+    await until(lambda: stream.state == "waiting", "its refusal")
+    assert stream.reason == "its certificate is not one that this machine trusts"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    await until(lambda: stream.state == "live", "the stream")
+    await session.sinks.streams.close()
+    front.close()
+    await front.wait_closed()
+
+
+async def test_a_server_that_takes_nothing_delays_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destination_module, "STALL_S", 1.0)
+    monkeypatch.setattr(destination_module, "CONNECT_S", 1.0)
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", free_port())
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    host, port = silent.sockets[0].getsockname()[:2]
+    stream = session.sinks.streams.add(f"rtmp://{host}:{port}/live/{KEY}", {})
+    await until(lambda: stream.state == "waiting", "giving up on it")
+    assert stream.reason == "no answer in time"
+    await session.sinks.streams.close()
+    silent.close()
+
+
+async def test_what_is_no_address_is_refused_and_not_repeated(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
+    ) as client:
+        for url in (
+            f"rtmp://host/{KEY}",
+            f"ftp://host/app/{KEY}",
+            f"srt://host?passphrase={KEY}",
+            30 * f"{KEY}://" * 9,
+        ):
+            refused = await client.post(f"/api/sessions/{session.id}/streams", json={"url": url})
+            assert refused.status_code == 400
+            assert KEY not in refused.text
+    assert not session.sinks.running
+
+
+@pytest.mark.needs("srt")
+async def test_a_stream_by_srt_comes_back_and_is_in_sync(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(destination_module, "LONGEST_WAIT_S", 0.3)
+    port, secret = free_port(), "a long passphrase"
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    session.source = TimelineSource(session.clock, clicks)
+    query = f"streamid=live/{KEY}&passphrase={secret.replace(' ', '%20')}&latency=200"
+    stream = session.sinks.streams.add(f"srt://127.0.0.1:{port}?{query}", {})
+    await until(lambda: stream.state == "waiting", "a try that finds nobody")
+    assert "no connection" in stream.reason
+    for links in (1, 2):
+        path = tmp_path / f"{links}.ts"
+        with path.open("wb") as received:
+            listener = await asyncio.create_subprocess_exec(
+                *("srt-live-transmit", "-q", f"srt://127.0.0.1:{port}?mode=listener&passphrase={secret}", "file://con"),
+                stdout=received, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        await until(lambda links=links: stream.links == links, "the stream")
+        await until(lambda path=path: path.stat().st_size > 150_000, "some seconds of it")
+        listener.kill()
+        await listener.wait()
+        heard, pictures, _, _ = decoded(str(path), options={"fflags": "discardcorrupt"})
+        offsets = content_offsets_ms(heard, pictures)
+        print(f"sound before lips, received by SRT: {np.median(offsets):.1f} ms, of {len(offsets)}")
+        assert len(offsets) >= 2
+        assert np.percentile(np.abs(offsets), 95) <= LIMIT_MS
+        assert np.abs(np.diff([picture.media_s for picture in pictures]) - 1 / FRAME_RATE_HZ).max() <= 0.0011
+    await session.sinks.streams.close()
+    assert KEY not in caplog.text + str(session.sinks.streams.figures())
+    assert secret not in caplog.text
+
+
+def test_without_libsrt_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(srt_process.ctypes.util, "find_library", lambda _: None)
+    with pytest.raises(srt_process.SrtError, match="apt-get install libsrt"):
+        srt_process.SrtSocket("srt://127.0.0.1:9000")
