@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from realtime import audio_socket, avatar_routes, sdp_routes, sink_routes
 from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
+from realtime.channel import Channel
 from realtime.errors import (
     LipstreamError,
     RateLimitError,
@@ -66,19 +67,24 @@ def create_app(sessions: Sessions) -> FastAPI:
     It answers before they have started: the page can then say that the server is warming up.
 
     Raises:
-        SettingsError: If the secret file cannot be used.
+        SettingsError: If the secret file cannot be used, or an address to stream to.
     """
     settings = sessions.settings
     access = Access.read(settings.secret_file)
+    channel = Channel(sessions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(app.state.exporter.run(), name="traffic")
+        running = [
+            asyncio.create_task(app.state.exporter.run(), name="traffic"),
+            asyncio.create_task(channel.run(), name="channel"),
+        ]
         try:
             yield
         finally:
-            following.cancel()
-            await asyncio.wait([following])
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
             await app.state.builds.close()
             await sessions.close()
 

@@ -123,7 +123,7 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer does nothing else
-        self.sinks = Sinks(self.broadcast, self.id, self._tell)
+        self.sinks = Sinks(self.broadcast, self.id, self._tell, rtc)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()

@@ -70,6 +70,15 @@ class Settings:
     relay_only: bool = _option(default=False, help_text="let media pass through TURN alone, on both ends")
     udp_ports: tuple[int, int] | None = _option(None, "FIRST-LAST: UDP ports for media (default: any)")
     allowed_hosts: tuple[str, ...] = _option((), "further host names this server answers to, comma-separated")
+    push: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata={
+            "help": "addresses, separated by spaces, that a session of the server's own is streamed to while it "
+            "serves: rtmp://, rtmps://, srt:// or a WHIP endpoint; better in the config file, as they hold keys",
+            "parse": lambda value: tuple(value.split() if isinstance(value, str) else map(str, value)),
+        },
+    )
     mark_text: str = _option("AI", "what the mark on every picture says")
     mark_corner: Corner = _option("top-left", f"where it stands: {', '.join(CORNERS)}")
     mark_size: float = _option(0.05, "height of its letters, of the picture's short side")

@@ -43,6 +43,7 @@ LAYERS = {
     "realtime.gate": 10,
     "realtime.avatar_builds": 10,
     "realtime.exporter": 11,
+    "realtime.channel": 11,
     "realtime.guards": 11,
     "realtime.audio_socket": 11,
     "realtime.sdp_routes": 12,

@@ -109,10 +109,15 @@ class Caller:
     async def accept(self, answer: str) -> None:
         """Take the answer, and begin to record."""
         await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        transceivers = self._connection.getTransceivers()
-        for transceiver in transceivers:
+        for transceiver in self._connection.getTransceivers():
             self._tap(transceiver.receiver)
-        transport: Any = transceivers[0].receiver.transport
+        self._tap_reports()
+        if self._lost:
+            self._lose()
+
+    def _tap_reports(self) -> None:
+        """Record when the other end says that its timestamps are."""
+        transport: Any = self._connection.getTransceivers()[0].receiver.transport
         take_rtcp = transport._handle_rtcp_data  # noqa: SLF001 (no public way)
 
         async def on_rtcp(data: bytes) -> None:
@@ -122,8 +127,6 @@ class Caller:
             await take_rtcp(data)
 
         transport._handle_rtcp_data = on_rtcp  # noqa: SLF001 (as above)
-        if self._lost:
-            self._lose()
 
     def _lose(self) -> None:
         """Lose datagrams at random, each way, as a bad link does."""

@@ -44,7 +44,9 @@ class Address:
         except ValueError:
             reachable = False
         if not reachable or parts.scheme not in SCHEMES or len(url) > LONGEST_ADDRESS or not url.isprintable():
-            raise BadRequestError("a stream needs an address that begins with rtmp://, rtmps://, srt:// or https://")
+            raise BadRequestError(
+                "a stream needs an address that begins with rtmp://, rtmps://, srt:// or https:// (WHIP)"
+            )
         if parts.scheme.startswith("rtmp") and not re.fullmatch(r"/[^/].*/[^/]+", parts.path):
             raise BadRequestError("an RTMP address ends with an application and a stream key: rtmp://host/app/key")
         if parts.scheme == "srt":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.peer import RtcSettings
 from realtime.sinks.recording import Recording
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.streams import Streams
@@ -16,15 +17,16 @@ class Sinks:
         broadcast: The session's.
         session_id: The session's.
         on_event: Told what happens to them, as clients are.
+        rtc: How other servers are connected to.
 
     Attributes:
         streams: To other servers.
     """
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent) -> None:
+    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
-        self.streams = Streams(broadcast, session_id, on_event)
+        self.streams = Streams(broadcast, session_id, on_event, rtc)
 
     @property
     def running(self) -> bool:

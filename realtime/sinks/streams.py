@@ -6,6 +6,7 @@ from typing import Any
 
 from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.peer import RtcSettings
 from realtime.sinks.destination import Destination, TagDestination
 from realtime.sinks.flv import Tag
 from realtime.sinks.link import Address, Link
@@ -13,6 +14,7 @@ from realtime.sinks.rtmp_link import RtmpLink
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.srt_link import SrtLink
 from realtime.sinks.streaming import Streaming
+from realtime.sinks.whip import WhipDestination
 
 MOST = 8
 """Streams of one session at once."""
@@ -30,10 +32,12 @@ class Streams:
         broadcast: The session's.
         session_id: The session's.
         on_event: Told when a stream is live, lost, or over, as clients are.
+        rtc: How an SFU is connected to.
     """
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent) -> None:
+    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
+        self._rtc = rtc
         self._destinations: dict[str, Destination] = {}
         self._encode: Streaming | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -52,7 +56,7 @@ class Streams:
         """Begin to stream to an address.
 
         Args:
-            url: Of RTMP(S) or SRT.
+            url: Of RTMP(S), SRT, or a WHIP endpoint.
             facts: Of :func:`realtime.provenance.provenance`.
 
         Raises:
@@ -65,15 +69,12 @@ class Streams:
             raise ConflictError("this session is streamed there already")
         if len(running) >= MOST:
             raise ConflictError(f"a session has {MOST} streams at most")
-        if self._encode is None:
-            self._encode = Streaming(
-                self._broadcast, self._session_id, facts, on_tag=self._hand_out, on_end=self._encode_ended
-            )
-            self._encode.start()
-        encode = self._encode
-        destination = TagDestination(
-            address, self._changed, open_link=_LINKS[address.parts.scheme], headers=lambda: encode.headers
-        )
+        destination: Destination
+        if open_link := _LINKS.get(address.parts.scheme):
+            encode = self._open_encode(facts)
+            destination = TagDestination(address, self._changed, open_link=open_link, headers=lambda: encode.headers)
+        else:
+            destination = WhipDestination(address, self._changed, broadcast=self._broadcast, rtc=self._rtc)
         self._destinations = {d.id: d for d in running} | {destination.id: destination}
         destination.start()
         return destination
@@ -96,7 +97,10 @@ class Streams:
     def figures(self) -> list[dict[str, Any]]:
         """Return the state of each."""
         encode = self._encode.figures() if self._encode else {}
-        return [destination.figures() | encode for destination in self._destinations.values()]
+        return [
+            destination.figures() | (encode if isinstance(destination, TagDestination) else {})
+            for destination in self._destinations.values()
+        ]
 
     async def remove(self, stream_id: str) -> Destination:
         """End a stream; return it.
@@ -107,7 +111,7 @@ class Streams:
         destination = self.get(stream_id)
         await destination.close()
         self._destinations.pop(stream_id, None)
-        if not self.running:
+        if not any(isinstance(other, TagDestination) and other.running for other in self._destinations.values()):
             await self._stop_encode()
         return destination
 
@@ -117,6 +121,14 @@ class Streams:
         await self._stop_encode()
         if self._closing:
             await asyncio.wait(self._closing)
+
+    def _open_encode(self, facts: dict[str, str]) -> Streaming:
+        if self._encode is None:
+            self._encode = Streaming(
+                self._broadcast, self._session_id, facts, on_tag=self._hand_out, on_end=self._encode_ended
+            )
+            self._encode.start()
+        return self._encode
 
     async def _stop_encode(self) -> None:
         encode, self._encode = self._encode, None
@@ -133,6 +145,8 @@ class Streams:
             return
         self._encode = None
         for destination in self._destinations.values():
+            if not isinstance(destination, TagDestination):
+                continue
             if error is not None:
                 destination.reason = "the encoder failed"
             task = asyncio.create_task(destination.close(failed=error is not None), name="end-stream")

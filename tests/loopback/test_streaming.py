@@ -15,13 +15,19 @@ import pytest
 
 from benchmarks.signals import TimelineSource
 from realtime.app import create_app
+from realtime.channel import Channel
+from realtime.errors import SettingsError
 from realtime.probe.clicks import clicks
+from realtime.probe.recording import decode_pictures, decode_sound
+from realtime.sessions import Sessions
+from realtime.settings import read_settings
 from realtime.sinks import destination as destination_module
 from realtime.sinks import srt_process
 from realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.rtmp_server import KEY, RtmpServer, play, rtmp_server
 from tests.loopback.test_recording import LIMIT_MS, content_offsets_ms, decoded
+from tests.loopback.whip_server import TOKEN, whip_server
 from tests.server_process import free_port
 from tests.test_deploy import certificate
 
@@ -218,3 +224,60 @@ def test_without_libsrt_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(srt_process.ctypes.util, "find_library", lambda _: None)
     with pytest.raises(srt_process.SrtError, match="apt-get install libsrt"):
         srt_process.SrtSocket("srt://127.0.0.1:9000")
+
+
+async def test_an_sfu_is_published_to_by_whip_and_again_after_it_was_lost(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(destination_module, "LONGEST_WAIT_S", 0.2)
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    session.source = TimelineSource(session.clock, clicks)
+    async with whip_server() as whip:
+        unknown = session.sinks.streams.add(f"http://127.0.0.1:{whip.port}/whip", {})
+        stream = session.sinks.streams.add(f"http://{TOKEN}@127.0.0.1:{whip.port}/whip", {})
+        await until(lambda: unknown.state == "waiting", "the refusal")
+        assert unknown.reason == "the server refuses with status 401"
+        await session.sinks.streams.remove(unknown.id)
+        for links in (1, 2):
+            await until(lambda links=links: stream.links == links, "the publication")
+            receiver = whip.receivers[-1]
+            await until(lambda receiver=receiver: len(receiver.recording.picture.packets) > 90, "pictures")
+            await until(lambda receiver=receiver: receiver.recording.picture.reports, "reports")
+            if links == 1:
+                await receiver.close()
+        heard = decode_sound(receiver.recording.sound)
+        offsets = content_offsets_ms(heard, list(decode_pictures(receiver.recording.picture)))
+        print(f"sound before lips, received by WHIP: {np.median(offsets):.1f} ms, of {len(offsets)}")
+        assert len(offsets) >= 2
+        assert np.percentile(np.abs(offsets), 95) <= LIMIT_MS
+        ended = await session.sinks.streams.remove(stream.id)
+        assert ended.state == "ended"
+        assert whip.deleted >= 1
+    assert not session.sinks.running
+    assert TOKEN not in caplog.text
+
+
+async def test_a_channel_begins_comes_back_and_makes_way(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sessions = await serve(push=(f"rtmp://127.0.0.1:{free_port()}/live/{KEY}",))
+    assert KEY not in repr(sessions.settings)
+    running = asyncio.create_task(Channel(sessions).run())
+    await until(lambda: any(session.sinks.running for session in sessions.all()), "its session")
+    (first,) = sessions.all()
+    first.fail("a fault")
+    await until(lambda: sessions.all() and sessions.all() != [first], "another one")
+    sessions.drain()
+    await until(lambda: running.done() and not sessions.count, "its end")
+    assert KEY not in caplog.text
+
+
+def test_an_address_of_the_settings_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    config = tmp_path / "lipstream.toml"
+    config.write_text(f'push = ["rtmp://host/app/{KEY}", "rtmp://host/{KEY}"]\n')
+    settings = read_settings(["--config", str(config)], {"LIPSTREAM_STORE": str(tmp_path)})
+    with pytest.raises(SettingsError, match="push, address 2: an RTMP address ends with") as refused:
+        create_app(Sessions(settings))
+    assert KEY not in refused.value.message
+    assert read_settings(["--push", "srt://a:1?streamid=x,y rtmp://b/c/d"], {}).push == (
+        "srt://a:1?streamid=x,y", "rtmp://b/c/d")  # fmt: skip
