@@ -9,9 +9,10 @@ to ``PlayoutConnection``, so that a stock connection in the same process stays s
 
 import asyncio
 import logging
+import socket
 import time
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams that may wait for one connection: half a second of everything a browser sends, with room."""
+MAX_DATAGRAM_BYTES = 64 * 1024
+MOST_AT_ONCE = 32
+"""Datagrams of one socket in one round of the event loop: half a second of what a browser sends."""
 STUN_FIRST_BYTES = 4
 """First bytes below this are STUN (RFC 7983)."""
 
@@ -89,9 +93,28 @@ def guarded_datagram_received(protocol: StunProtocol, data: bytes | str, addr: t
     """Pass on what the peer sent, and STUN from anybody; count the rest.
 
     aioice hands every datagram that is not STUN to DTLS, whoever sent it, through a queue without a bound, and lets
-    parse errors escape into the event loop.
+    parse errors escape into the event loop. asyncio reads one datagram of a socket in a round of its loop: where a
+    machine is so busy that there are fewer rounds than packets of sound, the socket overflows, and with them go the
+    answers that keep a call alive. So what else waits is read at once.
     """
     assert isinstance(data, bytes)
+    _take(protocol, data, addr)
+    for more, sender in _waiting_datagrams(protocol):
+        _take(protocol, more, sender)
+
+
+def _waiting_datagrams(protocol: StunProtocol) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+    """Yield what else has come, as far as the socket can be asked."""
+    transport = getattr(protocol, "transport", None)
+    opened = getattr(transport.get_extra_info("socket"), "_sock", None) if transport is not None else None
+    for _ in range(MOST_AT_ONCE if isinstance(opened, socket.socket) else 0):
+        try:
+            yield opened.recvfrom(MAX_DATAGRAM_BYTES)
+        except OSError:  # nothing more, or an error that the event loop will meet too
+            return
+
+
+def _take(protocol: StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
     connection = protocol.receiver
     if not data:
         dropped_datagrams.empty += 1

@@ -112,6 +112,26 @@ async def test_a_strangers_rubbish_never_reaches_the_connection() -> None:
         assert call.peer.connected
 
 
+async def rounds_to_read(call: Call, count: int) -> int:
+    """Return in how many rounds of the event loop so many datagrams are read."""
+    dropped = departures.dropped_datagrams
+    before = dropped.stranger
+    throw(call, *[b"\x80" * 20] * count)
+    rounds = 0
+    while dropped.stranger < before + count:
+        rounds += 1
+        await asyncio.sleep(0)
+    return rounds
+
+
+async def test_whatever_waits_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    async with connected(client) as call:
+        assert await rounds_to_read(call, departures.MOST_AT_ONCE) <= 3
+        monkeypatch.setattr(departures, "_waiting_datagrams", lambda _: ())
+        assert await rounds_to_read(call, departures.MOST_AT_ONCE) >= departures.MOST_AT_ONCE, "stock: one a round"
+
+
 def bad_stun() -> bytes:
     """A request whose PRIORITY is two bytes short."""
     attribute = struct.pack("!HHHH", 0x0024, 2, 1, 0)
