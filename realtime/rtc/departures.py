@@ -107,7 +107,9 @@ def _waiting_datagrams(protocol: StunProtocol) -> Iterator[tuple[bytes, tuple[An
     """Yield what else has come, as far as the socket can be asked."""
     transport = getattr(protocol, "transport", None)
     opened = getattr(transport.get_extra_info("socket"), "_sock", None) if transport is not None else None
-    for _ in range(MOST_AT_ONCE if isinstance(opened, socket.socket) else 0):
+    if not isinstance(opened, socket.socket):  # a relay's, or of an event loop that reads all by itself
+        return
+    for _ in range(MOST_AT_ONCE):
         try:
             yield opened.recvfrom(MAX_DATAGRAM_BYTES)
         except OSError:  # nothing more, or an error that the event loop will meet too
