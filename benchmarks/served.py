@@ -165,18 +165,19 @@ class _Lag:
         self._wait()
 
 
-async def _serve(port: int, predictor: str, say: str | None, max_sessions: int) -> None:
+async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int) -> None:
     log = _Log()
     logging.basicConfig(level=logging.WARNING, handlers=[log, logging.StreamHandler()])
     kind = type("Saying", (_Saying,), {"say": say})
     staged = (
         built_in(max_sessions=max_sessions, kind=kind)
         if predictor == BUILT_IN
-        else painted(predictor, max_sessions=max_sessions, kind=kind)
+        else painted(predictor, max_sessions=max_sessions, kind=kind, host=host)
     )
     async with staged as stage:
         sessions = stage[0] if isinstance(stage, tuple) else stage
-        server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="warning", access_log=False))
+        config = uvicorn.Config(create_app(sessions), host=host, port=port, log_level="warning", access_log=False)
+        server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.05)
@@ -227,9 +228,10 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--predictor", default=BUILT_IN)
     parser.add_argument("--say", choices=("clicks", "voice", FIRST_CLICKS))
     parser.add_argument("--max-sessions", type=int, default=8)
     options = parser.parse_args()
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
-    asyncio.run(_serve(options.port, options.predictor, options.say, options.max_sessions))
+    asyncio.run(_serve(options.host, options.port, options.predictor, options.say, options.max_sessions))

@@ -41,14 +41,19 @@ async def built_in(
 
 @asynccontextmanager
 async def painted(
-    predictor: str, *, max_sessions: int = 8, kind: type[Sessions] = Sessions, avatars: int = 1
+    predictor: str,
+    *,
+    max_sessions: int = 8,
+    kind: type[Sessions] = Sessions,
+    avatars: int = 1,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Sessions]:
     """Yield sessions whose mouths one of the tests' predictors paints, on one of some avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(
             Path(folder), {"ann": 90} | {f"ann-{i}": 90 for i in range(1, avatars)}, size=FAKE_AVATAR_SIZE
         )
-        settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions)
+        settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions, host=host, insecure=True)
         async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
 

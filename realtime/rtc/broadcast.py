@@ -28,6 +28,8 @@ SPEECH_CODEC = "audio/opus"
 RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"
 """For those who encode in a way of their own: units that carry what left as it is."""
 KEY_FRAME_INTERVAL_S = 0.5
+FEWER_BELOW = ((80_000, 3), (150_000, 2))
+"""Below such a bitrate every third or second frame is encoded: few sharp pictures are better than many blurred ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +241,14 @@ class _PictureLane(_Lane):
         pacer, loop = PicturePacer(self._playout), asyncio.get_running_loop()
         while True:
             index, paint = await pacer.next()
-            renditions = list(self._renditions.values())
-            for rendition in renditions:
-                rendition.prepare(self.takers[rendition.codec], time.monotonic())
+            now_s = time.monotonic()
+            renditions = [
+                rendition
+                for rendition in self._renditions.values()
+                if rendition.prepare(self.takers[rendition.codec], index, now_s)
+            ]
+            if not renditions and RAW_PICTURES not in self.takers:
+                continue
             picture, payloads = await loop.run_in_executor(None, _encode, index, paint, renditions)
             if RAW_PICTURES in self.takers:
                 rows, width = picture.shape
@@ -265,16 +272,20 @@ class _Rendition:
         self.encoder: PictureEncoder = picture_encoder(codec)
         self._keys = KeyFrames()
 
-    def prepare(self, takers: Sequence[Taker], now_s: float) -> None:
-        """Decide how the next picture is encoded.
+    def prepare(self, takers: Sequence[Taker], index: int, now_s: float) -> bool:
+        """Decide whether frame ``index`` is encoded, and how.
 
         The bitrate is what the one that leads can take, or what half of the takers can, where none does.
         """
         known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
         rates = [rate for rate in known if rate is not None]
         if rates:
-            self.encoder.target_bitrate = statistics.median_low(rates)
+            bitrate = self.encoder.target_bitrate = statistics.median_low(rates)
+            self.encoder.every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
+        if index % self.encoder.every:
+            return False
         self.key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
+        return True
 
     def unit(self, index: int, payloads: Sequence[bytes], due_s: float) -> Unit:
         """Return the picture just encoded, as it is handed out."""

@@ -42,6 +42,9 @@ REOPEN_DOWN_INTERVAL_S = 1.0
 ADJUST_CHANGE = 0.05
 NO_KEY_FRAMES = 3000
 """Frames between key frames that nobody asked for: two minutes."""
+NARROW_BITRATE, NARROW_MAX = 200_000, 300_000
+"""From the first down, H.264 is bounded by the second: a key frame of 4 KB in place of 15 to 30, which would fill the
+queue of a narrow link and keep the sound waiting behind it."""
 THREADED_PIXELS = 1280 * 720
 ENCODE_NICENESS = 5
 
@@ -63,9 +66,6 @@ H264_OPTIONS = {
     "x264-params": "no-deblock=0",  # the preset leaves it out: little time, for half a decibel and no blocks to be seen
     "tune": "zerolatency",
     "level": "31",
-    # x264 takes a new bitrate while it runs only below a VBV maximum, and only if it was opened at that maximum.
-    "maxrate": str(MAX_BITRATE),
-    "bufsize": str(MAX_BITRATE // 4),
 }
 
 
@@ -110,12 +110,14 @@ class PictureEncoder(Encoder):
     Attributes:
         codec: The open codec; ``None`` before the first picture.
         sent_key_frame: Whether the last picture became a key frame.
+        every: How many of the 25 frames a second there are to each that is encoded.
     """
 
     def __init__(self, **options: str) -> None:
         super().__init__()
         self.codec: VideoCodecContext | None = None
         self.sent_key_frame = False
+        self.every = 1
         self._options = options
         self._target: int | None = None
         self._opened_s = 0.0
@@ -208,17 +210,30 @@ class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
 
 
 class LiveH264Encoder(PictureEncoder, H264Encoder):
-    """H.264 whose bitrate follows the target while it runs, without a key frame."""
+    """H.264 whose bitrate follows the target while it runs, without a key frame but where a link becomes narrow."""
+
+    _max = 0
 
     def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
-        if self.codec is None or not self._fits(frame):
-            self.codec = self._open(frame, name="libx264", bit_rate=MAX_BITRATE, options=dict(H264_OPTIONS))
+        bit_rate = target * self.every  # x264 shares it out over 25 frames a second, whatever their times say
+        highest = self._highest(bit_rate)
+        if self.codec is None or not self._fits(frame) or highest != self._max:
+            self._max = highest
+            # x264 takes a new bitrate while it runs only below a VBV maximum, and if it was opened at that maximum.
+            options = {**H264_OPTIONS, "maxrate": str(highest), "bufsize": str(highest // 4)}
+            self.codec = self._open(frame, name="libx264", bit_rate=highest, options=options)
             self.codec.profile = "Baseline"
             self.codec.open()
-            self.codec.bit_rate = target
-        elif abs(target - (self.codec.bit_rate or 0)) > ADJUST_CHANGE * target:
-            self.codec.bit_rate = target
+            self.codec.bit_rate = bit_rate
+        elif abs(bit_rate - (self.codec.bit_rate or 0)) > ADJUST_CHANGE * bit_rate:
+            self.codec.bit_rate = bit_rate
         return self.codec
+
+    def _highest(self, bit_rate: int) -> int:
+        """Return the VBV maximum for a bitrate; between the two the one in use stays."""
+        if bit_rate <= NARROW_BITRATE:
+            return NARROW_MAX
+        return self._max if self._max and bit_rate < NARROW_MAX else MAX_BITRATE
 
     def _payloads(self, data: bytes) -> list[bytes]:
         return self._packetize(self._split_bitstream(data))

@@ -3,16 +3,19 @@
 A browser's estimate (REMB) starts at 300 kbit/s whatever the link, grows by 8 % a second, and never says more than
 1.5 times what arrives, so that a calm picture pulls it down. Following it means a blurred face in the first seconds
 of every utterance. So it counts as a limit only while the round trip has grown, the sign of a full link; packets
-lost bring the target down by themselves.
+lost bring the target down by themselves. A round trip that has grown and stays the same however little is sent is not
+ours to shorten: the link has become longer.
 """
 
 from collections import deque
 
-MIN_BITRATE = 150_000
+MIN_BITRATE = 40_000
+"""Room for the sound of a link that carries 150 kbit/s; the picture shows fewer frames then."""
 MAX_BITRATE = 2_500_000
 START_BITRATE = 600_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
+LEAST_START = 150_000
 HEADROOM = 1.5
 """Over the start. More gains half a decibel, and every packet more is one more to be lost and waited for."""
 
@@ -27,6 +30,10 @@ QUEUE_LIMIT_S = 0.06
 QUEUE_FACTOR = 0.85
 BACK_OFF_INTERVAL_S = 0.6
 """Between two steps down: the next report must be able to know of the last."""
+STEADY_STEPS = 6
+"""Steps down, to three eighths of the bitrate, that a queue of ours cannot go through without a change."""
+STEADY = 0.2
+"""Of a round trip's excess: what counts as no change."""
 GROWTH_PER_S = 1.15
 RETRANSMIT_SHARE = 0.25
 RETRANSMIT_BURST_S = 1.0
@@ -37,7 +44,7 @@ BASE_MEMORY_S = 30.0
 
 def start_bitrate(pixels: int) -> int:
     """Return the bitrate to begin with for a picture of that many pixels, bit/s."""
-    return _clamp(START_BITRATE * pixels // START_PIXELS)
+    return max(LEAST_START, _clamp(START_BITRATE * pixels // START_PIXELS))
 
 
 class SendRate:
@@ -50,6 +57,7 @@ class SendRate:
     def __init__(self) -> None:
         self.target: int | None = None
         self._round_trips: deque[tuple[float, float]] = deque()
+        self._excesses: deque[float] = deque(maxlen=STEADY_STEPS)  # of the round trip, at each step down
         self._ceiling = MAX_BITRATE
         self._window: tuple[float, int, int] | None = None
         self._queueing = False
@@ -83,13 +91,18 @@ class SendRate:
             return
         lost = self._fraction_lost(packets_lost, highest_sequence, now_s)
         was_queueing = self._queueing
-        if round_trip_s is not None:
-            self._queueing = self._is_queueing(round_trip_s, now_s)
+        excess_s = None if round_trip_s is None else self._excess_s(round_trip_s, now_s)
+        if excess_s is not None:
+            self._queueing = excess_s > QUEUE_LIMIT_S
         if lost > LOSS_LIMIT:
+            self._excesses.clear()
             self._back_off(1 - lost / 2, now_s)
         elif was_queueing and self._queueing:  # once alone is a machine that was busy, here or there
-            self._back_off(QUEUE_FACTOR, now_s)
+            if self._back_off(QUEUE_FACTOR, now_s) and excess_s is not None:
+                self._note_step(excess_s)
             self._queued_s = now_s
+        elif not self._queueing:
+            self._excesses.clear()
 
     def estimate(self, bitrate: int, now_s: float) -> None:
         """Take the receiver's estimate of the link, bit/s."""
@@ -114,18 +127,34 @@ class SendRate:
         self._window = now_s, packets_lost, highest_sequence
         return min(1.0, max(0, packets_lost - lost_before) / expected)
 
-    def _is_queueing(self, round_trip_s: float, now_s: float) -> bool:
+    def _excess_s(self, round_trip_s: float, now_s: float) -> float:
+        """Return how much longer a round trip is than the shortest of late."""
         self._round_trips.append((now_s, round_trip_s))
         while self._round_trips[0][0] < now_s - BASE_MEMORY_S:
             self._round_trips.popleft()
-        return round_trip_s > min(trip for _, trip in self._round_trips) + QUEUE_LIMIT_S
+        return round_trip_s - min(trip for _, trip in self._round_trips)
 
-    def _back_off(self, factor: float, now_s: float) -> None:
+    def _note_step(self, excess_s: float) -> None:
+        """Take note of a step down for the round trip's sake; give them up where they change nothing."""
+        first_s = self._excesses[0] if len(self._excesses) == STEADY_STEPS else None
+        if first_s is not None and abs(excess_s - first_s) <= STEADY * first_s:
+            last = self._round_trips[-1]
+            self._round_trips.clear()
+            self._round_trips.append(last)
+            self._excesses.clear()
+            self._queueing = False
+        else:
+            self._excesses.append(excess_s)
+
+    def _back_off(self, factor: float, now_s: float) -> bool:
+        """Step down, and tell whether it was time to."""
         assert self.target is not None
-        if now_s - self._backed_off_s >= BACK_OFF_INTERVAL_S:
-            self.target = _clamp(int(self.target * factor))
-            self._backed_off_s = now_s
         self._strained_s = now_s
+        if now_s - self._backed_off_s < BACK_OFF_INTERVAL_S:
+            return False
+        self.target = _clamp(int(self.target * factor))
+        self._backed_off_s = now_s
+        return True
 
 
 class RetransmitBudget:

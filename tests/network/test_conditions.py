@@ -72,6 +72,14 @@ def test_a_narrow_link_is_not_overfilled(call: Watched) -> None:
     assert found.concealed_share <= 0.01
 
 
+def test_on_a_very_narrow_link_the_sound_stays_whole(call: Watched) -> None:
+    found = watch(call, "150 kbit/s", Conditions(delay_s=0.02, rate_bps=150_000), Conditions(delay_s=0.02))
+    target = call.server_figures()["peer"]["video"]["target_bitrate"]
+    print(f"M10: target {target / 1000:.0f} kbit/s")
+    assert found.concealed_share <= (0.01 if LONG else 0.03)
+    assert found.pictures > 0
+
+
 def test_a_microphone_that_loses_packets_stays_prompt(call: Watched) -> None:
     call.link.set(Conditions(), Conditions(loss=0.05))
     call.sleep(SETTLE_S)

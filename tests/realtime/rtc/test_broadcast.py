@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.broadcast import KEY_FRAME_INTERVAL_S, SPEECH_CODEC, Broadcast, KeyFrames, Unit
+from realtime.rtc.broadcast import KEY_FRAME_INTERVAL_S, RAW_PICTURES, SPEECH_CODEC, Broadcast, KeyFrames, Unit
 from realtime.rtc.encoders import picture_codecs
+from realtime.timeline import PTS_PER_FRAME
 from tests.realtime.rtc.loopback import TonePlayout, until
 
 VP8, H264 = "video/vp8", "video/h264"
@@ -105,6 +106,17 @@ async def test_a_late_joiner_begins_with_a_key_frame_and_one_serves_all_who_wait
     await until(lambda: not any(taker.wants for taker in late), "key frame")
     assert broadcast.key_frames[VP8] == 2
     assert len({id(next(u for u in taker.units if u.key)) for taker in late}) == 1
+
+
+@pytest.mark.parametrize(("bitrate", "every"), [(600_000, 1), (100_000, 2), (50_000, 3)])
+async def test_a_narrow_link_gets_fewer_pictures(broadcast: Broadcast, bitrate: int, every: int) -> None:
+    taker, raw = Audience(bitrate=bitrate), Audience()
+    broadcast.join(H264, taker)
+    broadcast.join(RAW_PICTURES, raw)
+    await until(lambda: len(taker.units) > 8, "pictures")
+    assert all(unit.timestamp % (every * PTS_PER_FRAME) == 0 for unit in taker.units)
+    assert {unit.bitrate for unit in taker.units} == {bitrate}
+    assert len(raw.units) >= every * (len(taker.units) - 2), "a recording has them all"
 
 
 async def test_the_encode_follows_the_one_that_leads(broadcast: Broadcast) -> None:

@@ -118,6 +118,20 @@ def test_h264_follows_the_target_without_a_key_frame() -> None:
     assert encoder.codec is codec
 
 
+def test_h264_for_a_narrow_link_has_small_key_frames_and_keeps_to_its_bitrate() -> None:
+    encoder, sizes, ways = LiveH264Encoder(), {}, {}
+    for target, every in ((1_000_000, 1), (60_000, 3), (250_000, 1), (400_000, 1)):
+        encoder.target_bitrate, encoder.every = target, every
+        frames = range(0, 150, every)
+        sizes[target] = [sum(map(len, encoder.encode(picture(n), n == 75)[0])) for n in frames]
+        ways[target] = encoder.codec
+    assert sizes[60_000][75 // 3] < sizes[1_000_000][75] / 2
+    assert sum(sizes[60_000][25:]) * 8 / 3 == pytest.approx(60_000, rel=0.3)
+    assert ways[1_000_000] is not ways[60_000]
+    assert ways[250_000] is ways[60_000], "not opened anew for a little more"
+    assert ways[400_000] is not ways[250_000]
+
+
 def test_a_key_frame_of_vp8_is_bounded_and_stock_ones_are_not() -> None:
     noise = RNG.integers(0, 255, (SIZE * 3 // 2, SIZE), dtype=np.uint8)
     sizes = []

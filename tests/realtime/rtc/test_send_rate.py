@@ -3,6 +3,7 @@ import pytest
 from realtime.rtc.send_rate import (
     BASE_MEMORY_S,
     HEADROOM,
+    LEAST_START,
     MAX_BITRATE,
     MIN_BITRATE,
     RETRANSMIT_SHARE,
@@ -42,7 +43,7 @@ def queueing() -> Link:
 
 def test_the_start_fits_the_picture() -> None:
     assert start_bitrate(512 * 512) == START_BITRATE
-    assert start_bitrate(16) == MIN_BITRATE
+    assert start_bitrate(16) == LEAST_START
     assert start_bitrate(4000 * 4000) == MAX_BITRATE
 
 
@@ -115,6 +116,26 @@ def test_a_link_that_has_become_longer_is_believed() -> None:
     rate.estimate(MIN_BITRATE, 60.0)
     assert rate.target == held
     assert BASE_MEMORY_S < 59
+
+
+def test_a_round_trip_that_nothing_shortens_is_the_links_own() -> None:
+    rate = Link()
+    for second in range(1, 12):
+        rate.heard(float(second), lost=0.05, round_trip_s=0.12)
+    assert rate.target > 0.3 * START_BITRATE
+    for second in range(12, 25):
+        rate.heard(float(second), lost=0.05, round_trip_s=0.12)
+        rate.estimate(2_000_000, float(second))
+    assert rate.target >= START_BITRATE
+
+
+def test_a_queue_that_drains_is_ours() -> None:
+    rate, queue_bits, least = Link(), 0.0, START_BITRATE
+    for tenth in range(10, 300):
+        queue_bits = max(0.0, queue_bits + (rate.target - 100_000) / 10)
+        rate.heard(tenth / 10, round_trip_s=0.04 + queue_bits / 100_000)
+        least = min(least, rate.target)
+    assert least < 100_000
 
 
 def test_the_target_stays_within_bounds() -> None:
