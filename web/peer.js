@@ -58,7 +58,8 @@ export class Peer extends EventTarget {
     super();
     const connection = this.connection = new RTCPeerConnection(configuration);
     this.microphone = connection.addTransceiver(track, { direction: 'sendrecv' });
-    connection.addTransceiver('video', { direction: 'recvonly' });
+    const picture = connection.addTransceiver('video', { direction: 'recvonly' });
+    this.receivers = { audio: this.microphone.receiver, video: picture.receiver };
     this.control = connection.createDataChannel('control');
     this.control.onmessage = (event) => this.#heard(event.data);
     connection.ontrack = (event) => {
