@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def _can_mount() -> bool:
         return subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
 
 
+def _can_make_sound_devices() -> bool:
+    tools = all(map(shutil.which, ("pulseaudio", "paplay", "parec")))
+    return (
+        tools
+        and bool(find_library("portaudio"))
+        and any(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so"))
+    )
+
+
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),
@@ -39,6 +49,7 @@ _NEEDS = {
     "nginx": lambda: shutil.which("nginx"),
     "srt": lambda: shutil.which("srt-live-transmit"),
     "systemd": lambda: shutil.which("systemd-analyze"),
+    "sound server": _can_make_sound_devices,
     "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
