@@ -4,13 +4,13 @@ import asyncio
 import gc
 import inspect
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -29,27 +29,26 @@ def _can_mount() -> bool:
         return subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
 
 
-def _can_make_sound_devices() -> bool:
-    tools = all(map(shutil.which, ("pulseaudio", "paplay", "parec")))
-    return (
-        tools
-        and bool(find_library("portaudio"))
-        and any(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so"))
-    )
-
-
+_LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
+_GSTREAMER = (
+    f"{_LIBRARIES}/gstreamer-1.0/libgstwebrtc.so",
+    f"{_LIBRARIES}/gstreamer-1.0/libgstnice.so",
+    f"{_LIBRARIES}/gstreamer-1.0/libgstlibav.so",
+    f"{_LIBRARIES}/girepository-1.0/GstWebRTC-1.0.typelib",
+    "/usr/lib/python3/dist-packages/gi",
+)
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
     "node": lambda: shutil.which("node"),
     "espeak-ng": lambda: shutil.which("espeak-ng"),
     "coturn": lambda: shutil.which("turnserver"),
     "namespaces": can_make_links,
+    "gstreamer": lambda: all(Path(path).exists() for path in _GSTREAMER),
     "ffmpeg": lambda: shutil.which("ffmpeg"),
     "nginx-rtmp": lambda: shutil.which("nginx") and Path("/usr/lib/nginx/modules/ngx_rtmp_module.so").exists(),
     "nginx": lambda: shutil.which("nginx"),
     "srt": lambda: shutil.which("srt-live-transmit"),
     "systemd": lambda: shutil.which("systemd-analyze"),
-    "sound server": _can_make_sound_devices,
     "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }

@@ -31,13 +31,14 @@ from aiortc import (
 )
 from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtcrtpreceiver import TimestampMapper
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import candidate_from_sdp
 from av import FFmpegError
+from OpenSSL import SSL
 
 from realtime.rtc.bad_packets import TolerantTransport
 from realtime.rtc.consent import keep_consent
@@ -57,6 +58,12 @@ STUN_FIRST_BYTES = 4
 
 OPUS = RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48000, channels=2)
 OPUS_PARAMETERS: dict[str, int | str | None] = {"minptime": 10, "useinbandfec": 1}
+
+CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""aiortc's, and those for peers with an RSA certificate, such as GStreamer: with aiortc's alone none is agreed on."""
 
 ReceivedDatagram = Callable[[StunProtocol, bytes | str, tuple[Any, ...]], None]
 STOCK_DATAGRAM_RECEIVED: ReceivedDatagram = StunProtocol.datagram_received
@@ -195,6 +202,15 @@ class PromptReceiver(RTCRtpReceiver):
             logger.debug("microphone packet dropped: %s", error)
 
 
+class OpenCertificate(RTCCertificate):
+    """A certificate of ours that takes those of other kinds on the other end."""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(CIPHERS)
+        return context
+
+
 class PlayoutConnection(RTCPeerConnection):
     """A peer connection made of the parts above, on chosen addresses, that leaves nothing behind when closed."""
 
@@ -291,6 +307,8 @@ class PlayoutConnection(RTCPeerConnection):
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
         stock: Any = super()
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
+        certificate: Any = transport._RTCDtlsTransport__local_certificate  # type: ignore[attr-defined]
+        certificate.__class__ = OpenCertificate
         transport.__class__ = TolerantTransport  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         keep_consent(transport.transport._connection)

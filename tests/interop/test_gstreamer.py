@@ -1,0 +1,92 @@
+"""A client that was not written here: GStreamer's webrtcbin watches by WHEP and publishes by WHIP."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from realtime.app import create_app
+from realtime.probe.clicks import voice
+from realtime.sessions import Sessions
+from realtime.timeline import SOUND_RATE_HZ
+from tests.loopback.conftest import Serve, serve, until
+from tests.server_process import free_port
+from tests.sound_files import write_wav
+
+__all__ = ["serve"]
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+PEER = Path(__file__).parent / "gst_peer.py"
+
+pytestmark = pytest.mark.needs("gstreamer")
+
+
+class Served:
+    """Sessions behind a port, and GStreamer peers of them."""
+
+    def __init__(self, sessions: Sessions, port: int) -> None:
+        self.sessions, self.url = sessions, f"http://127.0.0.1:{port}"
+
+    async def gst(self, *arguments: str) -> asyncio.subprocess.Process:
+        action, path, *more = arguments
+        return await asyncio.create_subprocess_exec(
+            SYSTEM_PYTHON, str(PEER), action, self.url, path, *more,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+
+async def result(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    out, err = await asyncio.wait_for(process.communicate(b"stop\n"), 60)
+    assert process.returncode == 0, err.decode()[-2000:]
+    found: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])
+    return found
+
+
+@pytest.fixture
+async def served(serve: Serve) -> AsyncIterator[Served]:
+    # libnice takes no loopback addresses.
+    sessions, port = await serve(host="0.0.0.0", insecure=True), free_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error", lifespan="off"))
+    running = asyncio.create_task(server.serve())
+    await until(lambda: server.started, "the server")
+    yield Served(sessions, port)
+    server.should_exit = True
+    await running
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+async def test_gstreamer_watches_sound_and_picture(served: Served, codec: str) -> None:
+    session, _ = await served.sessions.create("ann", None)
+    found = await result(
+        await served.gst("watch", f"/api/sessions/{session.id}/whep", "--codec", codec, "--enough", "100")
+    )
+    assert found["codecs"] == sorted(["OPUS", codec])
+    assert min(found["counts"].values()) >= 100
+    rate = (found["counts"]["video"] - 1) / found["span_s"]
+    print(f"GStreamer plays {rate:.2f} pictures a second ({codec})")
+    assert 24 <= rate <= 26, "over as long as it watches, none is missing"
+    assert found["directions"] == 2
+    assert found["deleted"] == 200
+    await until(lambda: session.viewers.count == 0, "the viewer's end")
+
+
+async def test_gstreamer_publishes_and_its_speech_moves_the_mouth(served: Served, tmp_path: Path) -> None:
+    sound = tmp_path / "speech.wav"
+    write_wav(sound, voice(0, 4 * SOUND_RATE_HZ))
+    publisher = await served.gst("publish", "/api/whip?avatar=ann", "--sound", str(sound), "--codec", "VP8")
+    await until(lambda: served.sessions.count == 1, "the publisher's session")
+    (session,) = served.sessions.all()
+    watching = await served.gst("watch", f"/api/sessions/{session.id}/whep", "--enough", "50")
+    await until(lambda: session.playout.counts.rendered > 25, "a mouth that speaks")
+    seen = await result(watching)
+    assert min(seen["counts"].values()) >= 50
+    spoken = await result(publisher)
+    assert spoken["connected"]
+    assert spoken["location"] == f"/api/whip/{session.id}"
+    assert spoken["deleted"] == 200
+    await until(lambda: served.sessions.count == 0, "the session's end")
