@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from realtime import audio_socket, avatar_routes, sdp_routes, sink_routes
-from realtime.access import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access
+from realtime.access import JOIN_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.channel import Channel
 from realtime.errors import (
@@ -54,19 +55,11 @@ class Text(BaseModel):
     text: str
 
 
-class NewToken(BaseModel):
-    """What a token is for."""
-
-    kiosk: bool = False
-
-
 class NewSession(BaseModel):
     """What a session begins with."""
 
     avatar: str | None = Field(default=None, max_length=64)
     offer: Offer | None = None
-    conversation: bool = False
-    local_audio: bool = False
 
 
 def create_app(sessions: Sessions) -> FastAPI:
@@ -119,8 +112,8 @@ def create_app(sessions: Sessions) -> FastAPI:
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
     for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
         app.include_router(router)
-    app.add_api_route("/", _page, include_in_schema=False)
-    app.add_api_route("/kiosk", _kiosk, include_in_schema=False)
+    for path, name in {"/": "index.html", "/stage": "stage.html"}.items():
+        app.add_api_route(path, partial(_page, name), include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
     return app
 
@@ -147,12 +140,8 @@ _for_guests = APIRouter(prefix="/api", dependencies=[Depends(guest)])
 _for_owners = APIRouter(prefix="/api/sessions/{session_id}", dependencies=[Depends(owner)])
 
 
-async def _page() -> FileResponse:
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
-
-
-async def _kiosk() -> FileResponse:
-    return FileResponse(WEB / "kiosk.html", headers={"Cache-Control": "no-cache"})
+async def _page(name: str) -> FileResponse:
+    return FileResponse(WEB / name, headers={"Cache-Control": "no-cache"})
 
 
 @_open.get("/healthz")
@@ -183,12 +172,10 @@ async def schema(request: Request) -> dict[str, Any]:
 
 
 @_for_operators.post("/api/tokens", status_code=201)
-async def create_token(request: Request, body: NewToken | None = None) -> dict[str, Any]:
-    """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
+async def create_token(request: Request) -> dict[str, Any]:
+    """Sign a join token, for a link ``/#join=TOKEN``."""
     guard: Guard = request.app.state.guard
-    kiosk = body is not None and body.kiosk
-    token = guard.access.join_token(time.time(), kiosk=kiosk)
-    return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}
+    return {"token": guard.access.join_token(time.time()), "expires_in": JOIN_TOKEN_S}
 
 
 @_for_operators.get("/api/sessions")
@@ -208,18 +195,9 @@ async def list_sessions(sessions: AllSessions) -> list[dict[str, Any]]:
 
 
 @_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])
-async def create_session(
-    body: NewSession, request: Request, response: Response, sessions: AllSessions
-) -> dict[str, Any]:
+async def create_session(body: NewSession, response: Response, sessions: AllSessions) -> dict[str, Any]:
     """Begin a session, and answer its offer if it carries one."""
-    if body.local_audio:
-        operator(request)  # it hears the room that the server stands in
-    session, answer = await sessions.create(
-        body.avatar,
-        body.offer.sdp if body.offer else None,
-        listens=body.conversation,
-        local_audio=body.local_audio,
-    )
+    session, answer = await sessions.create(body.avatar, body.offer.sdp if body.offer else None)
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
     created: dict[str, Any] = {
@@ -230,8 +208,6 @@ async def create_session(
         **sessions.connectivity(session),
         "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio", "whep": f"{path}/whep"},
     }
-    if body.local_audio:
-        created["local_audio"] = sorted(sessions.local_audio.wanted)
     if answer is not None:
         created["answer"] = {"sdp": answer, "type": "answer"}
     return created

@@ -43,6 +43,8 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
     """Where its standard error goes; ``None`` for the tests' own."""
+    key: str = ""
+    """Shown with each request, where the server asks for one."""
 
     @property
     def url(self) -> str:
@@ -69,17 +71,23 @@ class Server:
             return False
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+        request = urllib.request.Request(self.url + path, headers=self._headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
     def post(self, path: str, body: dict[str, object]) -> Any:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self._headers}
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
     def delete(self, path: str) -> None:
-        urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=5).close()
+        request = urllib.request.Request(self.url + path, headers=self._headers, method="DELETE")
+        urllib.request.urlopen(request, timeout=20).close()
 
     def metrics(self) -> str:
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:

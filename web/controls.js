@@ -17,6 +17,7 @@ export class Controls {
     this.microphone = microphone;
     byId('start').addEventListener('click', start);
     byId('stop').addEventListener('click', () => call.stop());
+    byId('pop-out').addEventListener('click', () => this.#popOut());
     byId('mute').addEventListener('click', () => this.#mute(!microphone.muted));
     byId('interrupt').addEventListener('click', () => this.#interrupt());
     document.addEventListener('keydown', (event) => {
@@ -32,7 +33,7 @@ export class Controls {
     const focused = document.activeElement;
     byId('start').hidden = underWay;
     byId('stop').hidden = !underWay;
-    for (const id of ['mute', 'interrupt', 'figures']) byId(id).hidden = !onStage;
+    for (const id of ['mute', 'interrupt', 'pop-out', 'figures']) byId(id).hidden = !onStage;
     byId('intro').hidden = onStage;
     byId('interrupt').disabled = state !== 'live';
     // Nobody should find a new call silent because of the last one.
@@ -47,6 +48,13 @@ export class Controls {
     this.microphone.mute(muted);
     byId('mute').setAttribute('aria-pressed', String(muted));
     if (this.call.state === 'live') this.stage.say(muted ? 'Live, and your microphone is muted.' : LIVE_LINE);
+  }
+
+  /** The face alone, silent: what is said is heard here. */
+  #popOut() {
+    if (!this.call.session) return;
+    const { id, viewer_token: token } = this.call.session;
+    window.open(`/stage?session=${encodeURIComponent(id)}&muted#token=${token}`, 'lipstream-stage', 'popup,width=720,height=720');
   }
 
   async #interrupt() {

@@ -3,16 +3,12 @@ import { joinTokenFrom } from './api.js';
 import { byId, remembered, storageNamed } from './dom.js';
 
 export class Invitation {
-  #memory;
+  /** For this tab alone: a token is good for minutes, and not for the next person at this machine. */
+  #memory = remembered(storageNamed('sessionStorage'), 'join');
 
-  /**
-   * @param {import('./api.js').Api} api
-   * @param {Storage | null} [storage] by default for this tab alone: a token is good for minutes, and not for the next
-   *   person at this machine
-   */
-  constructor(api, storage = storageNamed('sessionStorage')) {
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
     this.api = api;
-    this.#memory = remembered(storage, 'join');
     api.joinToken = this.#memory.get() ?? '';
   }
 

@@ -20,7 +20,7 @@ events {{}}
 rtmp {{
     server {{
         listen 127.0.0.1:{port};
-        application live {{ live on; wait_key on; }}
+        application live {{ live on; }}
     }}
 }}
 """
@@ -68,8 +68,6 @@ async def play(url: str, path: Path, seconds: float) -> Path:
         "-v",
         "error",
         "-y",
-        "-analyzeduration",
-        "1000000",
         "-i",
         url,
         "-t",

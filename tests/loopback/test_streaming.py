@@ -17,13 +17,13 @@ from benchmarks.signals import TimelineSource
 from realtime.app import create_app
 from realtime.channel import Channel
 from realtime.errors import SettingsError
-from realtime.probe.clicks import clicks
-from realtime.probe.recording import decode_pictures, decode_sound
+from realtime.probe.clicks import clicks, voice
+from realtime.probe.recording import Heard, decode_pictures, decode_sound
 from realtime.sessions import Sessions
 from realtime.settings import read_settings
 from realtime.sinks import destination as destination_module
 from realtime.sinks import srt_process
-from realtime.timeline import FRAME_RATE_HZ
+from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_PER_SAMPLE, SOUND_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.rtmp_server import KEY, RtmpServer, play, rtmp_server
 from tests.loopback.test_recording import LIMIT_MS, content_offsets_ms, decoded
@@ -60,6 +60,7 @@ async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
         assert (await client.post(url, json={"url": rtmp.url})).status_code == 409
         await until(lambda: session.sinks.streams.live == 1, "the stream")
         assert (await client.get(f"/api/sessions/{session.id}")).json()["streams"] == {"count": 1, "live": 1}
+        await until(lambda: session.sinks.streams.figures()[0]["seconds"] > 3, "something to be played")
         playing = asyncio.create_task(play(rtmp.url, tmp_path / "played.mkv", 7))
         await asyncio.sleep(3)
         time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
@@ -281,3 +282,56 @@ def test_an_address_of_the_settings_is_checked_before_anything_starts(tmp_path: 
     assert KEY not in refused.value.message
     assert read_settings(["--push", "srt://a:1?streamid=x,y rtmp://b/c/d"], {}).push == (
         "srt://a:1?streamid=x,y", "rtmp://b/c/d")  # fmt: skip
+
+
+class Saying:
+    """A voice between two places of the timeline."""
+
+    def __init__(self) -> None:
+        self.begins = self.ends = 1 << 40
+
+    def __call__(self, start: int, count: int) -> np.ndarray:
+        position = np.arange(start, start + count)
+        loud = (position >= self.begins * SOUND_PER_SAMPLE) & (position < self.ends * SOUND_PER_SAMPLE)
+        return voice(start, count) * loud.astype(np.float32)
+
+
+def spoken_s(heard: Heard) -> float:
+    """Return how long a voice is heard."""
+    loud = np.flatnonzero(np.abs(heard.samples) > 0.1 * np.abs(heard.samples).max())
+    return float(loud[-1] - loud[0]) / SOUND_RATE_HZ
+
+
+@needs_rtmp
+async def test_an_interruption_leaves_no_word_in_any_sink(serve: Serve, rtmp: RtmpServer, tmp_path: Path) -> None:
+    """How long the voice is heard, less how long it had been leaving when it was interrupted."""
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    saying = Saying()
+    session.source = TimelineSource(session.clock, saying)
+    async with whip_server() as whip:
+        recording = session.sinks.record(tmp_path, {}, "ann")
+        streamed = session.sinks.streams.add(rtmp.url, {})
+        published = session.sinks.streams.add(f"http://{TOKEN}@127.0.0.1:{whip.port}/whip", {})
+        await until(lambda: streamed.state == published.state == "live", "both streams")
+        await until(lambda: session.sinks.streams.figures()[0]["seconds"] > 3, "something to be played")
+        (receiver,) = whip.receivers
+        playing = asyncio.create_task(play(rtmp.url, tmp_path / "played.mkv", 8))
+        await asyncio.sleep(2.5)
+        saying.begins = session.playout.sound_end // SOUND_PER_SAMPLE + SAMPLE_RATE_HZ // 5
+        now_s = asyncio.get_running_loop().time
+        await until(lambda: session.clock.left(now_s()) > saying.begins + 1.7 * SAMPLE_RATE_HZ, "speech")
+        saying.ends = session.playout.sound_end // SOUND_PER_SAMPLE
+        left = session.clock.left(now_s())
+        session.interrupt()
+        path = await playing
+        heard = {
+            "WHIP": decode_sound(receiver.recording.sound),
+            "RTMP": decoded(str(path))[0],
+        }
+        await session.sinks.close()
+        heard["recording"] = decoded(str(recording.path))[0]
+    tails_ms = {sink: 1000 * spoken_s(sound) - (left - saying.begins) / 16 for sink, sound in heard.items()}
+    print("interrupt to silence, ms:", {sink: round(tail_ms, 1) for sink, tail_ms in tails_ms.items()})
+    assert len(tails_ms) == 3
+    assert all(-50 < tail_ms <= 100 for tail_ms in tails_ms.values())

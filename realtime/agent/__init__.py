@@ -1,1 +1,0 @@
-"""Whom a visitor talks to: heard speech in, spoken answers out."""

@@ -1,1 +1,0 @@
-"""The microphone and the loudspeaker of the server's own machine, by PortAudio."""
