@@ -1,7 +1,8 @@
 """Which encoder, how it is set, is best for a talking head?
 
 The same speaking avatar, painted once, goes through each codec and preset at the same bitrates; what comes out is
-decoded and compared. CPU is that of the encoding thread alone.
+decoded and compared. CPU is that of the encoding thread alone. *first dB* is the worst picture of a call's first half
+second, the key frame that it begins with included.
 """
 
 import asyncio
@@ -15,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.store import AvatarStore, default_root
-from benchmarks.report import Goal, Report
+from benchmarks.report import Goal, Report, at_least
 from benchmarks.signals import speech
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.render import render_pictures
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
 from realtime.rtc.outbound import picture_frame
+from realtime.rtc.send_rate import START_BITRATE
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 
 QUESTION = "Which encoder, how it is set, is best for a talking head?"
@@ -29,6 +31,8 @@ BITRATES = (200_000, 600_000, 900_000)
 LEAST_PSNR_DB, LEAST_BITRATE = 36.0, 800_000
 _SECONDS = 10
 _SETTLE_FRAMES = 25
+_FIRST_FRAMES = FRAME_RATE_HZ // 2
+LEAST_FIRST_DB = 37.0
 _H264, _VP8 = "H.264 ultrafast, deblocked", "VP8 cpu-used -12"
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
@@ -54,7 +58,9 @@ def run() -> Report:
     best = {row["encoder"]: row for row in rows if row["target kbit/s"] * 1000 >= LEAST_BITRATE}
     for name in (_H264, _VP8):
         sharp = best[name]["luma PSNR dB"]
-        report.goals.append(Goal(f"sharp, {name}", f">= {LEAST_PSNR_DB:g} dB", sharp, sharp >= LEAST_PSNR_DB))
+        report.goals.append(at_least(f"sharp, {name}", sharp, LEAST_PSNR_DB, "dB"))
+        first = next(r for r in rows if r["encoder"] == name and r["target kbit/s"] * 1000 == START_BITRATE)["first dB"]
+        report.goals.append(at_least(f"first half second as a call begins, {name}", first, LEAST_FIRST_DB, "dB"))
     share = best[_H264]["CPU ms/frame"] / best[_VP8]["CPU ms/frame"]
     report.goals.append(Goal("H.264 first", "costs less than VP8", round(share, 2), share < 1))
     return report
@@ -95,6 +101,7 @@ def _measure(name: str, make: Callable[[], PictureEncoder], bitrate: int, pictur
         "target kbit/s": bitrate // 1000,
         "kbit/s": round(sum(sizes[settled]) * 8 * FRAME_RATE_HZ / len(sizes[settled]) / 1000),
         "luma PSNR dB": round(_psnr_db(float(np.mean(errors[settled]))), 2),
+        "first dB": round(_psnr_db(max(errors[:_FIRST_FRAMES])), 2),
         "worst dB": round(_psnr_db(max(errors[settled])), 2),
         "CPU ms/frame": round(1000 * float(np.mean(spent_s[settled])), 2),
     }

@@ -116,8 +116,10 @@ class _Saying(Sessions):
 
     say: str | None = None
 
-    async def create(self, avatar_id: str | None, offer_sdp: str | None) -> tuple[Session, str | None]:
-        session, answer = await super().create(avatar_id, offer_sdp)
+    async def create(
+        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+    ) -> tuple[Session, str | None]:
+        session, answer = await super().create(avatar_id, offer_sdp, listens=listens, local_audio=local_audio)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
             session.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]

@@ -19,6 +19,8 @@ from typing import Any
 from realtime.errors import ConflictError, SettingsError
 
 JOIN_TOKEN_S = 300
+KIOSK_TOKEN_S = 366 * 24 * 3600
+"""A screen that nobody looks after for a year must come back by itself; another key ends it sooner."""
 SHORTEST_KEY = 16
 _PURPOSE = b"lipstream join token 1"
 
@@ -74,15 +76,17 @@ class Access:
             return Caller.OPERATOR
         return Caller.GUEST if self._is_join_token(token, now_s) else Caller.NOBODY
 
-    def join_token(self, now_s: float) -> str:
-        """Return a new join token, good for :data:`JOIN_TOKEN_S`.
+    def join_token(self, now_s: float, *, kiosk: bool = False) -> str:
+        """Return a new join token, good for :data:`JOIN_TOKEN_S`, or for a kiosk for :data:`KIOSK_TOKEN_S`.
 
         Raises:
             ConflictError: If there is no key to sign it with.
         """
         if not self._signing:
             raise ConflictError("this server asks for no tokens: it has no secret file")
-        body = _encode(json.dumps({"exp": int(now_s) + JOIN_TOKEN_S, "id": secrets.token_urlsafe(9)}).encode())
+        good_for_s = KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S
+        claims = {"exp": int(now_s) + good_for_s, "id": secrets.token_urlsafe(9), **({"kiosk": True} if kiosk else {})}
+        body = _encode(json.dumps(claims).encode())
         return f"{body}.{_sign(self._signing[0], body)}"
 
     def _is_join_token(self, token: str, now_s: float) -> bool:
@@ -94,7 +98,8 @@ class Access:
         except (ValueError, binascii.Error):  # signed, but by another version
             return False
         expires = claims.get("exp") if isinstance(claims, dict) else None
-        return isinstance(expires, int) and now_s < expires <= now_s + 2 * JOIN_TOKEN_S
+        longest_s = KIOSK_TOKEN_S if isinstance(claims, dict) and claims.get("kiosk") is True else JOIN_TOKEN_S
+        return isinstance(expires, int) and now_s < expires <= now_s + 2 * longest_s
 
 
 def _encode(data: bytes) -> str:

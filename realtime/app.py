@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from realtime import audio_socket, avatar_routes, sdp_routes, sink_routes
-from realtime.access import JOIN_TOKEN_S, Access
+from realtime.access import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.channel import Channel
 from realtime.errors import (
@@ -55,11 +55,19 @@ class Text(BaseModel):
     text: str
 
 
+class NewToken(BaseModel):
+    """What a token is for."""
+
+    kiosk: bool = False
+
+
 class NewSession(BaseModel):
     """What a session begins with."""
 
     avatar: str | None = Field(default=None, max_length=64)
     offer: Offer | None = None
+    conversation: bool = False
+    local_audio: bool = False
 
 
 def create_app(sessions: Sessions) -> FastAPI:
@@ -112,7 +120,7 @@ def create_app(sessions: Sessions) -> FastAPI:
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
     for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
         app.include_router(router)
-    for path, name in {"/": "index.html", "/stage": "stage.html"}.items():
+    for path, name in {"/": "index.html", "/kiosk": "kiosk.html", "/stage": "stage.html"}.items():
         app.add_api_route(path, partial(_page, name), include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
     return app
@@ -172,10 +180,12 @@ async def schema(request: Request) -> dict[str, Any]:
 
 
 @_for_operators.post("/api/tokens", status_code=201)
-async def create_token(request: Request) -> dict[str, Any]:
-    """Sign a join token, for a link ``/#join=TOKEN``."""
+async def create_token(request: Request, body: NewToken | None = None) -> dict[str, Any]:
+    """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
     guard: Guard = request.app.state.guard
-    return {"token": guard.access.join_token(time.time()), "expires_in": JOIN_TOKEN_S}
+    kiosk = body is not None and body.kiosk
+    token = guard.access.join_token(time.time(), kiosk=kiosk)
+    return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}
 
 
 @_for_operators.get("/api/sessions")
@@ -195,9 +205,18 @@ async def list_sessions(sessions: AllSessions) -> list[dict[str, Any]]:
 
 
 @_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])
-async def create_session(body: NewSession, response: Response, sessions: AllSessions) -> dict[str, Any]:
+async def create_session(
+    body: NewSession, request: Request, response: Response, sessions: AllSessions
+) -> dict[str, Any]:
     """Begin a session, and answer its offer if it carries one."""
-    session, answer = await sessions.create(body.avatar, body.offer.sdp if body.offer else None)
+    if body.local_audio:
+        operator(request)  # it hears the room that the server stands in
+    session, answer = await sessions.create(
+        body.avatar,
+        body.offer.sdp if body.offer else None,
+        listens=body.conversation,
+        local_audio=body.local_audio,
+    )
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
     created: dict[str, Any] = {
@@ -208,6 +227,8 @@ async def create_session(body: NewSession, response: Response, sessions: AllSess
         **sessions.connectivity(session),
         "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio", "whep": f"{path}/whep"},
     }
+    if body.local_audio:
+        created["local_audio"] = sorted(sessions.local_audio.wanted)
     if answer is not None:
         created["answer"] = {"sdp": answer, "type": "answer"}
     return created

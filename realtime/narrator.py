@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from realtime.audio.queued_source import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
 from realtime.audio.sentences import clean_text, split_sentences
 from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
-from realtime.synthesis.synthesizer import LONGEST_S, SpeechSynthesizer, SpokenPcm, SynthesisError
+from realtime.synthesis.synthesizer import LONGEST_S, SpeechSynthesizer, SpokenPcm, SpokenSentence, SynthesisError
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,15 @@ class Sentence:
     of: SpokenText = field(repr=False)
     begins: int = -1
     ends: int = -1
+    captioned: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """Sentences that bring their sound along; the first is said when what was asked for before it has been."""
+
+    sentences: AsyncGenerator[SpokenSentence]
+    of: SpokenText = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Narrator:
     def __init__(self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None]) -> None:
         self._synthesizer, self._on_error = synthesizer, on_error
         self.source: QueuedSource | None = None
-        self._waiting: deque[Sentence] = deque()
+        self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
@@ -85,7 +94,7 @@ class Narrator:
     @property
     def waiting(self) -> int:
         """Characters that wait to be synthesised."""
-        return sum(len(sentence.text) for sentence in self._waiting)
+        return sum(len(one.text) for one in self._waiting if isinstance(one, Sentence))
 
     def accept(self, text: str) -> SpokenText:
         """Queue a text behind what is being said.
@@ -107,9 +116,25 @@ class Narrator:
             raise RateLimitError("too much text waits to be said", retry_after_s=_RETRY_S)
         spoken = SpokenText(asyncio.get_running_loop().create_future())
         self._waiting.extend(Sentence(sentence, spoken) for sentence in sentences)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(self._synthesizer), name="narrator")
+        self._begin()
         return spoken
+
+    def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
+        """Queue an answer behind what is being said; its generator is closed when it is over or dropped."""
+        self._waiting.append(Answer(sentences, SpokenText(asyncio.get_running_loop().create_future())))
+        self._begin()
+
+    def begun(self) -> list[str]:
+        """Return the sentences that the timeline has begun to read since this was last asked."""
+        read = self.source.read if self.source else 0
+        fresh = [one for one in self._spoken if not one.captioned and 0 <= one.begins < read]
+        for one in fresh:
+            one.captioned = True
+        return [one.text for one in fresh]
+
+    def _begin(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="narrator")
 
     async def say(self, text: str) -> None:
         """Queue a text; return when its first sound is there, or at once if another text is said before it.
@@ -161,35 +186,46 @@ class Narrator:
             task.add_done_callback(self._ended.discard)
             task.cancel()
 
-    async def _run(self, synthesizer: SpeechSynthesizer) -> None:
+    async def _run(self) -> None:
         """Say what waits, then give the floor back."""
         while self._waiting or (self.source and self.source.level):
             if not self._waiting:
                 await asyncio.sleep(_LOOK_S)
                 continue
-            sentence = self._waiting.popleft()
-            self._spoken.append(sentence)
+            one = self._waiting.popleft()
             try:
-                await self._synthesise(synthesizer, sentence)
+                if isinstance(one, Answer):
+                    await self._say_answer(one)
+                else:
+                    assert self._synthesizer is not None
+                    await self._synthesise(one, self._synthesizer.speak(one.text))
             except SynthesisError as error:
-                self._give_up(sentence.of, f"the text could not be said: {error}")
+                self._give_up(one.of, f"the text could not be said: {error}")
             except Exception:
                 log.exception("synthesis failed")
-                self._give_up(sentence.of, "the text could not be said")
-            self._forget_heard()
+                self._give_up(one.of, "the text could not be said")
         self.source = None
         self._spoken.clear()
 
-    async def _synthesise(self, synthesizer: SpeechSynthesizer, sentence: Sentence) -> None:
+    async def _say_answer(self, answer: Answer) -> None:
+        async with contextlib.aclosing(answer.sentences) as sentences:
+            async for sentence in sentences:
+                await self._synthesise(Sentence(sentence.text, answer.of), sentence.sound)
+
+    async def _synthesise(self, sentence: Sentence, sound: AsyncGenerator[SpokenPcm]) -> None:
         received_s, source = 0.0, self.source
+        self._spoken.append(sentence)
         try:
-            async with contextlib.aclosing(synthesizer.speak(sentence.text)) as pieces:
+            async with contextlib.aclosing(sound) as pieces:
                 async for piece in pieces:
-                    source = self._take_floor(piece)
                     if sentence.begins < 0:
+                        source = await self._take_floor(piece)
                         sentence.begins = source.pushed
                         if not sentence.of.begun.done():
                             sentence.of.begun.set_result(None)
+                    assert source is not None
+                    if source.rate_hz != piece.rate_hz:
+                        raise SynthesisError("the engine changed its rate")
                     received_s += len(piece.pcm) / 2 / piece.rate_hz
                     if received_s > LONGEST_S:
                         raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
@@ -200,21 +236,26 @@ class Narrator:
             if source:
                 source.end()
                 sentence.ends = source.pushed
+            self._forget_heard()
         if sentence.begins < 0:
             raise SynthesisError("the engine gave no sound")
 
-    def _take_floor(self, piece: SpokenPcm) -> QueuedSource:
+    async def _take_floor(self, piece: SpokenPcm) -> QueuedSource:
+        """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
         if not LOWEST_RATE_HZ <= piece.rate_hz <= HIGHEST_RATE_HZ:
             raise SynthesisError(f"the engine's rate of {piece.rate_hz} Hz is not taken")
+        while self.source and self.source.rate_hz != piece.rate_hz:
+            if not self.source.level:
+                self.source, self._spoken = None, deque((self._spoken[-1],))
+            else:
+                await asyncio.sleep(_LOOK_S)
         if self.source is None:
             self.source = QueuedSource(piece.rate_hz)
-        if self.source.rate_hz != piece.rate_hz:
-            raise SynthesisError("the engine changed its rate")
         return self.source
 
     def _give_up(self, text: SpokenText, message: str) -> None:
         """Leave out the rest of one text; others go on."""
-        self._waiting = deque(sentence for sentence in self._waiting if sentence.of is not text)
+        self._waiting = deque(one for one in self._waiting if one.of is not text)
         self._fail(text, UnavailableError(message, reason="synthesizer", retry_after_s=_RETRY_S), tell=True)
 
     def _fail(self, text: SpokenText, error: ConflictError | UnavailableError, *, tell: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.avatar import PreparedAvatar
+from realtime.agent.agent import Agent
 from realtime.animator import JUMP_SAMPLES, Animator, ClipLoop
 from realtime.audio import queued_source, source_buffer
 from realtime.audio.queued_source import QueuedSource
@@ -20,6 +21,7 @@ from realtime.audio.resample import Resampler
 from realtime.audio.source_buffer import SourceBuffer
 from realtime.audio.voice_activity import SpeechStarted
 from realtime.clock import PlayoutClock
+from realtime.conversation import Conversation
 from realtime.errors import BadRequestError, NotFoundError
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.log_lines import in_session
@@ -82,6 +84,8 @@ class Session:
         on_over: Told that it should end, and why: ``never_connected``, ``abandoned`` or ``failed``.
         meters: The server's.
         synthesizer: Speaks text; ``None`` where the server has none.
+        listens: Whether its microphone is listened to instead of being spoken.
+        agent: Answers what is heard, if it listens.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class Session:
         on_over: Callable[["Session", str], None],
         meters: Meters | None = None,
         synthesizer: SpeechSynthesizer | None = None,
+        listens: bool = False,
+        agent: Agent | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -109,11 +115,13 @@ class Session:
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
         self.broadcast = Broadcast(self.playout)
         self.microphone = SourceBuffer()
-        self.source: SourceBuffer | QueuedSource = self.microphone
+        self._at_rest: SourceBuffer | QueuedSource = QueuedSource(SOUND_RATE_HZ) if listens else self.microphone
+        self.source = self._at_rest
         self._read_last: SourceBuffer | QueuedSource = self.source
         self.listeners: set[Callable[[dict[str, Any]], None]] = set()
         """Told every event that the peer's control channel is."""
-        self.narrator = Narrator(synthesizer, lambda message: self._tell(control_error(message, code="not_said")))
+        self.narrator = Narrator(synthesizer, lambda message: self.tell(control_error(message, code="not_said")))
+        self.conversation = Conversation(self, self.narrator, agent) if listens else None
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._worker, self._mark = worker, mark
@@ -123,13 +131,14 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer does nothing else
-        self.sinks = Sinks(self.broadcast, self.id, self._tell, rtc)
+        self.sinks = Sinks(self.broadcast, self.id, self.tell, rtc)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
         self._leaving: QueuedSource | None = None  # a program that is gone, as long as its sound is not
         self._closed = False
         self._look_ahead = metadata.look_ahead_samples
+        self._now_s = epoch_s  # of the tick
         self._gathered: list[npt.NDArray[np.float32]] = []
         self._begin_blocks(0)
 
@@ -302,14 +311,14 @@ class Session:
             log.error(
                 "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
             )
-        self._tell(
+        self.tell(
             control_error("This call ended by a fault of the server. A new one can begin.", code="session_failed")
         )
         self._on_over(self, "failed")
 
     def drain(self, seconds: float) -> None:
         """Tell the clients how long the server goes on."""
-        self._tell({"type": "draining", "seconds": seconds})
+        self.tell({"type": "draining", "seconds": seconds})
 
     def _take_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
         try:
@@ -329,10 +338,29 @@ class Session:
         self._gather(block)
         if isinstance(source, QueuedSource):
             source.note_block(self._entered)
+            self._caption(sample)
             if source is self._leaving and not source.level:
-                self.source, self._leaving = self.microphone, None
+                self.source, self._leaving = self._at_rest, None
         if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
             self._analyse(now_s)
+        if self.conversation:
+            self._now_s = now_s
+            self.conversation.hear(self.microphone.pull(entered_s)[0], self._entered)
+
+    def _caption(self, sample: int) -> None:
+        """Tell which sentences begin to be read: they are heard a moment later."""
+        for text in self.narrator.begun():
+            self.tell({"type": "caption", "sample": sample, "text": text})
+            if self.conversation:
+                self.conversation.note_caption(text)
+
+    def interrupt_for(self, voice_sample: int) -> None:
+        """Stop speaking, if it does, since a person began to speak; an answer in the making is dropped."""
+        program = self.source.level if isinstance(self.source, QueuedSource) else 0
+        if self.narrator.source or program:
+            self.interrupt(self._now_s, voice_sample=voice_sample)
+        else:
+            self.narrator.interrupt(0)
 
     def _source_now(self) -> SourceBuffer | QueuedSource:
         """Return what speaks: text goes before a program, a program before the microphone, which begins anew."""
@@ -358,7 +386,7 @@ class Session:
                 self._stream.submit(job)
         for event in self._animator.take_events():
             kind = "speech_started" if isinstance(event, SpeechStarted) else "speech_ended"
-            self._tell({"type": kind, "sample": event.sample})
+            self.tell({"type": kind, "sample": event.sample})
 
     def _jump(self, sample: int) -> None:
         """Go on after a stall, or after nobody was there."""
@@ -382,11 +410,12 @@ class Session:
         self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
-    def interrupt(self, now_s: float | None = None) -> int:
+    def interrupt(self, now_s: float | None = None, *, voice_sample: int | None = None) -> int:
         """Stop speaking now.
 
         Args:
             now_s: Monotonic time; ``None`` asks the event loop.
+            voice_sample: Where somebody's voice begins that interrupts; ``None`` for a request.
 
         Returns:
             The sample from which on there is silence; what comes from the source later is spoken.
@@ -401,7 +430,12 @@ class Session:
         self.source.clear()
         heard |= self._cut_text(self.clock.left(now_s))
         self._gathered = [np.zeros_like(block) for block in self._gathered]
-        self._tell({"type": "interrupted", "sample": sample, **heard})
+        if voice_sample is not None:
+            heard["by"] = "voice"
+            heard["after_ms"] = round(samples_to_ms(sample + self.clock.delay_samples - voice_sample), 1)
+        if self.conversation:
+            self.conversation.note_interrupted()
+        self.tell({"type": "interrupted", "sample": sample, **heard})
         return sample
 
     def _cut_text(self, left: int) -> dict[str, Any]:
@@ -464,6 +498,8 @@ class Session:
         self._closed = True
         self._stream.close()
         await self.narrator.close()
+        if self.conversation:
+            await self.conversation.close()
         peer, self._peer = self._peer, None
         if peer:
             if self._has_failed:
@@ -479,12 +515,16 @@ class Session:
         if message.get("type") == "interrupt":
             self.interrupt()
             return None
+        if message.get("type") == "end_of_turn" and self.conversation:
+            self.conversation.end_turn()
+            return None
         if message.get("type") == "say":
             self.narrator.accept(said_text(message))
             return None
         raise BadRequestError(f"control message of type {message.get('type')!r} is not known here")
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell its clients."""
         if self._peer:
             self._peer.send_control(message)
         self.sinks.hear(message)

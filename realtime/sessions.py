@@ -20,8 +20,10 @@ import cv2
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
+from realtime.agent.choice import choose_agent
 from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
+from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
 from realtime.meters import Meters
 from realtime.provenance import provenance
@@ -58,7 +60,7 @@ class Sessions:
         worker_settings: The worker's; ``None`` derives them from the server's.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, or the engine that speaks text is not there.
+        SettingsError: If the TURN secret cannot be read, or an engine or PortAudio that is asked for is not there.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -85,6 +87,8 @@ class Sessions:
             udp_ports=settings.udp_ports,
         )
         self._synthesizer = choose_synthesizer(settings)
+        self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
+        self._new_agent = choose_agent(settings, self._synthesizer)
         self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
         self._avatars: dict[str, PreparedAvatar] = {}
@@ -110,6 +114,7 @@ class Sessions:
                 self._failed.add(manifest.id)
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
+        self.local_audio.start()
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         gc.collect()
@@ -131,6 +136,7 @@ class Sessions:
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
         if self._ending:
             await asyncio.wait(self._ending)
+        await self.local_audio.close()
         if self._synthesizer:
             await self._synthesizer.close()
         await self.worker.close()
@@ -164,13 +170,27 @@ class Sessions:
             return "renderer"
         return "full" if self._is_full and self._oldest_waiting() is None else None
 
-    async def create(self, avatar_id: str | None, offer_sdp: str | None) -> tuple[Session, str | None]:
+    async def create(
+        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+    ) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one: all or nothing.
+
+        Args:
+            avatar_id: Whom it shows; ``None`` leaves that to the settings.
+            offer_sdp: Perhaps.
+            listens: Whether its microphone is listened to, by the agent if there is one, instead of being spoken.
+            local_audio: Whether it is lent this machine's microphone and loudspeaker.
 
         Raises:
             LipstreamError: As :meth:`publish` does.
         """
-        session = await self._begin(avatar_id)
+        session = await self._begin(avatar_id, listens=listens)
+        if local_audio:
+            try:
+                self.local_audio.lend(session)
+            except ConflictError:
+                self._end(session, "never_connected")
+                raise
         return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
 
     async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
@@ -185,7 +205,7 @@ class Sessions:
         session = await self._begin(avatar_id)
         return session, await self._answered(session, session.publish(offer_sdp))
 
-    async def _begin(self, avatar_id: str | None) -> Session:
+    async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
         self._check_ready()
         avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
         self._check_ready()
@@ -203,6 +223,8 @@ class Sessions:
             on_over=self._end,
             meters=self.meters,
             synthesizer=self._synthesizer,
+            listens=listens,
+            agent=self._new_agent() if listens and self._new_agent else None,
         )
         self._sessions[session.id] = session
         self.created += 1

@@ -93,6 +93,19 @@ class Settings:
     synthesizer_model: str = _option("tts-1", "the API's model")
     synthesizer_format: str = _option("pcm", "what is asked of the API: pcm (24 kHz) or wav")
     synthesizer_key_file: Path | None = _option(None, "file with the API's key", parse=Path)
+    transcriber: str = _option("", "URL of an OpenAI-compatible API that turns a visitor's speech into text")
+    transcriber_model: str = _option("whisper-1", "its model")
+    transcriber_language: str = _option("", "language of the visitors, as en; empty lets the API find out")
+    transcriber_key_file: Path | None = _option(None, "file with its key", parse=Path)
+    chat: str = _option("", "URL of an OpenAI-compatible API that answers them; goes with transcriber and synthesizer")
+    chat_model: str = _option("default", "its model; many local servers take any name")
+    chat_key_file: Path | None = _option(None, "file with its key", parse=Path)
+    chat_prompt: str = _option("", "what it is told of its part (default: a friendly face that answers shortly)")
+    local_microphone: str = _option(
+        "",
+        "microphone of this machine for a kiosk: number, name or part of it (python -m realtime.local_audio), default",
+    )
+    local_speaker: str = _option("", "loudspeaker of this machine for it, likewise")
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")
@@ -113,7 +126,7 @@ class Settings:
                 "listen on 127.0.0.1, name a --secret-file, or say --insecure"
             )
         self._check_relays()
-        self._check_synthesizer()
+        self._check_engines()
         if self.udp_ports and self.udp_ports[1] - self.udp_ports[0] + 1 < self.max_sessions:
             raise SettingsError(
                 f"udp_ports {self.udp_ports[0]}-{self.udp_ports[1]} are fewer than max_sessions {self.max_sessions}: "
@@ -137,14 +150,14 @@ class Settings:
         if self.relay_only and not self.turn_urls and not any(map(_names_turn, self.ice_servers)):
             raise SettingsError("relay_only needs a TURN server: name one by turn_urls, or in ice_servers")
 
-    def _check_synthesizer(self) -> None:
-        parts = urlsplit(self.synthesizer)
-        if self.synthesizer in ("", "espeak-ng", "piper"):
-            return
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(f"synthesizer {parts.scheme!r} is none of espeak-ng, piper or an http(s) URL")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise SettingsError("synthesizer: a URL holds no key here; put it into synthesizer_key_file")
+    def _check_engines(self) -> None:
+        if self.synthesizer not in ("", "espeak-ng", "piper"):
+            _check_url("synthesizer", self.synthesizer, "espeak-ng, piper or an http(s) URL")
+        for name in ("transcriber", "chat"):
+            if url := getattr(self, name):
+                _check_url(name, url, "an http(s) URL")
+        if bool(self.transcriber) != bool(self.chat) or (self.chat and not self.synthesizer):
+            raise SettingsError("transcriber, chat and synthesizer go together: who answers must hear, think and speak")
 
     @property
     def mark(self) -> MarkStyle | None:
@@ -248,6 +261,14 @@ def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
 def _names_turn(server: dict[str, Any]) -> bool:
     urls = server["urls"]
     return any(str(url).startswith("turn") for url in ([urls] if isinstance(urls, str) else urls))
+
+
+def _check_url(name: str, url: str, wanted: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{name} {parts.scheme!r} is none of {wanted}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(f"{name}: a URL holds no key here; put it into {name}_key_file")
 
 
 def _port_range(value: Any) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def _can_mount() -> bool:
         if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False).returncode:
             return False
         return subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
+
+
+def _can_make_sound_devices() -> bool:
+    tools = all(map(shutil.which, ("pulseaudio", "paplay", "parec")))
+    return (
+        tools
+        and bool(find_library("portaudio"))
+        and any(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so"))
+    )
 
 
 _LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
@@ -49,6 +59,7 @@ _NEEDS = {
     "nginx": lambda: shutil.which("nginx"),
     "srt": lambda: shutil.which("srt-live-transmit"),
     "systemd": lambda: shutil.which("systemd-analyze"),
+    "sound server": _can_make_sound_devices,
     "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }

@@ -4,7 +4,7 @@
  * @typedef {{id: string, name: string, state: string, own?: boolean}} AvatarEntry
  * @typedef {{self: string, peer: string, audio: string, whep: string}} SessionUrls
  * @typedef {{id: string, token: string, viewer_token: string, look_ahead_ms: number, ice_servers: RTCIceServer[],
- *   ice_transport_policy: RTCIceTransportPolicy, urls: SessionUrls}} Session
+ *   ice_transport_policy: RTCIceTransportPolicy, urls: SessionUrls, local_audio?: ('input' | 'output')[]}} Session
  */
 
 const PROBE_MS = 1500;
@@ -66,6 +66,10 @@ async function* readable(body) {
 export class Api {
   /** The join token; '' while none is known. It opens the list of avatars and new sessions. */
   joinToken = '';
+  /** Whether new sessions listen to their microphone instead of speaking it. */
+  conversation = false;
+  /** Whether they are lent the microphone and the loudspeaker of the server's own machine. */
+  localAudio = false;
 
   /** @param {{fetch?: typeof fetch, timeoutMs?: number}} [options] */
   constructor({ fetch: fetcher, timeoutMs = 8000 } = {}) {
@@ -162,7 +166,7 @@ export class Api {
    * @returns {Promise<Session>}
    */
   async createSession(avatar) {
-    const body = avatar ? { avatar } : {};
+    const body = { ...(avatar && { avatar }), ...(this.conversation && { conversation: true }), ...(this.localAudio && { local_audio: true }) };
     return (await this.request('/api/sessions', { method: 'POST', token: this.joinToken, body })).json();
   }
 

@@ -33,7 +33,7 @@ export class Call extends EventTarget {
   /**
    * @param {{
    *   api: import('./api.js').Api,
-   *   microphone: {open(): Promise<MediaStreamTrack>, close(): void},
+   *   microphone: {open(): Promise<MediaStreamTrack | null>, close(): void},
    *   openPeer: (options: object) => Promise<Peer>,
    *   sleep?: (ms: number) => Promise<void>,
    *   left?: import('./api.js').Session | null,

@@ -1,12 +1,12 @@
 /**
- * The page's elements by their id; a missing one is a mistake in index.html and says so.
+ * The page's elements by their id; a missing one is a mistake in its HTML and says so.
  *
  * @param {string} id
  * @returns {any}
  */
 export function byId(id) {
   const element = document.getElementById(id);
-  if (!element) throw new Error(`index.html has no #${id}`);
+  if (!element) throw new Error(`the page has no #${id}`);
   return element;
 }
 

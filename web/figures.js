@@ -3,12 +3,13 @@
  *
  * @typedef {{
  *   atMs: number, frames: number, framesReceived: number, framesDropped: number, bytes: number, packets: number, packetsLost: number,
- *   freezes: number, frozenS: number, bufferS: number, bufferCount: number, concealed: number, samples: number,
+ *   freezes: number, frozenS: number, bufferS: number, bufferCount: number, audioBufferS: number, audioBufferCount: number,
+ *   concealed: number, samples: number,
  *   playoutAudioMs: number | null, playoutVideoMs: number | null, roundTripS: number | null,
  * }} Reading
  * @typedef {{
  *   fps: number | null, bitrateKbps: number | null, lossPercent: number | null, roundTripMs: number | null,
- *   freezes: number, frozenS: number, videoBufferMs: number | null, avOffsetHereMs: number | null,
+ *   freezes: number, frozenS: number, videoBufferMs: number | null, audioBufferMs: number | null, avOffsetHereMs: number | null,
  *   concealedPercent: number | null,
  * }} Figures
  */
@@ -55,6 +56,8 @@ export function readingOf(report, atMs) {
     frozenS: video.totalFreezesDuration ?? 0,
     bufferS: video.jitterBufferDelay ?? 0,
     bufferCount: video.jitterBufferEmittedCount ?? 0,
+    audioBufferS: audio.jitterBufferDelay ?? 0,
+    audioBufferCount: audio.jitterBufferEmittedCount ?? 0,
     concealed: audio.concealedSamples ?? 0,
     samples: audio.totalSamplesReceived ?? 0,
     playoutAudioMs: audio.estimatedPlayoutTimestamp ?? null,
@@ -92,6 +95,7 @@ export function figuresBetween(before, now) {
     freezes: now.freezes,
     frozenS: now.frozenS,
     videoBufferMs: times(ratio(now.bufferS - from.bufferS, now.bufferCount - from.bufferCount), 1000),
+    audioBufferMs: times(ratio(now.audioBufferS - from.audioBufferS, now.audioBufferCount - from.audioBufferCount), 1000),
     avOffsetHereMs: bothPlay ? now.playoutAudioMs - now.playoutVideoMs : null,
     concealedPercent: times(ratio(now.concealed - from.concealed, now.samples - from.samples), 100),
   };

@@ -3,12 +3,16 @@ import { joinTokenFrom } from './api.js';
 import { byId, remembered, storageNamed } from './dom.js';
 
 export class Invitation {
-  /** For this tab alone: a token is good for minutes, and not for the next person at this machine. */
-  #memory = remembered(storageNamed('sessionStorage'), 'join');
+  #memory;
 
-  /** @param {import('./api.js').Api} api */
-  constructor(api) {
+  /**
+   * @param {import('./api.js').Api} api
+   * @param {Storage | null} [storage] by default for this tab alone: a token is good for minutes, and not for the next
+   *   person at this machine
+   */
+  constructor(api, storage = storageNamed('sessionStorage')) {
     this.api = api;
+    this.#memory = remembered(storage, 'join');
     api.joinToken = this.#memory.get() ?? '';
   }
 

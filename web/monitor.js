@@ -3,6 +3,7 @@
  */
 import { ApiError } from './api.js';
 import { figuresBetween, readingOf } from './figures.js';
+import { Sync } from './sync.js';
 
 const PERIOD_MS = 1000;
 /** Readings without one new frame after which the connection counts as lost: short outages heal by themselves. */
@@ -30,6 +31,7 @@ export class Monitor extends EventTarget {
     /** @type {import('./figures.js').Reading[]} */
     this.readings = [];
     this.still = 0;
+    this.sync = new Sync();
     this.server = { figures: null, atMs: 0 };
     this.asking = false;
     this.unanswered = false;
@@ -61,6 +63,7 @@ export class Monitor extends EventTarget {
     if (now.atMs - this.server.atMs > STALE_MS) this.server.figures = null;
     const detail = { server: this.server.figures, here, freezesLately: this.#freezesLately(now) };
     this.dispatchEvent(new CustomEvent('figures', { detail }));
+    this.sync.correct(here, peer.receivers);
     // An avatar at rest sends 25 frames a second too, so a still picture is always a fault.
     const limit = this.unanswered ? STILL_AND_UNANSWERED : STILL;
     if (this.still >= limit) this.call.lost();

@@ -53,12 +53,13 @@ export class Peer extends EventTarget {
   stream = null;
   #closed = false;
 
-  /** @param {RTCConfiguration} configuration @param {MediaStreamTrack} track @param {(peer: Peer) => void} onLost */
+  /** @param {RTCConfiguration} configuration @param {MediaStreamTrack | null} track null: perhaps later @param {(peer: Peer) => void} onLost */
   constructor(configuration, track, onLost) {
     super();
     const connection = this.connection = new RTCPeerConnection(configuration);
-    this.microphone = connection.addTransceiver(track, { direction: 'sendrecv' });
-    connection.addTransceiver('video', { direction: 'recvonly' });
+    this.microphone = connection.addTransceiver(track ?? 'audio', { direction: 'sendrecv' });
+    const picture = connection.addTransceiver('video', { direction: 'recvonly' });
+    this.receivers = { audio: this.microphone.receiver, video: picture.receiver };
     this.control = connection.createDataChannel('control');
     this.control.onmessage = (event) => this.#heard(event.data);
     connection.ontrack = (event) => {
@@ -138,7 +139,7 @@ export class Peer extends EventTarget {
 
 /**
  * @param {{
- *   configuration: RTCConfiguration, track: MediaStreamTrack, onLost: (peer: Peer) => void, signal: AbortSignal,
+ *   configuration: RTCConfiguration, track: MediaStreamTrack | null, onLost: (peer: Peer) => void, signal: AbortSignal,
  *   exchange: (offer: RTCSessionDescriptionInit) => Promise<RTCSessionDescriptionInit>,
  * }} options
  * @returns {Promise<Peer>} connected, unless the signal ended the wait

@@ -25,5 +25,5 @@ def choose_synthesizer(settings: Settings) -> SpeechSynthesizer | None:
                 voice=settings.synthesizer_voice or DEFAULT_VOICE,
                 model=settings.synthesizer_model,
                 response_format=settings.synthesizer_format,
-                key=read_key(settings.synthesizer_key_file),
+                key=read_key("synthesizer_key_file", settings.synthesizer_key_file),
             )

@@ -84,8 +84,8 @@ def _check(answer: httpx.Response) -> None:
         raise SynthesisError(f"the speech endpoint answered with {kind[:40]}, not with PCM")
 
 
-def read_key(path: Path | None) -> str:
-    """Return the key in a file, empty for no file.
+def read_key(option: str, path: Path | None) -> str:
+    """Return the key in the file that an option names, empty for no file.
 
     Raises:
         SettingsError: If it cannot be read, or is not one line of printable ASCII.
@@ -95,7 +95,7 @@ def read_key(path: Path | None) -> str:
     try:
         key = path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
-        raise SettingsError(f"synthesizer_key_file {path} cannot be read") from error
+        raise SettingsError(f"{option} {path} cannot be read") from error
     if not key or not key.isprintable() or " " in key:
-        raise SettingsError(f"synthesizer_key_file {path} does not hold one key")
+        raise SettingsError(f"{option} {path} does not hold one key")
     return key

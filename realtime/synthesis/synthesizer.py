@@ -23,6 +23,19 @@ class SpokenPcm:
     pcm: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenSentence:
+    """A sentence that brings its sound along.
+
+    Attributes:
+        text: Shown as a caption while it is heard.
+        sound: Closed unread if nobody wants it any more.
+    """
+
+    text: str
+    sound: AsyncGenerator[SpokenPcm]
+
+
 class SynthesisError(Exception):
     """An engine failed; the message is for a person and holds nothing secret."""
 

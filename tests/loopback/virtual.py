@@ -21,11 +21,14 @@ BEGINS_S = 0.1037
 class VirtualSession:
     """Pushes sound at its time, ticks every 10 ms, and takes each packet when it leaves.
 
+    Args:
+        options: More of the session's.
+
     Attributes:
         left: ``int16[n]``, all sound that left, 48 kHz.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.submitted = 0
         self.spoken_frames = 0
         avatar: Any = SimpleNamespace(
@@ -41,6 +44,7 @@ class VirtualSession:
             epoch_s=EPOCH_S - first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ,
             most_viewers=0,
             on_over=lambda _session, _why: None,
+            **options,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
         self.session._peer = peer

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from realtime.access import JOIN_TOKEN_S, Access
+from realtime.access import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access, Caller
 from realtime.app import create_app
 from realtime.errors import SettingsError
 from realtime.guards import BURST
@@ -20,6 +20,7 @@ from tests.realtime.fakes import make_store, worker_settings
 KEY = "the key of an operator"
 OPEN = {
     ("GET", "/"),
+    ("GET", "/kiosk"),
     ("GET", "/stage"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -101,6 +102,7 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
     join, expired = guard.access.join_token(time.time()), guard.access.join_token(time.time() - JOIN_TOKEN_S)
     forged = Access(["the key of somebody else"]).join_token(time.time())
     tokens = {
+        "kiosk": guard.access.join_token(time.time(), kiosk=True),
         "none": "", "expired": expired, "forged": forged, "nonsense": "x.y.z", "unsigned": UNSIGNED, "join": join,
         "other": other.token, "viewer": mine.viewer_token, "mine": mine.token, "key": KEY,
     }  # fmt: skip
@@ -112,7 +114,7 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
         if route in OPEN:
             admitted = set(tokens)
         elif route in GUESTS:
-            admitted |= {"join"}
+            admitted |= {"join", "kiosk"}
         elif route[1].startswith(WHEP):
             admitted |= {"mine", "viewer"}
         elif route[1].startswith("/api/sessions/{session_id}") and route not in OPERATORS:
@@ -142,6 +144,17 @@ async def test_a_guest_comes_in_by_an_operators_token_and_owns_one_session(clien
     assert (await client.get(created["urls"]["self"], headers=own)).status_code == 200
     assert (await client.get(created["urls"]["self"], headers=bearer(signed["token"]))).status_code == 403
     assert (await client.delete(created["urls"]["self"], headers=own)).status_code == 204
+
+
+async def test_a_kiosk_comes_back_for_a_year(app: FastAPI, client: httpx.AsyncClient) -> None:
+    signed = (await client.post("/api/tokens", json={"kiosk": True}, headers=bearer(KEY))).json()
+    assert signed["expires_in"] == KIOSK_TOKEN_S
+    access: Access = app.state.guard.access
+    assert access.caller(signed["token"], time.time() + KIOSK_TOKEN_S - 60) is Caller.GUEST
+    assert access.caller(signed["token"], time.time() + KIOSK_TOKEN_S + 60) is Caller.NOBODY
+    body = {"conversation": True}
+    created = await client.post("/api/sessions", json=body, headers=bearer(signed["token"]))
+    assert app.state.sessions.get(created.json()["id"]).conversation is not None
 
 
 async def test_who_asks_too_often_waits_and_others_do_not(app: FastAPI, client: httpx.AsyncClient) -> None:

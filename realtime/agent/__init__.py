@@ -1,0 +1,1 @@
+"""Whom a visitor talks to: heard speech in, spoken answers out."""

@@ -1,0 +1,35 @@
+"""The agent that the settings name."""
+
+from collections.abc import Callable
+
+from realtime.agent.agent import Agent
+from realtime.agent.endpoints import Chat, Transcriber
+from realtime.agent.talker import Talker
+from realtime.settings import Settings
+from realtime.synthesis.endpoint import read_key
+from realtime.synthesis.synthesizer import SpeechSynthesizer
+
+
+def choose_agent(settings: Settings, synthesizer: SpeechSynthesizer | None) -> Callable[[], Agent] | None:
+    """Return what begins a conversation, ``None`` where no agent is named.
+
+    Raises:
+        SettingsError: If a key cannot be read.
+    """
+    if not settings.chat or synthesizer is None:
+        return None
+    hearing_key = read_key("transcriber_key_file", settings.transcriber_key_file)
+    chat_key = read_key("chat_key_file", settings.chat_key_file)
+
+    def begin() -> Agent:
+        transcriber = Transcriber(
+            settings.transcriber,
+            model=settings.transcriber_model,
+            language=settings.transcriber_language,
+            key=hearing_key,
+        )
+        return Talker(
+            transcriber, Chat(settings.chat, model=settings.chat_model, key=chat_key), synthesizer, settings.chat_prompt
+        )
+
+    return begin

@@ -1,0 +1,82 @@
+"""An agent of three parts, which hear, think and speak; the face begins with the first sentence of an answer."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.agent.agent import Transcript
+from realtime.agent.endpoints import Chat, Message, Transcriber
+from realtime.audio.sentences import clean_text, split_sentences
+from realtime.synthesis.synthesizer import SpeechSynthesizer, SpokenSentence
+
+REMEMBERED_MESSAGES = 40
+"""Of the conversation; older ones are forgotten."""
+PROMPT = (
+    "You are a friendly face on a screen. A person stands before you and talks to you; your answer is spoken aloud. "
+    "Answer in the language that they speak, in two or three short sentences, without lists, links or formatting."
+)
+_THOUGHTS = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+_FORMATTING = re.compile(r"[*`#]+|^\s*[-•]\s+", re.MULTILINE)
+
+
+class Talker:
+    """One conversation.
+
+    Args:
+        transcriber: Hears.
+        chat: Thinks.
+        synthesizer: Speaks; it is shared, and closed by others.
+        prompt: What the chat is told first.
+    """
+
+    def __init__(self, transcriber: Transcriber, chat: Chat, synthesizer: SpeechSynthesizer, prompt: str) -> None:
+        self._transcriber, self._chat, self._synthesizer = transcriber, chat, synthesizer
+        self._prompt: Message = {"role": "system", "content": prompt or PROMPT}
+        self._history: list[Message] = []
+        self._question = ""
+
+    async def answer(self, speech: npt.NDArray[np.float32]) -> AsyncGenerator[Transcript | SpokenSentence]:
+        """Answer what was said in ``float32[n]`` at 16 kHz: the transcript, then sentence by sentence.
+
+        Raises:
+            AgentError: If one of the endpoints fails.
+        """
+        self._question = await self._transcriber.transcribe(speech)
+        if not any(char.isalnum() for char in self._question):
+            return
+        yield Transcript(self._question)
+        messages = [self._prompt, *self._history, {"role": "user", "content": self._question}]
+        async with aclosing(sentences_of(self._chat.stream(messages))) as sentences:
+            async for sentence in sentences:
+                yield SpokenSentence(sentence, self._synthesizer.speak(sentence))
+
+    def note_said(self, text: str) -> None:
+        """Remember the question, and what was heard of its answer."""
+        self._history += [{"role": "user", "content": self._question}, {"role": "assistant", "content": text}]
+        del self._history[:-REMEMBERED_MESSAGES]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transcriber.close()
+        await self._chat.close()
+
+
+async def sentences_of(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """Yield whole sentences of a text that comes in pieces, each as soon as the next one begins."""
+    written, said = "", 0
+    async with aclosing(pieces):
+        async for piece in pieces:
+            written += piece
+            found = _speakable(written)
+            for sentence in found[said:-1]:
+                yield sentence
+            said = max(said, len(found) - 1)
+    for sentence in _speakable(written)[said:]:
+        yield sentence
+
+
+def _speakable(text: str) -> list[str]:
+    return split_sentences(clean_text(_FORMATTING.sub("", _THOUGHTS.sub("", text))))

@@ -1,0 +1,123 @@
+"""Whose turn it is: what a person says, cut where it begins and ends, with the sound of it.
+
+The animator's voice detector dates speech for the lips; this one is slower to believe that somebody speaks, since it
+interrupts whoever is speaking, and much slower to believe that they have finished.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import webrtcvad
+
+from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ, ms_to_samples
+
+Sound = npt.NDArray[np.float32]
+
+ONSET_BLOCKS, ONSET_VOICED = 8, 6
+"""Speech has begun when so many of the last 10 ms blocks are voiced: a click or a cough is shorter."""
+PAUSE_SAMPLES = ms_to_samples(700)
+"""Silence after which it is the other's turn: pauses for thought within a sentence are mostly shorter."""
+PRE_ROLL_SAMPLES = ms_to_samples(300)
+"""Kept from before the first voiced block: soft first sounds help whoever transcribes."""
+LONGEST_SAMPLES = ms_to_samples(60_000)
+"""A turn that goes on for longer ends here."""
+
+_AGGRESSIVENESS = 2
+_NOISE_FLOOR = 10 ** (-50 / 20)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegan:
+    """Somebody began to speak.
+
+    Attributes:
+        sample: Of the first voiced block on the timeline, 16 kHz.
+    """
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """They have finished.
+
+    Attributes:
+        sample: Where their voice ended, 16 kHz.
+        speech: ``float32[n]``, 16 kHz: what they said, with a little of what was before and after it.
+    """
+
+    sample: int
+    speech: Sound
+
+
+class TurnTaker:
+    """Follows one speaker.
+
+    Args:
+        pause_samples: Silence that ends a turn, 16 kHz.
+    """
+
+    def __init__(self, pause_samples: int = PAUSE_SAMPLES) -> None:
+        self._pause = pause_samples
+        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
+        self._recent: deque[bool] = deque(maxlen=ONSET_BLOCKS)
+        self._kept: deque[Sound] = deque(maxlen=ONSET_BLOCKS + PRE_ROLL_SAMPLES // BLOCK_SAMPLES)
+        self._turn: list[Sound] | None = None
+        self._pending = np.empty(0, np.float32)
+        self._voiced_end = 0
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn has begun and not ended."""
+        return self._turn is not None
+
+    def push(self, samples: Sound, end: int) -> Iterator[TurnBegan | TurnEnded]:
+        """Take in sound and yield what becomes certain by it.
+
+        Args:
+            samples: ``float32[n]``, 16 kHz.
+            end: Where on the timeline they end.
+        """
+        self._pending = np.concatenate((self._pending, samples))
+        while self._pending.size >= BLOCK_SAMPLES:
+            block, self._pending = self._pending[:BLOCK_SAMPLES], self._pending[BLOCK_SAMPLES:]
+            event = self._take(block, end - self._pending.size)
+            if event:
+                yield event
+
+    def end(self) -> TurnEnded | None:
+        """End the turn now, if there is one: the speaker let go of the button."""
+        if self._turn is None:
+            return None
+        speech, self._turn = np.concatenate(self._turn), None
+        self._recent.clear()
+        return TurnEnded(self._voiced_end, speech)
+
+    def _take(self, block: Sound, end: int) -> TurnBegan | TurnEnded | None:
+        voiced = self._is_voiced(block)
+        if voiced:
+            self._voiced_end = end
+        if self._turn is None:
+            self._kept.append(block)
+            return self._begin(end, voiced=voiced)
+        self._turn.append(block)
+        if end - self._voiced_end >= self._pause or len(self._turn) * BLOCK_SAMPLES >= LONGEST_SAMPLES:
+            return self.end()
+        return None
+
+    def _begin(self, end: int, *, voiced: bool) -> TurnBegan | None:
+        self._recent.append(voiced)
+        if sum(self._recent) < ONSET_VOICED:
+            return None
+        first = len(self._recent) - self._recent.index(True)  # blocks since the first voiced one
+        self._turn = list(self._kept)
+        self._kept.clear()
+        return TurnBegan(end - first * BLOCK_SAMPLES)
+
+    def _is_voiced(self, block: Sound) -> bool:
+        pcm = np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2")
+        heard = self._vad.is_speech(pcm.tobytes(), SAMPLE_RATE_HZ)  # all: it learns the noise
+        return bool(heard) and float(block @ block) > BLOCK_SAMPLES * _NOISE_FLOOR**2

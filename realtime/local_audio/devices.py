@@ -1,0 +1,99 @@
+"""PortAudio's devices: which there are, and the one that is meant."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from realtime.errors import SettingsError
+
+Direction = Literal["input", "output"]
+
+
+class DeviceMissingError(Exception):
+    """A device is not there now; the message is for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One of them.
+
+    Attributes:
+        number: PortAudio's, which changes as devices come and go.
+        name: Which does not.
+        inputs: Channels that it records, 0 for none.
+        outputs: Channels that it plays.
+        is_default: In the directions that it has.
+    """
+
+    number: int
+    name: str
+    inputs: int
+    outputs: int
+    is_default: bool
+
+
+def portaudio() -> Any:
+    """Return the ``sounddevice`` module.
+
+    Raises:
+        SettingsError: If it or its library is not installed.
+    """
+    try:
+        return importlib.import_module("sounddevice")
+    except (ImportError, OSError) as error:
+        raise SettingsError(
+            "local_microphone and local_speaker need sounddevice and PortAudio: "
+            "pip install -e '.[local-audio]', and on Debian libportaudio2"
+        ) from error
+
+
+def list_devices(*, afresh: bool = False) -> list[Device]:
+    """Return the devices there are.
+
+    Args:
+        afresh: Look again: PortAudio knows those that were there when it began. Ends every stream.
+    """
+    sd = portaudio()
+    if afresh:
+        sd._terminate()  # noqa: SLF001 (there is no public way)
+        sd._initialize()  # noqa: SLF001
+    defaults = set(sd.default.device)
+    return [
+        Device(
+            number=number,
+            name=str(found["name"]),
+            inputs=int(found["max_input_channels"]),
+            outputs=int(found["max_output_channels"]),
+            is_default=number in defaults,
+        )
+        for number, found in enumerate(sd.query_devices())
+    ]
+
+
+def find_device(devices: list[Device], wanted: str, direction: Direction) -> Device:
+    """Return the device that a setting means.
+
+    Args:
+        devices: All.
+        wanted: Its number, its name or a part of it; ``default`` for the system's choice.
+        direction: What it must be able to do.
+
+    Raises:
+        DeviceMissingError: If there is none, or if the words fit several.
+    """
+    able = [device for device in devices if (device.inputs if direction == "input" else device.outputs)]
+    what = "microphone" if direction == "input" else "loudspeaker"
+    if wanted == "default":
+        fitting = [device for device in able if device.is_default] or able
+        fitting = fitting[:1]
+    elif wanted.isdecimal():
+        fitting = [device for device in able if device.number == int(wanted)]
+    else:
+        exact = [device for device in able if device.name == wanted]
+        fitting = exact or [device for device in able if wanted.lower() in device.name.lower()]
+    if not fitting:
+        raise DeviceMissingError(f"there is no {what} {wanted!r}")
+    if len(fitting) > 1:
+        names = ", ".join(repr(device.name) for device in fitting[:3])
+        raise DeviceMissingError(f"the {what} {wanted!r} could be any of {names}")
+    return fitting[0]

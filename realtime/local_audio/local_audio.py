@@ -1,0 +1,228 @@
+"""One microphone and one loudspeaker of this machine, lent to one session at a time; either may be unplugged."""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import ConflictError
+from realtime.local_audio.devices import Device, DeviceMissingError, Direction, find_device, list_devices, portaudio
+from realtime.local_audio.echo_gate import EchoGate
+from realtime.local_audio.play_queue import PlayQueue
+from realtime.rtc.broadcast import RAW_SPEECH, Unit
+from realtime.rtc.outbound import Kind
+from realtime.session import Session
+from realtime.timeline import BLOCK_SOUND, PACKET_SAMPLES, SOUND_PER_SAMPLE, SOUND_RATE_HZ
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""Between two looks for a device that is missing."""
+SILENT_S = 2.0
+"""A card that neither asks nor gives for so long has gone."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One of PortAudio's streams.
+
+    Attributes:
+        device: Its name.
+        stream: ``sounddevice``'s.
+        called_s: Monotonic time at which the card last asked or gave.
+    """
+
+    device: str
+    stream: Any
+    called_s: float
+    position: int = 0
+    is_over: bool = False
+
+
+class LocalAudio:
+    """Runs the devices, and looks for them while they are not there.
+
+    Args:
+        microphone: Its number, name or a part of it, ``default``; empty for none.
+        speaker: Likewise.
+
+    Raises:
+        SettingsError: If one is wanted and PortAudio is not installed.
+    """
+
+    leads = False
+    bitrate = None
+
+    def __init__(self, microphone: str, speaker: str) -> None:
+        wanted: list[tuple[Direction, str]] = [("input", microphone), ("output", speaker)]
+        self.wanted: dict[Direction, str] = {direction: name for direction, name in wanted if name}
+        if self.wanted:
+            portaudio()
+        self.running: dict[Direction, str] = {}
+        """Names of the devices that run."""
+        self.queue = PlayQueue()
+        self._gate = EchoGate()
+        self._session: Session | None = None
+        self._streams: dict[Direction, _Stream] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Open what is wanted, in the background."""
+        if self.wanted:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.create_task(self._run(), name="local-audio")
+
+    def lend(self, session: Session) -> None:
+        """Let a session hear and be heard here, in place of the one before.
+
+        Raises:
+            ConflictError: If this server has neither device.
+        """
+        if not self.wanted:
+            raise ConflictError("this server has no local microphone or loudspeaker: see --local-microphone")
+        self._take_back()
+        self._session = session
+        session.broadcast.join(RAW_SPEECH, self)
+        session.listeners.add(self._learn)
+
+    async def close(self) -> None:
+        """Shut the devices. May be called again."""
+        self._take_back()
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+            await asyncio.to_thread(self._shut)
+
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
+        """Sound has no key frames."""
+        return False
+
+    def take(self, unit: Unit) -> None:
+        """Play a packet that leaves, and shut the microphone while it sounds."""
+        assert unit.raw is not None
+        packet: npt.NDArray[np.int16] = unit.raw
+        self._gate.note_played(packet, unit.timestamp // SOUND_PER_SAMPLE + PACKET_SAMPLES)
+        if "output" in self.running:
+            self.queue.push(packet)
+
+    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (of the protocol)
+        """Let go of a session that sends no more."""
+        self._take_back()
+
+    def _take_back(self) -> None:
+        session, self._session = self._session, None
+        if session:
+            session.broadcast.leave(self)
+            session.listeners.discard(self._learn)
+        self._gate.clear()
+        self.queue.clear()
+
+    def _learn(self, event: dict[str, Any]) -> None:
+        if event["type"] == "interrupted":  # what waits here is as if it had not left
+            self.queue.clear()
+
+    async def _run(self) -> None:
+        said = ""
+        while True:
+            missing = await asyncio.to_thread(self._open)
+            now = f"{', '.join(self.running.values()) or 'nothing'} runs" + "".join(f"; {why}" for why in missing)
+            if now != said:
+                log.log(logging.WARNING if missing else logging.INFO, "local audio: %s", said := now)
+            while not self._is_broken():
+                await asyncio.sleep(LOOK_S)
+                if missing and await self._are_back():
+                    break
+            await asyncio.to_thread(self._shut)
+
+    def _is_broken(self) -> bool:
+        now_s = time.monotonic()
+        return any(one.is_over or now_s - one.called_s > SILENT_S for one in self._streams.values())
+
+    async def _are_back(self) -> bool:
+        """Look for what is missing in a process of its own: PortAudio sees new devices only after it was ended."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "realtime.local_audio", "--json", stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            listed = json.loads((await process.communicate())[0] or b"[]")
+        finally:
+            if process.returncode is None:
+                process.kill()
+        devices = [Device(**one) for one in listed]
+        for direction, name in self.wanted.items():
+            if direction not in self.running:
+                try:
+                    find_device(devices, name, direction)
+                except DeviceMissingError:
+                    continue
+                return True
+        return False
+
+    def _open(self) -> list[str]:
+        """Open what is there; return what is wrong with the rest. In a thread: a card may take seconds."""
+        missing = []
+        sd, devices = portaudio(), list_devices(afresh=True)
+        for direction, name in self.wanted.items():
+            try:
+                device = find_device(devices, name, direction)
+                self._streams[direction] = self._begin(sd, device, direction)
+                self.running[direction] = device.name
+            except DeviceMissingError as error:
+                missing.append(str(error))
+            except sd.PortAudioError as error:
+                missing.append(f"{name!r} cannot be opened: {error.args[0]}")
+        return missing
+
+    def _begin(self, sd: Any, device: Device, direction: Direction) -> _Stream:
+        one = _Stream(device.name, None, time.monotonic())
+
+        def heard(data: npt.NDArray[np.float32], _frames: int, _time: Any, _status: Any) -> None:
+            one.called_s = time.monotonic()
+            position, one.position = one.position, one.position + len(data)
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._heard, one, position, data[:, 0].copy(), one.called_s)
+
+        def wanted(data: npt.NDArray[np.float32], frames: int, _time: Any, _status: Any) -> None:
+            one.called_s = time.monotonic()
+            data[:] = self.queue.pull(frames)[:, None]
+
+        def over() -> None:
+            one.is_over = True
+
+        open_stream, callback = (sd.InputStream, heard) if direction == "input" else (sd.OutputStream, wanted)
+        one.stream = open_stream(
+            samplerate=SOUND_RATE_HZ,
+            blocksize=BLOCK_SOUND,
+            device=device.number,
+            channels=1,
+            dtype="float32",
+            latency="low",
+            callback=callback,
+            finished_callback=over,
+        )
+        one.stream.start()
+        return one
+
+    def _heard(self, one: _Stream, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
+        session = self._session
+        if session is None or session.closed or self._streams.get("input") is not one:
+            return
+        if position == 0:
+            session.microphone.clear()  # its positions begin anew
+        if not self._gate.is_open(session.clock.left(arrived_s)):
+            samples = np.zeros_like(samples)
+        session.push_sound(position, samples, arrived_s)
+
+    def _shut(self) -> None:
+        streams, self._streams, self.running = self._streams, {}, {}
+        for one in streams.values():
+            one.stream.abort(ignore_errors=True)
+            one.stream.close(ignore_errors=True)

@@ -1,0 +1,128 @@
+"""docs/KIOSK.md followed from an empty directory: a spoken question goes in, and the face speaks the answer."""
+
+import contextlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from realtime.render import read_sound
+from realtime.settings import read_settings
+from tests.browser.chromium import chromium
+from tests.server_process import PROMPTS, ROOT, Server, free_port
+from tests.sound_files import write_wav
+
+pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
+
+DOCUMENT = (ROOT / "docs" / "KIOSK.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", DOCUMENT, re.DOTALL)
+LOUDNESS = """
+(() => {
+  const analyser = new AnalyserNode(new AudioContext(), {fftSize: 2048});
+  analyser.context.createMediaStreamSource(document.getElementById('face').srcObject).connect(analyser);
+  window.loudest = 0;
+  const samples = new Float32Array(2048);
+  setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    for (const value of samples) window.loudest = Math.max(window.loudest, Math.abs(value));
+  }, 30);
+})()
+"""
+
+
+def block(start: str) -> str:
+    """Return the document's block that begins with some words."""
+    (found,) = [text for _, text in BLOCKS if text.startswith(start)]
+    return str(found)
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """A visitor's microphone: a question, and another one into the answer to it."""
+    prompt = read_sound(PROMPTS / "conf-adminmenu.wav")[: 48_000 * 2]
+    question = 0.6 * prompt / np.abs(prompt).max()
+    silence = np.zeros(48_000, np.float32)
+    path = tmp_path / "questions.wav"
+    write_wav(path, np.concatenate((silence, silence, silence, question, *[silence] * 4, question, *[silence] * 30)))
+    return path
+
+
+def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
+    server_store: Path, tmp_path: Path, questions: Path
+) -> None:
+    folder, port = tmp_path / "empty", free_port()
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.realtime.agent.agent_server", str(port), "A long story. " * 12]
+    agent = subprocess.Popen(command, cwd=ROOT)
+    config = block("avatar = ")
+    assert "http://127.0.0.1:9000" in config
+    (folder / "kiosk.toml").write_text(config.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{port}"))
+    options = re.findall(r'make run ARGS="(.*)"', DOCUMENT)
+    assert options[0] == "--config kiosk.toml"
+    local = read_settings([*shlex.split(options[1])[2:]], {})
+    assert (local.local_microphone, local.local_speaker) == ("default", "default")
+    browser = shlex.split(block("chromium "))
+    server = Server(server_store, ("--config", str(folder / "kiosk.toml")))
+    try:
+        server.start()
+        flags = [part for part in browser if part.startswith("--")]
+        with chromium(questions, flags=flags) as page:
+            page.open(browser[-1].replace("http://127.0.0.1:8080", server.url))
+            page.until("document.documentElement.dataset.state === 'live'", 60)
+            (session,) = server.get("/api/sessions")
+            events = Events(server, session["id"])
+            page.run(LOUDNESS)
+            events.until("transcript")
+            page.until("document.getElementById('visitor').textContent === 'What time is it?'")
+            page.until("document.getElementById('line').textContent === 'A long story.'")
+            page.until("window.loudest > 0.05", 60)  # the answer is heard
+            interrupted = events.until("interrupted")
+            print(f"interrupted by {interrupted['by']} after {interrupted['after_ms']} ms of media time")
+            assert interrupted["by"] == "voice"
+            assert interrupted["after_ms"] <= 150
+            assert server.get(f"/api/sessions/{session['id']}")["frames_rendered"] > 10, "by a mouth that moved"
+            assert not page.complaints
+            events.close()
+    finally:
+        agent.terminate()
+        agent.wait(20)
+        if server.process:
+            server.stop()
+
+
+class Events:
+    """What the server tells, heard by a program that says nothing."""
+
+    def __init__(self, server: Server, session: str) -> None:
+        self._heard: list[dict[str, object]] = []
+        self._socket = connect(f"{server.url.replace('http', 'ws')}/api/sessions/{session}/audio")
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def until(self, kind: str) -> dict[str, object]:
+        """Wait for an event of a kind."""
+        deadline = time.monotonic() + 60
+        while True:
+            for event in self._heard:
+                if event["type"] == kind:
+                    return event
+            assert time.monotonic() < deadline, f"no {kind} in {self._heard}"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._thread.join(20)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ConnectionClosed):  # the server ended
+            for text in self._socket:
+                self._heard.append(json.loads(text))

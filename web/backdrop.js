@@ -1,0 +1,27 @@
+/** What the picture leaves free of the screen: the colours of its edges, drawn on to the screen's. */
+
+const PERIOD_MS = 500;
+/** Of the picture: what of it counts as its edge. */
+const EDGE = 0.02;
+const SIDE_PX = 64;
+
+/** @param {HTMLCanvasElement} canvas as large as the screen @param {HTMLVideoElement} video contained in it */
+export function paintBackdrop(canvas, video) {
+  canvas.width = canvas.height = SIDE_PX;
+  const brush = canvas.getContext('2d', { alpha: false });
+  brush.imageSmoothingQuality = 'high';
+  const half = SIDE_PX / 2;
+  setInterval(() => {
+    if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+    const { videoWidth: width, videoHeight: height } = video;
+    const across = Math.max(2, width * EDGE);
+    const down = Math.max(2, height * EDGE);
+    if (innerWidth / innerHeight > width / height) {
+      brush.drawImage(video, 0, 0, across, height, 0, 0, half, SIDE_PX);
+      brush.drawImage(video, width - across, 0, across, height, half, 0, half, SIDE_PX);
+    } else {
+      brush.drawImage(video, 0, 0, width, down, 0, 0, SIDE_PX, half);
+      brush.drawImage(video, 0, height - down, width, down, 0, half, SIDE_PX, half);
+    }
+  }, PERIOD_MS);
+}

@@ -1,0 +1,62 @@
+/**
+ * A kiosk's microphone: one that may be missing, since a face without ears is better than none. It is asked for again
+ * and again, and comes in when it is there.
+ */
+
+const RETRY_MS = 5000;
+
+/** Fires `track` (detail: the MediaStreamTrack now in use) and `change`. */
+export class Ear extends EventTarget {
+  #timer = 0;
+  #wanted = false;
+
+  /** @param {import('./microphone.js').Microphone | null} microphone null: this kiosk has none */
+  constructor(microphone) {
+    super();
+    this.microphone = microphone;
+    microphone?.addEventListener('track', (event) => {
+      this.dispatchEvent(new CustomEvent('track', { detail: /** @type {CustomEvent} */ (event).detail }));
+      this.dispatchEvent(new CustomEvent('change'));
+    });
+    microphone?.addEventListener('devices', () => { if (this.#wanted && !microphone.track) this.#try(); });
+  }
+
+  get isOpen() {
+    return this.microphone?.track?.readyState === 'live' && !this.microphone.muted;
+  }
+
+  /** @returns {Promise<MediaStreamTrack | null>} null where there is none yet */
+  async open() {
+    this.#wanted = true;
+    return this.#try();
+  }
+
+  close() {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+    this.microphone?.close();
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    this.microphone?.mute(muted);
+    this.dispatchEvent(new CustomEvent('change'));
+  }
+
+  /** @returns {number} 0..1 */
+  level() {
+    return this.isOpen ? this.microphone.level().level : 0;
+  }
+
+  async #try() {
+    clearTimeout(this.#timer);
+    if (!this.microphone) return null;
+    try {
+      return await this.microphone.open();
+    } catch {
+      this.dispatchEvent(new CustomEvent('change'));
+      if (this.#wanted) this.#timer = setTimeout(() => this.#try(), RETRY_MS);
+      return null;
+    }
+  }
+}

@@ -1,0 +1,165 @@
+/** The kiosk: joins its parts to one another, starts by itself, and never gives up. */
+import { Api } from './api.js';
+import { fillScreen, hidePointer, keepAwake } from './awake.js';
+import { paintBackdrop } from './backdrop.js';
+import { Call } from './call.js';
+import { byId, remembered, storageNamed } from './dom.js';
+import { Ear } from './ear.js';
+import { Invitation } from './invitation.js';
+import { kioskOptions } from './kiosk_options.js';
+import { Microphone } from './microphone.js';
+import { Monitor } from './monitor.js';
+import { openPeer } from './peer.js';
+import { connectPushToTalk } from './push_to_talk.js';
+import { Scene } from './scene.js';
+import { Seat } from './seat.js';
+import { watch } from './watch.js';
+import { wordsFor } from './words.js';
+
+const AGAIN_MS = 5000;
+const SHOW_MS = 100;
+const root = document.documentElement;
+const options = kioskOptions(location.search);
+const video = byId('face');
+/** That a microphone was granted here once: from then on nobody has to touch the screen. */
+const granted = remembered(storageNamed('localStorage'), 'kiosk');
+
+const api = new Api();
+api.conversation = !options.mirror;
+api.localAudio = options.devices === 'server';
+new Invitation(api, storageNamed('localStorage')).take();
+const hasEar = options.talk !== 'off' && options.devices === 'browser';
+const ear = new Ear(hasEar && navigator.mediaDevices ? new Microphone(navigator.mediaDevices) : null);
+const seat = new Seat();
+const call = new Call({ api, microphone: ear, openPeer, left: seat.take() });
+const monitor = new Monitor(call, api);
+const scene = new Scene(options, performance.now());
+
+/** @param {string} text '' hides it */
+function announce(text) {
+  byId('banner').hidden = !text;
+  byId('banner').textContent = text;
+}
+
+function play() {
+  video.muted = call.session?.local_audio?.includes('output') ?? false;
+  video.play().catch(() => {
+    // Some browsers play sound only after a touch: a silent face is better than none.
+    video.muted = true;
+    byId('sound').hidden = false;
+    video.play().catch(() => {});
+  });
+}
+
+function hint() {
+  const { mood } = root.dataset;
+  if (options.talk === 'off' || mood === 'attract') return '';
+  if (hasEar && !ear.microphone?.track) return 'The microphone is missing.';
+  if (mood === 'speaking') return options.talk === 'push' || options.mirror ? '' : hasEar ? 'Speak or touch to interrupt' : 'Touch to interrupt';
+  if (options.talk === 'push' || (options.mirror && mood !== 'quiet')) return '';
+  return mood === 'listening' ? 'Listening' : mood === 'thinking' ? 'One moment' : 'Just start talking';
+}
+
+/** Fade what is there no more, so that nothing jumps. @param {HTMLElement} element @param {string} text */
+function write(element, text) {
+  element.classList.toggle('leaving', !text);
+  if (!text || element.textContent === text) return;
+  element.textContent = text;
+  // The animation begins anew with each line.
+  element.style.animation = 'none';
+  element.getBoundingClientRect();
+  element.style.animation = '';
+}
+
+function show() {
+  const { mood, line, visitor } = scene.view(performance.now());
+  root.dataset.mood = mood;
+  root.dataset.ear = ear.isOpen ? 'open' : 'closed';
+  write(byId('line'), call.state === 'live' ? line : '');
+  byId('visitor').hidden = !visitor;
+  byId('visitor').textContent = visitor;
+  byId('hint').textContent = hint();
+  byId('level').style.setProperty('--level', ear.level().toFixed(3));
+}
+
+/** @param {string} type of a control message */
+function control(type) {
+  const channel = call.peer?.control;
+  if (channel?.readyState === 'open') channel.send(JSON.stringify({ type }));
+}
+
+function connectTalking() {
+  if (options.talk === 'push') {
+    ear.mute(true);
+    byId('push').hidden = false;
+    connectPushToTalk(byId('push'), {
+      press() { control('interrupt'); ear.mute(false); byId('push-words').textContent = 'Let go to send'; },
+      release() { ear.mute(true); control('end_of_turn'); byId('push-words').textContent = 'Hold to talk'; },
+    });
+  }
+  addEventListener('pointerdown', (event) => {
+    scene.wake(performance.now());
+    if (video.muted && !byId('sound').hidden) {
+      video.muted = false;
+      byId('sound').hidden = true;
+    }
+    if (root.dataset.mood === 'speaking' && event.target !== byId('push')) control('interrupt');
+  });
+}
+
+function connectCall() {
+  let again = 0;
+  call.addEventListener('state', ({ detail }) => {
+    const { state, reason = '', retryInMs = 0 } = detail;
+    root.dataset.state = state;
+    clearTimeout(again);
+    if (state === 'live') {
+      monitor.start();
+      announce('');
+      if (ear.microphone?.track) granted.set('true');
+    } else {
+      monitor.stop();
+      scene.lose(performance.now());
+    }
+    if (state === 'reconnecting') announce('One moment: coming back …');
+    if (state !== 'failed') return;
+    announce(`${wordsFor(reason).title}. Trying again …`);
+    if (!retryInMs) again = setTimeout(() => call.start(options.avatar), AGAIN_MS);
+  });
+  call.addEventListener('peer', ({ detail: peer }) => {
+    const take = () => { video.srcObject = peer.stream; play(); };
+    if (peer.stream) take();
+    peer.addEventListener('stream', take);
+    peer.addEventListener('message', ({ detail }) => scene.hear(detail, performance.now()));
+  });
+  ear.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
+  addEventListener('online', () => call.hurry());
+  addEventListener('pagehide', () => seat.leave(call.leave()));
+}
+
+/** Whether the microphone may be opened without anybody's hand. */
+async function isGranted() {
+  if (!ear.microphone || granted.get() === 'true') return true;
+  const permission = await navigator.permissions.query({ name: /** @type {PermissionName} */ ('microphone') }).catch(() => null);
+  return permission !== null && permission.state !== 'prompt';
+}
+
+async function begin() {
+  connectCall();
+  connectTalking();
+  byId('hears').textContent = hasEar || options.devices === 'server' ? 'It hears you.' : '';
+  setInterval(show, SHOW_MS);
+  keepAwake();
+  fillScreen();
+  hidePointer();
+  paintBackdrop(byId('backdrop'), video);
+  if (!(await isGranted())) {
+    byId('welcome').hidden = false;
+    await new Promise((touched) => { byId('welcome').addEventListener('click', touched, { once: true }); });
+    byId('welcome').hidden = true;
+  }
+  watch({ video, isLive: () => call.state === 'live', isIdle: () => root.dataset.mood === 'attract' });
+  await call.start(options.avatar);
+}
+
+begin();

@@ -1,0 +1,36 @@
+/** The watchdog's eyes and hands in the page. */
+import { remembered, storageNamed } from './dom.js';
+import { Watchdog } from './watchdog.js';
+
+const PERIOD_MS = 1000;
+const ANSWER_MS = 5000;
+
+/**
+ * Load the page anew whenever it cannot mend itself; never while the server is away, since a browser's own error page
+ * would be the end.
+ *
+ * @param {{video: HTMLVideoElement, isLive: () => boolean, isIdle: () => boolean}} page
+ */
+export function watch({ video, isLive, isIdle }) {
+  const memory = remembered(storageNamed('sessionStorage'), 'reloads');
+  /** @type {unknown} */
+  const known = JSON.parse(memory.get() || '[]');
+  const watchdog = new Watchdog(Date.now(), Array.isArray(known) ? known : []);
+  let asking = false;
+  addEventListener('error', () => watchdog.fault(Date.now()));
+  addEventListener('unhandledrejection', () => watchdog.fault(Date.now()));
+  setInterval(async () => {
+    const nowMs = Date.now();
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    watchdog.note({ live: isLive(), frames, visible: document.visibilityState === 'visible' }, nowMs);
+    const why = watchdog.verdict(nowMs, { idle: isIdle() });
+    if (!why || asking) return;
+    asking = true;
+    const answer = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
+    asking = false;
+    if (!answer) return;
+    console.warn(`the page loads itself anew: ${why}`);
+    memory.set(JSON.stringify(watchdog.reloading(nowMs)));
+    location.reload();
+  }, PERIOD_MS);
+}
