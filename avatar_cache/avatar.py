@@ -1,6 +1,7 @@
 """An avatar in memory: what the server composites, and what the render worker draws with."""
 
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.manifest import Manifest
-from realtime.compositor import Compositor
+from realtime.compositor import Compositor, Origin
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
 from realtime.lipsync.predictor import FaceFeatures
@@ -19,6 +20,8 @@ from realtime.mark import MarkStyle, draw_mark
 PREPARED_FORMAT = 2
 LEVELS = 7
 FACTS = "prepared.json"
+
+_loads = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class PreparedAvatar:
         features: What the predictor draws with.
         region: The decoded region.
         crop_size: Side of the face crop, px.
+        fingerprint: Of the weights file.
+        loaded: Tells it from what was loaded under its id before.
     """
 
     manifest: Manifest
@@ -69,13 +74,22 @@ class PreparedAvatar:
     features: FaceFeatures
     region: Region
     crop_size: int
+    fingerprint: str
+    loaded: int
 
     def compositor(self, mark: MarkStyle | None = None) -> Compositor:
         """Return a compositor over these frames, which stamps a mark on each of its pictures if there is one."""
         manifest = self.manifest
         stamp = draw_mark(mark, *manifest.size) if mark else None
         return Compositor(
-            self.frames, self.rest_mouths, manifest.boxes, self.region, self.crop_size, manifest.outline, stamp
+            self.frames,
+            self.rest_mouths,
+            manifest.boxes,
+            self.region,
+            self.crop_size,
+            manifest.outline,
+            stamp,
+            Origin(manifest.id, self.fingerprint, self.loaded, mark),
         )
 
     def bytes(self) -> dict[str, int]:
@@ -140,6 +154,8 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(LEVELS)), arrays["crops"]),
             region=Region(*facts["region"]),
             crop_size=facts["crop_size"],
+            fingerprint=fingerprint,
+            loaded=next(_loads),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AvatarError(f"prepared avatar in {folder} is damaged: {error}") from error

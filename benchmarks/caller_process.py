@@ -55,7 +55,7 @@ async def caller_process(
     Args:
         count: Callers.
         speech: ``.npy`` of ``float32[n]``, 48 kHz, that each of them says, each from a place of its own.
-        keep_payloads: Whether the recordings can be decoded.
+        keep_payloads: Whether the recordings can be decoded; callers that keep none do no more than count.
     """
     arguments = ["-m", "benchmarks.caller_process", str(count)]
     arguments += ["--speech", str(speech)] if speech else []
@@ -80,7 +80,11 @@ async def caller_process(
 async def _run(count: int, speech: Path | None, *, keep_payloads: bool) -> None:
     sound = np.load(speech) if speech else None
     callers = [
-        Caller(None if sound is None else np.roll(sound, -index * sound.size // count), keep_payloads=keep_payloads)
+        Caller(
+            None if sound is None else np.roll(sound, -index * sound.size // count),
+            keep_payloads=keep_payloads,
+            counts_only=not keep_payloads,
+        )
         for index in range(count)
     ]
     print(json.dumps([await caller.offer() for caller in callers]), flush=True)

@@ -1,6 +1,6 @@
 """What does a session keep, and does anything grow: with time, with sessions that ended, with avatars on the shelf?
 
-The server's sessions run in this process, the callers in another. Costs are processor time of server and worker for
+The server's sessions run in this process, the callers in another. Costs are processor time of server and workers for
 each picture sent while everybody speaks. ``LONG=1`` lets sessions come and go for half an hour.
 """
 
@@ -126,13 +126,17 @@ def _pictures(sessions: Sessions) -> int:
 
 
 def _cpu_s(sessions: Sessions) -> float:
-    return float(sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in (os.getpid(), sessions.worker.pid)))
+    return float(sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in _processes(sessions)))
+
+
+def _processes(sessions: Sessions) -> list[int | None]:
+    return [os.getpid(), sessions.worker.pid, *sessions.pictures.pids]
 
 
 def _memory(sessions: Sessions) -> float:
-    """Return what server and worker hold for themselves, MiB: files mapped by both are left out."""
+    """Return what server and workers hold for themselves, MiB: files mapped by several are left out."""
     gc.collect()
-    return float(sum(psutil.Process(p).memory_full_info().uss for p in (os.getpid(), sessions.worker.pid))) / _MIB
+    return float(sum(psutil.Process(pid).memory_full_info().uss for pid in _processes(sessions))) / _MIB
 
 
 def _avatar_mib(sessions: Sessions, avatar_id: str) -> dict[str, Any]:

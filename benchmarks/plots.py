@@ -69,7 +69,7 @@ def _tick(rows: list[dict[str, Any]]) -> str:
 
 
 def _sessions(rows: list[dict[str, Any]]) -> str:
-    parts = ("loop", "paint+encode", "worker", "clients")
+    parts = ("loop", "threads", "pictures", "worker", "clients")
     bars: Bars = [
         (f"{r['sessions']} {r['who']}, {r['late %']:g} % late", {p: r[f"{p} CPU %"] for p in parts}) for r in rows
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from realtime.timeline import FRAME_RATE_HZ
 
 LOOP_LIMIT, WORKER_LIMIT, CORES_LIMIT = 0.8, 0.9, 0.9
-"""Shares of the event loop's thread, of the worker and of all cores beyond which pictures begin to be late."""
+"""Shares of the event loop's thread, of a worker and of all cores beyond which pictures begin to be late."""
 FIRST_PICTURE_S, FIRST_LOOP_S, FIRST_MOUTH_S = 0.005, 0.002, 0.004
 """What is assumed until it has been measured: a small network and a picture of 512 x 512 on one slow core."""
 MEMORY_UNITS = 250
@@ -37,11 +37,13 @@ class Admission:
 
     Args:
         cores: Of the machine.
+        picture_workers: Processes that paint and encode; 0 if the server does it.
     """
 
-    def __init__(self, cores: int) -> None:
-        self._cores = cores
+    def __init__(self, cores: int, *, picture_workers: int = 0) -> None:
+        self._cores, self._picture_workers = cores, picture_workers
         self._picture, self._loop = _Cost(FIRST_PICTURE_S), _Cost(FIRST_LOOP_S)
+        self._made = _Cost(FIRST_PICTURE_S - FIRST_LOOP_S)  # of a picture's time, the part in a picture worker
         self._mouth = _Cost(FIRST_MOUTH_S)
 
     def note_mouths(self, mouths: int, seconds: float) -> None:
@@ -49,7 +51,7 @@ class Admission:
         if mouths > 0 and seconds >= 0:
             self._mouth.note(mouths, seconds)
 
-    def note_server(self, *, pictures: int, spoken: int, cpu_s: float, loop_s: float) -> None:
+    def note_server(self, *, pictures: int, spoken: int, cpu_s: float, loop_s: float, workers_s: float = 0.0) -> None:
         """Take in what the server did in a while.
 
         Args:
@@ -57,10 +59,12 @@ class Admission:
             spoken: Of these, with a spoken mouth.
             cpu_s: Processor time of all its threads.
             loop_s: Of the event loop's.
+            workers_s: Of the picture workers.
         """
         if pictures > 0 and spoken >= _SPOKEN_SHARE * pictures:
-            self._picture.note(pictures, max(0.0, cpu_s))
+            self._picture.note(pictures, max(0.0, cpu_s) + max(0.0, workers_s))
             self._loop.note(pictures, max(0.0, loop_s))
+            self._made.note(pictures, max(0.0, workers_s))
 
     @property
     def session_s(self) -> float:
@@ -70,11 +74,13 @@ class Admission:
     @property
     def possible(self) -> int:
         """How many sessions could speak at once; at least one, which makes nobody late but itself."""
-        shares = (
+        shares = [
             (self.session_s, CORES_LIMIT * self._cores),
             (FRAME_RATE_HZ * self._loop.unit_s, LOOP_LIMIT),
             (FRAME_RATE_HZ * self._mouth.unit_s, WORKER_LIMIT),
-        )
+        ]
+        if self._picture_workers:
+            shares.append((FRAME_RATE_HZ * self._made.unit_s, WORKER_LIMIT * self._picture_workers))
         return max(1, min(int(limit / max(each, 1e-6)) for each, limit in shares))
 
     def admits(self, sessions: int) -> bool:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from realtime.i420 import BGR_TO_YCBCR, Picture, bgr_to_ycbcr, planes
 from realtime.lipsync.metadata import Region
-from realtime.mark import Mark
+from realtime.mark import Mark, MarkStyle
 
 Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]
@@ -153,6 +153,23 @@ class MouthPainter:
         return self._masks[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a compositor's pictures lie, so that another process can make the same one.
+
+    Attributes:
+        avatar: Id of the avatar.
+        fingerprint: Of the weights it was prepared for.
+        loaded: Tells apart what was loaded under one id, one after the other.
+        mark: Stamped on every picture; ``None`` for none.
+    """
+
+    avatar: str
+    fingerprint: str
+    loaded: int
+    mark: MarkStyle | None
+
+
 class Compositor:
     """The pictures of one avatar: its rest frames, with a spoken mouth painted in where one is given.
 
@@ -164,6 +181,7 @@ class Compositor:
         crop_size: Side of the crop, px.
         outline: Of lips and jaw, where it is known.
         mark: Stamped on every picture; ``None`` for none.
+        origin: Where all this comes from, if it lies in a store.
     """
 
     def __init__(
@@ -175,7 +193,9 @@ class Compositor:
         crop_size: int,
         outline: Outline = (),
         mark: Mark | None = None,
+        origin: Origin | None = None,
     ) -> None:
+        self.origin = origin
         self._mark = mark
         self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
         self._painter = MouthPainter(region, crop_size, outline)
@@ -204,6 +224,27 @@ class Compositor:
         """Return ``bool[h, w]``: the pixels that speech may change."""
         rows, width = self._frames.shape[1:]
         return self._painter.mask(self._boxes[clip_frame], (rows * 2 // 3, width))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painting:
+    """What one picture shows; a call paints it, in any thread.
+
+    Attributes:
+        compositor: The avatar's.
+        clip_frame: Frame of the clip.
+        mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
+        spoken: Its weight, 0..1.
+    """
+
+    compositor: Compositor
+    clip_frame: int
+    mouth: Mouth | None
+    spoken: float
+
+    def __call__(self) -> Picture:
+        """Return the picture, not to be written to."""
+        return self.compositor.compose(self.clip_frame, self.mouth, self.spoken)
 
 
 def _changed(luma_change: Floats) -> Floats:

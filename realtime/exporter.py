@@ -50,6 +50,9 @@ class Exporter:
         yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
         yield Gauge("ready", "1 while a session could be taken.", reason is None)
         yield Gauge("worker_up", "1 while the render worker takes jobs.", worker.ready)
+        pictures = sessions.pictures
+        yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
+        yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)
         yield _total("sessions_created_total", "Sessions since the start.", sessions.created)
         yield _total("mouths_total", "Mouths asked of the worker.", worker.counts.jobs)
         yield _total("mouths_refused_total", "Mouths it was too busy for.", worker.counts.refused)
@@ -88,8 +91,9 @@ class Exporter:
         return queues
 
     def _memory(self) -> dict[str, float]:
-        pids = {"server": os.getpid(), "worker": self._sessions.worker.pid}
-        found = {name: _resident_bytes(pid) for name, pid in pids.items() if pid}
+        worker, pictures = self._sessions.worker.pid, self._sessions.pictures.pids
+        pids = {"server": [os.getpid()], "worker": [worker] if worker else [], "pictures": pictures}
+        found = {name: sum(map(_resident_bytes, those)) for name, those in pids.items()}
         return {name: size for name, size in found.items() if size}
 
 

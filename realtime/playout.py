@@ -4,7 +4,6 @@ The tracks take from here when the clock says so; nothing here waits. A mouth th
 one, which fades to rest if none comes any more: sound is never held back by the picture.
 """
 
-import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,8 +13,7 @@ import numpy.typing as npt
 
 from realtime.animator import ClipLoop
 from realtime.clock import PlayoutClock
-from realtime.compositor import Compositor
-from realtime.i420 import Picture
+from realtime.compositor import Compositor, Painting
 from realtime.meters import Meters
 from realtime.metrics import Recent
 from realtime.packets import RenderJob
@@ -177,12 +175,8 @@ class PlayoutBuffer:
             sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
         return sound
 
-    def picture(self, frame: int) -> Callable[[], Picture]:
-        """Decide what a frame shows.
-
-        Returns:
-            A call that paints it, in any thread: I420, not to be written to.
-        """
+    def picture(self, frame: int) -> Painting:
+        """Decide what a frame shows."""
         job, mouth = self._jobs.get(frame), self._mouths.get(frame)
         wanted = job.spoken if job else 0.0
         if mouth is not None:
@@ -207,7 +201,7 @@ class PlayoutBuffer:
             self._own_mouth_frame = frame
         for late in [waiting for waiting in self._mouths if waiting <= frame]:
             del self._mouths[late]
-        return functools.partial(self.compositor.compose, self.loop.clip_frame(frame), self._mouth, self._spoken)
+        return Painting(self.compositor, self.loop.clip_frame(frame), self._mouth, self._spoken)
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         """Note that a packet of speech leaves now."""

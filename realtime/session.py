@@ -35,6 +35,7 @@ from realtime.render_worker import RenderWorker
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.control import control_error, said_text
 from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.picture_place import OwnThreads, PicturePlace
 from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from realtime.sinks.sinks import Sinks
 from realtime.synthesis.synthesizer import SpeechSynthesizer
@@ -86,6 +87,7 @@ class Session:
         synthesizer: Speaks text; ``None`` where the server has none.
         listens: Whether its microphone is listened to instead of being spoken.
         agent: Answers what is heard, if it listens.
+        open_place: Returns where its pictures are painted and encoded.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Session:
         synthesizer: SpeechSynthesizer | None = None,
         listens: bool = False,
         agent: Agent | None = None,
+        open_place: Callable[[], PicturePlace] = OwnThreads,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -113,7 +116,7 @@ class Session:
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
-        self.broadcast = Broadcast(self.playout)
+        self.broadcast = Broadcast(self.playout, open_place)
         self.microphone = SourceBuffer()
         self._at_rest: SourceBuffer | QueuedSource = QueuedSource(SOUND_RATE_HZ) if listens else self.microphone
         self.source = self._at_rest

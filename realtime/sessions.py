@@ -26,6 +26,7 @@ from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
 from realtime.meters import Meters
+from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
@@ -74,8 +75,9 @@ class Sessions:
             window_offset_samples=settings.window_offset,
         )
         self.meters = Meters()
-        self.admission = Admission(os.cpu_count() or 1)
+        self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
         self.worker = RenderWorker(self.worker_settings, self.meters, self.admission.note_mouths)
+        self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
         self._cost = _ServerCost()
         self.draining = False
         self.created = 0
@@ -105,6 +107,7 @@ class Sessions:
             UnavailableError: If the worker does not start.
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
+        self.pictures.start()
         self._metadata = await self.worker.start()
         for manifest in self.store.list():
             try:
@@ -115,13 +118,14 @@ class Sessions:
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
         self.local_audio.start()
+        await self.pictures.begin(self._metadata.decoded_region)
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         gc.collect()
         gc.freeze()  # a full collection goes through all that was ever imported: 80 ms in which nothing leaves
 
     async def close(self) -> None:
-        """End every session, then the worker. May be called again."""
+        """End every session, then the workers. May be called again."""
         if self._next_tick:
             self._next_tick.cancel()
         tasks = [*([self._reaper] if self._reaper else []), *self._preparing.values()]
@@ -139,6 +143,7 @@ class Sessions:
         await self.local_audio.close()
         if self._synthesizer:
             await self._synthesizer.close()
+        await self.pictures.close()
         await self.worker.close()
         gc.unfreeze()
 
@@ -225,6 +230,7 @@ class Sessions:
             synthesizer=self._synthesizer,
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
+            open_place=self.pictures.open,
         )
         self._sessions[session.id] = session
         self.created += 1
@@ -435,7 +441,7 @@ class Sessions:
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
-            self._cost.note(self.all(), self.admission)
+            self._cost.note(self.all(), self.admission, self.pictures.seconds)
             for session in list(self._sessions.values()):
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
@@ -448,10 +454,16 @@ class _ServerCost:
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[int, int]] = {}
-        self._cpu_s, self._loop_s = time.process_time(), time.thread_time()
+        self._cpu_s, self._loop_s, self._pictures_s = time.process_time(), time.thread_time(), 0.0
 
-    def note(self, sessions: list[Session], admission: Admission) -> None:
-        """Tell the admission; called by the event loop's thread."""
+    def note(self, sessions: list[Session], admission: Admission, pictures_s: float) -> None:
+        """Tell the admission; called by the event loop's thread.
+
+        Args:
+            sessions: All of them.
+            admission: What is told.
+            pictures_s: Processor time of the picture workers so far.
+        """
         counts = {session.id: session.playout.counts for session in sessions}
         now = {key: (c.rendered + c.repeated + c.idle, c.rendered + c.repeated) for key, c in counts.items()}
         since = [
@@ -464,8 +476,9 @@ class _ServerCost:
                 spoken=sum(spoken for _, spoken in since),
                 cpu_s=cpu_s - self._cpu_s,
                 loop_s=loop_s - self._loop_s,
+                workers_s=pictures_s - self._pictures_s,
             )
-        self._before, self._cpu_s, self._loop_s = now, cpu_s, loop_s
+        self._before, self._cpu_s, self._loop_s, self._pictures_s = now, cpu_s, loop_s, pictures_s
 
 
 def _on_grid(now_s: float) -> float:

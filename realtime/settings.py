@@ -52,6 +52,9 @@ class Settings:
     device: str = _option("auto", "auto, cpu or cuda")
     precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16 or fp32")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "most sessions at once; fewer where they cost more")
+    picture_workers: int = _option(
+        max(1, min(8, (os.cpu_count() or 1) // 2)), "processes that paint and encode; with 0 threads of the server do"
+    )
     max_viewers: int = _option(50, "viewers of one session at once, beside the one who speaks")
     secret_file: Path | None = _option(
         None, "file with an API key a line; callers then need a key or a token", parse=Path
@@ -167,6 +170,8 @@ class Settings:
     def _check_who_comes(self) -> None:
         if self.max_sessions < 1:
             raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
+        if self.picture_workers < 0:
+            raise SettingsError(f"picture_workers {self.picture_workers} is less than 0")
         if self.max_viewers < 0:
             raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
         for origin in self.allowed_origins:

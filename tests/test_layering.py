@@ -40,6 +40,7 @@ LAYERS = {
     "realtime.conversation": 5,
     "realtime.playout": 8,
     "realtime.viewers": 8,
+    "realtime.picture_worker": 8,
     "realtime.session": 9,
     "realtime.local_audio": 9,
     "realtime.sessions": 10,

@@ -3,19 +3,33 @@
 import asyncio
 import fractions
 import random
+import struct
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import numpy.typing as npt
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket, unwrap_rtx
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    pack_remb_fci,
+    unwrap_rtx,
+)
 
 from realtime.probe.recording import Packet, Recording, Stream
 from realtime.rtc.consent import keep_consent
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+
+_HEADER = struct.Struct("!BBHLL")
+_ROOM_BITRATE = 2_500_000
+"""What a caller that only counts says of its link, bit/s."""
+_TOLD_INTERVAL_S = 1.0
 
 
 class Microphone(MediaStreamTrack):
@@ -59,6 +73,13 @@ def _encoded(sound: npt.NDArray[np.float32]) -> list[bytes]:
     return packets
 
 
+class _Header(NamedTuple):
+    """What a receiver's statistics read of a packet."""
+
+    sequence_number: int
+    timestamp: int
+
+
 class _NothingToAssemble(JitterBuffer):
     """Stands in for the receiver's buffer: what is only recorded need not be put in order."""
 
@@ -76,6 +97,8 @@ class Caller:
     Args:
         sound: What to say, over and over; ``None`` for a client without a microphone.
         keep_payloads: Whether the recording can be decoded.
+        counts_only: Whether packets are decrypted, counted and reported, and nothing more: for many callers on the
+            machine that is measured. Only for links without loss.
         lost: Share of all datagrams of a connected call that is lost, each way.
         configuration: How to connect; by default without STUN and TURN.
     """
@@ -85,12 +108,13 @@ class Caller:
         sound: npt.NDArray[np.float32] | None = None,
         *,
         keep_payloads: bool = True,
+        counts_only: bool = False,
         lost: float = 0.0,
         configuration: RTCConfiguration | None = None,
     ) -> None:
         self.recording = Recording()
         self.microphone = None if sound is None else Microphone(sound)
-        self._keep = keep_payloads
+        self._keep, self._counts_only = keep_payloads, counts_only
         self._lost = lost
         self._connection = RTCPeerConnection(configuration or RTCConfiguration(iceServers=[]))
         if self.microphone is None:
@@ -100,6 +124,7 @@ class Caller:
         self._connection.addTransceiver("video", direction="recvonly")
         keep_consent(self._agent)  # a machine that is busy measuring must not hang up on its server
         self._streams: dict[int, Stream] = {}  # by SSRC
+        self._told_s = 0.0
 
     async def offer(self) -> str:
         """Return the offer."""
@@ -112,6 +137,8 @@ class Caller:
         for transceiver in self._connection.getTransceivers():
             self._tap(transceiver.receiver)
         self._tap_reports()
+        if self._counts_only:
+            self._count_only()
         if self._lost:
             self._lose()
 
@@ -127,6 +154,34 @@ class Caller:
             await take_rtcp(data)
 
         transport._handle_rtcp_data = on_rtcp  # noqa: SLF001 (as above)
+
+    def _count_only(self) -> None:
+        """Let the receivers have each stream's first packet, and of the others only what their reports need."""
+        receivers: list[Any] = [transceiver.receiver for transceiver in self._connection.getTransceivers()]
+        transport = receivers[0].transport
+        take = transport._handle_rtp_data  # noqa: SLF001 (no public way)
+
+        async def on_data(data: bytes, arrival_time_ms: int) -> None:
+            _, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+            for receiver in receivers:
+                if statistics := receiver._RTCRtpReceiver__remote_streams.get(ssrc):  # noqa: SLF001 (as above)
+                    statistics.add(_Header(sequence, timestamp))
+                    marker = bool(second >> 7)
+                    self._streams[ssrc].packets.append(Packet(time.monotonic(), timestamp, marker, b"", sequence))
+                    await self._tell_room(receiver, ssrc)
+                    return
+            await take(data, arrival_time_ms=arrival_time_ms)
+
+        transport._handle_rtp_data = on_data  # noqa: SLF001 (as above)
+
+    async def _tell_room(self, receiver: Any, ssrc: int) -> None:
+        """Say now and then that the link has room, as an estimator would."""
+        now_s = time.monotonic()
+        if self._streams[ssrc] is self.recording.picture and now_s - self._told_s > _TOLD_INTERVAL_S:
+            self._told_s = now_s
+            own = receiver._RTCRtpReceiver__rtcp_ssrc  # noqa: SLF001 (no public way)
+            remb = RtcpPsfbPacket(RTCP_PSFB_APP, own, 0, pack_remb_fci(_ROOM_BITRATE, [ssrc]))
+            await receiver._send_rtcp(remb)  # noqa: SLF001 (as above)
 
     def _lose(self) -> None:
         """Lose datagrams at random, each way, as a bad link does."""

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-from realtime.rtc.encoders import PictureEncoder, SpeechEncoder, picture_codecs, picture_encoder, sound_level_dbov
-from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer, picture_frame, speech_frame
+from realtime.rtc.encoders import SpeechEncoder, picture_codecs, sound_level_dbov
+from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer, speech_frame
+from realtime.rtc.picture_place import Encoded, Order, OwnThreads, PicturePlace
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
@@ -83,17 +83,18 @@ class Broadcast:
 
     Args:
         playout: What leaves.
+        open_place: Returns where its pictures are made, each time they begin.
 
     Attributes:
         encoded: Units encoded so far, by codec.
         key_frames: Key frames among them, by codec.
     """
 
-    def __init__(self, playout: Playout) -> None:
+    def __init__(self, playout: Playout, open_place: Callable[[], PicturePlace] = OwnThreads) -> None:
         self.encoded: Counter[str] = Counter()
         self.key_frames: Counter[str] = Counter()
         self._speech = _SpeechLane(playout, self.encoded)
-        self._pictures = _PictureLane(playout, self.encoded, self.key_frames)
+        self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_place)
         self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
 
     @property
@@ -216,10 +217,17 @@ class _SpeechLane(_Lane):
 class _PictureLane(_Lane):
     unit = "picture"
 
-    def __init__(self, playout: Playout, encoded: Counter[str], key_frames: Counter[str]) -> None:
+    def __init__(
+        self,
+        playout: Playout,
+        encoded: Counter[str],
+        key_frames: Counter[str],
+        open_place: Callable[[], PicturePlace],
+    ) -> None:
         super().__init__(playout, encoded)
         self._renditions: dict[str, _Rendition] = {}
         self._key_frames = key_frames
+        self._open_place = open_place
 
     @property
     def in_use(self) -> list[str]:
@@ -227,8 +235,11 @@ class _PictureLane(_Lane):
         return list(self._renditions)
 
     def _open(self, codec: str) -> None:
-        if codec != RAW_PICTURES:
-            self._renditions[codec] = _Rendition(codec)
+        if codec == RAW_PICTURES:
+            return
+        if codec not in picture_codecs():
+            raise ValueError(f"no encoder for {codec}")
+        self._renditions[codec] = _Rendition(codec)
 
     def _shut(self, codec: str) -> None:
         self._renditions.pop(codec, None)
@@ -238,29 +249,30 @@ class _PictureLane(_Lane):
         self._renditions.clear()
 
     async def _encode_all(self) -> None:
-        pacer, loop = PicturePacer(self._playout), asyncio.get_running_loop()
-        while True:
-            index, paint = await pacer.next()
-            now_s = time.monotonic()
-            renditions = [
-                rendition
-                for rendition in self._renditions.values()
-                if rendition.prepare(self.takers[rendition.codec], index, now_s)
-            ]
-            if not renditions and RAW_PICTURES not in self.takers:
-                continue
-            picture, payloads = await loop.run_in_executor(None, _encode, index, paint, renditions)
-            if RAW_PICTURES in self.takers:
-                rows, width = picture.shape
-                unit = Unit(
-                    (), index * PTS_PER_FRAME, pacer.leaves_at(index), pixels=rows * 2 // 3 * width, raw=picture
-                )
-                self._hand_out(RAW_PICTURES, unit)
-            for rendition, parts in zip(renditions, payloads, strict=True):
-                if parts:
-                    unit = rendition.unit(index, parts, pacer.leaves_at(index))
-                    self._key_frames[rendition.codec] += unit.key
-                    self._hand_out(rendition.codec, unit)
+        pacer, place = PicturePacer(self._playout), self._open_place()
+        try:
+            while True:
+                await self._encode_next(pacer, place)
+        finally:
+            place.close()
+
+    async def _encode_next(self, pacer: PicturePacer, place: PicturePlace) -> None:
+        index, paint = await pacer.next()
+        renditions = list(self._renditions.values())
+        orders = [r.order(self.takers[r.codec], time.monotonic()) for r in renditions]
+        due = any(index % order.every == 0 for order in orders)
+        encoded = await place.encode(index, paint, orders) if due else []
+        due_s, timestamp = pacer.leaves_at(index), index * PTS_PER_FRAME
+        for rendition, picture in zip(renditions, encoded, strict=False):  # none, if none was due
+            if picture.payloads:
+                rendition.note(picture, time.monotonic())
+                self._key_frames[rendition.codec] += picture.key
+                unit = Unit(picture.payloads, timestamp, due_s, picture.key, picture.bitrate, picture.pixels)
+                self._hand_out(rendition.codec, unit)
+        if RAW_PICTURES in self.takers:  # painted again: what is encoded elsewhere does not come back as a picture
+            painted = await asyncio.get_running_loop().run_in_executor(None, paint)
+            rows, width = painted.shape
+            self._hand_out(RAW_PICTURES, Unit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))
 
 
 class _Rendition:
@@ -268,39 +280,26 @@ class _Rendition:
 
     def __init__(self, codec: str) -> None:
         self.codec = codec
-        self.key = False
-        self.encoder: PictureEncoder = picture_encoder(codec)
+        self._every = 1
         self._keys = KeyFrames()
 
-    def prepare(self, takers: Sequence[Taker], index: int, now_s: float) -> bool:
-        """Decide whether frame ``index`` is encoded, and how.
+    def order(self, takers: Sequence[Taker], now_s: float) -> Order:
+        """Decide how the next picture is encoded, if it is.
 
         The bitrate is what the one that leads can take, or what half of the takers can, where none does.
         """
         known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
         rates = [rate for rate in known if rate is not None]
-        if rates:
-            bitrate = self.encoder.target_bitrate = statistics.median_low(rates)
-            self.encoder.every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
-        if index % self.encoder.every:
-            return False
-        self.key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
-        return True
+        bitrate = statistics.median_low(rates) if rates else None
+        if bitrate is not None:
+            self._every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
+        key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
+        return Order(self.codec, bitrate, key, self._every)
 
-    def unit(self, index: int, payloads: Sequence[bytes], due_s: float) -> Unit:
-        """Return the picture just encoded, as it is handed out."""
-        codec, bitrate = self.encoder.codec, self.encoder.target_bitrate
-        assert codec is not None
-        if self.encoder.sent_key_frame:
-            self._keys.count(sum(map(len, payloads)), bitrate, time.monotonic())
-        return Unit(
-            payloads,
-            index * PTS_PER_FRAME,
-            due_s,
-            key=self.encoder.sent_key_frame,
-            bitrate=bitrate,
-            pixels=codec.width * codec.height,
-        )
+    def note(self, picture: Encoded, now_s: float) -> None:
+        """Take in what became of an order."""
+        if picture.key:
+            self._keys.count(sum(map(len, picture.payloads)), picture.bitrate, now_s)
 
 
 class KeyFrames:
@@ -316,11 +315,3 @@ class KeyFrames:
     def count(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
         """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
         self._next_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)
-
-
-def _encode(
-    index: int, paint: Callable[[], npt.NDArray[np.uint8]], renditions: Sequence[_Rendition]
-) -> tuple[npt.NDArray[np.uint8], list[list[bytes]]]:
-    """Paint a picture and encode it for each rendition, in a thread; return it and the payloads."""
-    picture = paint()
-    return picture, [r.encoder.encode(picture_frame(index, picture), r.key)[0] for r in renditions]

@@ -45,7 +45,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         settings = worker_settings(store, predictor)
         if ":" in predictor:
             settings = dataclasses.replace(settings, predictor=predictor)
-        sessions = Sessions(Settings(store=store.root, **options), settings)
+        sessions = Sessions(Settings(store=store.root, **{"picture_workers": 0, **options}), settings)
         sessions._rtc = dataclasses.replace(sessions._rtc, silence_timeout_s=silence_s, connect_timeout_s=connect_s)
         started.append(sessions)
         await sessions.start()

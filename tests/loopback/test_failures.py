@@ -60,6 +60,25 @@ async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_look
         assert len(pause) <= LIPS_WITHIN
 
 
+async def test_a_picture_worker_that_is_killed_costs_a_picture(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(picture_workers=1)
+    caller, session = await callers.call(sessions)
+    encoded = session.broadcast.encoded
+    await until(lambda: sum(encoded.values()) > 60 and sessions.pictures.seconds, "pictures of the worker")
+    os.kill(sessions.pictures.pids[0], signal.SIGKILL)
+    await until(lambda: sessions.pictures.restarts == 1 and sessions.pictures.up, "another worker")
+    seconds, keys = sessions.pictures.seconds, sum(session.broadcast.key_frames.values())
+    await until(lambda: sessions.pictures.seconds > seconds, "pictures of the other worker")
+    codec = session.broadcast.codecs[0]
+    made = encoded[codec]
+    await until(lambda: encoded[codec] > made + 25, "pictures")
+    assert session.state == "live"
+    made = encoded[codec]
+    await callers.hang_up()
+    assert keys >= 2
+    assert len(list(decode_pictures(caller.recording.picture))) > made - 25, "all but the first can be decoded"
+
+
 async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_together(
     serve: Serve, callers: Callers
 ) -> None:

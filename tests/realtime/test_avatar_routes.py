@@ -27,7 +27,7 @@ URL = "/api/avatars"
 @pytest.fixture
 async def sessions(tmp_path: Path) -> Sessions:
     store = make_store(tmp_path / "store", {"ann": 60})
-    settings = Settings(store=store.root, max_sessions=2, upload_mb=1)
+    settings = Settings(store=store.root, max_sessions=2, upload_mb=1, picture_workers=0)
     worker = worker_settings(store, "FakePredictor")
     return Sessions(settings, dataclasses.replace(worker, weights=BUILT_IN_WEIGHTS))
 

@@ -49,7 +49,9 @@ def leave(disk: Path, kib: int) -> None:
 
 async def test_a_full_disk_is_told_and_no_call_ends(disk: Path, callers: Callers) -> None:
     store = make_store(disk, {"ann": 60})
-    sessions = Sessions(Settings(store=store.root, weights=BUILT_IN_WEIGHTS), worker_settings(store, "FakePredictor"))
+    sessions = Sessions(
+        Settings(store=store.root, weights=BUILT_IN_WEIGHTS, picture_workers=0), worker_settings(store, "FakePredictor")
+    )
     app = create_app(sessions)
     transport = httpx.ASGITransport(app)
     async with (

@@ -50,7 +50,7 @@ async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
     secret = tmp_path / "secret"
     secret.write_text(KEY)
     store = make_store(tmp_path, {"ann": 60})
-    settings = Settings(store=store.root, max_sessions=2, secret_file=secret)
+    settings = Settings(store=store.root, max_sessions=2, picture_workers=0, secret_file=secret)
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))
     app = create_app(sessions)
     async with app.router.lifespan_context(app):

@@ -32,7 +32,9 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sess
     secret = folder / "secret"
     secret.write_text(KEY)
     store = make_store(folder, {"ann": 60})
-    settings = Settings(store=store.root, max_sessions=2, max_viewers=2, secret_file=secret, allowed_origins=(SITE,))
+    settings = Settings(
+        store=store.root, max_sessions=2, picture_workers=0, max_viewers=2, secret_file=secret, allowed_origins=(SITE,)
+    )
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))
     await sessions.start()
     yield sessions

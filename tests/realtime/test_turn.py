@@ -52,6 +52,7 @@ async def test_each_session_gets_its_own_credentials_beside_what_is_configured(t
     store = make_store(tmp_path, {"ann": 60})
     stun = {"urls": "stun:stun.example.org"}
     settings = Settings(
+        picture_workers=0,
         store=store.root,
         ice_servers=(stun,),
         turn_urls=(URL,),
