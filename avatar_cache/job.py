@@ -11,12 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avatar_cache.builder import prepare
-from avatar_cache.ingest import BuildOptions
-from avatar_cache.source import Limits
-from avatar_cache.store import AvatarStore
+from avatar_cache.source import Limits, open_source
 from realtime.errors import LipstreamError, is_no_room
-from realtime.lipsync.backends import create_predictor
 
 _BUILD_SHARE = 0.7
 """Of the whole time: the rest goes into preparing the avatar for the network."""
@@ -39,13 +35,21 @@ def _bound(job: dict[str, Any]) -> None:
 
 
 def _build(job: dict[str, Any]) -> None:
+    limits = Limits(**job["limits"])
+    open_source(Path(job["source"]), limits, side=1)  # what is no picture is refused before the networks are loaded
+
+    from avatar_cache.builder import prepare  # noqa: PLC0415 (as above)
+    from avatar_cache.ingest import BuildOptions  # noqa: PLC0415 (as above)
+    from avatar_cache.store import AvatarStore  # noqa: PLC0415 (as above)
+    from realtime.lipsync.backends import create_predictor  # noqa: PLC0415 (as above)
+
     store = AvatarStore(job["store"])
     options = BuildOptions(
         name=job["name"],
         licence=job["licence"],
         consent=job["consent"],
         face=job["face"],
-        limits=Limits(**job["limits"]),
+        limits=limits,
     )
     avatar = store.build(
         job["source"], job["id"], options=options, progress=lambda share: _tell(progress=_BUILD_SHARE * share)

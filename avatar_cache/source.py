@@ -21,6 +21,10 @@ from avatar_cache.photo import Bgr, even, over_grey, photo_size, read_photo
 from realtime.errors import TooLargeError, UnsupportedTypeError
 from realtime.timeline import FRAME_RATE_HZ
 
+MOST_RATE_HZ = 250
+"""Pictures a second of a clip; beyond it a short file could hold hours of work."""
+DECODED_PIXELS = 16
+"""Times the limit: what is larger the decoder makes no room for; what is between can still be told its size."""
 _HEAD = 1 << 18
 """Bytes in which a photograph's size must stand."""
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -71,7 +75,7 @@ class Source:
 
         Raises:
             UnsupportedTypeError: If not one picture can be read.
-            TooLargeError: If the clip turns out to be longer than it may be.
+            TooLargeError: If the clip turns out to be longer, larger or faster than it may be.
         """
         self.notes.clear()
         if self.is_photo:
@@ -90,20 +94,30 @@ class Source:
         with av.open(str(self.path), options=_options(self.limits)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            stream.codec_context.options = _largest(self.limits)
             self._aspect = float(stream.sample_aspect_ratio or 1)
             announced_s, end_s = float((container.duration or 0) / av.time_base), 0.0
-            damaged = False
+            damaged, begin_s = False, None
             try:
-                for frame in container.decode(stream):
-                    if frame.width * frame.height > self.limits.pixels:
-                        raise _too_big(self.path.name, frame.width, frame.height, self.limits)
-                    end_s = frame.time or end_s
+                for count, frame in enumerate(container.decode(stream)):
+                    end_s = end_s if frame.time is None else frame.time
+                    begin_s = end_s if begin_s is None else begin_s
+                    self._check(frame, count, end_s - begin_s)
                     damaged = damaged or frame.is_corrupt
                     yield frame
             except av.FFmpegError:
                 damaged = True
             if damaged or end_s < 0.9 * announced_s - 0.2:
                 self.notes.append(f"the file is damaged or cut short: {end_s:.1f} s of it were used")
+
+    def _check(self, frame: av.VideoFrame, count: int, lasted_s: float) -> None:
+        """Raise a TooLargeError for a frame that goes over a limit, whatever the header promised."""
+        if frame.width * frame.height > self.limits.pixels:
+            raise _too_big(self.path.name, frame.width, frame.height, self.limits)
+        if lasted_s > self.limits.seconds:
+            raise _too_long(self.path.name, lasted_s, self.limits)
+        if frame.time is not None and count > MOST_RATE_HZ * (1 + max(0.0, lasted_s)):
+            raise _too_fast(self.path.name)
 
     def _upright(self, frame: av.VideoFrame) -> Bgr:
         """Return a decoded frame as a picture."""
@@ -145,6 +159,7 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
         with av.open(str(path), options=_options(limits)) as container:
             context = container.streams.video[0].codec_context
             seconds = float((container.duration or 0) / av.time_base)
+            frames = container.streams.video[0].frames
             is_photo = container.format.name.endswith(("image2", "_pipe"))
             width, height = context.width, context.height
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
@@ -155,6 +170,8 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
         raise _too_big(path.name, width, height, limits)
     if not is_photo and seconds > limits.seconds + 1 / FRAME_RATE_HZ:
         raise _too_long(path.name, seconds, limits)
+    if frames > MOST_RATE_HZ * (1 + seconds):
+        raise _too_fast(path.name)
     return Source(path, limits, side, is_photo, max(1, round(seconds * FRAME_RATE_HZ)))
 
 
@@ -177,8 +194,12 @@ def _first_bytes(path: Path, limits: Limits) -> bytes:
 
 def _options(limits: Limits) -> dict[str, str]:
     """Return FFmpeg's options: no container may lead it to another file or host."""
-    options = {"protocol_whitelist": "file"}
+    options = {"protocol_whitelist": "file"} | _largest(limits)
     return options | ({"format_whitelist": limits.formats} if limits.formats else {})
+
+
+def _largest(limits: Limits) -> dict[str, str]:
+    return {"max_pixels": str(DECODED_PIXELS * limits.pixels)}
 
 
 def _too_big(name: str, width: int, height: int, limits: Limits) -> TooLargeError:
@@ -187,6 +208,10 @@ def _too_big(name: str, width: int, height: int, limits: Limits) -> TooLargeErro
 
 def _too_long(name: str, seconds: float, limits: Limits) -> TooLargeError:
     return TooLargeError(f"{name} lasts {seconds:.1f} s or more; at most {limits.seconds:g} s are taken")
+
+
+def _too_fast(name: str) -> TooLargeError:
+    return TooLargeError(f"{name} has more than {MOST_RATE_HZ} pictures a second")
 
 
 def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

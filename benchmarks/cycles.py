@@ -1,8 +1,9 @@
 """How long does it take to connect, and does hanging up leave anything behind?
 
 Calls one after another, over HTTP, each up to its first decoded picture; every second client says goodbye before its
-session is ended, the others only after. Then offers that are never followed up. ``CYCLES`` in the environment says how
-many calls (1000). The table compares the server with what it was after the first calls.
+session is ended, the others only after. Then offers that are never followed up, and clients that vanish in mid-call.
+``CYCLES`` in the environment says how many calls (1000). The table compares the server with what it was after the first
+calls.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ WARM_UP = 100
 GROWTH_MB = 10
 ANSWER_MS, CONNECTED_MS, PICTURE_MS = 100, 250, 500
 UNFINISHED, UNFINISHED_S = 4, 10.0
+VANISHED, NOTICED_S, FREED_S = 4, 10.0, 2.0
 _WAIT_S = 20.0
 _EXACT = ("threads", "descriptors", "tasks")
 
@@ -37,6 +39,8 @@ class Cycles:
         connected_ms: From POST to the end of the handshake.
         picture_ms: From POST to the first decoded picture.
         unfinished_s: How long each offer that was never followed up was kept.
+        noticed_s: After how long the server knew of each client that vanished.
+        freed_s: How long after the last of these all was as if they had never called.
         base: The server after the warm-up, see `benchmarks.served.Served.look`.
         end: The server at the end.
         log: Warnings and worse.
@@ -46,6 +50,8 @@ class Cycles:
     connected_ms: list[float] = field(default_factory=list)
     picture_ms: list[float] = field(default_factory=list)
     unfinished_s: list[float] = field(default_factory=list)
+    noticed_s: list[float] = field(default_factory=list)
+    freed_s: float = 0.0
     base: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -74,12 +80,21 @@ def run() -> Report:
         at_most("connected, p95", percentiles(found.connected_ms)["p95"], CONNECTED_MS, "ms"),
         at_most("first picture decoded, p95", percentiles(found.picture_ms)["p95"], PICTURE_MS, "ms"),
         at_most("an unfinished offer is kept", round(max(found.unfinished_s), 2), UNFINISHED_S, "s"),
+        at_most("a client that vanished is noticed", round(max(found.noticed_s), 2), NOTICED_S, "s"),
+        at_most("all that it held is free after another", round(found.freed_s, 2), FREED_S, "s"),
     ]
     return report
 
 
-async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED) -> Cycles:
-    """Call and hang up, ``cycles`` times; then offer and do nothing, ``unfinished`` times at once."""
+async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED, vanished: int = VANISHED) -> Cycles:
+    """Call and hang up; then offer and do nothing, and call and vanish, so many at once.
+
+    Args:
+        cycles: Calls.
+        warm_up: Those of them after which the server is looked at first.
+        unfinished: Offers that are never followed up.
+        vanished: Clients that vanish.
+    """
     found = Cycles()
     async with served(predictor="FakePredictor") as server:
         for number in range(cycles):
@@ -88,13 +103,14 @@ async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED) -> 
                 found.log += found.base["log"]
             await _call(server, found, goodbye_first=bool(number % 2))
         found.unfinished_s = list(await asyncio.gather(*(_unfinished(server) for _ in range(unfinished))))
+        await _vanish(server, found, vanished)
         found.end = await _at_rest(server, found.base)
         found.log += found.end["log"]
     return found
 
 
-async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
-    caller = Caller()
+async def _connect(server: Served, caller: Caller, found: Cycles) -> tuple[str, float]:
+    """Return the URL of a session that a client is connected to, and when it asked for it."""
     offer = {"sdp": await caller.offer(), "type": "offer"}
     posted_s = time.monotonic()
     status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": offer})
@@ -106,13 +122,19 @@ async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
     while not caller.connected:
         await _soon(posted_s)
     found.connected_ms.append((time.monotonic() - posted_s) * 1000)
+    return server.url + created["urls"]["self"], posted_s
+
+
+async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
+    caller = Caller()
+    url, posted_s = await _connect(server, caller, found)
     picture = caller.recording.picture
     while not any(packet.marker for packet in picture.packets) or not any(decode_pictures(picture)):
         await _soon(posted_s)
     found.picture_ms.append((time.monotonic() - posted_s) * 1000)
     if goodbye_first:
         await caller.close()
-    status, _, _ = await asyncio.to_thread(fetch, server.url + created["urls"]["self"], None, "DELETE")
+    status, _, _ = await asyncio.to_thread(fetch, url, None, "DELETE")
     if status != 204:
         raise RuntimeError(f"DELETE: {status}")
     await caller.close()
@@ -130,6 +152,34 @@ async def _unfinished(server: Served) -> float:
     while (await asyncio.to_thread(fetch, url))[0] != 404:  # noqa: ASYNC110 (it is the server's to end)
         await asyncio.sleep(0.05)
     return time.monotonic() - posted_s
+
+
+async def _vanish(server: Served, found: Cycles, count: int) -> None:
+    """Note when clients are missed that send nothing any more, and when nothing of them is left but their sessions."""
+    base = await _at_rest(server)
+    callers = [Caller() for _ in range(count)]
+    urls = [(await _connect(server, caller, found))[0] for caller in callers]
+    for caller in callers:
+        await caller.vanish()
+    vanished_s = time.monotonic()
+
+    async def missed(url: str) -> float:
+        while json.loads((await asyncio.to_thread(fetch, url))[2])["peer"] is not None:
+            await _soon(vanished_s)
+            await asyncio.sleep(0.05)
+        return time.monotonic()
+
+    missed_s = await asyncio.gather(*map(missed, urls))
+    found.noticed_s = [at_s - vanished_s for at_s in missed_s]
+    look = await server.look()
+    while any(look[what] != base[what] for what in _EXACT) and time.monotonic() < max(missed_s) + _WAIT_S:
+        await asyncio.sleep(0.05)
+        look = await server.look()
+    found.freed_s = time.monotonic() - max(missed_s)
+    found.log += look["log"]
+    for caller, url in zip(callers, urls, strict=True):
+        await caller.close()
+        await asyncio.to_thread(fetch, url, None, "DELETE")
 
 
 async def _at_rest(server: Served, base: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -51,6 +51,9 @@ _TICKS_OF_A_FRAME = (0, 2, 1, 3)
 _TICK_LATE_S = 0.0005
 """A tick comes just after its place on the grid: before it, the block that is due would wait for the next one."""
 _REAP_S = 1.0
+_COLLECT_EVERY = 4
+"""Ended sessions, each of which leaves a thousand objects in cycles. They would pile up until the collector's rare full
+pass takes longer than a picture has time."""
 
 
 class Sessions:
@@ -81,6 +84,7 @@ class Sessions:
         self._cost = _ServerCost()
         self.draining = False
         self.created = 0
+        self._closed, self._settled = 0, False
         self._rtc = RtcSettings(
             host=settings.host,
             ice_servers=settings.ice_servers,
@@ -213,6 +217,7 @@ class Sessions:
     async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
         self._check_ready()
         avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
+        await self._rtc.turns.take()
         self._check_ready()
         if self._is_full and (yielding := self._oldest_waiting()):
             self._end(yielding, "yielded")
@@ -338,6 +343,7 @@ class Sessions:
         del self._sessions[session_id]
         self._note_end(session, "asked")
         await session.close()
+        self._collect()
 
     def drain(self) -> None:
         """Take no more sessions; the live ones go on."""
@@ -418,6 +424,16 @@ class Sessions:
             task = asyncio.create_task(session.close(), name="end-session")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+            task.add_done_callback(lambda _: self._collect())
+
+    def _collect(self) -> None:
+        self._closed += 1
+        if self._closed % _COLLECT_EVERY:
+            return
+        gc.collect()
+        if not self._settled and not self._sessions:
+            self._settled = True
+            gc.freeze()  # what the first calls imported
 
     def _tick(self) -> None:
         """Advance every session on one 10 ms grid: jobs which are due together travel together.

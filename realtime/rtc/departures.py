@@ -184,12 +184,11 @@ class PromptReceiver(RTCRtpReceiver):
     _RTCRtpReceiver__timestamp_mapper: TimestampMapper
 
     def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
-        super().__init__(kind, transport)
+        super().__init__("audio", transport)  # no picture is received: its estimator is two thousand objects, and a ms
+        self._RTCRtpReceiver__kind = kind
         if kind == "audio":
             self._decoder = OpusDecoder()
             self._RTCRtpReceiver__jitter_buffer = SoundBuffer(self._decode)
-        else:  # no picture is received: its estimator is two thousand objects, which the collector goes through
-            self._RTCRtpReceiver__remote_bitrate_estimator = None
 
     def _decode(self, packet: RtpPacket) -> None:
         if self._track is None:

@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCIceServer, RTCSessionDescription
@@ -32,6 +32,7 @@ from realtime.rtc.sdp import (
     read_fragment,
 )
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
+from realtime.rtc.turns import Turns
 from realtime.turn import TurnSecret
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class RtcSettings:
         udp_ports: First and last UDP port to listen on; ``None`` for any.
         connect_timeout_s: From the offer to the finished handshake.
         silence_timeout_s: Without a datagram from the peer, after which it counts as vanished.
+        turns: Of all who answer offers: each step of that takes milliseconds.
     """
 
     host: str = "127.0.0.1"
@@ -72,6 +74,7 @@ class RtcSettings:
     udp_ports: tuple[int, int] | None = None
     connect_timeout_s: float = 9.5
     silence_timeout_s: float = 10.0
+    turns: Turns = field(default_factory=Turns)
 
     def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:
         """Return the STUN and TURN servers for one user, with credentials good from now on.
@@ -169,6 +172,8 @@ class Peer:
     async def _answer(self, offer_sdp: str) -> str:
         addresses = await _addresses(self._settings.host)
         self._loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
+        turns = self._settings.turns
+        await turns.take()
         offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
         self._remote_ice = ice_of(offer)
         connection = departures.PlayoutConnection(
@@ -182,8 +187,10 @@ class Peer:
         connection.on("track", self._track_came)
         connection.on("datachannel", self._channel_came)
         self._add_media(connection, offered_kinds(offer))
+        await turns.take()
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
         connection.announce_error_correction()
+        await turns.take()
         await connection.setLocalDescription()
         if self._terms is SPEAKING and any(
             t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()

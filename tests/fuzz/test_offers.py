@@ -1,6 +1,7 @@
 """Mutated offers over HTTP: each is answered or refused, none is the server's failure."""
 
 import asyncio
+import os
 import random
 from collections import Counter
 
@@ -11,7 +12,7 @@ from benchmarks.served import served
 from realtime.probe.caller import Caller
 from tests.fuzz.mutate import FULL, mutated_offer
 
-OFFERS = 100_000 if FULL else 300
+OFFERS = int(os.environ.get("OFFERS", "100000" if FULL else "300"))
 AT_ONCE = 4
 LOOK_EVERY = 500
 ACCEPTED = 0.2

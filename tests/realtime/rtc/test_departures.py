@@ -27,7 +27,7 @@ from realtime.rtc.departures import PlayoutConnection, SoundBuffer
 from realtime.rtc.encoders import encode_pool
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
 
-RECEIVER_NAMES = ("jitter_buffer", "remote_bitrate_estimator", "timestamp_mapper")
+RECEIVER_NAMES = ("jitter_buffer", "kind", "timestamp_mapper")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
 CONNECTION_METHODS = ("createDtlsTransport", "connect")
 AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols", "query_consent")
