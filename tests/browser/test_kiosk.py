@@ -1,6 +1,7 @@
 """A kiosk in real Chromium: it starts alone, goes on without ears, survives its server and itself, and can be shown."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_a_kiosk_starts_once_with_a_hand_and_then_alone_and_never_gives_up(
         page.until("window.told.some(({ type, heard_ms }) => type === 'interrupted' && heard_ms > 300)")
         page.run("window.speaker.close()")
 
-        server.stop()
+        server.stop(signal.SIGKILL)
         page.until("document.documentElement.dataset.state === 'reconnecting'", 60)
         page.until("!document.getElementById('banner').hidden")
         server.start()

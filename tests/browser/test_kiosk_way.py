@@ -104,7 +104,9 @@ class Events:
 
     def __init__(self, server: Server, session: str) -> None:
         self._heard: list[dict[str, object]] = []
-        self._socket = connect(f"{server.url.replace('http', 'ws')}/api/sessions/{session}/audio")
+        self._stack = contextlib.ExitStack()
+        address = f"{server.url.replace('http', 'ws')}/api/sessions/{session}/audio"
+        self._socket = self._stack.enter_context(connect(address))
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
@@ -119,7 +121,7 @@ class Events:
             time.sleep(0.05)
 
     def close(self) -> None:
-        self._socket.close()
+        self._stack.close()
         self._thread.join(20)
 
     def _listen(self) -> None:
