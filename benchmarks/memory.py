@@ -23,7 +23,8 @@ from realtime.sessions import Sessions
 
 QUESTION = "What does a session keep, and does anything grow?"
 COUNT = 4
-SHELVES = (1, 8)
+SHELVES = (1, 8, 1, 8)
+"""In turns: what a machine does slower for a while, it then does slower for both."""
 _COMING_AND_GOING_S = 30 * 60 if os.environ.get("LONG") else 40
 _CALL_S, _SETTLE_S, _SPEECH_S = 4, 2, 8
 _MIB = 1 << 20
@@ -68,7 +69,9 @@ async def _measure() -> Report:
         at_most("growth while sessions came and went", round(grown, 2), 1.0, "%"),
         at_most("cost of a picture, later against earlier", round(old / young, 2), 1.15, ""),
         at_most("cost of a picture, after other sessions ended", round(after / old, 2), 1.15, ""),
-        at_most("cost of a picture, many avatars against one", round(shelves[1] / shelves[0], 2), 1.15, ""),
+        at_most(
+            "cost of a picture, many avatars against one", round(sum(shelves[1::2]) / sum(shelves[::2]), 2), 1.15, ""
+        ),
     ]
     return report
 
