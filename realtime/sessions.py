@@ -111,7 +111,6 @@ class Sessions:
             UnavailableError: If the worker does not start.
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
-        self.pictures.start()
         self._metadata = await self.worker.start()
         for manifest in self.store.list():
             try:
@@ -122,7 +121,7 @@ class Sessions:
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
         self.local_audio.start()
-        await self.pictures.begin(self._metadata.decoded_region)
+        self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         gc.collect()

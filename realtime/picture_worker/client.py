@@ -16,8 +16,6 @@ from realtime.rtc.picture_place import Encoded, Order, OwnThreads, Paint, Pictur
 
 log = logging.getLogger(__name__)
 
-WAIT_S = 20.0
-"""A server that starts waits this long for them."""
 _WATCH_S = 0.1
 
 
@@ -49,27 +47,17 @@ class PictureWorkers:
         """Of those that run."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
-    def start(self) -> None:
-        """Start the processes; they come up in the background."""
-        for worker in self._workers:
-            worker.spawn()
-        if self._workers:
-            self._watcher = asyncio.create_task(self._watch(), name="picture-workers-watch")
-
-    async def begin(self, region: Region) -> None:
-        """Wait for the processes and give them their memory; those that do not come up in time are waited for no more.
+    def start(self, region: Region) -> None:
+        """Start the processes. They come up in the background; until then threads of the server stand in for them.
 
         Args:
             region: The decoded region, which sets the size of a mouth.
         """
         for worker in self._workers:
             worker.region = region
-        try:
-            async with asyncio.timeout(WAIT_S):
-                for worker in self._workers:
-                    await worker.ready.wait()
-        except TimeoutError:
-            log.warning("the picture workers do not come up; threads of the server stand in for them")
+            worker.spawn()
+        if self._workers:
+            self._watcher = asyncio.create_task(self._watch(), name="picture-workers-watch")
 
     def open(self) -> "PictureStream":
         """Return where a broadcast's pictures are made."""

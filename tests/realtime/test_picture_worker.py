@@ -45,9 +45,8 @@ def store(avatar: PreparedAvatar) -> Path:
 @pytest.fixture
 async def workers(store: Path) -> AsyncIterator[PictureWorkers]:
     workers = PictureWorkers(store, 1)
-    workers.start()
+    workers.start(REGION)
     try:
-        await workers.begin(REGION)
         await until(lambda: workers.up == 1, "the worker")
         yield workers
     finally:
@@ -151,8 +150,7 @@ async def test_a_broadcast_that_ends_with_a_picture_under_way_disturbs_nobody(
 
 async def test_without_workers_threads_do_it(store: Path, avatar: PreparedAvatar) -> None:
     workers = PictureWorkers(store, 0)
-    workers.start()
-    await workers.begin(REGION)
+    workers.start(REGION)
     (encoded,), _ = await Viewer(workers.open(), avatar).see(mouth=True)
     assert encoded.key
     assert encoded.payloads
