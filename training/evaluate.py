@@ -18,7 +18,6 @@ from realtime.lipsync.alignment import mel_columns
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
 from training.dataset import HELD_OUT, face_window
-from training.export import DECODED_REGION
 from training.figures import (
     best_lag,
     change,
@@ -33,7 +32,7 @@ from training.geometry import lip_gap, lip_width
 from training.heads import Floats, HeadSet
 from training.hearing import Sound
 from training.looks import Pose, random_look, random_stage
-from training.pairs import CROP, face_input
+from training.pairs import CROP, DECODED_REGION, face_input
 from training.plots import plot_opening, write_strip
 from training.recordings import PROMPTS, read_recording
 from training.renderer import Renderer
@@ -299,6 +298,8 @@ def evaluate(
     offset = metadata.window_offset_samples
     sound, drawn = Sound(folder, "held-speech", offset), HeldClips(folder, seed)
     rows, counts, loud = [], np.zeros(4, np.int64), np.zeros(4, np.int64)
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
     figures: dict[str, float] = {}
     for number, chosen in enumerate(np.where(sound.voiced)[0][:clips]):
         first = int(sound.first_frame[chosen])

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import torch
 
-from realtime.lipsync.metadata import Region
 from realtime.lipsync.weights import save_weights
 from training.fit import new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES
-from training.pairs import CROP
-
-DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
-"""Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
+from training.pairs import DECODED_REGION
 
 
 def export(ear: Path, face: Path, out: Path, *, name: str = "lipstream") -> None:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.lipsync.network import Wav2Lip, copy_and_paint
+from realtime.lipsync.network import Wav2Lip
 from training.codes import code_channels, mouth_to_code
-from training.pairs import AUDIO_WIDTH, CROP, WIDTH, Batch, Pictures, draw_batch
+from training.pairs import AUDIO_WIDTH, CROP, DECODED_REGION, TARGETS, WIDTH, Batch, Pictures, decoded, draw_batch
 from training.run import Run, join_peers
 
-_HALO_ROWS = 4
 _CHANGE_WEIGHT = 16.0
 _SLOPE_WEIGHT = 0.5
 _STRUCTURE_WEIGHT = 0.1
@@ -28,34 +27,24 @@ def last_layer(network: Wav2Lip) -> torch.nn.Conv2d:
 
 
 def mouth_weights() -> Tensor:
-    """Return how much each pixel of the decoded region counts, ``[1, 1, 48, 96]``, mean about 1."""
+    """Return how much each pixel of the decoded region counts, ``[1, 1, h, w]``, mean 1."""
     rows, columns = torch.linspace(0, 1, CROP // 2)[:, None], torch.linspace(-1, 1, CROP)[None]
     hill = torch.exp(-((columns / 0.42) ** 2) - ((rows - 0.42) / 0.36) ** 2)
-    weights = 0.25 + 3.0 * hill
+    weights = (0.25 + 3.0 * hill)[:, DECODED_REGION.left : DECODED_REGION.right]
     return (weights / weights.mean())[None, None]
 
 
-def draw_mouth(network: Wav2Lip, code: Tensor, face: Tensor) -> Tensor:
-    """Return the lower half of the face with the mouth of a code, ``[B, 3, S / 2, S]``.
-
-    The last two decoder stages, which hold half of the arithmetic, leave out the rows above it but for
-    the halo that their kernels reach over.
+def draw_mouths(network: Wav2Lip, code: Tensor, face: Tensor) -> Tensor:
+    """Return the decoded region of faces with the mouths of codes, ``[B * T, 3, h, w]``.
 
     Args:
         network: Its face encoder and decoder are used.
-        code: ``[B, C, 1, 1]``, what the audio encoder would say.
+        code: ``[B * T, C, 1, 1]``, what the audio encoder would say, T for each face.
         face: ``[B, 6, S, S]``.
     """
-    features = network.encode_face(face)
-    x = code
-    for number, (block, feature) in enumerate(zip(network.face_decoder_blocks, reversed(features), strict=True)):
-        x = block(x)
-        cut = feature.shape[2] - x.shape[2]
-        x = torch.cat((x, feature[:, :, cut:]), dim=1)
-        if number in (4, 5):
-            x = x[:, :, x.shape[2] - feature.shape[2] // 2 - _HALO_ROWS :]
-    half = face.shape[2] // 2
-    return copy_and_paint(network.output_block(x)[:, :, -half:], face[:, 3:], half)
+    times = len(code) // len(face)
+    features = [feature.repeat_interleave(times, dim=0) for feature in network.encode_face(face)]
+    return network.draw(code, features, face[:, 3:].repeat_interleave(times, dim=0), DECODED_REGION)
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
@@ -71,20 +60,25 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
     return found
 
 
-def loss_of(output: Tensor, batch: Batch, weights: Tensor) -> Tensor:
-    """Return weighted L1 on the lower half, L1 of its slopes, which keeps borders crisp, and lost structure.
+def loss_of(output: Tensor, target: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+    """Return weighted L1, L1 of the slopes, which keeps borders crisp, and lost structure.
 
     Pixels in which target and reference differ count more: else the few that show an open mouth are
     outvoted by the skin around them, which is right as soon as it is copied.
+
+    Args:
+        output: The decoded region as drawn, ``[B, 3, h, w]``.
+        target: As it should be.
+        reference: As it was.
+        weights: See `mouth_weights`.
     """
     found = output.float()
-    wanted, reference = batch.target[:, :, CROP // 2 :], batch.face[:, 3:, CROP // 2 :]
-    weights = weights + _CHANGE_WEIGHT * (wanted - reference).abs().mean(dim=1, keepdim=True)
-    loss = (weights * (found - wanted).abs()).mean()
+    weights = weights + _CHANGE_WEIGHT * (target - reference).abs().mean(dim=1, keepdim=True)
+    loss = (weights * (found - target).abs()).mean()
     for axis in (2, 3):
-        slope = (found.diff(dim=axis) - wanted.diff(dim=axis)).abs()
+        slope = (found.diff(dim=axis) - target.diff(dim=axis)).abs()
         loss = loss + _SLOPE_WEIGHT * (weights.narrow(axis, 0, slope.shape[axis]) * slope).mean()
-    lost = 1 - structure(found.mean(dim=1), wanted.mean(dim=1))
+    lost = 1 - structure(found.mean(dim=1), target.mean(dim=1))
     return loss + _STRUCTURE_WEIGHT * (weights[:, 0, 3:-3, 3:-3] * lost).mean()
 
 
@@ -93,7 +87,7 @@ def fit(
     checkpoint: Path,
     *,
     minutes: float,
-    batch_size: int = 32,
+    batch_size: int = 36,
     rate: float = 1.5e-3,
     seed: int = 0,
     progress: Any = print,
@@ -104,7 +98,7 @@ def fit(
         folder: Dataset: ``faces-*.npz``.
         checkpoint: Of the whole network, whose audio encoder stays as it is.
         minutes: How long in all.
-        batch_size: Pairs a step.
+        batch_size: Targets a step, a multiple of `TARGETS`.
         rate: Largest step size.
         seed: Decides the order of things.
         progress: Told a line now and then.
@@ -121,12 +115,12 @@ def fit(
     progress(f"{len(pictures.images)} scenes, from step {run.step}, on {device}")
     going = run.done < 1
     while going:
-        batch = draw_batch(pictures, batch_size, rng)
+        batch = draw_batch(pictures, batch_size // TARGETS, rng)
         batch = Batch(*(part.to(device, non_blocking=True) for part in (batch.mouth, batch.face, batch.target)))
         code = mouth_to_code(batch.mouth, code_channels(network))
         with torch.autocast(device.type, torch.bfloat16):
-            output = draw_mouth(network, code, batch.face.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(output, batch, weights)
+            output = draw_mouths(network, code, batch.face.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(output, batch.target, decoded(batch.reference), weights)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from realtime.audio.mel import HIGHEST_HZ, LOWEST_HZ
 from realtime.lipsync.alignment import mel_columns
@@ -16,7 +17,8 @@ from training.speech import shards_of, unpack_mel
 from training.voices import Floats
 
 WINDOW_OFFSET_SAMPLES = -2440
-_SILENCE = 0
+_SILENCE, _SILENT = 0, -3.99
+_BLUR = 4  # bands to each side: 240 Hz in all
 _NEAR_CLOSURE_SHARE, _STILL_SHARE = 0.25, 0.12
 
 
@@ -93,8 +95,32 @@ def _warp(windows: Tensor, factor: Tensor) -> Tensor:
     return windows.gather(1, index - 1) * (1 - part) + windows.gather(1, index) * part
 
 
+def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor) -> Tensor:
+    """Blur the harmonics of a voice, and put others in their place.
+
+    Narrow bands tell the harmonics of a voice apart up to a kilohertz or so, and those of a woman or a child better
+    than a man's: an encoder that has heard few voices learns theirs by heart.
+
+    Args:
+        windows: ``[B, 80, T]``.
+        pitch_hz: Fundamental frequency at the middle of a window, ``[B]``.
+        glide: How much higher it is a column later, in shares of it, ``[B]``.
+        depth: Of the ripple that the harmonics make, units, ``[B]``.
+    """
+    centres = _band_centres_hz()
+    resolved = torch.sigmoid((1400 - centres) / 250)[:, None]
+    blurred = functional.avg_pool1d(
+        functional.pad(windows.transpose(1, 2), (_BLUR, _BLUR), mode="replicate"), 2 * _BLUR + 1, 1
+    )
+    smooth = windows + resolved * (blurred.transpose(1, 2) - windows)
+    column = torch.arange(windows.shape[2]) - windows.shape[2] / 2
+    pitch = pitch_hz[:, None, None] * (1 + glide[:, None, None] * column)
+    ripple = depth[:, None, None] * torch.cos(2 * np.pi * centres[:, None] / pitch)
+    return smooth + resolved * torch.sigmoid(3 * (smooth + 2)) * ripple  # what is not loud has no harmonics
+
+
 def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return windows ``[B, 80, 16]`` as of other throats, microphones, levels and rooms.
+    """Return windows ``[B, 80, 16]`` as of other throats, pitches, microphones, levels and rooms.
 
     A unit of the spectrogram is 12.5 dB. What was digital silence stays so unless noise is put on it.
     """
@@ -103,12 +129,15 @@ def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (count, *shape))).float()
 
-    factor = torch.where(uniform(0, 1) < 0.6, uniform(0.86, 1.16), torch.ones(count))
+    factor = torch.where(uniform(0, 1) < 0.7, uniform(0.82, 1.16), torch.ones(count))
     windows = _warp(windows, factor)
+    sounding = windows > _SILENT
+    pitched = _other_pitch(windows, uniform(80, 320), uniform(-0.012, 0.012), uniform(0, 1.0))
+    windows = torch.where((uniform(0, 1, 1, 1) < 0.4) & sounding, pitched, windows)
     waves = torch.cos(torch.linspace(0, np.pi, bands) * torch.arange(1, 5)[:, None])
     colour = torch.from_numpy(rng.normal(0, (0.30, 0.15, 0.10, 0.08), (count, 4))).float() @ waves
     louder = windows + (uniform(-1.2, 0.8, 1) + colour)[..., None]
-    windows = torch.where(windows > -3.99, louder, windows)
+    windows = torch.where(sounding, louder, windows)
     shape = torch.from_numpy(rng.normal(0, (0.5, 0.2, 0.15, 0.1), (count, 4))).float() @ waves
     floor = (uniform(-4.5, -0.8, 1) + shape)[..., None] + 0.25 * torch.from_numpy(
         rng.standard_normal(tuple(windows.shape))

@@ -1,4 +1,4 @@
-"""Training pairs: two pictures of one scene, and the mouth that the target shows."""
+"""Training pairs: a picture of a scene as the reference, others of it as targets, and the mouths that these show."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realtime.lipsync.metadata import Region
 from training.people import PEOPLE
 from training.speech import shards_of
 
 CROP = 96
 WIDTH, AUDIO_WIDTH = 0.25, 0.5
 """Side of the network's pictures, pixels, its width and that of its audio encoder."""
+DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
+"""Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
+TARGETS = 3
+"""To one reference: its features are worked out once for all of them."""
 _BUILT_IN_SHARE = 0.3
-_REST_SHARE = 0.12
-"""Of the targets; a mouth that opens in silence is what one sees first."""
 _REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.2
 """Of the references: at rest; a scene's last mouth, which may be a laugh or a grimace. Others are any of the scene."""
 
@@ -47,11 +50,22 @@ class Pictures:
 
 @dataclass
 class Batch:
-    """What one step learns from: ``mouth [B, 13]``, ``face [B, 6, S, S]``, ``target [B, 3, S, S]``."""
+    """What one step learns from.
+
+    Attributes:
+        mouth: Those of the targets, ``[B * T, 13]``, T of them to each face.
+        face: ``[B, 6, S, S]``, see `face_input`.
+        target: The decoded region, ``[B * T, 3, h, w]``.
+    """
 
     mouth: Tensor
     face: Tensor
     target: Tensor
+
+    @property
+    def reference(self) -> Tensor:
+        """The reference of each target, ``[B * T, 3, S, S]``."""
+        return self.face[:, 3:].repeat_interleave(len(self.target) // len(self.face), dim=0)
 
 
 def face_input(target: Tensor, reference: Tensor) -> Tensor:
@@ -61,23 +75,35 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
     return torch.cat([upper, reference], dim=1)
 
 
-def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
-    """Draw training pairs: the reference is at rest in half of them, often the scene's last mouth, else any.
+def decoded(pictures: Tensor) -> Tensor:
+    """Return the decoded region of pictures ``[..., S, S]``."""
+    top, bottom, left, right = DECODED_REGION
+    return pictures[..., top:bottom, left:right]
 
-    A pair is mirrored, lit and tinted at random, both of its pictures alike.
+
+def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
+    """Draw references and targets: the reference is at rest in half of the scenes, often their last mouth, else any.
+
+    A scene is mirrored, lit and tinted at random, all of its pictures alike.
+
+    Args:
+        pictures: To draw from.
+        size: Scenes, `TARGETS` targets each.
+        rng: Decides everything.
     """
-    pairs: list[NDArray[np.uint8]] = []
+    chosen: list[NDArray[np.uint8]] = []
     mouths: list[NDArray[np.float32]] = []
     for _ in range(size):
         scene = pictures.draw_scene(rng)
         count = len(pictures.mouths[scene])
-        target = 0 if rng.random() < _REST_SHARE else int(rng.integers(1, count))
         kinds = (_REST_REFERENCES, _ODD_REFERENCES, 1 - _REST_REFERENCES - _ODD_REFERENCES)
         reference = int(rng.choice([0, count - 1, int(rng.integers(count))], p=kinds))
-        pair = pictures.images[scene, [target, reference]]
-        pairs.append(pair[:, :, ::-1] if rng.random() < 0.5 else pair)
-        mouths.append(pictures.mouths[scene, target])
-    both = torch.from_numpy(np.stack(pairs)).permute(1, 0, 4, 2, 3).float() / 255
-    gains = rng.uniform(0.75, 1.25, (size, 1, 1, 1)) * rng.normal(1, 0.06, (size, 3, 1, 1))
-    both = (both * torch.from_numpy(gains).float()).clamp(0, 1)
-    return Batch(torch.from_numpy(np.stack(mouths)), face_input(both[0], both[1]), both[0])
+        targets = rng.permutation(count)[:TARGETS]
+        images = pictures.images[scene, [reference, *targets]]
+        chosen.append(images[:, :, ::-1] if rng.random() < 0.5 else images)
+        mouths.append(pictures.mouths[scene, targets])
+    tensor = torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255
+    gains = rng.uniform(0.75, 1.25, (size, 1, 1, 1, 1)) * rng.normal(1, 0.06, (size, 1, 3, 1, 1))
+    tensor = (tensor * torch.from_numpy(gains).float()).clamp(0, 1)
+    face = face_input(tensor[:, 0], tensor[:, 0])
+    return Batch(torch.from_numpy(np.concatenate(mouths)), face, decoded(tensor[:, 1:]).flatten(0, 1))

@@ -26,9 +26,9 @@ from realtime.lipsync.weights import load_weights, save_weights
 from realtime.timeline import SAMPLES_PER_FRAME
 from training.evaluate import windows_of
 from training.figures import mouth_error, sharpness, similarity
-from training.fit import draw_mouth, loss_of, mouth_weights
+from training.fit import draw_mouths, loss_of, mouth_weights
 from training.heads import Floats
-from training.pairs import CROP, Batch, face_input
+from training.pairs import CROP, decoded, face_input
 from training.run import Run
 from training.voices import read_audio
 
@@ -136,11 +136,9 @@ class Lesson:
     references: Tensor
     windows: Tensor
 
-    def batch(self, frames: NDArray[np.int64]) -> tuple[Tensor, Batch]:
-        """Return windows ``[B, 1, 80, 16]`` and pictures of some frames."""
-        targets = self.targets[frames]
-        face = face_input(targets, self.references[frames])
-        return self.windows[frames], Batch(torch.empty(len(frames), 0), face, targets)
+    def batch(self, frames: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return windows ``[B, 1, 80, 16]`` and faces ``[B, 6, 96, 96]`` of some frames."""
+        return self.windows[frames], face_input(self.targets[frames], self.references[frames])
 
 
 def _pictures(images: Images) -> Tensor:
@@ -158,9 +156,8 @@ def speak(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> Images
     """Return frames with the mouths that the network draws, ``uint8[B, 96, 96, 3]``."""
     pictures = lesson.targets[frames].clone()
     for start in range(0, len(frames), 64):
-        windows, batch = lesson.batch(frames[start : start + 64])
-        drawn = draw_mouth(network, network.audio_encoder(windows), batch.face)
-        pictures[start : start + 64, :, CROP // 2 :] = drawn
+        windows, face = lesson.batch(frames[start : start + 64])
+        decoded(pictures[start : start + 64]).copy_(draw_mouths(network, network.audio_encoder(windows), face))
     return (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
@@ -277,10 +274,11 @@ def _adapt(
     shown: list[float] = []
     going = run.done < 1
     while going:
-        windows, batch = lesson.batch(rng.integers(frames, size=batch_size))
+        chosen = rng.integers(frames, size=batch_size)
+        windows, faces = lesson.batch(chosen)
         with torch.autocast("cpu", torch.bfloat16):
-            output = draw_mouth(network, network.audio_encoder(windows), batch.face)
-        loss = loss_of(output, batch, weights)
+            output = draw_mouths(network, network.audio_encoder(windows), faces)
+        loss = loss_of(output, decoded(lesson.targets[chosen]), decoded(lesson.references[chosen]), weights)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if run.step % 100 == 0:

@@ -1,12 +1,12 @@
-"""Recordings of people with their transcripts: when each phone sounds, by forced alignment."""
+"""Recordings of people with their transcripts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from training.aligner import align
 from training.visemes import Phone
 from training.voices import RATE_HZ, Floats, read_audio
 
@@ -18,34 +18,6 @@ PROMPTS = {
 }
 """What is said in recordings of Debian's ``asterisk-core-sounds-en-wav``, by name; never trained on."""
 _PAUSE_S = 0.5
-_ALLOPHONES = {"hh": "hh", "sil": "pau", "+spn+": "pau", "+nsn+": "pau"}
-
-
-def align(samples: Floats, words: str) -> list[Phone]:
-    """Return when each phone of the words sounds, by pocketsphinx and its US-English model.
-
-    Args:
-        samples: ``float32[n]`` at 16 kHz.
-        words: What is said, as words of its dictionary.
-    """
-    from pocketsphinx import Decoder  # noqa: PLC0415 (of all steps, only this one needs it)
-
-    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
-    decoder: Any = Decoder(samprate=RATE_HZ, loglevel="ERROR", bestpath=False)
-    decoder.set_align_text(words)
-    for second_pass in (False, True):
-        if second_pass:
-            decoder.set_alignment()
-        decoder.start_utt()
-        decoder.process_raw(pcm, full_utt=True)
-        decoder.end_utt()
-    frame_s = 0.01
-    found = []
-    for word in decoder.get_alignment():
-        for phone in word:
-            name = _ALLOPHONES.get(phone.name.lower(), phone.name.lower())
-            found.append(Phone(name, phone.start * frame_s, (phone.start + phone.duration) * frame_s))
-    return found
 
 
 def read_recording(path: Path, words: str) -> tuple[Floats, list[Phone]]:

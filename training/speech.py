@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.audio.mel import mel_spectrogram
+from training.aligner import is_known
 from training.sounds import unspoken, vary
 from training.texts import OTHER_LANGUAGES, random_text
 from training.visemes import FRAME_RATE_HZ, MOUTH_ACTIONS, Phone, is_closed, mouth_curve
@@ -22,6 +24,8 @@ VOICES = (
     *[("flite", name, "en") for name in ("rms", "rms", "awb", "awb", "kal16")],
     ("festival", "ked_diphone", "en"),
     ("festival", "msu_ru_nsh_clunits", "ru"),
+    ("pico", "en-US", "en"),
+    ("pico", "en-GB", "en"),
     ("espeak", "", ""),
     ("espeak", "", ""),
     ("espeak", "", "en"),
@@ -81,16 +85,21 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
         language = language or str(rng.choice(tuple(OTHER_LANGUAGES)))
         spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
         voice = f"{spoken_as}+{rng.choice(_ESPEAK_VARIANTS)}"
-    return make_clip(speak(random_text(rng, language), engine, voice, manner))
+    text = random_text(rng, language)
+    if engine == "pico":  # a woman's; its phones are found by words that are known
+        manner = manner._replace(pitch_hz=float(rng.uniform(150, 260)), size=float(rng.uniform(0.86, 1.1)))
+        while not all(is_known(word) for word in re.findall(r"[a-z']+", text.lower())):
+            text = random_text(rng, language)
+    return make_clip(speak(text, engine, voice, manner))
 
 
 def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
-    """Return which frames lie in the middle of a phone that shuts the lips, ``bool[frames]``."""
-    middles = (np.arange(frames) + 0.5) / FRAME_RATE_HZ
+    """Return which frames show the middle of a phone that shuts the lips, ``bool[frames]``."""
+    shown_s = np.arange(frames) / FRAME_RATE_HZ
     shut = np.zeros(frames, bool)
     for phone in phones:
         if is_closed(phone.name):
-            shut |= np.abs(middles - (phone.start_s + phone.end_s) / 2) <= 0.5 / FRAME_RATE_HZ
+            shut |= np.abs(shown_s - (phone.start_s + phone.end_s) / 2) <= 0.5 / FRAME_RATE_HZ
     return shut
 
 

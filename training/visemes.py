@@ -145,8 +145,8 @@ def mouth_curve(phones: list[Phone], seconds: float) -> Floats:
         seconds: Length of the whole.
 
     Returns:
-        ``float32[ceil(25 * seconds), 13]``, a frame a row (the pose at the frame's middle), the
-        columns as in `MOUTH_ACTIONS`.
+        ``float32[ceil(25 * seconds), 13]``, a frame a row (the pose at the instant it is shown, as a
+        camera's), the columns as in `MOUTH_ACTIONS`.
     """
     steps = int(np.ceil(seconds * _STEP_HZ)) + 1
     target, weight = np.zeros((steps, len(MOUTH_ACTIONS))), np.full((steps, 1), 1.0)
@@ -173,8 +173,7 @@ def mouth_curve(phones: list[Phone], seconds: float) -> Floats:
     curve[:, _AT["mouthPress"]] += 0.35 * shut
     curve[:, _AT["mouthRollLower"]] += 0.10 * shut
     frames = int(np.ceil(seconds * FRAME_RATE_HZ))
-    middles = ((np.arange(frames) + 0.5) / FRAME_RATE_HZ * _STEP_HZ).round().astype(int)
-    sampled: Floats = curve[np.minimum(middles, steps - 1)].astype(np.float32)
+    sampled: Floats = curve[(np.arange(frames) * _STEP_HZ) // FRAME_RATE_HZ].astype(np.float32)
     return sampled
 
 

@@ -1,4 +1,4 @@
-"""Synthetic voices that say when each phone sounds: flite, festival, espeak-ng."""
+"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, SVOX Pico."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from training.aligner import align
 from training.phones import from_ipa, from_russian
 from training.visemes import Phone
 
@@ -22,6 +23,8 @@ Floats = NDArray[np.float32]
 
 RATE_HZ = 16000
 _ESPEAK_RATE_HZ = 22050
+_PICO_HZ = 170.0
+"""About the pitch of Pico's women when they are left alone."""
 
 
 class Spoken(NamedTuple):
@@ -165,10 +168,22 @@ def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
     return Spoken(_to_16_khz([frame]), phones)
 
 
+def speak_pico(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say an English text with one of SVOX Pico's voices, ``en-US`` or ``en-GB``, which do not tell their phones."""
+    from ttspico import TtsEngine  # noqa: PLC0415 (a compiled module, which only this needs)
+
+    engine = TtsEngine(voice)
+    engine.rate = round(100 / (manner.stretch * manner.size))
+    engine.pitch = round(100 * manner.pitch_hz / _PICO_HZ)
+    samples = np.frombuffer(engine.speak(text), np.int16).astype(np.float32) * np.float32(1 / 32768)
+    return Spoken(samples, align(samples, " ".join(re.findall(r"[a-z']+", text.lower()))))
+
+
 ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
     "flite": speak_flite,
     "festival": speak_festival,
     "espeak": speak_espeak,
+    "pico": speak_pico,
 }
 
 

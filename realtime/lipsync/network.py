@@ -175,9 +175,6 @@ class Wav2Lip(nn.Module):
     def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
         """Return the speaking face from a mel window and an encoded face.
 
-        What lies outside the region, and beyond what the kernels reach to from it, is not computed: what is returned
-        is the same as without.
-
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
             features: What :meth:`encode_face` gave.
@@ -187,8 +184,25 @@ class Wav2Lip(nn.Module):
         Returns:
             ``[B, 3, h, w]`` in 0..1, the region.
         """
+        return self.draw(self.audio_encoder(mel), features, reference, region)
+
+    def draw(self, code: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
+        """Return the face with the mouth of a code.
+
+        What lies outside the region, and beyond what the kernels reach to from it, is not computed: what is returned
+        is the same as without.
+
+        Args:
+            code: ``[B, C, 1, 1]``, what the audio encoder gave.
+            features: As for :meth:`decode`, and likewise the others.
+            reference: ``[B, 3, size, size]``.
+            region: The part of the face that is wanted; ``None`` for all.
+
+        Returns:
+            ``[B, 3, h, w]`` in 0..1, the region.
+        """
         region = region or Region(0, self.size, 0, self.size)
-        x = self.audio_encoder(mel)
+        x = code
         for (first, *others), feature, windows in zip(
             self._blocks(), reversed(features), self._windows(region), strict=True
         ):
@@ -276,7 +290,7 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
     ).expand(batch, height, width, 2)
     grid = identity + MAX_FLOW * flow.permute(0, 2, 3, 1)  # in float32: bfloat16's 8 bits are too few for a place
     warped = functional.grid_sample(
-        reference.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+        reference.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
+    ).clamp(0, 1)  # bicubic, since a linear one softens skin and lips; it overshoots a little
     mask, paint = mask_and_paint[:, :1], mask_and_paint[:, 1:]
     return warped + (paint - warped) * mask

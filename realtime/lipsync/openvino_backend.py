@@ -19,7 +19,7 @@ from realtime.lipsync.predictor import FaceFeatures
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "6"  # changes when realtime.lipsync.graphs, the network or the metadata does
+_FORMAT = "7"  # changes when realtime.lipsync.graphs, the network or the metadata does
 _LEVELS = 7
 BATCHES = (8, 4, 2, 1)
 """Sizes the mouth's graph is compiled for: with sizes that are known beforehand a call for one mouth takes a quarter

@@ -8,12 +8,12 @@ import torch
 
 from realtime.lipsync.weights import load_weights
 from training.codes import SPREAD, code_to_mouth, mouth_to_code
-from training.export import DECODED_REGION, export
+from training.export import export
 from training.figures import best_lag, similarity
-from training.fit import draw_mouth, fit, new_network
+from training.fit import draw_mouths, fit, new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
 from training.listen import listen
-from training.pairs import CROP, Pictures, draw_batch
+from training.pairs import CROP, DECODED_REGION, TARGETS, Pictures, decoded, draw_batch
 from training.speech import VARIANTS, pack_mel
 from training.visemes import MOUTH_ACTIONS
 
@@ -69,9 +69,13 @@ def test_disguised_sound_stays_in_range_and_silence_without_noise_stays_silent()
 def test_batches_hide_the_lower_half_and_say_which_mouth_is_the_target(data):
     pictures = Pictures(data, "faces")
     batch = draw_batch(pictures, 16, np.random.default_rng(1))
-    assert batch.mouth.shape == (16, ACTIONS)
+    assert batch.mouth.shape == (16 * TARGETS, ACTIONS)
+    assert batch.target.shape == (16 * TARGETS, 3, DECODED_REGION.height, DECODED_REGION.width)
     assert not batch.face[:, :3, CROP // 2 :].any()
-    assert torch.equal(batch.face[:, :3, : CROP // 2], batch.target[:, :, : CROP // 2])
+    assert torch.equal(batch.face[:, :3, : CROP // 2], batch.face[:, 3:, : CROP // 2])
+    assert torch.equal(batch.reference[TARGETS], batch.face[1, 3:])
+    own = (batch.target == decoded(batch.reference)).flatten(1).all(dim=1)
+    assert 0 < own.sum() <= 16, "a reference is among its own targets at times, once at most"
     known = torch.from_numpy(pictures.mouths.reshape(-1, ACTIONS))
     assert all((known == mouth).all(dim=1).any() for mouth in batch.mouth)
 
@@ -86,14 +90,15 @@ def test_codes_are_never_negative_and_give_the_mouth_back():
     assert len(SPREAD) == ACTIONS
 
 
-def test_the_cropped_decoder_is_exact_where_it_counts():
+def test_several_mouths_of_one_face_are_drawn_as_one_by_one():
     torch.manual_seed(0)
     network = new_network().eval()
-    mel, face = torch.randn(2, 1, 80, 16), torch.rand(2, 6, CROP, CROP)
+    mel, face = torch.randn(4, 1, 80, 16), torch.rand(2, 6, CROP, CROP)
     with torch.no_grad():
         torch.nn.init.normal_(network.output_block[1].weight, std=0.5)
-        whole, half = network(mel, face), draw_mouth(network, network.audio_encoder(mel), face)
-    assert torch.allclose(whole[:, :, CROP // 2 :], half, atol=1e-5)
+        each = decoded(network(mel, face.repeat_interleave(2, dim=0)))
+        together = draw_mouths(network, network.audio_encoder(mel), face)
+    assert torch.allclose(each, together, atol=1e-5)
 
 
 def test_fits_resume_and_their_export_loads(data, monkeypatch):
@@ -101,7 +106,7 @@ def test_fits_resume_and_their_export_loads(data, monkeypatch):
     monkeypatch.setattr("training.listen.HeadSet.load", lambda _: None)
     said: list[str] = []
     for minutes in (0.01, 0.02):
-        fit(data, data / "fit.pt", minutes=minutes, batch_size=2, progress=said.append)
+        fit(data, data / "fit.pt", minutes=minutes, batch_size=2 * TARGETS, progress=said.append)
         listen(data, data / "ear.pt", minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=8)
     assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]

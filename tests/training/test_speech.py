@@ -1,6 +1,7 @@
 """Speech timing and sounds, and the synthesisers that are installed."""
 
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_phones_are_read_with_their_starts():
     assert phones[1] == Phone("p", 0.136, 0.234)
 
 
-def test_closed_frames_are_those_whose_middle_is_near_the_closure():
+def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
     phones = (Phone("aa", 0.0, 0.4), Phone("m", 0.4, 0.5), Phone("aa", 0.5, 1.0))
     assert np.flatnonzero(closed_frames(phones, 25)).tolist() == [11]
 
@@ -83,6 +84,11 @@ def test_idle_motion_closes_its_loop():
             ("flite", "rms", "flite"),
             ("festival", "ked_diphone", "festival"),
             ("espeak", "en-us+f3", "espeak-ng"),
+        )
+    ]
+    + [
+        pytest.param(
+            "pico", "en-GB", marks=pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
         )
     ],
 )

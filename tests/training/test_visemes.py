@@ -16,8 +16,8 @@ def test_silence_is_a_mouth_at_rest():
 
 def test_a_vowel_opens_the_jaw_at_its_own_time():
     curve = mouth_curve([Phone("pau", 0.0, 0.5), Phone("aa", 0.5, 0.7), Phone("pau", 0.7, 1.2)], 1.2)
-    middle = (np.arange(len(curve)) + 0.5) / 25
-    assert 0.5 <= middle[curve[:, JAW].argmax()] <= 0.7
+    shown_s = np.arange(len(curve)) / 25
+    assert 0.5 <= shown_s[curve[:, JAW].argmax()] <= 0.7
     assert curve[:8, JAW].max() < 0.01
     assert curve[-8:, JAW].max() < 0.01
 

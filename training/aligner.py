@@ -1,0 +1,54 @@
+"""When each phone of spoken words sounds, by forced alignment with pocketsphinx and its US-English model."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.visemes import Phone
+
+_RATE_HZ = 16000
+_FRAME_S = 0.01
+_NAMES = {"sil": "pau", "+spn+": "pau", "+nsn+": "pau"}
+
+
+@cache
+def _decoder() -> Any:
+    from pocketsphinx import Decoder  # noqa: PLC0415 (slow to load, and few steps need it)
+
+    return Decoder(samprate=_RATE_HZ, loglevel="FATAL", bestpath=False)
+
+
+def is_known(word: str) -> bool:
+    """Return whether a word, in small letters, is in the aligner's dictionary."""
+    return _decoder().lookup_word(word) is not None
+
+
+def align(samples: NDArray[np.float32], words: str) -> list[Phone]:
+    """Return when each phone of the words sounds.
+
+    Args:
+        samples: ``float32[n]`` at 16 kHz.
+        words: What is said, as words of the aligner's dictionary.
+
+    Raises:
+        RuntimeError: If the sound is not of these words.
+    """
+    decoder = _decoder()
+    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
+    decoder.set_align_text(words)
+    for second_pass in (False, True):
+        if second_pass:
+            decoder.set_alignment()
+        decoder.start_utt()
+        decoder.process_raw(pcm, full_utt=True)
+        decoder.end_utt()
+    found = []
+    for word in decoder.get_alignment():
+        for phone in word:
+            name = _NAMES.get(phone.name.lower(), phone.name.lower())
+            found.append(Phone(name, phone.start * _FRAME_S, (phone.start + phone.duration) * _FRAME_S))
+    return found
