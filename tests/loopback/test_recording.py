@@ -115,7 +115,7 @@ async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve
     session, _ = await sessions.create("ann", None)
     recording = record(sessions, session)
     await until(lambda: recording.figures()["seconds"] >= 0.5, "half a second")
-    session._tell({"type": "said", "sample": 16_000, "text": "a secret"})
+    session.tell({"type": "said", "sample": 16_000, "text": "a secret"})
     sample = session.interrupt()
     session.fail("a fault")
     await until(lambda: session.closed and not recording.running, "the end")
