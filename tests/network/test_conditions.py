@@ -46,7 +46,8 @@ def test_lost_packets_cost_little(call: Watched, loss: float, frozen: float, con
     assert found.sent_again > 0
     assert found.frozen_share <= frozen
     assert found.concealed_share <= (concealed if LONG else 2 * concealed)
-    assert found.pictures / found.seconds > 23
+    # A link that has just become longer is taken for a full one for some seconds: fewer frames are encoded in them.
+    assert found.pictures / found.seconds > (23 if LONG else 11)
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1 only")
