@@ -1,8 +1,7 @@
 """Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
 
-Nothing else but ``bad_packets``, which reads packets, ``sender``, the sending end, ``udp_ports``, which opens the
-sockets, and ``consent``, which asks whether the peer is there, touches their private names; that is why this module may
-be longer than others.
+Nothing else but ``bad_packets``, which reads packets, ``receiver`` and ``sender``, the two ends, ``udp_ports``, which
+opens the sockets, and ``consent``, which asks whether the peer is there, touches their private names.
 ``install`` changes the two libraries for the whole process: the guard in front of every ICE socket. All else belongs
 to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
 """
@@ -25,24 +24,18 @@ from aiortc import (
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpTransceiver,
 )
-from aiortc.codecs.opus import OpusDecoder
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
-from aiortc.rtcrtpreceiver import TimestampMapper
-from aiortc.rtp import RtpPacket
 from aiortc.sdp import candidate_from_sdp
-from av import FFmpegError
 from OpenSSL import SSL
 
 from realtime.rtc.bad_packets import TolerantTransport
 from realtime.rtc.consent import keep_consent
-from realtime.rtc.packet_order import PacketOrder
+from realtime.rtc.receiver import PromptReceiver
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.udp_ports import PortRange, listen_on
 
@@ -154,51 +147,6 @@ def _is_peer(connection: Connection, address: tuple[str, int]) -> bool:
         for pair in connection._check_list
         if pair.remote_nominated or pair.state == CandidatePair.State.SUCCEEDED
     )
-
-
-class SoundBuffer(JitterBuffer):
-    """Hands packets of sound on as they come.
-
-    aiortc's buffer holds 80 ms always and 280 ms after the first lost packet, for ever.
-    """
-
-    def __init__(self, decode: Callable[[RtpPacket], None]) -> None:
-        super().__init__(capacity=4)
-        self._decode = decode
-        self._order: PacketOrder[RtpPacket] = PacketOrder()
-
-    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        """Take a packet and decode those that are in order now; the receiver is left with nothing to decode."""
-        for ready in self._order.push(packet.sequence_number, packet):
-            if ready.payload:  # without one PyAV's decoder takes it that the stream has ended, for good
-                self._decode(ready)
-        return False, None
-
-
-class PromptReceiver(RTCRtpReceiver):
-    """A receiver of sound that adds no delay while packets come in order, and decodes where it receives.
-
-    aiortc hands every packet to a thread of the receiver's and its sound back, which takes longer than decoding does.
-    """
-
-    _RTCRtpReceiver__timestamp_mapper: TimestampMapper
-
-    def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
-        super().__init__("audio", transport)  # no picture is received: its estimator is two thousand objects, and a ms
-        self._RTCRtpReceiver__kind = kind
-        if kind == "audio":
-            self._decoder = OpusDecoder()
-            self._RTCRtpReceiver__jitter_buffer = SoundBuffer(self._decode)
-
-    def _decode(self, packet: RtpPacket) -> None:
-        if self._track is None:
-            return
-        timestamp = self._RTCRtpReceiver__timestamp_mapper.map(packet.timestamp)
-        try:
-            for frame in self._decoder.decode(JitterFrame(packet.payload, timestamp)):
-                self._track._queue.put_nowait(frame)
-        except FFmpegError as error:
-            logger.debug("microphone packet dropped: %s", error)
 
 
 class OpenCertificate(RTCCertificate):

@@ -23,8 +23,9 @@ from aiortc.rtp import RtpPacket
 from av.error import EOFError as DecoderEndError
 
 from realtime.rtc import departures
-from realtime.rtc.departures import PlayoutConnection, SoundBuffer
+from realtime.rtc.departures import PlayoutConnection
 from realtime.rtc.encoders import encode_pool
+from realtime.rtc.receiver import SoundBuffer
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
 
 RECEIVER_NAMES = ("jitter_buffer", "kind", "timestamp_mapper")
