@@ -76,7 +76,7 @@ async def _interrupt(session: Session) -> list[float]:
     session.playout.interrupt_tail_ms.clear()
     for _ in range(_INTERRUPTIONS):
         await asyncio.sleep(_INTERRUPT_EVERY_S)
-        session.interrupt()
+        session.floor.interrupt()
     await asyncio.sleep(_INTERRUPT_EVERY_S)
     return list(session.playout.interrupt_tail_ms)
 
@@ -86,7 +86,7 @@ async def _offsets() -> tuple[list[float], list[float], list[float], list[float]
     async with painted("FlashPredictor") as sessions, caller_process() as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         assert answer is not None
-        session.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
+        session.floor.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
         await callers.accept([answer])
         await asyncio.sleep(_CLICKS_S)
         (recording,) = await callers.stop()

@@ -1,4 +1,4 @@
-"""The HTTP side: routes, their rules on hosts and origins, and the one place where an error becomes an answer."""
+"""The HTTP side: the application, its pages, and what a server says of itself."""
 
 import asyncio
 import time
@@ -6,68 +6,31 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
+from pydantic import BaseModel
 
-from realtime import audio_socket, avatar_routes, sdp_routes, sink_routes
+from realtime import audio_socket, avatar_routes, sdp_routes, session_routes, sink_routes
 from realtime.access import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.channel import Channel
-from realtime.errors import (
-    LipstreamError,
-    RateLimitError,
-    StorageFullError,
-    UnauthorizedError,
-    UnavailableError,
-    is_no_room,
-)
+from realtime.error_answers import answer_errors
 from realtime.exporter import Exporter
 from realtime.gate import Gate
-from realtime.guards import Guard, OneSession, guest, new_guest, operator, owner
+from realtime.guards import AllSessions, Guard, operator
 from realtime.metrics import prometheus_text
 from realtime.sessions import Sessions
 
 WEB = Path(__file__).parent.parent / "web"
 
 
-class Offer(BaseModel):
-    """A WebRTC offer with all its candidates."""
-
-    sdp: str
-    type: Literal["offer"]
-
-
-class AvatarChoice(BaseModel):
-    """The avatar that a session shows."""
-
-    avatar: str = Field(max_length=64)
-
-
-class Text(BaseModel):
-    """What a session speaks."""
-
-    text: str
-
-
 class NewToken(BaseModel):
     """What a token is for."""
 
     kiosk: bool = False
-
-
-class NewSession(BaseModel):
-    """What a session begins with."""
-
-    avatar: str | None = Field(default=None, max_length=64)
-    offer: Offer | None = None
-    conversation: bool = False
-    local_audio: bool = False
 
 
 def create_app(sessions: Sessions) -> FastAPI:
@@ -111,12 +74,12 @@ def create_app(sessions: Sessions) -> FastAPI:
     app.state.exporter = Exporter(sessions, app.state.builds)
     app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
     app.add_middleware(Gate, settings=settings)
-    app.add_exception_handler(LipstreamError, _expected_error)
-    app.add_exception_handler(RequestValidationError, _unreadable)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(OSError, _no_room)
-    app.add_exception_handler(Exception, _unexpected_error)
-    guarded = (_for_operators, avatar_routes.readers, avatar_routes.makers, _for_guests, _for_owners)
+    answer_errors(app)
+    guarded = (
+        _for_operators,
+        *(session_routes.operators, session_routes.guests, session_routes.owners),
+        *(avatar_routes.readers, avatar_routes.makers),
+    )
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
     for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
         app.include_router(router)
@@ -135,17 +98,8 @@ class _Pages(StaticFiles):
         return response
 
 
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
-AllSessions = Annotated[Sessions, Depends(_sessions)]
-
 _open = APIRouter()
 _for_operators = APIRouter(dependencies=[Depends(operator)])
-_for_guests = APIRouter(prefix="/api", dependencies=[Depends(guest)])
-_for_owners = APIRouter(prefix="/api/sessions/{session_id}", dependencies=[Depends(owner)])
 
 
 async def _page(name: str) -> FileResponse:
@@ -186,129 +140,3 @@ async def create_token(request: Request, body: NewToken | None = None) -> dict[s
     kiosk = body is not None and body.kiosk
     token = guard.access.join_token(time.time(), kiosk=kiosk)
     return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}
-
-
-@_for_operators.get("/api/sessions")
-async def list_sessions(sessions: AllSessions) -> list[dict[str, Any]]:
-    """Return the sessions there are, with what opens them to viewers."""
-    return [
-        {
-            "id": session.id,
-            "avatar": session.avatar_id,
-            "state": session.state,
-            "viewers": session.viewers.count,
-            "viewer_token": session.viewer_token,
-            "urls": {"self": f"/api/sessions/{session.id}", "whep": f"/api/sessions/{session.id}/whep"},
-        }
-        for session in sessions.all()
-    ]
-
-
-@_for_guests.post("/sessions", status_code=201, dependencies=[Depends(new_guest)])
-async def create_session(
-    body: NewSession, request: Request, response: Response, sessions: AllSessions
-) -> dict[str, Any]:
-    """Begin a session, and answer its offer if it carries one."""
-    if body.local_audio:
-        operator(request)  # it hears the room that the server stands in
-    session, answer = await sessions.create(
-        body.avatar,
-        body.offer.sdp if body.offer else None,
-        listens=body.conversation,
-        local_audio=body.local_audio,
-    )
-    path = f"/api/sessions/{session.id}"
-    response.headers["Location"] = path
-    created: dict[str, Any] = {
-        "id": session.id,
-        "token": session.token,
-        "viewer_token": session.viewer_token,
-        "look_ahead_ms": session.look_ahead_ms,
-        **sessions.connectivity(session),
-        "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio", "whep": f"{path}/whep"},
-    }
-    if body.local_audio:
-        created["local_audio"] = sorted(sessions.local_audio.wanted)
-    if answer is not None:
-        created["answer"] = {"sdp": answer, "type": "answer"}
-    return created
-
-
-@_for_owners.post("/peer")
-async def connect_peer(offer: Offer, session: OneSession) -> dict[str, Any]:
-    """Answer the speaking peer's offer; it takes the place of the one before."""
-    return {"answer": {"sdp": await session.answer(offer.sdp), "type": "answer"}}
-
-
-@_for_owners.get("/connectivity")
-async def connectivity(session: OneSession, sessions: AllSessions) -> dict[str, Any]:
-    """Return STUN and TURN servers with fresh credentials, for a client that connects again."""
-    return sessions.connectivity(session)
-
-
-@_for_owners.get("")
-async def session_figures(session: OneSession) -> dict[str, Any]:
-    """Return a session's live figures."""
-    return session.figures()
-
-
-@_for_owners.post("/interrupt")
-async def interrupt(session: OneSession) -> dict[str, int]:
-    """Stop speaking now."""
-    return {"sample": session.interrupt()}
-
-
-@_for_owners.post("/say")
-async def say(body: Text, session: OneSession) -> dict[str, int]:
-    """Speak a text, behind what is being spoken of others; nothing of it is heard before the sample."""
-    return {"sample": await session.say(body.text)}
-
-
-@_for_owners.patch("", status_code=204)
-async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
-    """Show another avatar without a break."""
-    await sessions.switch(session_id, choice.avatar)
-
-
-@_for_owners.delete("", status_code=204)
-async def delete_session(session_id: str, sessions: AllSessions) -> None:
-    """End a session."""
-    await sessions.delete(session_id)
-
-
-def _error(status: int, code: str, message: str, **more: Any) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, **more}}, status)
-
-
-async def _expected_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, LipstreamError)
-    more = {"reason": error.reason} if isinstance(error, UnavailableError) else {}
-    answer = _error(error.status, error.code, error.message, **more)
-    if isinstance(error, UnavailableError | RateLimitError):
-        answer.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, UnauthorizedError):
-        answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
-
-
-async def _unreadable(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return _error(400, "bad_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
-
-
-async def _no_room(request: Request, error: Exception) -> JSONResponse:
-    if not is_no_room(error):
-        raise error
-    return await _expected_error(request, StorageFullError("the server's disk is full"))
-
-
-async def _unexpected_error(_: Request, __: Exception) -> JSONResponse:
-    return _error(500, "internal", "the server failed; its log says why")
-
-
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    return _error(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail))

@@ -44,7 +44,7 @@ async def audio(socket: WebSocket, session_id: str, rate: str = str(DEFAULT_RATE
     offered = socket.scope.get("subprotocols", [])
     try:
         session = socket_owner(session_id, socket)
-        source = session.take_program(_rate(rate))
+        source = session.floor.take_program(_rate(rate))
     except LipstreamError as error:
         await socket.close(_POLICY, error.message)
         return
@@ -101,7 +101,7 @@ class _Speaker:
             self._explain(tasks)
         finally:
             session.listeners.discard(self._tell)
-            session.drop_program(self._source)
+            session.floor.drop_program(self._source)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,11 +144,11 @@ class _Speaker:
             message = parse_control(text)
             match message.get("type"):
                 case "interrupt":
-                    self._session.interrupt()
+                    self._session.floor.interrupt()
                 case "end_of_speech":
                     self._source.end()
                 case "say":
-                    self._session.narrator.accept(said_text(message))
+                    self._session.floor.narrator.accept(said_text(message))
                 case kind:
                     raise BadRequestError(f"message of type {kind!r} is not known here")
         except LipstreamError as error:
@@ -163,11 +163,11 @@ class _Speaker:
         loop = asyncio.get_running_loop()
         told: tuple[int, float] | None = None  # credit, ms heard
         while not self._session.closed:
-            if self._session.source is not self._source:
+            if self._session.floor.source is not self._source:
                 self._code = _TAKEN_OVER
                 return
             now_s = loop.time()
-            state = (self._received + self._source.room_bytes, self._session.heard_ms(now_s))
+            state = (self._received + self._source.room_bytes, self._session.floor.heard_ms(now_s))
             if told is None or state[0] != told[0]:
                 self._tell({"type": "credit", "until": state[0]})
             if told is not None and state[1] != told[1]:

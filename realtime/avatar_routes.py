@@ -13,8 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from realtime.avatar_builds import AvatarBuilds, Build
 from realtime.errors import BadRequestError, LipstreamError, NotFoundError, TooLargeError, UnsupportedTypeError
-from realtime.guards import guest, operator
-from realtime.sessions import Sessions
+from realtime.guards import AllSessions, guest, operator
 
 _MOST_FIELDS = 8
 _FIELDS = ("id", "name", "licence", "consent", "face")
@@ -28,13 +27,7 @@ def _builds(request: Request) -> AvatarBuilds:
     return builds
 
 
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
 Builds = Annotated[AvatarBuilds, Depends(_builds)]
-AllSessions = Annotated[Sessions, Depends(_sessions)]
 
 
 @readers.get("")

@@ -178,5 +178,12 @@ def _admit(session_id: str, request: HTTPConnection, *, viewers: bool = False) -
     raise guard.refuse(request, "this needs the session's token")
 
 
+def all_sessions(request: Request) -> Sessions:
+    """Return the server's sessions."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+AllSessions = Annotated[Sessions, Depends(all_sessions)]
 OneSession = Annotated[Session, Depends(owner)]
 WatchedSession = Annotated[Session, Depends(viewer)]

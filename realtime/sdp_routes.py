@@ -15,9 +15,8 @@ from realtime.errors import (
     UnavailableError,
     UnsupportedTypeError,
 )
-from realtime.guards import OneSession, WatchedSession, new_viewer, operator, viewer
+from realtime.guards import AllSessions, OneSession, WatchedSession, new_viewer, operator, viewer
 from realtime.rtc.peer import Peer
-from realtime.sessions import Sessions
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
@@ -66,11 +65,6 @@ Offered = Annotated[str, Depends(offer)]
 Fragment = Annotated[str, Depends(fragment)]
 
 
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
 def _created(answer: str, location: str, peer: Peer, ice_servers: list[dict[str, Any]]) -> Response:
     response = Response(answer, 201, {"Location": location, "ETag": _tag(peer)}, SDP)
     for link in ice_links(ice_servers):
@@ -114,9 +108,8 @@ async def _trickle(peer: Peer, body: str, if_match: str | None) -> Response:
 
 
 @viewing.post("", dependencies=[Depends(new_viewer)], status_code=201)
-async def watch(session: WatchedSession, offered: Offered, request: Request) -> Response:
+async def watch(session: WatchedSession, offered: Offered, sessions: AllSessions) -> Response:
     """Watch a session: an SDP offer in, an SDP answer and the viewer's own URL out."""
-    sessions = _sessions(request)
     if sessions.draining:
         raise UnavailableError("the server is about to stop", reason="draining")
     viewer_id, answer = await session.viewers.watch(offered)
@@ -158,9 +151,8 @@ async def stop_watching(session: WatchedSession, viewer_id: str) -> Response:
 
 
 @publishing.post("", status_code=201)
-async def publish(offered: Offered, request: Request, avatar: AvatarId = None) -> Response:
+async def publish(offered: Offered, sessions: AllSessions, avatar: AvatarId = None) -> Response:
     """Begin a session that says what a WHIP client sends."""
-    sessions = _sessions(request)
     session, answer = await sessions.publish(avatar, offered)
     servers = sessions.connectivity(session)["ice_servers"]
     return _created(answer, f"/api/whip/{session.id}", session.speaker, servers)
@@ -184,9 +176,9 @@ async def trickle_publisher(session: OneSession, body: Fragment, if_match: IfMat
 
 
 @publishing.delete("/{session_id}", status_code=200)
-async def stop_publishing(session: OneSession, request: Request) -> Response:
+async def stop_publishing(session: OneSession, sessions: AllSessions) -> Response:
     """End a publisher's session."""
-    await _sessions(request).delete(session.id)
+    await sessions.delete(session.id)
     return Response(status_code=200)
 
 

@@ -22,6 +22,7 @@ from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
 from realtime.agent.choice import choose_agent
 from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
+from realtime.floor import first_block_samples
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
@@ -30,7 +31,7 @@ from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
-from realtime.session import Session, first_block_samples
+from realtime.session import Session
 from realtime.settings import Settings
 from realtime.synthesis.choice import choose_synthesizer
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ

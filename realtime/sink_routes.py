@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from realtime.guards import operator
-from realtime.sessions import Sessions
+from realtime.guards import AllSessions, operator
 from realtime.sinks.link import LONGEST_ADDRESS
 
 RECORDINGS = "recordings"
@@ -22,45 +21,39 @@ class NewStream(BaseModel):
 
 
 @sinks.post("/recording", status_code=201)
-async def record(session_id: str, request: Request) -> dict[str, Any]:
+async def record(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """Begin to record a session."""
-    sessions: Sessions = request.app.state.sessions
     facts = await sessions.facts(session_id)
     session = sessions.get(session_id)
     return session.sinks.record(sessions.store.root / RECORDINGS, facts, session.avatar_id).figures()
 
 
 @sinks.get("/recording")
-async def recording(session_id: str, request: Request) -> dict[str, Any]:
+async def recording(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """Return the state of a session's recording, the last one if it has ended."""
-    sessions: Sessions = request.app.state.sessions
     return sessions.get(session_id).sinks.recording.figures()
 
 
 @sinks.delete("/recording")
-async def stop_recording(session_id: str, request: Request) -> dict[str, Any]:
+async def stop_recording(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """End a recording; return what it became once its file is whole."""
-    sessions: Sessions = request.app.state.sessions
     return (await sessions.get(session_id).sinks.stop_recording()).figures()
 
 
 @sinks.post("/streams", status_code=201)
-async def stream(session_id: str, new: NewStream, request: Request) -> dict[str, Any]:
+async def stream(session_id: str, new: NewStream, sessions: AllSessions) -> dict[str, Any]:
     """Begin to stream a session to another server."""
-    sessions: Sessions = request.app.state.sessions
     facts = await sessions.facts(session_id)
     return sessions.get(session_id).sinks.streams.add(new.url, facts).figures()
 
 
 @sinks.get("/streams")
-async def streams(session_id: str, request: Request) -> list[dict[str, Any]]:
+async def streams(session_id: str, sessions: AllSessions) -> list[dict[str, Any]]:
     """Return the state of each of a session's streams."""
-    sessions: Sessions = request.app.state.sessions
     return sessions.get(session_id).sinks.streams.figures()
 
 
 @sinks.delete("/streams/{stream_id}")
-async def stop_stream(session_id: str, stream_id: str, request: Request) -> dict[str, Any]:
+async def stop_stream(session_id: str, stream_id: str, sessions: AllSessions) -> dict[str, Any]:
     """End a stream, once its server was told; return what became of it."""
-    sessions: Sessions = request.app.state.sessions
     return (await sessions.get(session_id).sinks.streams.remove(stream_id)).figures()

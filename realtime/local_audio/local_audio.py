@@ -216,10 +216,10 @@ class LocalAudio:
         if session is None or session.closed or self._streams.get("input") is not one:
             return
         if position == 0:
-            session.microphone.clear()  # its positions begin anew
+            session.floor.microphone.clear()  # its positions begin anew
         if not self._gate.is_open(session.clock.left(arrived_s)):
             samples = np.zeros_like(samples)
-        session.push_sound(position, samples, arrived_s)
+        session.floor.push_sound(position, samples, arrived_s)
 
     def _shut(self) -> None:
         streams, self._streams, self.running = self._streams, {}, {}

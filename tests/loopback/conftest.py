@@ -15,7 +15,7 @@ from realtime.sessions import Sessions
 from realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SHADES = {"ann": 60, "bob": 140}
 MOUTH = (slice(76, 100), slice(48, 80))
 """Rows and columns of the small avatar's picture that a mouth covers in full."""

@@ -72,12 +72,12 @@ async def test_a_program_speaks_and_hears_what_became_of_it(serve: Serve, caller
             await speaker.end_of_speech()
             started, ended = await told(events, "speech_started"), await told(events, "speech_ended")
             assert 0.7 < (ended["sample"] - started["sample"]) / 16_000 < 1.3
-            await until(lambda: session.heard_ms(asyncio.get_running_loop().time()) >= 990, "all of it heard")
+            await until(lambda: session.floor.heard_ms(asyncio.get_running_loop().time()) >= 990, "all of it heard")
             heard = [event["heard_ms"] for event in events if event["type"] == "playout"]
             assert heard == sorted(heard)
             assert session.playout.counts.rendered > 15
         await listening
-        await until(lambda: session.source is session.microphone, "the microphone's turn")
+        await until(lambda: session.floor.source is session.floor.microphone, "the microphone's turn")
         assert not session.listeners
 
 
@@ -86,18 +86,20 @@ async def test_an_interrupt_says_how_much_was_heard_and_what_follows_is_spoken(s
     _, session = await callers.call(sessions)
     async with web(sessions) as server, Speaker(server, session.id) as speaker:
         await speaker.say(speech(16_000, 5.0))
-        await until(lambda: session.heard_ms(asyncio.get_running_loop().time()) > 500, "half a second")
+        await until(lambda: session.floor.heard_ms(asyncio.get_running_loop().time()) > 500, "half a second")
         await speaker.interrupt()
         events = aiter(speaker)
         while (event := await anext(events))["type"] != "interrupted":
             pass
         assert 500 < event["heard_ms"] < 4_000
-        assert isinstance(session.source, QueuedSource)
-        assert session.source.level == 0
-        read = session.source.read
+        assert isinstance(session.floor.source, QueuedSource)
+        assert session.floor.source.level == 0
+        read = session.floor.source.read
         assert read == pytest.approx(event["heard_ms"] * 48, abs=48)  # what was cut off never counts as heard
         await speaker.say(speech(16_000, 0.2))
-        await until(lambda: isinstance(session.source, QueuedSource) and session.source.read > read, "new words")
+        await until(
+            lambda: isinstance(session.floor.source, QueuedSource) and session.floor.source.read > read, "new words"
+        )
 
 
 async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: Serve, callers: Callers) -> None:
@@ -115,8 +117,8 @@ async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: 
             flooding = asyncio.create_task(flood())
             await asyncio.sleep(1.5)
             assert not flooding.done()
-            assert isinstance(session.source, QueuedSource)
-            assert session.source.level < 20 * 48_000
+            assert isinstance(session.floor.source, QueuedSource)
+            assert session.floor.source.level < 20 * 48_000
             flooding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await flooding
@@ -124,7 +126,7 @@ async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: 
             socket.transport.abort()  # dies in the middle of a word
         async with Speaker(server, session.id) as speaker:  # and the next one is served
             await speaker.say(speech(16_000, 0.1))
-            source = session.source
+            source = session.floor.source
             await until(lambda: source.level == 0, "its words")
 
 
@@ -156,7 +158,7 @@ async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) ->
             assert await refused(url + query)
         assert await refused(url.replace(session.id, "nobody"))
         assert await refused(url, origin="http://evil.example")
-        assert session.source is session.microphone
+        assert session.floor.source is session.floor.microphone
         async with connect(url) as socket:
             for text in ("", "no json", "[]", '{"type": "dance"}'):
                 await socket.send(text)

@@ -40,7 +40,7 @@ async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_look
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:
-        session.source = TimelineSource(session.clock, voice)
+        session.floor.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 30 for _, s in calls), "speech")
     os.kill(sessions.worker.pid or 0, how)
     spoken = [s.playout.counts.rendered for _, s in calls]
@@ -84,7 +84,7 @@ async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_toget
 ) -> None:
     sessions = await serve()
     _, session = await callers.call(sessions)
-    session.source = TimelineSource(session.clock, voice)
+    session.floor.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 30, "speech")
     pid, repeated = sessions.worker.pid or 0, counts.repeated
@@ -105,7 +105,7 @@ def _break_tick(session: Session) -> None:
     def fail(*_: object) -> None:
         raise ValueError("the words of somebody")
 
-    session._animator.push = fail  # type: ignore[method-assign, assignment]
+    session.floor._animator.push = fail  # type: ignore[method-assign, assignment]
 
 
 def _break_picture(session: Session) -> None:
@@ -126,7 +126,7 @@ def _break_microphone(session: Session) -> None:
     def fail(*_: object) -> None:
         raise ValueError("the words of somebody")
 
-    session.microphone.push = fail  # type: ignore[method-assign, assignment]
+    session.floor.microphone.push = fail  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("broken", [_break_tick, _break_picture, _break_mouth, _break_microphone])
@@ -142,7 +142,7 @@ async def test_a_fault_ends_its_own_session_which_is_told_and_no_other(
         await client.accept(answer)
         await until(lambda: session.state == "live" and client.channel.readyState == "open", "connection")
         if broken is not _break_microphone:
-            session.source = TimelineSource(session.clock, voice)
+            session.floor.source = TimelineSource(session.clock, voice)
         underruns = other.playout.counts.underruns
         begun_s = time.monotonic()
         with caplog.at_level(logging.ERROR):
@@ -172,7 +172,7 @@ async def test_a_step_of_the_wall_clock_changes_nothing(
 ) -> None:
     sessions = await serve(silence_s=2.0)
     caller, session = await callers.call(sessions)
-    session.source = TimelineSource(session.clock, voice)
+    session.floor.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 30, "speech")
     wall = time.time

@@ -61,7 +61,7 @@ async def interrupt_once(session: Session, talker: Talker) -> Round:
     left = session.clock.left(asyncio.get_running_loop().time())
     talker.hush(entered, hush_samples)
     frame = session.playout._last_frame + 1
-    done = Round(session.interrupt(), frame, left, entered + hush_samples)
+    done = Round(session.floor.interrupt(), frame, left, entered + hush_samples)
     await until(lambda: session.clock.left(asyncio.get_running_loop().time()) > done.resumed + 16000, "later speech")
     return done
 
@@ -70,7 +70,7 @@ async def test_an_interruption_is_heard_and_seen_and_ends(serve: Serve, callers:
     sessions = await serve()
     caller, session = await callers.call(sessions)
     talker = Talker()
-    session.source = TimelineSource(session.clock, talker)
+    session.floor.source = TimelineSource(session.clock, talker)
     await until(lambda: session.playout.counts.rendered > 30, "speech")
     rounds = [await interrupt_once(session, talker) for _ in range(ROUNDS)]
     await callers.hang_up()

@@ -13,9 +13,10 @@ import pytest
 from benchmarks.signals import TimelineSource
 from realtime.admission import Admission
 from realtime.errors import NotFoundError, OfferError, UnavailableError
+from realtime.floor import first_block_samples
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
-from realtime.session import Session, first_block_samples
+from realtime.session import Session
 from realtime.sessions import GROUP, TICK_S
 from realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
@@ -109,7 +110,7 @@ async def test_a_lost_peers_session_waits_and_its_owner_comes_back(serve: Serve,
         caller = await callers.call_back(session)
         assert session.clock is clock
         spoken = session.playout.counts.rendered
-        session.source = TimelineSource(clock, voice)
+        session.floor.source = TimelineSource(clock, voice)
         await until(lambda spoken=spoken: session.playout.counts.rendered > spoken + 10, "speech after the return")
 
 
@@ -170,7 +171,7 @@ async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Cal
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:
-        session.source = TimelineSource(session.clock, voice)
+        session.floor.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 20 for _, s in calls), "speech")
     spoken = [session.playout.counts.rendered for _, session in calls]
     os.kill(sessions.worker.pid or 0, signal.SIGKILL)
@@ -197,7 +198,7 @@ async def test_too_many_sessions_make_a_slow_worker_refuse_not_restart(serve: Se
     sessions = await serve("tests.loopback.slow:SlowPredictor")
     calls = [await callers.call(sessions) for _ in range(3)]
     for _, session in calls:
-        session.source = TimelineSource(session.clock, voice)
+        session.floor.source = TimelineSource(session.clock, voice)
     jobs = sessions.worker.counts.jobs
     await until(lambda: sessions.worker.counts.jobs > jobs + 300, "jobs")
     assert sessions.worker.counts.restarts == 0

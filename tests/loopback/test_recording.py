@@ -68,7 +68,7 @@ def transcript(path: Path) -> list[dict[str, Any]]:
 async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> None:
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.source = TimelineSource(session.clock, clicks)
+    session.floor.source = TimelineSource(session.clock, clicks)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
     ) as client:
@@ -116,7 +116,7 @@ async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve
     recording = record(sessions, session)
     await until(lambda: recording.figures()["seconds"] >= 0.5, "half a second")
     session.tell({"type": "said", "sample": 16_000, "text": "a secret"})
-    sample = session.interrupt()
+    sample = session.floor.interrupt()
     session.fail("a fault")
     await until(lambda: session.closed and not recording.running, "the end")
     lines = transcript(recording.transcript)

@@ -49,7 +49,7 @@ async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
     caplog.set_level(logging.INFO)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.source = TimelineSource(session.clock, clicks)
+    session.floor.source = TimelineSource(session.clock, clicks)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
     ) as client:
@@ -92,7 +92,7 @@ async def test_a_server_that_restarts_gets_its_stream_back(
     monkeypatch.setattr(destination_module, "FIRST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.source = TimelineSource(session.clock, clicks)
+    session.floor.source = TimelineSource(session.clock, clicks)
     events: list[str] = []
     session.listeners.add(lambda event: events.append(event["type"]))
     rtmp.stop()
@@ -195,7 +195,7 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
     port, secret = free_port(), "a long passphrase"
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.source = TimelineSource(session.clock, clicks)
+    session.floor.source = TimelineSource(session.clock, clicks)
     query = f"streamid=live/{KEY}&passphrase={secret.replace(' ', '%20')}&latency=200"
     stream = session.sinks.streams.add(f"srt://127.0.0.1:{port}?{query}", {})
     await until(lambda: stream.state == "waiting", "a try that finds nobody")
@@ -234,7 +234,7 @@ async def test_an_sfu_is_published_to_by_whip_and_again_after_it_was_lost(
     monkeypatch.setattr(destination_module, "LONGEST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.source = TimelineSource(session.clock, clicks)
+    session.floor.source = TimelineSource(session.clock, clicks)
     async with whip_server() as whip:
         unknown = session.sinks.streams.add(f"http://127.0.0.1:{whip.port}/whip", {})
         stream = session.sinks.streams.add(f"http://{TOKEN}@127.0.0.1:{whip.port}/whip", {})
@@ -309,7 +309,7 @@ async def test_an_interruption_leaves_no_word_in_any_sink(serve: Serve, rtmp: Rt
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     saying = Saying()
-    session.source = TimelineSource(session.clock, saying)
+    session.floor.source = TimelineSource(session.clock, saying)
     async with whip_server() as whip:
         recording = session.sinks.record(tmp_path, {}, "ann")
         streamed = session.sinks.streams.add(rtmp.url, {})
@@ -324,7 +324,7 @@ async def test_an_interruption_leaves_no_word_in_any_sink(serve: Serve, rtmp: Rt
         await until(lambda: session.clock.left(now_s()) > saying.begins + 1.7 * SAMPLE_RATE_HZ, "speech")
         saying.ends = session.playout.sound_end // SOUND_PER_SAMPLE
         left = session.clock.left(now_s())
-        session.interrupt()
+        session.floor.interrupt()
         path = await playing
         heard = {
             "WHIP": decode_sound(receiver.recording.sound),

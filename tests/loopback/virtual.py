@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from realtime.floor import first_block_samples
 from realtime.packets import RenderJob
 from realtime.rtc.peer import RtcSettings
-from realtime.session import Session, first_block_samples
+from realtime.session import Session
 from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 
@@ -80,9 +81,9 @@ class VirtualSession:
             while waiting and EPOCH_S + BEGINS_S + waiting[-1][0] <= self.now_s + TICK_S:
                 at_s, position, samples = waiting.pop()
                 if position is None:
-                    self.session.interrupt()
+                    self.session.floor.interrupt()
                 else:
-                    self.session.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
+                    self.session.floor.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
             self.tick()
 
     def _submit(self, job: RenderJob) -> None:

@@ -154,7 +154,7 @@ async def test_a_kiosk_comes_back_for_a_year(app: FastAPI, client: httpx.AsyncCl
     assert access.caller(signed["token"], time.time() + KIOSK_TOKEN_S + 60) is Caller.NOBODY
     body = {"conversation": True}
     created = await client.post("/api/sessions", json=body, headers=bearer(signed["token"]))
-    assert app.state.sessions.get(created.json()["id"]).conversation is not None
+    assert app.state.sessions.get(created.json()["id"]).floor.conversation is not None
 
 
 async def test_who_asks_too_often_waits_and_others_do_not(app: FastAPI, client: httpx.AsyncClient) -> None:
