@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from avatar_cache import store
 from tests.network.link import can_make_links
 from tests.server_process import server_store, speech_wav, start_server
 
@@ -77,6 +78,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("REQUIRE_SYSTEM") == "1":
                     pytest.fail(f"needs {name}, which is missing")
                 pytest.skip(f"needs {name}")
+
+
+@pytest.fixture
+def no_built_in_avatars(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave a store with what a test puts into it: preparing the built-in ones takes seconds, for each new store."""
+    monkeypatch.setattr(store, "BUILT_IN", tmp_path / "none")
 
 
 @pytest.fixture(autouse=True)

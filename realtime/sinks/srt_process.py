@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import IO
 from urllib.parse import parse_qsl, urlsplit
@@ -25,9 +26,11 @@ LIVE, FAILED = "live", "failed: "
 _LIBRARIES = ("srt-gnutls", "srt-openssl", "srt")
 _PACKET, _PACKETS = 188, 7
 """Bytes of an MPEG-TS packet, and how many of them libsrt takes at once in its live mode."""
-_LATENCY, _PASSPHRASE, _KEY_BYTES, _CONNECT_MS, _STREAM_ID = 23, 26, 27, 36, 46  # of SRT_SOCKOPT in srt.h
+_LATENCY, _PASSPHRASE, _KEY_BYTES, _CONNECT_MS, _PEER_LATENCY, _STREAM_ID = 23, 26, 27, 36, 44, 46
+"""Of SRT_SOCKOPT in srt.h."""
 _OPTIONS = {"latency": _LATENCY, "passphrase": _PASSPHRASE, "pbkeylen": _KEY_BYTES, "streamid": _STREAM_ID}
 _REFUSED_MS = 5000
+_ON_THE_WAY_S = 0.1
 _NO_SOCKET = -1
 
 
@@ -76,7 +79,10 @@ class SrtSocket:
             self._fail("the connection broke")
 
     def close(self) -> None:
-        """Close it."""
+        """Close it once the other end has had the time that it keeps what comes for: it drops the rest."""
+        latency_ms, size = ctypes.c_int(), ctypes.c_int(ctypes.sizeof(ctypes.c_int))
+        self._srt.srt_getsockflag(self._socket, _PEER_LATENCY, ctypes.byref(latency_ms), ctypes.byref(size))
+        time.sleep(_ON_THE_WAY_S + latency_ms.value / 1000)
         self._srt.srt_close(self._socket)
 
     def _set(self, option: int, value: bytes) -> None:
@@ -140,12 +146,13 @@ def remux(source: IO[bytes], target: PacketCutter) -> None:
 
 def main() -> int:
     """Return the process's exit status."""
-    url = json.loads(sys.stdin.buffer.readline())
+    source = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)  # a buffered one waits for whole blocks: seconds of calm
+    url = json.loads(source.readline())
     try:
         connection = SrtSocket(url)
         _say(LIVE)
         try:
-            remux(sys.stdin.buffer, PacketCutter(connection.send))
+            remux(source, PacketCutter(connection.send))
         finally:
             connection.close()
     except SrtError as error:

@@ -34,7 +34,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serve]:
     """Start sessions whose worker runs a predictor (of ``tests.realtime.fakes`` by default); close them in the end."""
     started: list[Sessions] = []
 

@@ -1,6 +1,7 @@
 """A real RTMP server, nginx with its module, and FFmpeg that plays what it sends on."""
 
 import asyncio
+import getpass
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ KEY = "a-secret-key"
 
 _CONFIG = """
 load_module {module};
+user {user};
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -20,24 +22,30 @@ events {{}}
 rtmp {{
     server {{
         listen 127.0.0.1:{port};
-        application live {{ live on; }}
+        application live {{ live on; record all; record_path {folder}; record_unique on; }}
     }}
 }}
 """
 
 
 class RtmpServer:
-    """One nginx, which can be stopped and started again at the same port."""
+    """One nginx, which can be stopped and started again at the same port; it writes what it gets into its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "rtmp.conf").write_text(_CONFIG.format(module=MODULE, folder=folder, port=self.port))
+        (folder / "rtmp.conf").write_text(
+            _CONFIG.format(module=MODULE, folder=folder, port=self.port, user=getpass.getuser())
+        )
 
     @property
     def url(self) -> str:
         return f"rtmp://127.0.0.1:{self.port}/live/{KEY}"
+
+    def received(self) -> Path:
+        """Return the file of the last stream that it got."""
+        return max(self._folder.glob("*.flv"), key=lambda path: path.stat().st_mtime_ns)
 
     def start(self) -> None:
         folder = str(self._folder)

@@ -22,7 +22,7 @@ from realtime.timeline import (
 )
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 
-ROUNDS = 4
+ROUNDS = 2
 SPOKEN = 20
 """Luma above the face's shade from which a mouth counts as open: a third of a spoken one."""
 QUIET = 0.01

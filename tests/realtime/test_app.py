@@ -14,7 +14,7 @@ from tests.realtime.fakes import make_store, worker_settings
 
 
 @pytest.fixture
-async def sessions(tmp_path: Path) -> Sessions:
+async def sessions(tmp_path: Path, no_built_in_avatars: None) -> Sessions:
     store = make_store(tmp_path, {"ann": 60, "bob": 120})
     return Sessions(
         Settings(store=store.root, max_sessions=2, picture_workers=0), worker_settings(store, "FakePredictor")

@@ -25,7 +25,7 @@ KEY = "an API key of fair length"
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def client(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[httpx.AsyncClient]:
     store = make_store(tmp_path, {"ann": 60})
     (tmp_path / "keys").write_text(KEY)
     settings = Settings(store=store.root, secret_file=tmp_path / "keys")

@@ -46,7 +46,7 @@ GUESTS = {
 
 
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
+async def app(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[FastAPI]:
     secret = tmp_path / "secret"
     secret.write_text(KEY)
     store = make_store(tmp_path, {"ann": 60})

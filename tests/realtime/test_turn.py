@@ -47,7 +47,9 @@ def test_without_a_secret_file_there_are_no_credentials() -> None:
     assert TurnSecret.read((), None, 600) is None
 
 
-async def test_each_session_gets_its_own_credentials_beside_what_is_configured(tmp_path: Path) -> None:
+async def test_each_session_gets_its_own_credentials_beside_what_is_configured(
+    tmp_path: Path, no_built_in_avatars: None
+) -> None:
     (tmp_path / "turn-secret").write_text(f"{SECRET}\n")
     store = make_store(tmp_path, {"ann": 60})
     stun = {"urls": "stun:stun.example.org"}
