@@ -69,7 +69,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         weights=sessions.worker_settings.weights,
         device=settings.device,
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
-        on_built=sessions.add_avatar,
+        on_built=sessions.shelf.add,
     )
     app.state.exporter = Exporter(sessions, app.state.builds)
     app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)

