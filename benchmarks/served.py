@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,7 +58,8 @@ class Served:
 
         Returns:
             ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse;
-            ``lag_ms``: ``p50, p99, max`` of the event loop's lateness; ``sessions``: figures by id.
+            ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, ``held`` the most of it in which its thread
+            worked, rather than waited for a core; ``sessions``: figures by id.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -144,26 +146,31 @@ class _Lag:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._late_ms: list[float] = []
+        self._held_ms = 0.0
         self._wait()
 
     def begin(self) -> None:
         """Forget what has been, and what is late by now."""
         self._next.cancel()
-        self._late_ms = []
+        self._late_ms, self._held_ms = [], 0.0
         self._wait()
 
     def take(self) -> dict[str, float | None]:
         """Return what has been found since the beginning."""
         late = self._late_ms
         p = percentiles(late)
-        return {"p50": p["p50"], "p99": p["p99"], "max": round(max(late), 1) if late else None}
+        worst = round(max(late), 1) if late else None
+        return {"p50": p["p50"], "p99": p["p99"], "max": worst, "held": round(self._held_ms, 1)}
 
     def _wait(self) -> None:
         due_s = self._loop.time() + _LAG_EVERY_S
+        self._worked_s = time.thread_time()
         self._next = self._loop.call_at(due_s, self._called, due_s)
 
     def _called(self, due_s: float) -> None:
-        self._late_ms.append((self._loop.time() - due_s) * 1000)
+        late_ms = (self._loop.time() - due_s) * 1000
+        self._late_ms.append(late_ms)
+        self._held_ms = max(self._held_ms, min(late_ms, (time.thread_time() - self._worked_s) * 1000))
         self._wait()
 
 

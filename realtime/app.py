@@ -22,6 +22,7 @@ from realtime.exporter import Exporter
 from realtime.gate import Gate
 from realtime.guards import AllSessions, Guard, operator
 from realtime.metrics import prometheus_text
+from realtime.rehearsal import rehearse_request
 from realtime.sessions import Sessions
 
 WEB = Path(__file__).parent.parent / "web"
@@ -51,6 +52,7 @@ def create_app(sessions: Sessions) -> FastAPI:
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
         ]
+        await rehearse_request(app)
         try:
             yield
         finally:

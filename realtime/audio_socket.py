@@ -43,7 +43,7 @@ async def audio(socket: WebSocket, session_id: str, rate: str = str(DEFAULT_RATE
     """Take a program's sound until it hangs up, the session ends, or another program takes over."""
     offered = socket.scope.get("subprotocols", [])
     try:
-        session = socket_owner(session_id, socket)
+        session = await socket_owner(session_id, socket)
         source = session.floor.take_program(_rate(rate))
     except LipstreamError as error:
         await socket.close(_POLICY, error.message)

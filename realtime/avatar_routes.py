@@ -22,7 +22,7 @@ readers = APIRouter(prefix="/api/avatars", dependencies=[Depends(guest)])
 makers = APIRouter(prefix="/api/avatars", dependencies=[Depends(operator)])
 
 
-def _builds(request: Request) -> AvatarBuilds:
+async def _builds(request: Request) -> AvatarBuilds:
     builds: AvatarBuilds = request.app.state.builds
     return builds
 

@@ -78,7 +78,7 @@ def _address(request: HTTPConnection) -> str:
     return request.client.host if request.client else ""
 
 
-def operator(request: Request) -> None:
+async def operator(request: Request) -> None:
     """Admit an API key.
 
     Raises:
@@ -94,7 +94,7 @@ def operator(request: Request) -> None:
             raise ForbiddenError("this needs an API key: a join token does not open it")
 
 
-def guest(request: Request) -> None:
+async def guest(request: Request) -> None:
     """Admit an API key or a join token.
 
     Raises:
@@ -106,19 +106,19 @@ def guest(request: Request) -> None:
         raise guard.refuse(request, "this needs a join token that has not expired")
 
 
-def new_guest(request: Request) -> None:
+async def new_guest(request: Request) -> None:
     """Admit as `guest` does, and count: what is asked for costs something.
 
     Raises:
         UnauthorizedError: If the caller shows neither key nor token.
         RateLimitError: If it asks too often.
     """
-    guest(request)
+    await guest(request)
     guard: Guard = request.app.state.guard
     guard.count(request, guard.caller(request))
 
 
-def owner(session_id: str, request: Request) -> Session:
+async def owner(session_id: str, request: Request) -> Session:
     """Admit an API key or the session's own token; return the session.
 
     Raises:
@@ -130,7 +130,7 @@ def owner(session_id: str, request: Request) -> Session:
     return _admit(session_id, request)
 
 
-def socket_owner(session_id: str, socket: WebSocket) -> Session:
+async def socket_owner(session_id: str, socket: WebSocket) -> Session:
     """Admit as `owner` does, for a WebSocket.
 
     Raises:
@@ -139,7 +139,7 @@ def socket_owner(session_id: str, socket: WebSocket) -> Session:
     return _admit(session_id, socket)
 
 
-def viewer(session_id: str, request: Request) -> Session:
+async def viewer(session_id: str, request: Request) -> Session:
     """Admit as `owner` does, and the session's viewer token too.
 
     Raises:
@@ -148,13 +148,13 @@ def viewer(session_id: str, request: Request) -> Session:
     return _admit(session_id, request, viewers=True)
 
 
-def new_viewer(session_id: str, request: Request) -> None:
+async def new_viewer(session_id: str, request: Request) -> None:
     """Admit as `viewer` does, and count: what is asked for costs something.
 
     Raises:
         LipstreamError: As there.
     """
-    viewer(session_id, request)
+    await viewer(session_id, request)
     guard: Guard = request.app.state.guard
     guard.count(request, guard.caller(request))
 

@@ -62,7 +62,7 @@ async def create_session(
 ) -> dict[str, Any]:
     """Begin a session, and answer its offer if it carries one."""
     if body.local_audio:
-        operator(request)  # it hears the room that the server stands in
+        await operator(request)  # it hears the room that the server stands in
     session, answer = await sessions.create(
         body.avatar,
         body.offer.sdp if body.offer else None,

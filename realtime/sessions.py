@@ -27,6 +27,7 @@ from realtime.log_lines import in_session
 from realtime.meters import Meters
 from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
+from realtime.rehearsal import rehearsal_settings, rehearse_call
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.peer import RtcSettings
 from realtime.server_cost import ServerCost
@@ -82,7 +83,7 @@ class Sessions:
         self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
         self.worker = RenderWorker(self.worker_settings, self.meters, self.admission.note_mouths)
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
-        self.shelf = Shelf(self.store, self.worker, self.worker_settings)
+        self.shelf = Shelf(self.store, self.worker, self.worker_settings, settings.mark)
         self._cost = ServerCost()
         self.draining = False
         self.created = 0
@@ -112,6 +113,7 @@ class Sessions:
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
         self._metadata = await self.worker.start()
         await self.shelf.fill(self._metadata.fingerprint)
+        await self._rehearse()
         self.local_audio.start()
         self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
         self._reaper = asyncio.create_task(self._reap(), name="reap")
@@ -203,6 +205,20 @@ class Sessions:
         """
         session = await self._begin(avatar_id)
         return session, await self._answered(session, session.publish(offer_sdp))
+
+    async def _rehearse(self) -> None:
+        """Have a call of our own, which nobody hears of."""
+        assert self._metadata is not None
+        session = Session(
+            await self.shelf.get(self.shelf.first),
+            self.worker,
+            self._metadata,
+            rtc=rehearsal_settings(),
+            epoch_s=self._epoch(asyncio.get_running_loop().time()),
+            most_viewers=0,
+            on_over=lambda *_: None,
+        )
+        await rehearse_call(session)
 
     async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
         self._check_ready()

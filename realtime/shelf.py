@@ -8,6 +8,7 @@ from collections.abc import Callable
 from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore
 from realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
+from realtime.mark import MarkStyle
 from realtime.render_worker import RenderWorker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -20,10 +21,13 @@ class Shelf:
         store: Where they lie.
         worker: Holds their features too.
         settings: The worker's: an avatar is prepared for weights.
+        mark: Which all of them bear; ``None`` for none.
     """
 
-    def __init__(self, store: AvatarStore, worker: RenderWorker, settings: WorkerSettings) -> None:
-        self._store, self._worker, self._settings = store, worker, settings
+    def __init__(
+        self, store: AvatarStore, worker: RenderWorker, settings: WorkerSettings, mark: MarkStyle | None
+    ) -> None:
+        self._store, self._worker, self._settings, self._mark = store, worker, settings, mark
         self._fingerprint = ""
         self._avatars: dict[str, PreparedAvatar] = {}
         self._failed: set[str] = set()
@@ -87,7 +91,9 @@ class Shelf:
         """
         await self._worker.load_avatar(avatar_id)
         stored = await asyncio.to_thread(self._store.load, avatar_id)
-        self._avatars[avatar_id] = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
+        prepared = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
+        await asyncio.to_thread(prepared.compositor, self._mark)  # draws the mark, once for each size
+        self._avatars[avatar_id] = prepared
         self._failed.discard(avatar_id)
 
     async def remove(self, avatar_id: str, *, is_shown: Callable[[], bool]) -> None:

@@ -43,6 +43,7 @@ LAYERS = {
     "realtime.picture_worker": 8,
     "realtime.floor": 9,
     "realtime.session": 9,
+    "realtime.rehearsal": 9,
     "realtime.local_audio": 9,
     "realtime.shelf": 9,
     "realtime.server_cost": 10,
