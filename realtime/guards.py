@@ -178,7 +178,7 @@ def _admit(session_id: str, request: HTTPConnection, *, viewers: bool = False) -
     raise guard.refuse(request, "this needs the session's token")
 
 
-def all_sessions(request: Request) -> Sessions:
+async def all_sessions(request: Request) -> Sessions:
     """Return the server's sessions."""
     sessions: Sessions = request.app.state.sessions
     return sessions

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 
 from realtime.settings import read_settings
 from tests.network.coturn import DENIED
+from tests.realtime.sdp_routes.musts import must
 from tests.server_process import ROOT, Server, free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -124,6 +125,7 @@ def test_behind_nginx_calls_and_programs_come_through(behind_nginx: str, certifi
         assert "type" in json.loads(program.recv(timeout=10))
 
 
+@must("5 https")
 def test_without_a_proxy_the_server_speaks_https_itself(
     server_store: Path, secret: Path, certificate: tuple[Path, Path]
 ) -> None:
