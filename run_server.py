@@ -1,108 +1,11 @@
 """Starts the server: options, environment and config file to settings, logging, serve."""
 
-import asyncio
-import logging
 import os
-import signal
 import sys
-from types import FrameType
 
-import uvicorn
-
-from realtime import log_lines
-from realtime.app import create_app
+from realtime import child_process, log_lines
 from realtime.errors import LipstreamError
-from realtime.rtc.encoders import encode_pool
-from realtime.sessions import Sessions
-from realtime.settings import Settings, read_settings
-
-log = logging.getLogger("lipstream")
-
-_DRAIN_LOOK_S = 0.2
-WEBSOCKET_FRAME_BYTES = 256 * 1024
-"""Sound comes in pieces; one larger than this ends its connection."""
-
-
-class Server(uvicorn.Server):
-    """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
-
-    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
-        super().__init__(config)
-        self._sessions = sessions
-        self.failed = False
-        self._grace_s = sessions.settings.grace_s
-        self._drain: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Serve until told to stop."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
-        starting = asyncio.create_task(self._start_sessions(), name="start")
-        await super().serve(sockets)  # type: ignore[arg-type]
-        for task in (starting, self._drain):
-            if task:
-                task.cancel()
-
-    async def _start_sessions(self) -> None:
-        """Start while the server already answers; a failure ends it."""
-        try:
-            await self._sessions.start()
-        except LipstreamError as error:
-            log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
-            self.failed = True
-            self.should_exit = True
-        except Exception:
-            log.exception("cannot start")
-            self.failed = self.should_exit = True
-        else:
-            address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-            scheme = "https" if self.config.is_ssl else "http"
-            log.info("ready: open %s://%s:%d", scheme, address, self.config.port)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
-        """Begin to drain, or stop at once if that had begun."""
-        if self._loop is None or self._sessions.draining:
-            self.should_exit = True
-            return
-        log.info("%s: live sessions have %.0f s to end", signal.Signals(sig).name, self._grace_s)
-        self._sessions.drain()
-        self._loop.call_soon_threadsafe(self._begin_drain)
-
-    def _begin_drain(self) -> None:
-        self._sessions.announce_drain(self._grace_s)
-        self._drain = asyncio.create_task(self._wait_for_sessions(), name="drain")
-
-    async def _wait_for_sessions(self) -> None:
-        end_s = asyncio.get_running_loop().time() + self._grace_s
-        while self._sessions.live and asyncio.get_running_loop().time() < end_s:  # noqa: ASYNC110 (looks 5 times a second)
-            await asyncio.sleep(_DRAIN_LOOK_S)
-        self.should_exit = True
-
-
-def serve(settings: Settings) -> bool:
-    """Serve until stopped; return whether the server had started.
-
-    Raises:
-        SettingsError: If a file that the settings name cannot be used.
-    """
-    sessions = Sessions(settings)
-    config = uvicorn.Config(
-        create_app(sessions),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,  # its lines go where ours go
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-        ws_max_size=WEBSOCKET_FRAME_BYTES,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-    )
-    server = Server(config, sessions)
-    server.run()
-    return server.started and not server.failed
+from realtime.settings import read_settings
 
 
 def main() -> int:
@@ -110,6 +13,9 @@ def main() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         log_lines.set_up(settings.log_level, settings.log_format)
+        child_process.warm_up()
+        from realtime.serving import serve  # noqa: PLC0415 (all else is imported while the workers' modules are)
+
         return 0 if serve(settings) else 1
     except LipstreamError as error:
         print(f"run_server.py: {error.message}", file=sys.stderr)  # noqa: T201 (for the person at the terminal)

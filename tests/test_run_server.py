@@ -7,6 +7,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.server_process import ROOT, Server
@@ -49,12 +50,33 @@ def test_sigterm_drains_and_ends_with_status_0(start_server: StartServer) -> Non
 
 def test_without_the_worker_it_is_not_ready_and_then_is_again(start_server: StartServer) -> None:
     server = start_server()
-    children = subprocess.run(
-        ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    for child in children:
-        subprocess.run(["kill", "-KILL", child], check=True)
+    process = psutil.Process(server.process.pid)
+    workers = [child for child in process.children(recursive=True) if child.parent() != process]
+    assert workers
+    for worker in workers:
+        worker.kill()
     deadline = time.monotonic() + 30
     while "lipstream_worker_restarts_total 1" not in server.metrics() or not server.is_ready():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_the_process_that_workers_are_forked_from_is_replaced(start_server: StartServer) -> None:
+    server = start_server()
+    process = psutil.Process(server.process.pid)
+    for child in process.children(recursive=True):
+        child.kill()
+    deadline = time.monotonic() + 30
+    while "lipstream_worker_restarts_total 1" not in server.metrics() or not server.is_ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert server.stop(signal.SIGTERM) == 0
+
+
+def test_no_worker_outlives_a_server_that_was_killed(start_server: StartServer) -> None:
+    server = start_server()
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    server.process.kill()
+    server.process.wait(20)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive

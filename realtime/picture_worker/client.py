@@ -55,7 +55,6 @@ class PictureWorkers:
         """
         for worker in self._workers:
             worker.region = region
-            worker.spawn()
         if self._workers:
             self._watcher = asyncio.create_task(self._watch(), name="picture-workers-watch")
 
@@ -81,6 +80,11 @@ class PictureWorkers:
         self.seconds += seconds
 
     async def _watch(self) -> None:
+        for worker in self._workers:
+            try:
+                await worker.start()
+            except OSError:
+                log.exception("a picture worker cannot be started; trying again")
         while True:
             await asyncio.sleep(_WATCH_S)
             for worker in self._workers:

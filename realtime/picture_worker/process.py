@@ -1,16 +1,13 @@
 """One picture worker's process, and its end in the server: its streams, their pictures under way, its restart."""
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import multiprocessing
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from realtime.child_process import Child
 from realtime.compositor import Painting
 from realtime.lipsync.metadata import Region
 from realtime.picture_worker.messages import encoded_pictures, pack, picture_message, unpack
@@ -69,8 +66,7 @@ class Worker:
         self.ready = asyncio.Event()
         self.region: Region | None = None
         self._store, self._on_spent = store, on_spent
-        self._process: SpawnProcess | None = None
-        self._connection: Connection | None = None
+        self._child = Child("picture-worker", run, on_message=self._take, on_lost=self._lost)
         self._memory: JobMemory | None = None
         self._ids = itertools.count()
         self._free: list[int] = []
@@ -82,7 +78,7 @@ class Worker:
     @property
     def pid(self) -> int | None:
         """Of the process, while there is one."""
-        return self._process.pid if self._process else None
+        return self._child.pid
 
     @property
     def streams(self) -> int:
@@ -134,57 +130,41 @@ class Worker:
         self._send(picture_message(seat.stream, index, painting, slot, orders))
         return await future
 
-    def spawn(self) -> None:
-        """Start the process."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
+    async def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: If it cannot be.
+        """
         self._started_s = asyncio.get_running_loop().time()
-        self._process = context.Process(target=run, args=(theirs, self._store), name="picture-worker", daemon=True)
-        self._process.start()
-        theirs.close()
-        self._connection = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+        await self._child.start(self._store)
 
     async def restart_if_needed(self) -> bool:
         """Start the process again if it is gone or hangs; return whether."""
         now_s = asyncio.get_running_loop().time()
         hangs = any(now_s - since_s > HANG_S for _, since_s in self._under_way.values())
         hangs |= not self.ready.is_set() and now_s - self._started_s > START_TIMEOUT_S
-        alive = self._process is not None and self._process.is_alive() and self._connection is not None
-        if alive and not hangs:
+        if self._child.alive and not hangs:
             return False
-        log.warning("a picture worker %s; starting it again", "hangs" if alive else "is gone")
+        log.warning("a picture worker %s; starting it again", "hangs" if self._child.alive else "is gone")
         self._failures = self._failures + 1 if now_s - self._started_s < _STABLE_S else 0
         await self.stop()
         await asyncio.sleep(_RESTART_DELAYS_S[min(self._failures, len(_RESTART_DELAYS_S) - 1)])
-        self.spawn()
+        await self.start()
         return True
 
     async def stop(self) -> None:
         """End the process."""
-        self._disconnect()
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-            await asyncio.to_thread(process.join)
-            process.close()
+        await self._child.stop()
         if self._memory:
             self._memory.close()
             self._memory = None
 
     def _send(self, message: dict[str, Any]) -> None:
-        if self._connection:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its end is read, too
-                self._connection.send_bytes(pack(message))
+        self._child.send(pack(message))
 
-    def _read(self) -> None:
-        try:
-            while self._connection is not None and self._connection.poll():
-                self._take(*unpack(self._connection.recv_bytes()))
-        except (EOFError, ConnectionResetError):
-            self._disconnect()
-
-    def _take(self, message: dict[str, Any], body: bytes) -> None:
+    def _take(self, data: bytes) -> None:
+        message, body = unpack(data)
         if "ready" in message:
             self.ready.set()
             return
@@ -197,13 +177,9 @@ class Worker:
         else:
             asked[0].set_exception(PictureFailedError(message["why"]))
 
-    def _disconnect(self) -> None:
-        """Let go of a process that is gone, or about to be: its streams look for another place."""
+    def _lost(self) -> None:
+        """Have a process that is gone, or about to be, look empty: its streams look for another place."""
         self.ready.clear()
-        if self._connection:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
-            self._connection.close()
-            self._connection = None
         under_way, self._under_way = self._under_way, {}
         self._seats.clear()
         self._free.clear()

@@ -4,20 +4,17 @@ Longer than most files: the states of one child process are easier to check in o
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import logging
-import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from realtime.child_process import Child
 from realtime.errors import AvatarError, UnavailableError
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.meters import Meters
@@ -103,8 +100,7 @@ class RenderWorker:
         self.metadata: WeightsMetadata | None = None
         self._settings, self._meters = settings, meters or Meters()
         self._short_s = float("-inf")
-        self._process: SpawnProcess | None = None
-        self._connection: Connection | None = None
+        self._child = Child("render-worker", run, on_message=self._take)
         self._memory: JobMemory | None = None
         self._ready = asyncio.Event()
         self._failure: str | None = None
@@ -135,7 +131,7 @@ class RenderWorker:
     @property
     def pid(self) -> int | None:
         """Of the child, while there is one."""
-        return self._process.pid if self._process else None
+        return self._child.pid
 
     async def start(self) -> WeightsMetadata:
         """Start the child and wait until it has loaded the network.
@@ -143,7 +139,7 @@ class RenderWorker:
         Raises:
             UnavailableError: If it cannot; the message is the child's.
         """
-        self._spawn()
+        await self._child.start(self._settings)
         self._watcher = asyncio.create_task(self._watch(), name="render-worker-watch")
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -221,29 +217,11 @@ class RenderWorker:
         self._loading.add(handle)
         self._send({"avatar": [handle, avatar_id]})
 
-    def _spawn(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=run, args=(theirs, self._settings), name="render-worker", daemon=True)
-        self._process.start()
-        theirs.close()
-        self._connection = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
-
     def _send(self, message: dict[str, Any]) -> None:
-        if self._connection:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the watcher sees the end
-                self._connection.send_bytes(json.dumps(message).encode())
+        self._child.send(json.dumps(message).encode())
 
-    def _read(self) -> None:
-        assert self._connection is not None
-        try:
-            while self._connection is not None and self._connection.poll():
-                self._take(json.loads(self._connection.recv_bytes()))
-        except (EOFError, ConnectionResetError):
-            self._disconnect()
-
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, data: bytes) -> None:
+        message = json.loads(data)
         self._heard_s = asyncio.get_running_loop().time()
         if "done" in message:
             if self._on_batch:
@@ -307,7 +285,7 @@ class RenderWorker:
         failures, started_s = 0, loop.time()
         while True:
             await asyncio.sleep(_WATCH_S)
-            alive = self._process is not None and self._process.is_alive() and self._connection is not None
+            alive = self._child.alive
             if alive and not self._hangs(loop.time(), started_s):
                 continue
             if self.metadata is None:
@@ -322,7 +300,7 @@ class RenderWorker:
             self.counts.restarts += 1
             started_s = loop.time()
             try:
-                self._spawn()
+                await self._child.start(self._settings)
             except OSError:
                 log.exception("render worker cannot be started; trying again")
 
@@ -339,20 +317,9 @@ class RenderWorker:
                 future.set_exception(UnavailableError(message, reason="renderer"))
                 del self._avatars[avatar_id]
 
-    def _disconnect(self) -> None:
-        if self._connection:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
-            self._connection.close()
-            self._connection = None
-
     async def _stop(self) -> None:
         self._ready.clear()
-        self._disconnect()
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-            await asyncio.to_thread(process.join)
-            process.close()
+        await self._child.stop()
         if self._memory:
             self._memory.close()
             self._memory = None

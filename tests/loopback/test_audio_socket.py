@@ -16,9 +16,9 @@ from websockets.typing import Subprotocol
 
 from realtime.app import create_app
 from realtime.audio.queued_source import QueuedSource
+from realtime.serving import WEBSOCKET_FRAME_BYTES
 from realtime.sessions import Sessions
 from realtime.speaker import Speaker
-from run_server import WEBSOCKET_FRAME_BYTES
 from tests.loopback.conftest import Callers, Serve, until
 from tests.realtime.audio.test_queued_source import tone
 from tests.server_process import free_port

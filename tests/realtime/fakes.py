@@ -65,11 +65,17 @@ def worker_settings(store: AvatarStore, predictor: str) -> WorkerSettings:
     )
 
 
+def order_file(store: Path) -> Path:
+    """Return the file in which a test writes what a predictor that takes orders is to do."""
+    return store / "order"
+
+
 class FakePredictor:
     """Rest mouths show the crop; spoken ones are drawn by :meth:`draw`."""
 
-    def __init__(self, _: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self.metadata = metadata()
+        self._order = order_file(settings.store)
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
         levels = tuple(np.zeros((len(crops), 1, 1, 1), np.float16) for _ in range(7))
@@ -100,14 +106,13 @@ class FlashPredictor(FakePredictor):
 
 
 class FragilePredictor(FakePredictor):
-    """Hangs, or ends the process, when the file that the environment names says so."""
+    """Hangs, or ends the process, when its order says so."""
 
     def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
         super().draw(mouth, window)
-        order = Path(os.environ["LIPSTREAM_TEST_ORDER"])
-        what = order.read_text() if order.exists() else ""
+        what = self._order.read_text() if self._order.exists() else ""
         if what:
-            order.write_text("")
+            self._order.write_text("")
         if what == "die":
             os._exit(3)
         if what == "hang":
@@ -115,16 +120,15 @@ class FragilePredictor(FakePredictor):
 
 
 class TightPredictor(FakePredictor):
-    """A device whose memory holds as many mouths at once as the file says that the environment names; 0 holds none.
+    """A device whose memory holds as many mouths at once as its order says; 0 holds none.
 
-    A mouth whose face is of avatar ``bob`` fails for another reason, where the file says so.
+    A mouth whose face is of avatar ``bob`` fails for another reason, where the order says so.
     """
 
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        order = Path(os.environ["LIPSTREAM_TEST_ORDER"])
-        what = order.read_text() if order.exists() else ""
+        what = self._order.read_text() if self._order.exists() else ""
         if what.isdecimal() and len(frames) > int(what):
             raise MemoryError
         if what == "bob" and features.crops[frames].mean(axis=(1, 2, 3)).max() > 100:

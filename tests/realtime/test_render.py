@@ -12,7 +12,7 @@ from realtime.i420 import planes
 from realtime.mark import MarkStyle, draw_mark
 from realtime.render import read_sound, render, render_pictures
 from realtime.render_worker import RenderWorker
-from tests.realtime.fakes import FRAMES, make_store, worker_settings
+from tests.realtime.fakes import FRAMES, make_store, order_file, worker_settings
 from tests.realtime.speech import silence, voice
 from tests.sound_files import write_wav
 
@@ -62,15 +62,12 @@ async def test_speech_changes_the_mouth_alone_and_the_clip_runs_by_the_frame_num
     assert not any(changed[-3:]), "the mouth is at rest again"
 
 
-async def test_a_worker_that_dies_meanwhile_is_asked_again(
-    store: AvatarStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(tmp_path / "order"))
+async def test_a_worker_that_dies_meanwhile_is_asked_again(store: AvatarStore) -> None:
     worker = RenderWorker(worker_settings(store, "FragilePredictor"))
     try:
         await worker.start()
         await worker.load_avatar("ann")
-        (tmp_path / "order").write_text("die")
+        order_file(store.root).write_text("die")
         assert len(await _pictures(SOUND, worker, store)) == -(-len(SOUND) // 1920)
         assert worker.counts.restarts == 1
     finally:

@@ -11,7 +11,7 @@ from realtime.errors import AvatarError, UnavailableError
 from realtime.packets import RenderJob
 from realtime.render_worker import RenderWorker
 from realtime.render_worker.memory import SLOTS
-from tests.realtime.fakes import make_store, worker_settings
+from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)
 StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
@@ -75,11 +75,8 @@ async def test_a_closed_stream_hears_nothing_and_slots_come_back(start_worker: S
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop", "die", "hang"])
-async def test_it_is_started_again(
-    start_worker: StartWorker, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = tmp_path / "order"
-    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+async def test_it_is_started_again(start_worker: StartWorker, fault: str, tmp_path: Path) -> None:
+    order = order_file(tmp_path / "store")
     worker = await start_worker("FragilePredictor")
     heard: list[int] = []
     stream = worker.open_stream("bob", lambda frame, _: heard.append(frame))
@@ -99,8 +96,7 @@ async def test_it_is_started_again(
 async def test_a_device_short_of_memory_gets_smaller_batches_and_then_no_more_sessions(
     start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = tmp_path / "order"
-    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+    order = order_file(tmp_path / "store")
     worker = await start_worker("TightPredictor")
     heard: list[int] = []
     stream = worker.open_stream("ann", lambda frame, _: heard.append(frame))
@@ -127,11 +123,8 @@ async def test_a_device_short_of_memory_gets_smaller_batches_and_then_no_more_se
     assert not worker.is_short
 
 
-async def test_one_job_that_fails_takes_no_other_along(
-    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = tmp_path / "order"
-    monkeypatch.setenv("LIPSTREAM_TEST_ORDER", str(order))
+async def test_one_job_that_fails_takes_no_other_along(start_worker: StartWorker, tmp_path: Path) -> None:
+    order = order_file(tmp_path / "store")
     worker = await start_worker("TightPredictor")
     heard: list[str] = []
     streams = [worker.open_stream(name, lambda *_, name=name: heard.append(name)) for name in ("ann", "bob")]
