@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from realtime.meters import Meters
 from realtime.metrics import Counter, Family, Gauge
 from realtime.render_worker.memory import SLOTS
 from realtime.rtc.departures import dropped_datagrams
+from realtime.rtc.waiting import Waiting, fullest
 from realtime.sessions import Sessions
 
 SAMPLE_S = 1.0
@@ -37,7 +38,8 @@ class Exporter:
 
     def sample(self) -> None:
         """Take in what was sent since the last time."""
-        self._traffic.update({s.id: s.figures()["peer"] for s in self._sessions.all()})
+        connections = ((s.id, s.connections()) for s in self._sessions.all())
+        self._traffic.update({f"{of} {name}": peer for of, peers in connections for name, peer in peers.items()})
 
     def families(self) -> Iterator[Family]:
         """Yield everything that is exported."""
@@ -77,18 +79,16 @@ class Exporter:
             family.add(getattr(dropped_datagrams, name), of=name)
         return family
 
-    def _queues(self) -> dict[str, tuple[int, int]]:
+    def _queues(self) -> Waiting:
         """Return depth and limit of every queue; of those that sessions have, the fullest."""
-        queues = {
+        server = {
             "render_jobs": (self._sessions.worker.under_way, SLOTS),
             "uploads": (self._builds.waiting, avatar_builds.MOST_WAITING),
             "socket_events": (audio_socket.deepest_queue(), audio_socket.MOST_EVENTS),
+            "loudspeaker_ms": self._sessions.local_audio.queue.waiting_ms,
         }
         now_s = asyncio.get_running_loop().time()
-        for session in self._sessions.all():
-            for name, (depth, limit) in session.waiting(now_s).items():
-                queues[name] = (max(depth, queues.get(name, (0, 0))[0]), limit)
-        return queues
+        return fullest((server, *(session.waiting(now_s) for session in self._sessions.all())))
 
     def _memory(self) -> dict[str, float]:
         worker, pictures = self._sessions.worker.pid, self._sessions.pictures.pids
@@ -106,21 +106,21 @@ class Traffic:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
-        self._last: dict[tuple[str, str, str], float] = {}  # by session, kind, figure
+        self._last: dict[tuple[str, str, str], float] = {}  # by connection, kind, figure
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
 
-    def update(self, peers: dict[str, dict[str, Any] | None]) -> None:
-        """Take in the figures of each session's peer."""
+    def update(self, peers: Mapping[str, dict[str, Any] | None]) -> None:
+        """Take in the figures of each connection."""
         seen: dict[tuple[str, str, str], float] = {}
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
-        for session_id, figures in peers.items():
+        for peer_id, figures in peers.items():
             for kind in ("audio", "video"):
                 sender = (figures or {}).get(kind) or {}
                 self.target_bitrate += sender.get("target_bitrate") or 0
                 self.round_trip_s = max(self.round_trip_s, (sender.get("round_trip_ms") or 0) / 1000)
                 for name, counter in self._counters(kind):
                     value = sender.get(name) or 0
-                    key = (session_id, kind, name)
+                    key = (peer_id, kind, name)
                     before = self._last.get(key, 0)
                     grown = value - before
                     if grown < 0:  # a new connection, or duplicates made up for what was lost

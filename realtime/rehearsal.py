@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, suppress
 
 from starlette.types import ASGIApp, Message
 
+from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.offering import OfferingPeer
-from realtime.rtc.peer import RtcSettings
 from realtime.session import Session
 
 log = logging.getLogger(__name__)

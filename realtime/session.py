@@ -24,10 +24,12 @@ from realtime.packets import RenderJob
 from realtime.playout import PlayoutBuffer
 from realtime.render_worker import RenderWorker
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.control import control_error, said_text
-from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.peer import Peer
 from realtime.rtc.picture_place import OwnThreads, PicturePlace
 from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
+from realtime.rtc.waiting import Waiting, fullest
 from realtime.sinks.sinks import Sinks
 from realtime.synthesis.synthesizer import SpeechSynthesizer
 from realtime.timeline import ms_to_samples, samples_to_ms
@@ -277,13 +279,16 @@ class Session:
             "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
         }
 
-    def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
+    def waiting(self, now_s: float) -> Waiting:
         """Return how much waits in each queue of the session, and how much may."""
-        return {
-            **self.floor.waiting(),
-            **self.playout.waiting(now_s),
-            **(self._peer.waiting() if self._peer else {}),
-        }
+        peer = self._peer.waiting() if self._peer else {}
+        own = self.floor.waiting() | self.playout.waiting(now_s) | self.sinks.waiting()
+        return fullest((own, peer, self.viewers.waiting()))
+
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """Return the figures of each of its connections, the speaking peer's and the viewers', by their ids."""
+        peer = {"peer": self._peer.figures()} if self._peer else {}
+        return peer | self.viewers.connections()
 
     async def close(self) -> None:
         """Let go of the peer and the worker's stream. May be called again."""

@@ -29,7 +29,7 @@ from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
 from realtime.rehearsal import rehearsal_settings, rehearse_call
 from realtime.render_worker import RenderWorker, WorkerSettings
-from realtime.rtc.peer import RtcSettings
+from realtime.rtc.connecting import RtcSettings
 from realtime.server_cost import ServerCost
 from realtime.session import Session
 from realtime.settings import Settings

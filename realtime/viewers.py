@@ -8,8 +8,10 @@ from typing import Any
 
 from realtime.errors import NotFoundError, UnavailableError
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.connecting import RtcSettings
+from realtime.rtc.peer import Peer
 from realtime.rtc.sdp import WATCHING
+from realtime.rtc.waiting import Waiting, fullest
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +104,17 @@ class Viewers:
 
     def figures(self) -> dict[str, int]:
         """Return how many there are, and how many get key frames alone because their link carries no more."""
-        figures: list[dict[str, Any]] = [peer.figures() for peer in self._peers.values()]
+        figures = list(self.connections().values())
         thinned = sum(bool(each.get("video", {}).get("thinned")) for each in figures)
         return {"count": len(figures), "connected": sum(each["connected"] for each in figures), "thinned": thinned}
+
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """Return the figures of each viewer's connection, by its id."""
+        return {viewer_id: peer.figures() for viewer_id, peer in self._peers.items()}
+
+    def waiting(self) -> Waiting:
+        """Return how much waits in the fullest of their connections, and how much may."""
+        return fullest(peer.waiting() for peer in self._peers.values())
 
     def _gone(self, viewer_id: str, reason: str) -> None:
         if peer := self._peers.pop(viewer_id, None):

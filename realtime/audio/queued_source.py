@@ -109,5 +109,9 @@ class QueuedSource:
     def _append(self, sound: Sound) -> None:
         if sound.size:
             self.pushed += sound.size
-            self._pieces.append(sound)
+            if self._pieces and self._pieces[-1].size < BLOCK_SOUND:  # a program may send sample by sample
+                sound_before = self._pieces.pop()
+                self._pieces.append(np.concatenate((sound_before, sound)))
+            else:
+                self._pieces.append(sound)
             self._level += sound.size

@@ -41,6 +41,11 @@ class PlayQueue:
         """Samples that wait."""
         return self._level
 
+    @property
+    def waiting_ms(self) -> tuple[int, int]:
+        """How much waits, and how much may, ms."""
+        return self._level * 1000 // SOUND_RATE_HZ, LIMIT_SOUND * 1000 // SOUND_RATE_HZ
+
     def push(self, packet: npt.NDArray[np.int16]) -> None:
         """Add ``int16[960]``, 48 kHz."""
         sound = packet.astype(np.float32) * np.float32(1 / 32768)

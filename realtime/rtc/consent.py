@@ -8,6 +8,7 @@ hung up on after half a minute.
 import asyncio
 import logging
 import random
+import weakref
 from typing import Any
 
 from aioice import stun
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 CHECK_EVERY_S = 5.0
 MOST_UNANSWERED = 6
 """Checks in a row. Counted rather than timed: whoever stood still for a while has sent none, and blames nobody."""
+
+
+_expired: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class _Check:
@@ -55,10 +59,16 @@ def keep_consent(connection: Connection) -> None:
         finally:
             _forget(waiting)
         logger.info("the other end's consent has expired: %d checks without an answer", MOST_UNANSWERED)
+        _expired.add(connection)
         connection._query_consent_task = None
         await connection.close()
 
     connection.query_consent = query_consent  # type: ignore[method-assign]
+
+
+def has_expired(connection: Connection) -> bool:
+    """Tell whether a connection was ended so."""
+    return connection in _expired
 
 
 def _send(connection: Connection, key: bytes, waiting: dict[bytes, tuple[Any, _Check]]) -> None:

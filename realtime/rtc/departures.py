@@ -34,7 +34,7 @@ from aiortc.sdp import candidate_from_sdp
 from OpenSSL import SSL
 
 from realtime.rtc.bad_packets import TolerantTransport
-from realtime.rtc.consent import keep_consent
+from realtime.rtc.consent import has_expired, keep_consent
 from realtime.rtc.receiver import PromptReceiver
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.udp_ports import PortRange, listen_on
@@ -231,9 +231,17 @@ class PlayoutConnection(RTCPeerConnection):
         times = [_heard_s.get(transport._connection) for transport in self._RTCPeerConnection__iceTransports]
         return max((at_s for at_s in times if at_s is not None), default=None)
 
-    def datagrams_waiting(self) -> int:
-        """Return how many datagrams of the peer's wait to be read."""
-        return sum(transport._connection._queue.qsize() for transport in self._RTCPeerConnection__iceTransports)
+    def waiting(self) -> tuple[int, int]:
+        """Return how many datagrams of the peer's wait to be read, and how many bytes to it in the fullest socket."""
+        agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
+        ways: list[Any] = [getattr(protocol, "transport", None) for agent in agents for protocol in agent._protocols]
+        unsent = [way.get_write_buffer_size() for way in ways if hasattr(way, "get_write_buffer_size")]  # not a relay's
+        return sum(agent._queue.qsize() for agent in agents), max(unsent, default=0)
+
+    @property
+    def consent_expired(self) -> bool:
+        """Whether it was the peer's silence that closed it."""
+        return any(has_expired(transport._connection) for transport in self._RTCPeerConnection__iceTransports)
 
     def _RTCPeerConnection__createTransceiver(  # noqa: N802
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None

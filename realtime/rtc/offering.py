@@ -7,7 +7,8 @@ from aiortc import RTCIceServer, RTCSessionDescription
 from realtime.errors import OfferError
 from realtime.rtc import departures
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import OnGone, Peer, RtcSettings
+from realtime.rtc.connecting import RtcSettings
+from realtime.rtc.peer import OnGone, Peer
 from realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_only
 
 

@@ -2,21 +2,19 @@
 
 import asyncio
 import ipaddress
-import json
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCDataChannel, RTCIceServer, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCIceServer, RTCSessionDescription
 
-from realtime.errors import LipstreamError, OfferError, TooLargeError, UnavailableError
+from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc import departures
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.control import control_error, parse_control
+from realtime.rtc.connecting import RtcSettings, addresses_of
+from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
 from realtime.rtc.inbound import Microphone, OnSound
 from realtime.rtc.sdp import (
     MAX_CANDIDATES,
@@ -31,59 +29,19 @@ from realtime.rtc.sdp import (
     offered_kinds,
     read_fragment,
 )
-from realtime.rtc.sender import BroadcastTrack, PlayoutSender
-from realtime.rtc.turns import Turns
-from realtime.turn import TurnSecret
+from realtime.rtc.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
+from realtime.rtc.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
-OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
 OnGone = Callable[[str], None]
 
-CONTROL_LABEL = "control"
-MAX_CONTROL_BACKLOG_BYTES = 64 * 1024
-"""A client that does not read loses messages rather than the server's memory."""
-FLUSH_S = 0.3
 CHECKS_PER_SILENCE = 12
 SILENT_CHECKS = 10
 """Checks in a row that find nothing new, of the twelve in the limit of a peer's silence; one more may have begun.
 
 Counted rather than timed: a server that stood still itself for a while has made no checks, and blames nobody.
 """
-
-
-@dataclass(frozen=True)
-class RtcSettings:
-    """How peers connect.
-
-    Attributes:
-        host: Address to listen on; an unspecified one (``0.0.0.0``, ``::``) means every interface but loopback.
-        ice_servers: STUN and TURN servers as a browser takes them: ``urls``, ``username``, ``credential``.
-        turn: Signs credentials for a TURN server; clients get them, this end only to relay everything.
-        relay_only: Whether a TURN server relays everything, here as at the client.
-        udp_ports: First and last UDP port to listen on; ``None`` for any.
-        connect_timeout_s: From the offer to the finished handshake.
-        silence_timeout_s: Without a datagram from the peer, after which it counts as vanished.
-        turns: Of all who answer offers: each step of that takes milliseconds.
-    """
-
-    host: str = "127.0.0.1"
-    ice_servers: tuple[dict[str, Any], ...] = ()
-    turn: TurnSecret | None = None
-    relay_only: bool = False
-    udp_ports: tuple[int, int] | None = None
-    connect_timeout_s: float = 9.5
-    silence_timeout_s: float = 10.0
-    turns: Turns = field(default_factory=Turns)
-
-    def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:
-        """Return the STUN and TURN servers for one user, with credentials good from now on.
-
-        Args:
-            user: Whom a TURN server's quota counts.
-            now_s: Unix time.
-        """
-        return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
 
 
 def _ignore_sound(*_: object) -> None:
@@ -130,10 +88,9 @@ class Peer:
         self._trickled = 0
         self._loopback = False
         self._microphone = Microphone(on_sound)
-        self._on_control = on_control
+        self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
         self._connection: departures.PlayoutConnection | None = None
-        self._control: RTCDataChannel | None = None
         self._was_connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
@@ -170,14 +127,14 @@ class Peer:
             raise
 
     async def _answer(self, offer_sdp: str) -> str:
-        addresses = await _addresses(self._settings.host)
-        self._loopback = addresses is not None and any(ipaddress.ip_address(a).is_loopback for a in addresses)
+        listening = await addresses_of(self._settings.host)
+        self._loopback = listening is not None and any(ipaddress.ip_address(a).is_loopback for a in listening)
         turns = self._settings.turns
         await turns.take()
         offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
         self._remote_ice = ice_of(offer)
         connection = departures.PlayoutConnection(
-            addresses=addresses,
+            addresses=listening,
             ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
@@ -185,7 +142,7 @@ class Peer:
         self._connection = connection
         connection.on("connectionstatechange", self._state_changed)
         connection.on("track", self._track_came)
-        connection.on("datachannel", self._channel_came)
+        connection.on("datachannel", self._control.take)
         self._add_media(connection, offered_kinds(offer))
         await turns.take()
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
@@ -251,11 +208,8 @@ class Peer:
 
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message; dropped while the channel is not open, or the client does not read."""
-        channel = self._control
-        if channel is None or channel.readyState != "open" or self._closing is not None:
-            return
-        if channel.bufferedAmount <= MAX_CONTROL_BACKLOG_BYTES:
-            channel.send(json.dumps(message))
+        if self._closing is None:
+            self._control.send(message)
 
     def figures(self) -> dict[str, Any]:
         """Return figures of this connection; ``None`` where the other side has not reported yet."""
@@ -267,20 +221,15 @@ class Peer:
 
     async def flush_control(self) -> None:
         """Wait, but not long, until what was last sent as control messages has left."""
-        channel, loop = self._control, asyncio.get_running_loop()
-        give_up_s = loop.time() + FLUSH_S
-        while channel is not None and channel.readyState == "open" and channel.bufferedAmount:
-            if loop.time() > give_up_s:
-                return
-            await asyncio.sleep(0.01)
+        await self._control.flush()
 
-    def waiting(self) -> dict[str, tuple[int, int]]:
-        """Return how much waits in this connection and how much may: datagrams, bytes of control messages."""
-        datagrams = self._connection.datagrams_waiting() if self._connection else 0
-        control = self._control.bufferedAmount if self._control else 0
+    def waiting(self) -> Waiting:
+        """Return how much waits in this connection and how much may: datagrams in, bytes out."""
+        datagrams, unsent = self._connection.waiting() if self._connection else (0, 0)
         return {
             "datagrams": (datagrams, departures.MAX_QUEUED_DATAGRAMS),
-            "control_bytes": (control, MAX_CONTROL_BACKLOG_BYTES),
+            "unsent_bytes": (unsent, MAX_UNSENT_BYTES),
+            "control_bytes": (self._control.backlog, MAX_BACKLOG_BYTES),
         }
 
     async def close(self) -> None:
@@ -327,16 +276,19 @@ class Peer:
             if silent_checks >= SILENT_CHECKS:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):
-                self._gone("a sender ended", failed=True)
+                self._gone("a sender ended")  # one that failed has told so itself
 
     def _state_changed(self) -> None:
-        state = self._connection.connectionState if self._connection else "new"
-        if state == "connected":
-            self._was_connected.set()
-        elif state == "failed":
-            self._gone("the connection failed")
-        elif state == "closed":
-            self._gone("closed by the other side")
+        connection = self._connection
+        if connection is None:
+            return
+        match connection.connectionState:
+            case "connected":
+                self._was_connected.set()
+            case "failed":
+                self._gone("the connection failed")
+            case "closed":
+                self._gone("it consents no more" if connection.consent_expired else "closed by the other side")
 
     def _track_ended(self, track: BroadcastTrack) -> None:
         # Without a failure it is the transport that ended, whose own state tells the reason.
@@ -354,35 +306,3 @@ class Peer:
         except Exception as error:  # the owner must hear of its own failure, not a task that nobody awaits
             logger.exception("microphone failed")
             self._gone(f"microphone failed: {error!r}", failed=True)
-
-    def _channel_came(self, channel: RTCDataChannel) -> None:
-        if self._terms is not SPEAKING or channel.label != CONTROL_LABEL or self._control is not None:
-            channel.close()
-            return
-        self._control = channel
-        channel.on("message", self._control_came)
-
-    def _control_came(self, message: object) -> None:
-        try:
-            reply = self._on_control(parse_control(message))
-        except LipstreamError as error:
-            reply = control_error(error.message)
-        except Exception:
-            logger.exception("control message failed")
-            reply = control_error("The server could not do this.")
-        if reply is not None:
-            self.send_control(reply)
-
-
-async def _addresses(host: str) -> Sequence[str] | None:
-    """Return the addresses that media may use; ``None`` for every interface but loopback.
-
-    Raises:
-        OSError: If the host's name cannot be resolved.
-    """
-    try:
-        address = ipaddress.ip_address(host or "0.0.0.0")  # noqa: S104 - as the web server reads an empty host
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        return sorted({str(entry[4][0]) for entry in found})
-    return None if address.is_unspecified else [str(address)]

@@ -18,6 +18,9 @@ from realtime.rtc.packet_order import PacketOrder
 
 logger = logging.getLogger(__name__)
 
+MOST_UNREAD = 50
+"""Frames of a track that nobody reads, as happens for as long as it takes to end: a second. aiortc keeps them all."""
+
 
 class SoundBuffer(JitterBuffer):
     """Hands packets of sound on as they come.
@@ -59,6 +62,7 @@ class PromptReceiver(RTCRtpReceiver):
         timestamp = self._RTCRtpReceiver__timestamp_mapper.map(packet.timestamp)
         try:
             for frame in self._decoder.decode(JitterFrame(packet.payload, timestamp)):
-                self._track._queue.put_nowait(frame)
+                if self._track._queue.qsize() < MOST_UNREAD:
+                    self._track._queue.put_nowait(frame)
         except FFmpegError as error:
             logger.debug("microphone packet dropped: %s", error)

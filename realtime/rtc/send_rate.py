@@ -40,6 +40,8 @@ RETRANSMIT_BURST_S = 1.0
 STRAIN_MEMORY_S = 3.0
 BASE_MEMORY_S = 30.0
 """Over which the least round trip is looked for; a link that has become longer is believed after that."""
+MOST_ROUND_TRIPS = 256
+"""That are looked through at each report; a client that reports more often than others do is not worth more."""
 
 
 def start_bitrate(pixels: int) -> int:
@@ -56,7 +58,7 @@ class SendRate:
 
     def __init__(self) -> None:
         self.target: int | None = None
-        self._round_trips: deque[tuple[float, float]] = deque()
+        self._round_trips: deque[tuple[float, float]] = deque(maxlen=MOST_ROUND_TRIPS)
         self._excesses: deque[float] = deque(maxlen=STEADY_STEPS)  # of the round trip, at each step down
         self._ceiling = MAX_BITRATE
         self._window: tuple[float, int, int] | None = None

@@ -159,6 +159,11 @@ class TagDestination(Destination):
         self._more = asyncio.Event()
         self._has_key = False
 
+    @property
+    def waiting(self) -> int:
+        """Tags that wait to be sent."""
+        return len(self._tags)
+
     def take(self, tag: Tag) -> None:
         """Queue a tag; what comes while no link is up is not for this destination."""
         if self.state != "live" or not (self._has_key or tag.is_key):

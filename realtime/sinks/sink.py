@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MOST_UNITS = 150
 """That may wait, pictures and packets of speech together: two seconds. One more is lost, and filled in."""
+MOST_QUEUED = 2 * MOST_UNITS
+"""That may wait with the events between them."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -52,6 +54,11 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name=type(self).__name__.lower(), daemon=True)
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many units and events wait to be written, and how many may."""
+        return self._queue.qsize(), MOST_QUEUED
 
     def start(self) -> None:
         """Begin to take."""
@@ -95,7 +102,7 @@ class Sink:
 
     def _tell_thread(self, event: Event) -> None:
         """Queue an event between the units."""
-        if self._queue.qsize() < 2 * MOST_UNITS:
+        if self._queue.qsize() < MOST_QUEUED:
             self._queue.put(event)
 
     def _leave(self) -> None:

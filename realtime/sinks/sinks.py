@@ -4,7 +4,8 @@ from pathlib import Path
 
 from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import RtcSettings
+from realtime.rtc.connecting import RtcSettings
+from realtime.rtc.waiting import Waiting
 from realtime.sinks.recording import Recording
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.streams import Streams
@@ -83,6 +84,11 @@ class Sinks:
         """Learn what the session's clients are told."""
         if self._recording and self._recording.running:
             self._recording.hear(event)
+
+    def waiting(self) -> Waiting:
+        """Return how much waits in each sink's queue, and how much may."""
+        recorded = {"recording_units": self._recording.waiting} if self._recording else {}
+        return recorded | self.streams.waiting()
 
     async def close(self) -> None:
         """End them all. May be called again."""

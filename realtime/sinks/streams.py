@@ -6,8 +6,9 @@ from typing import Any
 
 from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import RtcSettings
-from realtime.sinks.destination import Destination, TagDestination
+from realtime.rtc.connecting import RtcSettings
+from realtime.rtc.waiting import Waiting
+from realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
 from realtime.sinks.flv import Tag
 from realtime.sinks.link import Address, Link
 from realtime.sinks.rtmp_link import RtmpLink
@@ -101,6 +102,13 @@ class Streams:
             destination.figures() | (encode if isinstance(destination, TagDestination) else {})
             for destination in self._destinations.values()
         ]
+
+    def waiting(self) -> Waiting:
+        """Return how much waits to be encoded, and to be sent to the server that is furthest behind, and may."""
+        tags = [one.waiting for one in self._destinations.values() if isinstance(one, TagDestination)]
+        return ({"stream_units": self._encode.waiting} if self._encode else {}) | (
+            {"stream_tags": (max(tags), MOST_TAGS)} if tags else {}
+        )
 
     async def remove(self, stream_id: str) -> Destination:
         """End a stream; return it.

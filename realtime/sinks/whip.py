@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.offering import OfferingPeer
-from realtime.rtc.peer import RtcSettings
 from realtime.sinks.destination import CONNECT_S, Destination
 from realtime.sinks.link import Address, LinkError
 
@@ -39,7 +39,7 @@ class WhipDestination(Destination):
         parts = self.address.parts
         url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         headers = {"Authorization": f"Bearer {parts.username}"} if parts.username else {}
-        lost: asyncio.Queue[str] = asyncio.Queue()
+        lost: asyncio.Queue[str] = asyncio.Queue(1)  # told once
         peer = OfferingPeer(
             self._broadcast,
             settings=self._rtc,

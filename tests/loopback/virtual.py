@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.floor import first_block_samples
 from realtime.packets import RenderJob
-from realtime.rtc.peer import RtcSettings
+from realtime.rtc.connecting import RtcSettings
 from realtime.session import Session
 from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata

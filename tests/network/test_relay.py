@@ -10,7 +10,7 @@ from aioice import stun, turn
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
 from realtime.errors import UnavailableError
-from realtime.rtc.peer import RtcSettings
+from realtime.rtc.connecting import RtcSettings
 from realtime.turn import TurnSecret
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run

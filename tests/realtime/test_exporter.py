@@ -73,7 +73,7 @@ async def test_every_figure_is_there_from_the_start_and_is_well_named(client: ht
     assert 'lipstream_resident_memory_bytes{process="worker"}' in text
     limits = re.findall(r'lipstream_queue_limit\{queue="(\w+)"\} (\d+)', text)
     depths = dict(re.findall(r'lipstream_queue_depth\{queue="(\w+)"\} (\d+)', text))
-    of_sessions = {"microphone_ms", "program_ms", "speech_ms", "decided_frames", "mouths"}
+    of_sessions = {"microphone_ms", "program_ms", "text_characters", "speech_ms", "decided_frames", "mouths"}
     assert {name for name, _ in limits} >= {"render_jobs", "uploads", "socket_events"} | of_sessions
     assert all(int(depths[name]) <= int(limit) for name, limit in limits)
 

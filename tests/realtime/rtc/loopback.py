@@ -13,7 +13,8 @@ from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from realtime.clock import PlayoutClock
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import Peer, RtcSettings
+from realtime.rtc.connecting import RtcSettings
+from realtime.rtc.peer import Peer
 
 WAIT_S = 15.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)

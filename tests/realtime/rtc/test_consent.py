@@ -10,7 +10,7 @@ import pytest
 from aioice.ice import Connection
 
 from realtime.rtc import consent
-from realtime.rtc.consent import MOST_UNANSWERED, keep_consent
+from realtime.rtc.consent import MOST_UNANSWERED, has_expired, keep_consent
 from tests.realtime.rtc.loopback import until
 
 SCALE = 0.05
@@ -94,6 +94,7 @@ async def test_whoever_answers_no_more_is_given_up() -> None:
         asked = delay(answers, None)
         await until(lambda: ended(asks), "the end")
         assert len(asked) == MOST_UNANSWERED
+        assert has_expired(asks)
         assert not any(protocol.transactions for protocol in asks._protocols)
 
 

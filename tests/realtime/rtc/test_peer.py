@@ -10,7 +10,8 @@ import pytest
 
 from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.peer import Peer, RtcSettings, _addresses
+from realtime.rtc.connecting import RtcSettings, addresses_of
+from realtime.rtc.peer import Peer
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
 
 
@@ -252,7 +253,7 @@ async def test_a_host_that_is_not_here_refuses_with_a_reason() -> None:
 
 
 async def test_the_hosts_addresses() -> None:
-    assert await _addresses("127.0.0.1") == ["127.0.0.1"]
-    assert await _addresses("::1") == ["::1"]
-    assert [await _addresses(host) for host in ("0.0.0.0", "::", "")] == [None, None, None]
-    assert "127.0.0.1" in (await _addresses("localhost") or ())
+    assert await addresses_of("127.0.0.1") == ["127.0.0.1"]
+    assert await addresses_of("::1") == ["::1"]
+    assert [await addresses_of(host) for host in ("0.0.0.0", "::", "")] == [None, None, None]
+    assert "127.0.0.1" in (await addresses_of("localhost") or ())

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from realtime.errors import UnavailableError
+from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.departures import PlayoutConnection
-from realtime.rtc.peer import RtcSettings
 from realtime.rtc.udp_ports import listen_on
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected
 

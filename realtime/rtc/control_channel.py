@@ -1,0 +1,78 @@
+"""A peer's control channel: the data channel that its client opened under that name."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiortc import RTCDataChannel
+
+from realtime.errors import LipstreamError
+from realtime.rtc.control import control_error, parse_control
+
+logger = logging.getLogger(__name__)
+
+OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+LABEL = "control"
+MAX_BACKLOG_BYTES = 64 * 1024
+"""A client that does not read loses messages rather than the server's memory."""
+FLUSH_S = 0.3
+
+
+class ControlChannel:
+    """Control messages in, replies and events out.
+
+    Args:
+        on_control: Takes a message, returns the reply or ``None``; ``None`` for a peer that may have no channel.
+    """
+
+    def __init__(self, on_control: OnControl | None) -> None:
+        self._on_control = on_control
+        self._channel: RTCDataChannel | None = None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the client has not taken."""
+        return int(self._channel.bufferedAmount) if self._channel else 0
+
+    @property
+    def _open(self) -> RTCDataChannel | None:
+        channel = self._channel
+        return channel if channel is not None and channel.readyState == "open" else None
+
+    def take(self, channel: RTCDataChannel) -> None:
+        """Take a channel that the client opened, or close it: there is one, of this name."""
+        if self._on_control is None or channel.label != LABEL or self._channel is not None:
+            channel.close()
+            return
+        self._channel = channel
+        channel.on("message", self._came)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; dropped while the channel is not open, or the client does not read."""
+        channel = self._open
+        if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
+            channel.send(json.dumps(message))
+
+    async def flush(self) -> None:
+        """Wait, but not long, until what was last sent has left."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + FLUSH_S
+        while (channel := self._open) is not None and channel.bufferedAmount:
+            if loop.time() > give_up_s:
+                return
+            await asyncio.sleep(0.01)
+
+    def _came(self, message: object) -> None:
+        assert self._on_control is not None
+        try:
+            reply = self._on_control(parse_control(message))
+        except LipstreamError as error:
+            reply = control_error(error.message)
+        except Exception:
+            logger.exception("control message failed")
+            reply = control_error("The server could not do this.")
+        if reply is not None:
+            self.send(reply)
