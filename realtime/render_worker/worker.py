@@ -37,6 +37,8 @@ LARGEST_BATCH = 8
 """Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
 GROW_AFTER = 500
 """Batches that fitted into the device's memory, after which larger ones are tried again."""
+PROGRESS_S = 2.0
+"""Between two words on how far an avatar's preparation is; one that takes less is not talked about."""
 MOST_FAILURES = 16
 """Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
 
@@ -144,8 +146,13 @@ class _Worker:
         return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
 
     def _load(self, handle: int, avatar_id: str) -> None:
+        told_s = time.monotonic()
+
         def progress(share: float) -> None:
-            _send(self._connection, {"progress": [avatar_id, share]})
+            nonlocal told_s
+            if time.monotonic() - told_s >= PROGRESS_S:
+                told_s = time.monotonic()
+                _send(self._connection, {"progress": [avatar_id, share]})
 
         try:
             self._avatars[handle] = prepare(self._store.load(avatar_id), self._predictor, progress=progress).features
