@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from realtime.errors import NotFoundError
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
 from realtime.session import Session
+from realtime.sessions import Sessions
+from realtime.settings import Settings
 from realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.rtc.loopback import Client
@@ -60,6 +63,41 @@ async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_look
         assert len(pause) <= LIPS_WITHIN
 
 
+def _pictures(session: Session) -> int:
+    counts = session.playout.counts
+    return counts.rendered + counts.repeated + counts.idle + counts.dropped
+
+
+async def test_a_worker_that_is_killed_loads_the_built_in_network_again_in_time(
+    server_store: Path, callers: Callers
+) -> None:
+    sessions = Sessions(Settings(store=server_store, picture_workers=0))
+    try:
+        await sessions.start()
+        avatar = min(manifest.id for manifest in sessions.store.list())
+        calls = [(await callers.call(sessions, avatar))[1] for _ in range(2)]
+        for session in calls:
+            session.floor.source = TimelineSource(session.clock, voice)
+        await until(lambda: all(s.playout.counts.rendered > 30 for s in calls), "speech")
+        os.kill(sessions.worker.pid or 0, signal.SIGKILL)
+        killed = [_pictures(session) for session in calls]
+        rested: dict[str, int] = {}
+        for session in calls:
+            await until(lambda session=session: session.playout._spoken == 0, "rest")
+            rested[session.id] = _pictures(session)
+        await until(lambda: sessions.worker.counts.restarts == 1 and sessions.worker.ready, "the new worker")
+        spoken = [session.playout.counts.rendered for session in calls]
+        await until(lambda: all(s.playout.counts.rendered > n for s, n in zip(calls, spoken, strict=True)), "lips")
+        assert [session.state for session in calls] == ["live", "live"]
+        for session, at in zip(calls, killed, strict=True):
+            rest_s, back_s = ((count - at) / FRAME_RATE_HZ for count in (rested[session.id], _pictures(session)))
+            print(f"built-in network: mouth at rest after {rest_s:.2f} s, lips back after {back_s:.2f} s")
+            assert rest_s <= 1
+            assert back_s <= LIPS_WITHIN / FRAME_RATE_HZ
+    finally:
+        await sessions.close()
+
+
 async def test_a_picture_worker_that_is_killed_costs_a_picture(serve: Serve, callers: Callers) -> None:
     sessions = await serve(picture_workers=1)
     caller, session = await callers.call(sessions)
@@ -91,9 +129,9 @@ async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_toget
     os.kill(pid, signal.SIGSTOP)
     await until(lambda: counts.repeated >= repeated + 7, "0.3 s without mouths")
     os.kill(pid, signal.SIGCONT)
-    resumed, at = counts.rendered, counts.rendered + counts.repeated + counts.idle + counts.dropped
+    resumed, at = counts.rendered, _pictures(session)
     await until(lambda: counts.rendered > resumed + 5, "lips")
-    after = counts.rendered + counts.repeated + counts.idle + counts.dropped - at
+    after = _pictures(session) - at
     offsets = list(session.playout.av_offset_ms)[-5:]
     print(f"lips after {after / FRAME_RATE_HZ:.2f} s; A/V {min(offsets):.1f}..{max(offsets):.1f} ms")
     assert after <= 2 * FRAME_RATE_HZ
