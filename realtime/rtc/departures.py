@@ -33,9 +33,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import candidate_from_sdp
 from OpenSSL import SSL
 
-from realtime.rtc.bad_packets import TolerantTransport
 from realtime.rtc.consent import has_expired, keep_consent
-from realtime.rtc.receiver import PromptReceiver
+from realtime.rtc.receiver import OnDecoded, PromptReceiver, PromptTransport
 from realtime.rtc.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.udp_ports import PortRange, listen_on
 
@@ -173,6 +172,7 @@ class PlayoutConnection(RTCPeerConnection):
         ice_servers: Sequence[RTCIceServer],
         relay_only: bool = False,
         udp_ports: PortRange | None = None,
+        on_sound: OnDecoded | None = None,
     ) -> None:
         """Begin a connection.
 
@@ -181,6 +181,7 @@ class PlayoutConnection(RTCPeerConnection):
             ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
             relay_only: Listen nowhere, and let a TURN server relay everything.
             udp_ports: The ports to listen on; ``None`` for any.
+            on_sound: Takes the peer's sound.
         """
         policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
         super().__init__(
@@ -188,7 +189,7 @@ class PlayoutConnection(RTCPeerConnection):
                 iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
             )
         )
-        self._addresses, self._udp_ports = addresses, udp_ports
+        self._addresses, self._udp_ports, self._on_sound = addresses, udp_ports, on_sound
         self._connecting: set[asyncio.Task[Any]] = set()
         # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
         self._wall_offset_s = time.time() - time.monotonic()
@@ -251,7 +252,7 @@ class PlayoutConnection(RTCPeerConnection):
         transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
         sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
         transceiver = RTCRtpTransceiver(
-            direction=direction, kind=kind, sender=sender, receiver=PromptReceiver(kind, transport)
+            direction=direction, kind=kind, sender=sender, receiver=PromptReceiver(kind, transport, self._on_sound)
         )
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         sender._stream_id = self._RTCPeerConnection__stream_id
@@ -264,7 +265,7 @@ class PlayoutConnection(RTCPeerConnection):
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
         certificate: Any = transport._RTCDtlsTransport__local_certificate  # type: ignore[attr-defined]
         certificate.__class__ = OpenCertificate
-        transport.__class__ = TolerantTransport  # aiortc names the class in the middle of the method
+        PromptTransport.adopt(transport)  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         keep_consent(transport.transport._connection)
         return transport

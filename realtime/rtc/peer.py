@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCIceServer, RTCSessionDescription
+import numpy as np
+import numpy.typing as npt
+from aiortc import RTCIceServer, RTCSessionDescription
 
 from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc import departures
@@ -138,10 +140,10 @@ class Peer:
             ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
+            on_sound=None if self._terms is WATCHING else self._sound_came,
         )
         self._connection = connection
         connection.on("connectionstatechange", self._state_changed)
-        connection.on("track", self._track_came)
         connection.on("datachannel", self._control.take)
         self._add_media(connection, offered_kinds(offer))
         await turns.take()
@@ -296,13 +298,11 @@ class Peer:
             unit, error = track.failure
             self._gone(f"{unit} failed: {error!r}", failed=True)
 
-    def _track_came(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio" and self._terms is not WATCHING:
-            self._start(self._listen(track))
-
-    async def _listen(self, track: MediaStreamTrack) -> None:
+    def _sound_came(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
+        if self._is_gone or self._closing is not None:
+            return
         try:
-            await self._microphone.drain(track)
-        except Exception as error:  # the owner must hear of its own failure, not a task that nobody awaits
+            self._microphone.push(timestamp, samples, arrived_s)
+        except Exception as error:  # the owner must hear of its own failure, not the socket's reader
             logger.exception("microphone failed")
             self._gone(f"microphone failed: {error!r}", failed=True)

@@ -14,6 +14,7 @@ from benchmarks.signals import TimelineSource
 from realtime.admission import Admission
 from realtime.errors import NotFoundError, OfferError, UnavailableError
 from realtime.floor import first_block_samples
+from realtime.probe.caller import Caller
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
 from realtime.session import Session
@@ -99,8 +100,8 @@ async def test_a_lost_peers_session_waits_and_its_owner_comes_back(serve: Serve,
     sessions = await serve(silence_s=1.0)
     caller, session = await callers.call(sessions)
     clock = session.clock
-    for lose in (caller.close, caller.vanish):
-        await lose()
+    for lose in (Caller.close, Caller.vanish):
+        await lose(caller)
         await until(lambda: session.state == "waiting", "notice")
         sent = session.playout.counts.idle
         await asyncio.sleep(0.3)

@@ -4,10 +4,9 @@ import ast
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 
 from realtime.audio.queued_source import LIMIT_SOUND, QueuedSource
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
@@ -15,7 +14,7 @@ from realtime.exporter import Exporter
 from realtime.rtc.broadcast import Unit
 from realtime.rtc.encoders import SpeechEncoder
 from realtime.rtc.outbound import speech_frame
-from realtime.rtc.receiver import MOST_UNREAD, PromptReceiver
+from realtime.rtc.receiver import PromptReceiver
 from realtime.rtc.send_rate import MOST_ROUND_TRIPS, SendRate
 from realtime.sessions import Sessions
 from realtime.settings import Settings
@@ -118,16 +117,19 @@ async def test_a_track_from_a_client_that_nobody_reads_takes_little() -> None:
     encoder = SpeechEncoder()
     sound = np.random.default_rng(1).integers(-9000, 9000, PACKET_SOUND, np.int16)
     packets = [encoder.encode(speech_frame(packet, sound))[0][0] for packet in range(200)]
-    receiver = PromptReceiver("audio", SimpleNamespace(state="new"))
+    heard: list[int] = []
+    receiver = PromptReceiver("audio", SimpleNamespace(state="new"), lambda at, _samples, _arrived_s: heard.append(at))
     receiver._track = track = RemoteStreamTrack(kind="audio", id="unread")
+    receiver._RTCRtpReceiver__remote_streams[1] = StreamStatistics(SOUND_RATE_HZ)
+    tracemalloc.start()
     for n in range(3000):  # a minute
-        packet: Any = SimpleNamespace(payload=packets[n % len(packets)], timestamp=n * PACKET_SOUND)
-        receiver._decode(packet)
-    frames = [track._queue.get_nowait() for _ in range(track._queue.qsize())]
-    assert len(frames) == MOST_UNREAD
-    kept_mb = sum(plane.buffer_size for frame in frames for plane in frame.planes) / (1 << 20)
+        receiver.take(1, n, n * PACKET_SOUND, packets[n % len(packets)])
+    kept_mb = tracemalloc.get_traced_memory()[0] / (1 << 20)
+    tracemalloc.stop()
     print(f"L6: a minute of a microphone that nobody reads: {kept_mb:.1f} MB kept")
-    assert 0 < kept_mb < UNREAD_MB
+    assert heard == [n * PACKET_SOUND for n in range(3000)]
+    assert track._queue.empty(), "stock keeps every frame of a track that is not read"
+    assert kept_mb < UNREAD_MB
 
 
 async def test_a_track_to_a_client_that_reads_nothing_takes_little() -> None:

@@ -17,18 +17,13 @@ import psutil
 import pytest
 from aioice.ice import Connection, StunProtocol
 from aiortc import RTCPeerConnection
-from aiortc.codecs.opus import OpusDecoder
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import RtpPacket
-from av.error import EOFError as DecoderEndError
 
 from realtime.rtc import departures
 from realtime.rtc.departures import PlayoutConnection
 from realtime.rtc.encoders import encode_pool
-from realtime.rtc.receiver import SoundBuffer
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
 
-RECEIVER_NAMES = ("jitter_buffer", "kind", "timestamp_mapper")
+RECEIVER_NAMES = ("codecs", "kind", "remote_streams")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
 CONNECTION_METHODS = ("createDtlsTransport", "connect")
 AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols", "query_consent")
@@ -160,52 +155,6 @@ async def test_the_queue_of_datagrams_is_bounded() -> None:
             departures.guarded_datagram_received(protocol, b"\x80" + bytes(50), address)
         assert agent._queue.qsize() <= departures.MAX_QUEUED_DATAGRAMS
         assert departures.dropped_datagrams.overflow > 0
-
-
-# The microphone's buffer
-
-
-def packets(count: int, *, lost: tuple[int, ...] = ()) -> list[RtpPacket]:
-    made = []
-    for n in range(count):
-        packet = RtpPacket(payload_type=111, sequence_number=n, timestamp=960 * n)
-        packet.payload = packet._data = b"x"
-        made.append(packet)
-    return [packet for packet in made if packet.sequence_number not in lost]
-
-
-def delays(buffer: JitterBuffer, out: list[int], lost: tuple[int, ...]) -> list[int]:
-    """Return how many packets later each one came out."""
-    waits = []
-    for packet in packets(200, lost=lost):
-        _, frame = buffer.add(packet)
-        out += [frame.timestamp // 960] if frame else []
-        waits += [packet.sequence_number - number for number in out]
-        out.clear()
-    return waits
-
-
-def test_sound_is_not_held_back_and_stock_holds_it_for_ever() -> None:
-    out: list[int] = []
-    waits = delays(SoundBuffer(lambda packet: out.append(packet.sequence_number)), out, (50,))
-    assert len(waits) == 199
-    assert max(waits) <= 2
-    assert set(waits[60:]) == {0}
-    stock = delays(JitterBuffer(capacity=16, prefetch=4), [], (50,))
-    assert stock[-1] >= 10
-
-
-def test_a_packet_without_payload_is_skipped_and_ends_a_stock_decoder() -> None:
-    decoded: list[int] = []
-    buffer = SoundBuffer(lambda packet: decoded.append(packet.sequence_number))
-    first, empty, last = packets(3)
-    empty.payload = b""
-    assert [buffer.add(packet) for packet in (first, empty, last)] == [(False, None)] * 3
-    assert decoded == [first.sequence_number, last.sequence_number]
-    decoder = OpusDecoder()
-    decoder.decode(JitterFrame(b"", 0))
-    with pytest.raises(DecoderEndError):
-        decoder.decode(JitterFrame(bytes([0xF8, 0xFF, 0xFE]), 960))
 
 
 # Addresses
