@@ -14,11 +14,11 @@ from avatar_cache.ingest import BuildOptions
 from avatar_cache.preflight import Report
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore, default_root
-from realtime.compositor import Box
 from realtime.errors import LipstreamError, SettingsError, is_no_room
 from realtime.i420 import planes
 from realtime.lipsync.backends import DEVICES, create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.mouth_painter import Box
 from realtime.timeline import FRAME_RATE_HZ
 
 

@@ -16,10 +16,10 @@ from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, 
 from avatar_cache.manifest import Manifest
 from avatar_cache.scratch import scratch_folder
 from realtime.audio.mel import SILENCE_LEVEL
-from realtime.compositor import Box, MouthPainter, feather_mask
 from realtime.errors import AvatarError
 from realtime.i420 import Picture, i420_to_bgr
 from realtime.lipsync.predictor import MouthPredictor
+from realtime.mouth_painter import Box, MouthPainter, feather_mask
 from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 Progress = Callable[[float], None]

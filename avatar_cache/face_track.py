@@ -10,8 +10,8 @@ import numpy.typing as npt
 from avatar_cache.face_detector import Face, FaceDetector
 from avatar_cache.face_geometry import chin_mm, estimate_pose, face_box
 from avatar_cache.photo import Bgr
-from realtime.compositor import Box
 from realtime.errors import AvatarError
+from realtime.mouth_painter import Box
 
 Windows = npt.NDArray[np.float64]
 

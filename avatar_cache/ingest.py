@@ -28,8 +28,8 @@ from avatar_cache.manifest import Loop, Manifest
 from avatar_cache.photo import Bgr
 from avatar_cache.preflight import Look, Report, examine, look_at
 from avatar_cache.source import Limits, Source, open_source
-from realtime.compositor import Box, Outline
 from realtime.errors import AvatarError, SettingsError
+from realtime.mouth_painter import Box, Outline
 from realtime.timeline import FRAME_RATE_HZ
 
 Progress = Callable[[float], None]

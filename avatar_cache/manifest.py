@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from realtime.compositor import Box, Outline
 from realtime.errors import AvatarError
+from realtime.mouth_painter import Box, Outline
 from realtime.timeline import FRAME_RATE_HZ
 
 FORMAT = 1

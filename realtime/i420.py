@@ -19,6 +19,8 @@ BGR_TO_YCBCR = np.array(
     np.float32,
 )
 _OFFSET = np.array([16.0, 128.0, 128.0], np.float32)
+BGR_TO_YCBCR_OFFSET = np.column_stack((BGR_TO_YCBCR, _OFFSET))
+"""The same with what is added to each, as OpenCV transforms pixels."""
 _YCBCR_TO_BGR = np.linalg.inv(BGR_TO_YCBCR.astype(np.float64)).astype(np.float32)
 
 

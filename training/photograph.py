@@ -16,8 +16,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from avatar_cache.store import AvatarStore
-from realtime.compositor import Box
 from realtime.i420 import i420_to_bgr
+from realtime.mouth_painter import Box
 from realtime.render import Sound, render_pictures
 from realtime.render_worker import RenderWorker, WorkerSettings
 from training.figures import best_lag, correlation

@@ -12,8 +12,8 @@ from avatar_cache.builder import prepare
 from avatar_cache.ingest import BuildOptions
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore
-from realtime.compositor import Box
 from realtime.errors import AvatarError, LipstreamError, TooLargeError
+from realtime.mouth_painter import Box
 from tests.avatar_cache.clips import corners, write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 

@@ -14,13 +14,13 @@ from avatar_cache.ingest import BuildOptions
 from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore
 from realtime.audio.mel import mel_spectrogram
-from realtime.compositor import Box
 from realtime.errors import TooLargeError
 from realtime.i420 import planes
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.predictor import MouthPredictor
 from realtime.lipsync.weights import load_weights
+from realtime.mouth_painter import Box
 from tests.avatar_cache.clips import write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 from tests.realtime.speech import voice

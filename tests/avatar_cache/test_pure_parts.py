@@ -14,9 +14,9 @@ from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smoo
 from avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
 from avatar_cache.loop import SHORTEST_FRAMES, Cut, find_cut
 from avatar_cache.preflight import Report, examine, grade, look_at
-from realtime.compositor import Box, feather_mask
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
+from realtime.mouth_painter import Box, feather_mask
 
 
 def turned_face(yaw: float, pitch: float, roll: float, scale: float = 1.5) -> np.ndarray:

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.compositor import Box, Compositor
+from realtime.compositor import Compositor
 from realtime.errors import SettingsError
 from realtime.i420 import bgr_to_i420, planes
 from realtime.lipsync.metadata import Region
 from realtime.mark import CORNERS, Corner, MarkStyle, draw_mark
+from realtime.mouth_painter import Box
 from realtime.settings import Settings, read_settings
 
 

@@ -5,9 +5,10 @@ import pytest
 
 from realtime.animator import ClipLoop
 from realtime.clock import PlayoutClock, Send, Skip, Wait, pace
-from realtime.compositor import Box, Compositor
+from realtime.compositor import Compositor
 from realtime.i420 import bgr_to_i420, planes
 from realtime.lipsync.metadata import Region
+from realtime.mouth_painter import Box
 from realtime.packets import RenderJob
 from realtime.playout import PlayoutBuffer
 
