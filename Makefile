@@ -31,7 +31,7 @@ fuzz: $(VENV)/.test
 	FUZZ=full $(BIN)/python -m pytest -s --timeout 0 tests/fuzz $(ARGS)
 
 soak: $(VENV)/.test
-	$(BIN)/python -m benchmarks soak cycles
+	$(BIN)/python -m benchmarks soak cycles limit
 
 clean:
 	rm -rf $(VENV)

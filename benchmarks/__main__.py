@@ -8,7 +8,7 @@ import sys
 from benchmarks.report import RESULTS, machine, to_json, to_text
 
 SHORT = ("predictor", "tick", "start", "memory", "latency", "sessions", "browser", "encoders", "viewers", "hostile")
-LONG = ("soak", "cycles")
+LONG = ("soak", "cycles", "limit", "core")
 
 
 def main() -> int:

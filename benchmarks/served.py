@@ -25,6 +25,7 @@ import uvicorn
 
 from benchmarks.signals import TimelineSource
 from benchmarks.stage import built_in, painted, pool_size
+from benchmarks.watch import Watch
 from realtime.app import create_app
 from realtime.metrics import percentiles
 from realtime.probe.clicks import clicks, voice
@@ -58,8 +59,9 @@ class Served:
 
         Returns:
             ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse;
-            ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, ``held`` the most of it in which its thread
-            worked, rather than waited for a core; ``sessions``: figures by id.
+            ``leaving_ms``: how late each picture left, by session, where they are watched; ``lag_ms``: ``p50, p99,
+            max`` of the event loop's lateness, ``held`` the most of it in which its thread worked, rather than waited
+            for a core; ``sessions``: figures by id.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -69,7 +71,14 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*, predictor: str = BUILT_IN, say: str | None = None, max_sessions: int = 8) -> AsyncIterator[Served]:
+async def served(
+    *,
+    predictor: str = BUILT_IN,
+    say: str | None = None,
+    max_sessions: int = 8,
+    watched: bool = False,
+    core: int | None = None,
+) -> AsyncIterator[Served]:
     """Run a server.
 
     Args:
@@ -77,6 +86,8 @@ async def served(*, predictor: str = BUILT_IN, say: str | None = None, max_sessi
         say: ``clicks`` or ``voice``: what every session says, from its exact place on the timeline; ``first-clicks``:
             the first session clicks, the others hear their peer's microphone, as all do with ``None``.
         max_sessions: Sessions at once.
+        watched: Whether to note how late each picture leaves.
+        core: The one that all its processes have to do with; ``None`` for any.
     """
     port = free_port()
     arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
@@ -84,6 +95,8 @@ async def served(*, predictor: str = BUILT_IN, say: str | None = None, max_sessi
         sys.executable,
         *arguments,
         *(["--say", say] if say else []),
+        *(["--watched"] if watched else []),
+        *(["--core", str(core)] if core is not None else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
@@ -117,6 +130,7 @@ class _Saying(Sessions):
     """Sessions that say one of the above, whoever calls."""
 
     say: str | None = None
+    watches: dict[str, Watch] | None = None
 
     async def create(
         self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
@@ -125,6 +139,8 @@ class _Saying(Sessions):
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
             session.floor.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
+        if self.watches is not None:
+            self.watches[session.id] = Watch(session)
         return session, answer
 
 
@@ -174,10 +190,11 @@ class _Lag:
         self._wait()
 
 
-async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int) -> None:
+async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int, *, watched: bool) -> None:
     log = _Log()
     logging.basicConfig(level=logging.WARNING, handlers=[log, logging.StreamHandler()])
-    kind = type("Saying", (_Saying,), {"say": say})
+    watches: dict[str, Watch] | None = {} if watched else None
+    kind = type("Saying", (_Saying,), {"say": say, "watches": watches})
     staged = (
         built_in(max_sessions=max_sessions, kind=kind)
         if predictor == BUILT_IN
@@ -194,7 +211,7 @@ async def _serve(host: str, port: int, predictor: str, say: str | None, max_sess
         orders, lag = await _orders(), _Lag()
         print("ready", flush=True)
         while await orders.readline():
-            print(json.dumps(_look(sessions, log, lag)), flush=True)
+            print(json.dumps(_look(sessions, log, lag, watches or {})), flush=True)
         server.should_exit = True
         await serving
 
@@ -213,8 +230,11 @@ async def _orders() -> asyncio.StreamReader:
     return reader
 
 
-def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
+def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -> dict[str, Any]:
     late = lag.take()
+    leaving = {name: [round(ms, 2) for ms in watch.late_ms] for name, watch in watches.items()}
+    for watch in watches.values():
+        watch.late_ms.clear()
     gc.collect()  # ours, as what comes next: not counted
     messages, log.messages = log.messages, []
     process, worker = psutil.Process(), sessions.worker.pid
@@ -228,6 +248,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag) -> dict[str, Any]:
         "cpu_s": sum(process.cpu_times()[:2]),
         "log": messages,
         "lag_ms": late,
+        "leaving_ms": leaving,
         "sessions": {session.id: session.figures() for session in sessions.all()},
     }
     lag.begin()
@@ -241,6 +262,11 @@ if __name__ == "__main__":
     parser.add_argument("--predictor", default=BUILT_IN)
     parser.add_argument("--say", choices=("clicks", "voice", FIRST_CLICKS))
     parser.add_argument("--max-sessions", type=int, default=8)
+    parser.add_argument("--watched", action="store_true")
+    parser.add_argument("--core", type=int)
     options = parser.parse_args()
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
-    asyncio.run(_serve(options.host, options.port, options.predictor, options.say, options.max_sessions))
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    watched, say = options.watched, options.say
+    asyncio.run(_serve(options.host, options.port, options.predictor, say, options.max_sessions, watched=watched))

@@ -12,7 +12,6 @@ used meanwhile, and what a virtual machine's host took away: with much of either
 import asyncio
 import os
 import threading
-import time
 from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import Any
@@ -25,13 +24,12 @@ from benchmarks.caller_process import CallerProcess, caller_process
 from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import built_in, speech_file
+from benchmarks.watch import Taker, Watch
 from realtime.i420 import planes
 from realtime.metrics import percentiles
-from realtime.playout import PlayoutBuffer
 from realtime.probe.clicks import Sound
 from realtime.probe.recording import Recording, Seen, decode_pictures
 from realtime.rtc.broadcast import RAW_PICTURES, Unit
-from realtime.rtc.outbound import Kind
 from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
@@ -99,7 +97,7 @@ async def _hold(sessions: Sessions, count: int, sound: Sound | None) -> dict[str
             held += [session for session, _ in created]
             await client.accept([answer or "" for _, answer in created])
         await asyncio.sleep(_SETTLE_S)
-        watches = [_Watch(session) for session in held]
+        watches = [Watch(session) for session in held]
         cpu = _Cpu(sessions, clients)
         await asyncio.sleep(_SPEECH_S)
         shares = cpu.percent()
@@ -127,50 +125,7 @@ async def _hold(sessions: Sessions, count: int, sound: Sound | None) -> dict[str
     }
 
 
-class _Taker:
-    """Takes units of a session beside its peer, and asks for nothing."""
-
-    leads, bitrate = False, None
-
-    def __init__(self, session: Session, codec: str) -> None:
-        self._broadcast = session.broadcast
-        self._broadcast.join(codec, self)
-
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (as takers have it)
-        """Never."""
-        return False
-
-    def take(self, unit: Unit) -> None:
-        """Take a unit."""
-
-    def fail(self, unit: Kind, error: Exception) -> None:
-        """Ignore the end: the peer notices."""
-
-    def close(self) -> None:
-        """Take no more."""
-        self._broadcast.leave(self)
-
-
-class _Watch(_Taker):
-    """Counts one session's pictures from now on, and how late each has left."""
-
-    def __init__(self, session: Session) -> None:
-        self.late_ms: list[float] = []
-        self._playout = session.playout
-        self._before = _late_and_all(self._playout)
-        super().__init__(session, session.broadcast.codecs[0])  # the one that is sent: it costs nothing more
-
-    def take(self, unit: Unit) -> None:
-        """Note a picture, which the peer's sender was given before."""
-        self.late_ms.append((time.monotonic() - unit.due_s) * 1000)
-
-    def late_percent(self) -> float:
-        """Return the share of pictures that repeated a mouth or were dropped, %."""
-        late, pictures = (now - before for now, before in zip(_late_and_all(self._playout), self._before, strict=True))
-        return 100 * late / max(1, pictures)
-
-
-class _Painted(_Taker):
+class _Painted(Taker):
     """The luma that is painted for one session, by frame."""
 
     def __init__(self, session: Session) -> None:
@@ -237,12 +192,6 @@ class _Cpu:
         times["host"] = getattr(machine, "steal", 0.0)
         times["busy"] = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0) - times["host"]
         return times
-
-
-def _late_and_all(playout: PlayoutBuffer) -> tuple[int, int]:
-    counts = playout.counts
-    late = counts.repeated + counts.dropped
-    return late, late + counts.rendered + counts.idle
 
 
 def _fps(recording: Recording) -> float:

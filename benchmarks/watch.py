@@ -1,0 +1,66 @@
+"""Takers that look on: they take a session's units beside its peers, and ask for nothing."""
+
+import time
+
+from realtime.playout import PlayoutBuffer
+from realtime.rtc.broadcast import Unit
+from realtime.rtc.outbound import Kind
+from realtime.session import Session
+
+
+class Taker:
+    """Takes units of a session, and does nothing with them.
+
+    Args:
+        session: Whose.
+        codec: MIME type of the pictures that it takes.
+    """
+
+    leads, bitrate = False, None
+
+    def __init__(self, session: Session, codec: str) -> None:
+        self._broadcast = session.broadcast
+        self._broadcast.join(codec, self)
+
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (as takers have it)
+        """Never."""
+        return False
+
+    def take(self, unit: Unit) -> None:
+        """Take a unit."""
+
+    def fail(self, unit: Kind, error: Exception) -> None:
+        """Ignore the end: the peer notices."""
+
+    def close(self) -> None:
+        """Take no more."""
+        self._broadcast.leave(self)
+
+
+class Watch(Taker):
+    """Counts one session's pictures from now on, and how late each has left.
+
+    Attributes:
+        late_ms: From the instant at which each was due until the peers' senders had it, ms.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.late_ms: list[float] = []
+        self._playout = session.playout
+        self._before = _late_and_all(self._playout)
+        super().__init__(session, session.broadcast.codecs[0])  # the one that is sent: it costs nothing more
+
+    def take(self, unit: Unit) -> None:
+        """Note a picture, which the peer's sender was given before."""
+        self.late_ms.append((time.monotonic() - unit.due_s) * 1000)
+
+    def late_percent(self) -> float:
+        """Return the share of pictures that repeated a mouth or were dropped, %."""
+        late, pictures = (now - before for now, before in zip(_late_and_all(self._playout), self._before, strict=True))
+        return 100 * late / max(1, pictures)
+
+
+def _late_and_all(playout: PlayoutBuffer) -> tuple[int, int]:
+    counts = playout.counts
+    late = counts.repeated + counts.dropped
+    return late, late + counts.rendered + counts.idle
