@@ -277,6 +277,7 @@ class Session:
             "viewers": self.viewers.figures(),
             "recorded": self.sinks.is_recorded,
             "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
+            "devices": self.sinks.devices(),
         }
 
     def waiting(self, now_s: float) -> Waiting:

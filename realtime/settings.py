@@ -109,6 +109,12 @@ class Settings:
         "microphone of this machine for a kiosk: number, name or part of it (python -m realtime.local_audio), default",
     )
     local_speaker: str = _option("", "loudspeaker of this machine for it, likewise")
+    virtual_camera: str = _option(
+        "", "show a session of the server's own as a camera of this machine: a device, as /dev/video10, or default"
+    )
+    virtual_microphone: bool = _option(
+        default=False, help_text="let it be heard as a microphone of this machine (Linux, PulseAudio or PipeWire)"
+    )
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for one")
     upload_pixels: int = _option(1920 * 1080, "most pixels in its picture")

@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from realtime.audio.silence import is_silent
 from realtime.timeline import ms_to_samples
 
 HOLD_SAMPLES = ms_to_samples(400)
 """From a packet's leaving until a room has forgotten it: the loudspeaker's queue, the card's, and the walls."""
-_QUIET = 10 ** (-50 / 20)
 
 
 class EchoGate:
@@ -23,7 +23,7 @@ class EchoGate:
             packet: ``int16[n]``.
             end: Where on the timeline it ends.
         """
-        if packet.size and np.abs(packet.astype(np.int32)).max() > _QUIET * 32768:
+        if not is_silent(packet):
             self._shut_until = end + HOLD_SAMPLES
 
     def clear(self) -> None:

@@ -217,7 +217,7 @@ class LocalAudio:
             return
         if position == 0:
             session.floor.microphone.clear()  # its positions begin anew
-        if not self._gate.is_open(session.clock.left(arrived_s)):
+        if session.floor.conversation and not self._gate.is_open(session.clock.left(arrived_s)):
             samples = np.zeros_like(samples)
         session.floor.push_sound(position, samples, arrived_s)
 

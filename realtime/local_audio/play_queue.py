@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from realtime.audio.silence import is_silent
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
@@ -15,7 +16,6 @@ TARGET_SOUND = 3 * PACKET_SOUND
 LIMIT_SOUND = 6 * PACKET_SOUND
 """More is dropped, oldest first."""
 FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
-_QUIET = 10 ** (-50 / 20)
 
 
 class PlayQueue:
@@ -49,7 +49,7 @@ class PlayQueue:
     def push(self, packet: npt.NDArray[np.int16]) -> None:
         """Add ``int16[960]``, 48 kHz."""
         sound = packet.astype(np.float32) * np.float32(1 / 32768)
-        is_quiet = not sound.size or float(np.abs(sound).max()) < _QUIET
+        is_quiet = is_silent(packet)
         with self._lock:
             if is_quiet and self._level >= TARGET_SOUND + PACKET_SOUND:
                 return

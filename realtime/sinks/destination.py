@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from realtime.errors import LipstreamError
+from realtime.sinks.back_off import BackOff
 from realtime.sinks.flv import Tag
 from realtime.sinks.link import Address, Link, LinkError
 
@@ -23,16 +24,8 @@ State = Literal["connecting", "live", "waiting", "ended", "failed"]
 CONNECT_S = 10.0
 STALL_S = 10.0
 """That a server may take nothing, before its link counts as broken."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-STEADY_S = 10.0
-"""After which a link has proved itself: the next wait is the first one again."""
 MOST_TAGS = 220
 """That may wait for a slow server: three seconds. Then it goes on with the next key frame."""
-
-
-def wait_s(attempt: int, chance: float) -> float:
-    """Return how long to wait after a number of attempts, from 1, that came to nothing; ``chance`` lies in 0..1."""
-    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 16)) * (1 - 0.25 * chance))
 
 
 class Destination:
@@ -57,7 +50,7 @@ class Destination:
         self.links = 0
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
-        self._live_s = 0.0
+        self._back_off = BackOff()
 
     @property
     def running(self) -> bool:
@@ -99,12 +92,11 @@ class Destination:
         """Note that the link is up."""
         self.links += 1
         self.reason = ""
-        self._live_s = asyncio.get_running_loop().time()
+        self._back_off.works(asyncio.get_running_loop().time())
         log.info("stream %s is live at %s", self.id, self.address)
         self._become("live")
 
     async def _keep(self) -> None:
-        loop, attempt = asyncio.get_running_loop(), 0
         while True:
             try:
                 await self._serve()
@@ -117,10 +109,7 @@ class Destination:
             except Exception:
                 log.exception("stream %s failed", self.id)
                 self.reason = "a fault of the server"
-            if self.state == "live" and loop.time() - self._live_s >= STEADY_S:
-                attempt = 0
-            attempt += 1
-            pause_s = wait_s(attempt, random.random())
+            pause_s = self._back_off.fails(asyncio.get_running_loop().time(), random.random())
             log.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
             self._become("waiting")
             await asyncio.sleep(pause_s)

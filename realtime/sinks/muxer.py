@@ -9,12 +9,12 @@ import contextlib
 from typing import Literal, Protocol
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.i420 import Picture, planes
+from realtime.i420 import Picture
 from realtime.rtc.outbound import picture_frame, speech_frame
+from realtime.sinks.fit import fit_picture
 from realtime.timeline import (
     FRAME_RATE_HZ,
     PACKET_SOUND,
@@ -30,7 +30,6 @@ BITS_PER_PIXEL = 0.12
 LEAST_BITRATE = 500_000
 
 _PACKETS_PER_FRAME = exact_ratio(SAMPLES_PER_FRAME * SOUND_PER_SAMPLE, PACKET_SOUND)
-_BLACK, _GREY = 16, 128
 
 _H264 = {
     "preset": "superfast",
@@ -115,7 +114,7 @@ class Muxer:
         place = frame - self.first_frame
         if place < self.frames:
             return
-        fitted = self._fitted(picture)
+        fitted = fit_picture(picture, (self._video.width, self._video.height))
         while self.frames < place:
             self.repeated += 1
             self._encode_picture(fitted if self._last is None else self._last)
@@ -160,20 +159,3 @@ class Muxer:
     def _encode_speech(self, samples: npt.NDArray[np.int16]) -> None:
         self._container.mux(self._audio.encode(speech_frame(self._packets, samples)))
         self._packets += 1
-
-    def _fitted(self, picture: Picture) -> Picture:
-        """Return a picture in the size that was begun with, between black bars where its shape is another."""
-        rows, width = picture.shape
-        size = self._video.width, self._video.height
-        if (width, rows * 2 // 3) == size:
-            return picture
-        fitted = np.full((size[1] * 3 // 2, size[0]), _BLACK, np.uint8)
-        fitted[size[1] :] = _GREY
-        scale = min(size[0] / width, size[1] / (rows * 2 // 3))
-        inner = [int(edge * scale) // 2 * 2 for edge in (width, rows * 2 // 3)]
-        left, top = [(whole - part) // 4 * 2 for whole, part in zip(size, inner, strict=True)]
-        for source, target, step in zip(planes(picture), planes(fitted), (1, 2, 2), strict=True):
-            scaled = cv2.resize(source, (inner[0] // step, inner[1] // step), interpolation=cv2.INTER_AREA)
-            height, width = scaled.shape
-            target[top // step : top // step + height, left // step : left // step + width] = scaled
-        return fitted

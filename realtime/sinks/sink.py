@@ -40,11 +40,15 @@ class Sink:
         session_id: For the log.
 
     Attributes:
+        kinds: What it takes of the broadcast.
+        most_units: That may wait.
         lost: Units that came while the queue was full, by kind.
     """
 
     leads = False
     bitrate = None
+    kinds: tuple[str, ...] = (RAW_SPEECH, RAW_PICTURES)
+    most_units = MOST_UNITS
 
     def __init__(self, broadcast: Broadcast, session_id: str) -> None:
         self.lost: Counter[Kind] = Counter()
@@ -64,8 +68,8 @@ class Sink:
         """Begin to take."""
         self.running = True
         self._thread.start()
-        self._broadcast.join(RAW_SPEECH, self)
-        self._broadcast.join(RAW_PICTURES, self)
+        for kind in self.kinds:
+            self._broadcast.join(kind, self)
 
     def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
         """Never ask the shared encode for anything."""
@@ -73,7 +77,7 @@ class Sink:
 
     def take(self, unit: Unit) -> None:
         """Queue a unit; lose it if too many wait."""
-        if self._queue.qsize() < MOST_UNITS:
+        if self._queue.qsize() < self.most_units:
             self._queue.put(unit)
         else:
             self.lost["picture" if unit.pixels else "speech"] += 1

@@ -1,14 +1,19 @@
 """The sinks of one session, beside its peers."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 from realtime.errors import ConflictError, NotFoundError
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.waiting import Waiting
+from realtime.sinks.device import DeviceSink
 from realtime.sinks.recording import Recording
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.streams import Streams
+from realtime.sinks.virtual_camera import VirtualCamera
+from realtime.sinks.virtual_microphone import VirtualMicrophone
 
 
 class Sinks:
@@ -27,12 +32,13 @@ class Sinks:
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
+        self._devices: list[DeviceSink] = []
         self.streams = Streams(broadcast, session_id, on_event, rtc)
 
     @property
     def running(self) -> bool:
         """Whether there is any: the session then goes on though nobody is connected."""
-        return self.is_recorded or self.streams.running
+        return self.is_recorded or self.streams.running or any(device.running for device in self._devices)
 
     @property
     def is_recorded(self) -> bool:
@@ -80,6 +86,26 @@ class Sinks:
         await recording.close()
         return recording
 
+    def open_camera(self, device: str) -> None:
+        """Show the pictures as a camera of this machine, for as long as the session lasts.
+
+        Args:
+            device: Of :class:`realtime.sinks.virtual_camera.VirtualCamera`.
+        """
+        self._open(VirtualCamera(self._broadcast, self._session_id, device))
+
+    def open_microphone(self) -> None:
+        """Let the speech be heard as a microphone of this machine, for as long as the session lasts."""
+        self._open(VirtualMicrophone(self._broadcast, self._session_id))
+
+    def _open(self, device: DeviceSink) -> None:
+        self._devices.append(device)
+        device.start()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Return the state of the virtual devices."""
+        return [device.figures() for device in self._devices]
+
     def hear(self, event: Event) -> None:
         """Learn what the session's clients are told."""
         if self._recording and self._recording.running:
@@ -92,6 +118,6 @@ class Sinks:
 
     async def close(self) -> None:
         """End them all. May be called again."""
-        await self.streams.close()
+        await asyncio.gather(self.streams.close(), *(device.close() for device in self._devices))
         if self._recording:
             await self._recording.close()

@@ -16,6 +16,7 @@ import pytest
 from realtime.probe.recording import decode_sound
 from realtime.session import Session
 from realtime.sinks.muxer import Muxer
+from realtime.sinks.virtual_microphone import MICROPHONE
 from realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
 from tests.loopback.conftest import Callers, Serve, until
@@ -140,7 +141,7 @@ async def test_no_sink_hears_more_of_a_word_than_100_ms(
     srt_port = free_port()
     with rtmp_server(tmp_path) as rtmp, (tmp_path / "srt.ts").open("wb") as received:
         srt = await listen_for_srt(f"srt://127.0.0.1:{srt_port}?mode=listener", received)
-        recorder = room.record(tmp_path / "room.s16le")
+        recorders = [room.record(tmp_path / "room.s16le")]
         async with whip_server() as whip:
             caller = await callers.dial()
             session, answer = await sessions.create("ann", await caller.offer(), local_audio=True)
@@ -154,6 +155,10 @@ async def test_no_sink_hears_more_of_a_word_than_100_ms(
             await until(lambda: all(stream.state == "live" for stream in streams), "the streams")
             await until(lambda: all(stream._has_key for stream in streams[:2]), "their first key frames")
             await until(lambda: sessions.local_audio.running, "the loudspeaker")
+            session.sinks.open_microphone()
+            await until(lambda: session.sinks.devices()[0]["state"] == "live", "the virtual microphone")
+            recorders.append(room.record(tmp_path / "microphone.s16le", MICROPHONE))
+            await until((tmp_path / "microphone.s16le").exists, "its recorder")
             interrupter = Interrupter(session, may_write)
             for stage in STAGES:
                 await interrupter.run(stage)
@@ -162,8 +167,9 @@ async def test_no_sink_hears_more_of_a_word_than_100_ms(
             await session.sinks.close()
             await asyncio.wait_for(srt.wait(), 20)
             (receiver,) = whip.receivers
-        recorder.terminate()
-        recorder.wait(20)
+        for recorder in recorders:
+            recorder.terminate()
+            recorder.wait(20)
     room.stop()
     sounds = {
         "caller": decode_sound(caller.recording.sound).samples,
@@ -172,6 +178,7 @@ async def test_no_sink_hears_more_of_a_word_than_100_ms(
         "SRT": decoded(str(tmp_path / "srt.ts"))[0].samples,
         "recording": decoded(str(recording.path))[0].samples,
         "loudspeaker": np.fromfile(tmp_path / "room.s16le", "<i2") / np.float32(32768),
+        "microphone": np.fromfile(tmp_path / "microphone.s16le", "<i2") / np.float32(32768),
     }
     print("\ninterrupt to silence, ms     " + "".join(f"{sink:>12}" for sink in sounds))
     for stage in STAGES:

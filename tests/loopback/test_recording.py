@@ -138,7 +138,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
 
 
 async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module, "MOST_UNITS", 30)
+    monkeypatch.setattr(sink_module.Sink, "most_units", 30)
     sessions = await serve()
     caller, session = await callers.call(sessions)
     recording = record(sessions, session)

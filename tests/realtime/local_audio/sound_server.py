@@ -55,9 +55,9 @@ class SoundServer:
         """Play a file into the microphone."""
         return subprocess.Popen(["paplay", "--device=visitor", "--latency-msec=20", str(wav)], env=self._environment())
 
-    def record(self, path: Path) -> "subprocess.Popen[bytes]":
-        """Record what the loudspeaker plays, bare s16le at 48 kHz, until it is ended."""
-        options = ["--device=room.monitor", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=20"]
+    def record(self, path: Path, source: str = "room.monitor") -> "subprocess.Popen[bytes]":
+        """Record what the loudspeaker plays, or another source, bare s16le at 48 kHz, until it is ended."""
+        options = [f"--device={source}", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=20"]
         return subprocess.Popen(["parec", *options, str(path)], env=self._environment())
 
     def _environment(self) -> dict[str, str]:

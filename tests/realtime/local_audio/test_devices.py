@@ -46,7 +46,8 @@ class Session:
         self.takers: list[tuple[str, Any]] = []
         self.listeners: set[Any] = set()
         self.left = 0
-        self.microphone = SimpleNamespace(clear=self._clear)
+        microphone = SimpleNamespace(clear=self._clear)
+        self.floor = SimpleNamespace(microphone=microphone, push_sound=self.push_sound, conversation=object())
         self.clock = SimpleNamespace(left=lambda _now_s: self.left)
         self.broadcast = SimpleNamespace(join=lambda *taker: self.takers.append(taker), leave=lambda _taker: None)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from realtime.errors import BadRequestError
 from realtime.sinks import amf
-from realtime.sinks.destination import FIRST_WAIT_S, LONGEST_WAIT_S, wait_s
+from realtime.sinks.back_off import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, BackOff
 from realtime.sinks.flv import AUDIO, FILE_HEADER, SCRIPT, VIDEO, Tag, TagSplitter
 from realtime.sinks.link import Address
 from realtime.sinks.muxer import Muxer
@@ -239,11 +239,16 @@ async def test_ffmpeg_reads_a_stream_that_is_a_day_old(tmp_path: Path) -> None:
 
 
 def test_the_wait_between_tries_grows_to_half_a_minute_and_no_further() -> None:
-    waits = [wait_s(attempt, 0.0) for attempt in range(1, 2000)]
+    back_off = BackOff()
+    waits = [back_off.fails(0.0, 0.0) for _ in range(2000)]
     assert waits[0] == FIRST_WAIT_S
     assert waits == sorted(waits)
     assert waits[-1] == LONGEST_WAIT_S
-    assert wait_s(10, 1.0) == 0.75 * LONGEST_WAIT_S
+    assert back_off.fails(0.0, 1.0) == 0.75 * LONGEST_WAIT_S
+    back_off.works(0.0)
+    assert back_off.fails(STEADY_S - 1, 0.0) == LONGEST_WAIT_S
+    back_off.works(0.0)
+    assert back_off.fails(STEADY_S, 0.0) == FIRST_WAIT_S
 
 
 def test_an_address_tells_nobody_its_key() -> None:

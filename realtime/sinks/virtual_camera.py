@@ -1,0 +1,72 @@
+"""A camera that programs of video calls can choose, by pyvirtualcam: v4l2loopback on Linux, OBS's elsewhere."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from realtime.errors import SettingsError
+from realtime.rtc.broadcast import RAW_PICTURES, Broadcast, Unit
+from realtime.sinks.device import DeviceError, DeviceSink
+from realtime.sinks.fit import fit_picture
+from realtime.timeline import FRAME_RATE_HZ
+
+_NO_DEVICE = (
+    "this machine has no virtual camera that is free: "
+    "sudo modprobe v4l2loopback exclusive_caps=1 card_label=Lipstream (Debian: v4l2loopback-dkms)"
+)
+
+
+def pyvirtualcam() -> Any:
+    """Return the module, which only who asks for a virtual camera needs.
+
+    Raises:
+        SettingsError: If it is not installed.
+    """
+    try:
+        return importlib.import_module("pyvirtualcam")
+    except ImportError as error:
+        raise SettingsError("virtual_camera needs pyvirtualcam: pip install -e '.[virtual-camera]'") from error
+
+
+class VirtualCamera(DeviceSink):
+    """Shows a session's pictures in the size of the first one.
+
+    Args:
+        broadcast: Of the session.
+        session_id: For the log.
+        device: As ``/dev/video10``; ``default`` for the first that is free.
+    """
+
+    kinds = (RAW_PICTURES,)
+    name = "virtual camera"
+
+    def __init__(self, broadcast: Broadcast, session_id: str, device: str) -> None:
+        super().__init__(broadcast, session_id)
+        self._device = device
+
+    def _open(self, unit: Unit) -> "_Camera":
+        assert unit.raw is not None
+        rows, width = unit.raw.shape
+        return _Camera(None if self._device == "default" else self._device, (width, rows * 2 // 3))
+
+
+class _Camera:
+    def __init__(self, device: str | None, size: tuple[int, int]) -> None:
+        self._size, library = size, pyvirtualcam()
+        form = library.PixelFormat.I420
+        try:
+            self._camera = library.Camera(*size, FRAME_RATE_HZ, fmt=form, device=device)
+        except RuntimeError as error:  # the library's only one, with a line of each kind of camera that it tried
+            why = "; ".join(str(error).splitlines())
+            raise DeviceError(_NO_DEVICE if "No v4l2 loopback device" in why else why) from error
+
+    def write(self, unit: Unit) -> None:
+        assert unit.raw is not None
+        try:
+            self._camera.send(np.ascontiguousarray(fit_picture(unit.raw, self._size)))
+        except RuntimeError as error:
+            raise DeviceError(f"it takes nothing any more: {error}") from error
+
+    def close(self) -> None:
+        self._camera.close()

@@ -1,0 +1,140 @@
+"""A microphone that programs of video calls can choose, made in PulseAudio, or in PipeWire, which speaks its protocol.
+
+A sink that nobody hears, and a source that gives on what is played there: browsers offer no sink's own monitor as a
+microphone. Both are made when the speech begins and taken away with it.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shutil
+import struct
+import subprocess
+import termios
+
+from realtime.audio.silence import is_silent
+from realtime.errors import SettingsError
+from realtime.rtc.broadcast import RAW_SPEECH, Unit
+from realtime.sinks.device import DeviceError, DeviceSink
+from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+
+SINK, MICROPHONE, SHOWN = "lipstream_speech", "lipstream_microphone", "Lipstream"
+_MODULES = (
+    ("module-null-sink", f"sink_name={SINK}", f"rate={SOUND_RATE_HZ}", "channels=1",
+     f"sink_properties=device.description={SHOWN}-speech"),
+    ("module-remap-source", f"source_name={MICROPHONE}", f"master={SINK}.monitor",
+     f"source_properties=device.description={SHOWN}"),
+)  # fmt: skip
+_PLAY = ("pacat", "--playback", f"--device={SINK}", "--format=s16le", f"--rate={SOUND_RATE_HZ}", "--channels=1",
+         "--latency-msec=40", "--client-name=Lipstream")  # fmt: skip
+_ANSWER_S, _STALL_S = 5.0, 2.0
+_PACKET_BYTES = 2 * PACKET_SOUND
+_PIPE_BYTES = 8192
+"""Two pages: what waits before the player is 85 ms at most."""
+
+
+def check_programs() -> None:
+    """Make sure that the sound server's tools are there.
+
+    Raises:
+        SettingsError: If they are not.
+    """
+    if not shutil.which("pactl") or not shutil.which("pacat"):
+        raise SettingsError(
+            "virtual_microphone needs PulseAudio's or PipeWire's pactl and pacat: on Debian, apt-get install "
+            "pulseaudio-utils; docs/VIDEO_CALL.md says what there is on other systems"
+        )
+
+
+class VirtualMicrophone(DeviceSink):
+    """Lets other programs hear a session's speech."""
+
+    kinds = (RAW_SPEECH,)
+    name = "virtual microphone"
+
+    def _open(self, unit: Unit) -> "_Microphone":  # noqa: ARG002 (all packets are alike)
+        return _Microphone()
+
+
+class _Microphone:
+    def __init__(self) -> None:
+        self._modules: list[str] = []
+        self._player: subprocess.Popen[bytes] | None = None
+        try:
+            _forget_leftovers()
+            before = _defaults()
+            for module in _MODULES:
+                self._modules.append(_pactl("load-module", *module).strip())
+            _keep(before)
+            self._player = subprocess.Popen(  # noqa: S603 (constant words)
+                _PLAY,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is for the server, which says farewell
+            )
+            assert self._player.stdin is not None
+            if hasattr(fcntl, "F_SETPIPE_SZ"):
+                fcntl.fcntl(self._player.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, unit: Unit) -> None:
+        assert self._player is not None
+        assert self._player.stdin is not None
+        assert unit.raw is not None
+        waiting = struct.unpack("i", fcntl.ioctl(self._player.stdin, termios.FIONREAD, bytes(4)))[0]
+        if waiting > _PACKET_BYTES and is_silent(unit.raw):
+            return  # what waits would keep the sound behind the lips: pauses are cut until it has gone
+        if not select.select([], [self._player.stdin], [], _STALL_S)[1]:
+            raise DeviceError("the sound server takes nothing any more")
+        try:
+            self._player.stdin.write(unit.raw.astype("<i2").tobytes())
+        except BrokenPipeError as error:
+            raise DeviceError("the sound server has ended") from error
+
+    def close(self) -> None:
+        if self._player:
+            self._player.kill()
+            self._player.communicate()
+        for number in reversed(self._modules):
+            with contextlib.suppress(DeviceError):  # it went with the sound server
+                _pactl("unload-module", number)
+
+
+def _forget_leftovers() -> None:
+    """Take away what a server left that was killed."""
+    for line in reversed(_pactl("list", "short", "modules").splitlines()):
+        if f"sink_name={SINK}" in line or f"source_name={MICROPHONE}" in line:
+            _pactl("unload-module", line.split()[0])
+
+
+def _defaults() -> dict[str, str]:
+    """Return the names of the default ``Sink`` and ``Source``."""
+    told = re.findall(r"^Default (Sink|Source): (.+)$", _pactl("info"), re.MULTILINE)
+    return {str(what): str(name) for what, name in told}
+
+
+def _keep(before: dict[str, str]) -> None:
+    """Give back what the new devices took: where nothing better is there, PulseAudio moves everybody over to them."""
+    for what, name in _defaults().items():
+        if name != before.get(what):
+            with contextlib.suppress(DeviceError):  # what was there before has made way
+                _pactl(f"set-default-{what.lower()}", before.get(what, ""))
+
+
+def _pactl(*words: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 (constant words, and numbers of the sound server's)
+            ["pactl", *words],  # noqa: S607 (where the system has it)
+            capture_output=True, text=True, check=False, timeout=_ANSWER_S, env=os.environ | {"LC_ALL": "C"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError("the sound server does not answer") from error
+    if done.returncode:
+        why = done.stderr.strip().splitlines()
+        raise DeviceError(f"the sound server refuses: {why[0] if why else words[0]}")
+    return done.stdout
