@@ -30,6 +30,8 @@ _HEADER = struct.Struct("!BBHLL")
 _ROOM_BITRATE = 2_500_000
 """What a caller that only counts says of its link, bit/s."""
 _TOLD_INTERVAL_S = 1.0
+_HANDSHAKE_S = 2.0
+"""That a call which is being hung up may still take to connect."""
 
 
 class Microphone(MediaStreamTrack):
@@ -246,11 +248,15 @@ class Caller:
             protocol.send_stun = lambda *_: None
 
     async def close(self) -> None:
-        """Hang up, politely."""
+        """Hang up, politely: not in the middle of a handshake, of which aiortc would leave a task that goes on."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + _HANDSHAKE_S
+        while self._connection.connectionState == "connecting" and loop.time() < give_up_s:  # noqa: ASYNC110 (no event)
+            await asyncio.sleep(0.01)
         agent = self._agent
         await self._connection.close()
         await asyncio.sleep(0.05)
-        if agent._query_consent_task is not None:  # noqa: SLF001 (aiortc forgets it when closed in its handshake)
+        if agent._query_consent_task is not None:  # noqa: SLF001 (a handshake that was given up)
             agent._query_consent_task.cancel()  # noqa: SLF001
 
     @property

@@ -88,11 +88,13 @@ class Broadcast:
     Attributes:
         encoded: Units encoded so far, by codec.
         key_frames: Key frames among them, by codec.
+        led_bitrate: What the link carried of the last one that led, bit/s; ``None`` before.
     """
 
     def __init__(self, playout: Playout, open_place: Callable[[], PicturePlace] = OwnThreads) -> None:
         self.encoded: Counter[str] = Counter()
         self.key_frames: Counter[str] = Counter()
+        self.led_bitrate: int | None = None
         self._speech = _SpeechLane(playout, self.encoded)
         self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_place)
         self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
@@ -118,6 +120,8 @@ class Broadcast:
 
     def leave(self, taker: Taker) -> None:
         """Give no more units to a taker; what nobody takes is not encoded."""
+        if taker.leads and taker.bitrate is not None:
+            self.led_bitrate = taker.bitrate
         for lane in self._lanes:
             lane.leave(taker)
 

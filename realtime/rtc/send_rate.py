@@ -54,10 +54,13 @@ class SendRate:
 
     Attributes:
         target: Bitrate to encode at, bit/s; ``None`` until the size of the picture is known.
+        known: What the connection before this one carried, bit/s, if there was one: a start beyond it would fill the
+            same narrow link once more.
     """
 
     def __init__(self) -> None:
         self.target: int | None = None
+        self.known: int | None = None
         self._round_trips: deque[tuple[float, float]] = deque(maxlen=MOST_ROUND_TRIPS)
         self._excesses: deque[float] = deque(maxlen=STEADY_STEPS)  # of the round trip, at each step down
         self._ceiling = MAX_BITRATE
@@ -69,10 +72,11 @@ class SendRate:
         self._grown_s: float | None = None
 
     def start(self, pixels: int) -> int:
-        """Return the target, which begins with what fits the picture's size."""
+        """Return the target, which begins with what fits the picture's size, and the link as far as it is known."""
         if self.target is None:
-            self.target = start_bitrate(pixels)
-            self._ceiling = _clamp(int(HEADROOM * self.target))
+            usual = start_bitrate(pixels)
+            self.target = usual if self.known is None else min(usual, max(LEAST_START, self.known))
+            self._ceiling = _clamp(int(HEADROOM * usual))
         return self.target
 
     def raise_to(self, bitrate: int, now_s: float) -> None:

@@ -177,6 +177,8 @@ class PlayoutSender(RTCRtpSender):
         track = self.track
         assert isinstance(track, BroadcastTrack)
         self._stream = self._new_stream(codec)
+        if self.leads:
+            self._following.rate.known = track.broadcast.led_bitrate
         try:
             track.broadcast.join(codec.mimeType, self)
             await self._over.wait()

@@ -126,11 +126,15 @@ async def test_the_encode_follows_the_one_that_leads(broadcast: Broadcast) -> No
         broadcast.join(H264, taker)
     await until(lambda: speaker.units, "pictures")
     assert speaker.units[-1].bitrate == 300_000
+    assert broadcast.led_bitrate is None
     broadcast.leave(speaker)
+    assert broadcast.led_bitrate == 300_000, "where the next one that leads begins"
     viewers[0].bitrate = 200_000
     await until(lambda: viewers[0].units[-1].bitrate == 900_000, "what half of the viewers take")
     viewers[1].bitrate = 250_000
     await until(lambda: viewers[0].units[-1].bitrate == 250_000, "what half of the viewers take")
+    broadcast.leave(viewers[0])
+    assert broadcast.led_bitrate == 300_000
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("speech", SPEECH_CODEC), ("picture", VP8)])

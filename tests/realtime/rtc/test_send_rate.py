@@ -47,6 +47,19 @@ def test_the_start_fits_the_picture() -> None:
     assert start_bitrate(4000 * 4000) == MAX_BITRATE
 
 
+@pytest.mark.parametrize(
+    ("known", "begins"),
+    [(None, START_BITRATE), (2 * START_BITRATE, START_BITRATE), (200_000, 200_000), (1, LEAST_START)],
+)
+def test_a_link_that_is_known_is_not_filled_again(known: int | None, begins: int) -> None:
+    rate = SendRate()
+    rate.known = known
+    assert rate.start(512 * 512) == begins
+    for now_s in range(60):
+        rate.estimate(MAX_BITRATE, float(now_s))
+    assert rate.target == HEADROOM * START_BITRATE, "and grows to where any other does"
+
+
 def test_an_estimate_from_an_easy_link_is_held_off() -> None:
     rate = Link()
     rate.estimate(300_000, 1.0)
