@@ -115,8 +115,9 @@ class Floor:
             samples: ``float32[n]``; what is not a number is silence, what is too loud is clipped.
             arrived_s: Monotonic time of arrival.
         """
-        clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
-        self.microphone.push(position, clean.astype(np.float32, copy=False), arrived_s)
+        if samples.size and not -1.0 <= samples.min() <= samples.max() <= 1.0:  # nor if there is no number among them
+            samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
+        self.microphone.push(position, samples.astype(np.float32, copy=False), arrived_s)
 
     def take_program(self, rate_hz: int) -> QueuedSource:
         """Let a program speak instead of the microphone, or of the program before.

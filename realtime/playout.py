@@ -103,9 +103,14 @@ class PlayoutBuffer:
         return self._sound_end
 
     def add_speech(self, sound: npt.NDArray[np.float32]) -> None:
-        """Append ``float32[n]`` of speech at 48 kHz."""
-        pcm = np.rint(np.clip(sound, -1.0, 1.0) * 32767).astype(np.int16)
-        self._sound[(self._sound_end + np.arange(pcm.size)) % _KEPT_SOUND] = pcm
+        """Append ``float32[n]`` of speech at 48 kHz, less than two seconds."""
+        pcm = np.multiply(sound, 32767)
+        np.rint(pcm, out=pcm)
+        np.minimum(np.maximum(pcm, -32767, out=pcm), 32767, out=pcm)
+        place = self._sound_end % _KEPT_SOUND
+        to_end = _KEPT_SOUND - place
+        self._sound[place : place + pcm.size] = pcm[:to_end]
+        self._sound[: max(0, pcm.size - to_end)] = pcm[to_end:]
         self._sound_end += pcm.size
 
     def skip_speech(self, position: int) -> None:

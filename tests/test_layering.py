@@ -82,6 +82,7 @@ PURE = {
     "realtime.access",
     "realtime.turn",
     "realtime.audio.mel",
+    "realtime.audio.windows",
     "realtime.audio.resample",
     "realtime.audio.voice_activity",
     "realtime.audio.source_buffer",

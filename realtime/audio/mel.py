@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
+from realtime.audio.windows import windows
 from realtime.timeline import MEL_BANDS, MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 
 PRE_EMPHASIS = 0.97
@@ -55,10 +55,9 @@ def _columns(emphasised: npt.NDArray[np.float64]) -> Mel:
     """Return all whole columns of an emphasised signal, ``[80, 1 + (n - 800) // 200]``; the first starts at 0."""
     if emphasised.size < MEL_WINDOW_SAMPLES:
         return np.empty((MEL_BANDS, 0), np.float32)
-    windows = sliding_window_view(emphasised, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES]
-    magnitudes = np.abs(np.fft.rfft(windows * _hann(), axis=1))
+    magnitudes = np.abs(np.fft.rfft(windows(emphasised, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES) * _hann(), axis=1))
     decibels = 20.0 * np.log10(np.maximum(1e-5, _filterbank() @ magnitudes.T)) - 20.0
-    return np.clip(decibels * 0.08 + 4.0, -4.0, 4.0).astype(np.float32)
+    return np.minimum(np.maximum(decibels * 0.08 + 4.0, -4.0), 4.0).astype(np.float32)
 
 
 class StreamingMel:

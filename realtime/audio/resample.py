@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
+
+from realtime.audio.windows import windows
 
 Samples = npt.NDArray[np.float32]
 
@@ -71,16 +72,16 @@ class Resampler:
     def _emit(self, end: int) -> Samples:
         if end <= self._next:
             return np.empty(0, np.float32)
-        windows = sliding_window_view(self._buffer, 2 * self._half)
         output: Samples
         if self._up == 1:  # every output weighs its inputs alike
             start = self._next * self._down - self._half + 1 - self._first
-            evenly = windows[start : start + (end - self._next) * self._down : self._down]
+            evenly = windows(self._buffer[start:], 2 * self._half, self._down)[: end - self._next]
             output = np.einsum("kt,t->k", evenly, self._taps[0])
         else:
             positions = np.arange(self._next, end) * self._down
             starts = positions // self._up - self._half + 1 - self._first
-            output = np.einsum("kt,kt->k", windows[starts], self._taps[positions % self._up])
+            inputs = windows(self._buffer, 2 * self._half, 1)[starts]
+            output = np.einsum("kt,kt->k", inputs, self._taps[positions % self._up])
         self._next = end
         keep_from = end * self._down // self._up - self._half + 1 - self._first
         self._buffer = self._buffer[keep_from:]

@@ -60,10 +60,13 @@ class VoiceActivity:
         self._pending = np.concatenate((self._pending, samples))
         whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
         blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
-        pcm = np.rint(np.clip(blocks, -1.0, 1.0) * 32767).astype("<i2")
-        loud = np.einsum("bs,bs->b", blocks, blocks) > BLOCK_SAMPLES * _NOISE_FLOOR**2
+        pcm = np.rint(np.minimum(np.maximum(blocks, -1.0), 1.0) * 32767).astype("<i2")
+        loud = (np.einsum("bs,bs->b", blocks, blocks) > BLOCK_SAMPLES * _NOISE_FLOOR**2).tolist()
         heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it learns the noise
-        return [event for voiced in np.logical_and(heard, loud) for event in self._take(voiced=bool(voiced))]
+        events: list[SpeechStarted | SpeechEnded] = []
+        for is_speech, is_loud in zip(heard, loud, strict=True):
+            events += self._take(voiced=is_speech and is_loud)
+        return events
 
     def cut(self) -> None:
         """Treat what was heard so far as silence: speech that goes on begins again."""

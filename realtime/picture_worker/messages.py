@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import lru_cache
 from typing import Any
 
 from realtime.compositor import Origin, Painting
@@ -32,14 +33,18 @@ def picture_message(
     """
     origin = painting.compositor.origin
     assert origin is not None
-    mark = astuple(origin.mark) if origin.mark else None
-    where = [origin.avatar, origin.fingerprint, origin.loaded, mark]
     return {
         "picture": [
-            *(stream, index, where, painting.clip_frame, slot, painting.spoken),
-            [list(astuple(order)) for order in orders],
+            *(stream, index, _where(origin), painting.clip_frame, slot, painting.spoken),
+            [(order.codec, order.bitrate, order.key, order.every) for order in orders],
         ]
     }
+
+
+@lru_cache(maxsize=32)
+def _where(origin: Origin) -> list[Any]:
+    mark = astuple(origin.mark) if origin.mark else None
+    return [origin.avatar, origin.fingerprint, origin.loaded, mark]
 
 
 def origin_of(where: Sequence[Any]) -> Origin:

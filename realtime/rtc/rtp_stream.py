@@ -6,7 +6,7 @@ sends to many does little else, and between two packets of a stream only a few b
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
@@ -25,8 +25,7 @@ _SEQUENCE_MODULUS, _CLOCK_MODULUS = 1 << 16, 1 << 32
 _HEADER = struct.Struct("!BBHLL")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     sequence: int
     timestamp: int
     marker: bool
@@ -93,9 +92,8 @@ class RtpStream:
         last = len(payloads) - 1
         for place, payload in enumerate(payloads):
             sequence = self._sequence
-            packets.append(
-                self._packet(self._payload_type, sequence, at, self._ssrc, place == last) + extension + payload
-            )
+            header = self._packet(self._payload_type, sequence, at, self._ssrc, place == last)
+            packets.append(b"".join((header, extension, payload)))
             self._history[sequence % HISTORY_PACKETS] = _Sent(sequence, at, place == last, payload, extension)
             self._sequence = (sequence + 1) % _SEQUENCE_MODULUS
             self.octets += len(payload)

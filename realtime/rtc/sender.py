@@ -14,7 +14,7 @@ from typing import Any
 from aiortc import MediaStreamTrack, RTCRtpSender
 from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
@@ -135,9 +135,9 @@ class PlayoutSender(RTCRtpSender):
             return
         send_time = int((now_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 18)) & 0xFFFFFF
         key = unit.key and self.kind == "video"
-        packets = stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
-        for packet in packets:
-            self._send(packet)
+        self._send(
+            stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
+        )
         self._RTCRtpSender__ntp_timestamp = int((unit.due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
         self._RTCRtpSender__rtp_timestamp = stream.timestamp
         self._RTCRtpSender__octet_count = stream.octets
@@ -149,20 +149,22 @@ class PlayoutSender(RTCRtpSender):
             self.track.failure = unit, error
         self._over.set()
 
-    def _send(self, packet: bytes) -> None:
-        """Protect and send a packet without waiting: a datagram that does not go now is as good as lost."""
+    def _send(self, packets: Sequence[bytes]) -> None:
+        """Protect and send packets without waiting: a datagram that does not go now is as good as lost."""
         transport: Any = self.transport
-        if transport.state != "connected":
+        if transport._state is not State.CONNECTED:
             return
         pair = transport.transport._connection._nominated.get(1)
         if pair is None:
             return
         way = pair.protocol.transport
         waiting = getattr(way, "get_write_buffer_size", None)  # a relay's has none
-        if waiting is not None and waiting() > MAX_UNSENT_BYTES:
-            self.unsent += 1
-            return
-        way.sendto(transport._tx_srtp.protect(packet), pair.remote_addr)
+        protect, address = transport._tx_srtp.protect, pair.remote_addr
+        for packet in packets:
+            if waiting is not None and waiting() > MAX_UNSENT_BYTES:
+                self.unsent += 1
+            else:
+                way.sendto(protect(packet), address)
 
     # What aiortc asks of its senders
 
@@ -269,7 +271,7 @@ class PlayoutSender(RTCRtpSender):
         if self._stream is None or size is None or target is None:
             return
         if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
-            self._send(packet)
+            self._send([packet])
 
     def figures(self) -> dict[str, float | None]:
         """Return what this sender has sent and what the other side says about it."""
