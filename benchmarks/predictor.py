@@ -44,7 +44,7 @@ def run() -> Report:
     rates = {name: _matrix_rate(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     with tempfile.TemporaryDirectory() as folder:
         networks = {"built-in": BUILT_IN_WEIGHTS} if BUILT_IN_WEIGHTS.exists() else {}
-        networks |= {f"width {width:g}, {size} px": _random(width, size, Path(folder)) for width, size in _SIZES}
+        networks |= {f"width {width:g}, {size} px": random_network(width, size, Path(folder)) for width, size in _SIZES}
         for name, weights in networks.items():
             report.rows += _rows(name, weights, Path(folder) / "graphs", rates)
     rates |= {f"{name}, after": _matrix_rate(getattr(torch, kind)) for name, kind in _DTYPE_NAMES.items()}
@@ -56,7 +56,7 @@ def run() -> Report:
 _DTYPE_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
-def _random(width: float, size: int, folder: Path) -> Path:
+def random_network(width: float, size: int, folder: Path) -> Path:
     """Write a network that was never trained: what it costs does not depend on what it draws."""
     torch.manual_seed(0)
     path = folder / f"{width:g}-{size}.safetensors"

@@ -6,7 +6,8 @@ for it. Lateness runs from the instant at which a picture is due until its packe
 given by part, in hundredths of one core, the clients' apart: they would not run on a server. So is what anybody else
 used meanwhile, and what a virtual machine's host took away: with much of either, the figures are not the server's.
 
-``SPEAKING="4 8" IDLE="16"`` measures other numbers of sessions.
+``SPEAKING="4 8" IDLE="16" FULL_WIDTH="2 3"`` measures other numbers of sessions; the last are with a network of the
+published width.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ import psutil
 from benchmarks.caller_process import CallerProcess, caller_process
 from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
-from benchmarks.stage import built_in, speech_file
+from benchmarks.stage import built_in, full_width, speech_file
 from benchmarks.watch import Taker, Watch
 from realtime.i420 import planes
 from realtime.metrics import percentiles
@@ -37,9 +38,11 @@ from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
 QUESTION = "How many sessions can speak at once?"
 COUNTS = tuple(map(int, os.environ.get("SPEAKING", "1 2 4 6 8").split()))
 IDLE = tuple(map(int, os.environ.get("IDLE", "8 16").split()))
+FULL_WIDTH = tuple(map(int, os.environ.get("FULL_WIDTH", "3").split()))
 LIMIT_SHARE, LIMIT_MS = 1.0, 40.0
 LEAST_KBITS, LEAST_PSNR_DB = 800, 36.0
 _SETTLE_S, _SPEECH_S = 3, 15
+_SPEAKING, _IDLE, _LARGE = "speaking", "idle", "speaking at full width"
 _COMPARED = 100
 """Pictures whose quality is measured, after the others, when the bitrate has settled."""
 
@@ -52,16 +55,21 @@ def run() -> Report:
 async def _measure() -> Report:
     name, sound = speech()
     report = Report(QUESTION)
-    async with built_in(max_sessions=max(COUNTS + IDLE)) as (sessions, weights):
-        report.conditions = {"weights": weights, "speech": name, "seconds": _SPEECH_S}
-        report.rows = [await _hold(sessions, count, sound) for count in COUNTS]
-        report.rows += [await _hold(sessions, count, None) for count in IDLE]
-    held = [row["sessions"] for row in report.rows if row["who"] == "speaking" and _holds(row)]
-    idle = [row["sessions"] for row in report.rows if row["who"] == "idle" and _holds(row)]
-    report.goals = [at_least("sessions that speak at once", max(held, default=0), 8, "")]
-    report.goals += [at_least("sessions that are idle at once", max(idle, default=0), 16, "")]
+    report.conditions = {"speech": name, "seconds": _SPEECH_S}
+    if COUNTS + IDLE:
+        async with built_in(max_sessions=max(COUNTS + IDLE)) as (sessions, weights):
+            report.conditions["weights"] = weights
+            report.rows = [await _hold(sessions, _SPEAKING, count, sound) for count in COUNTS]
+            report.rows += [await _hold(sessions, _IDLE, count, None) for count in IDLE]
+    if FULL_WIDTH:
+        async with full_width(max_sessions=max(FULL_WIDTH)) as (sessions, _):
+            report.rows += [await _hold(sessions, _LARGE, count, sound) for count in FULL_WIDTH]
+    wanted = {_SPEAKING: (COUNTS, 8), _IDLE: (IDLE, 16), _LARGE: (FULL_WIDTH, 3)}
+    for who, (counts, least) in wanted.items():
+        held = [row["sessions"] for row in report.rows if row["who"] == who and _holds(row)]
+        report.goals += [at_least(f"{who} at once", max(held, default=0), least, "sessions")] if counts else []
     for row in report.rows:
-        if row["who"] == "speaking":
+        if row["who"] != _IDLE:
             report.goals += _goals(row)
     return report
 
@@ -73,7 +81,7 @@ def _holds(row: dict[str, Any]) -> bool:
 
 
 def _goals(row: dict[str, Any]) -> list[Goal]:
-    of = f"{row['sessions']} sessions"
+    of = f"{row['sessions']} {row['who']}"
     return [
         at_most(f"late pictures, {of}", row["late %"], LIMIT_SHARE, "%"),
         at_most(f"25 fps missed by, {of}", round(abs(row["fps min"] - FRAME_RATE_HZ), 2), 0.25, "fps"),
@@ -83,7 +91,7 @@ def _goals(row: dict[str, Any]) -> list[Goal]:
     ]
 
 
-async def _hold(sessions: Sessions, count: int, sound: Sound | None) -> dict[str, Any]:
+async def _hold(sessions: Sessions, who: str, count: int, sound: Sound | None) -> dict[str, Any]:
     """Let ``count`` sessions speak, or idle, and return what became of their pictures."""
     async with AsyncExitStack() as stack:
         path = None if sound is None else await stack.enter_async_context(speech_file(sound))
@@ -111,7 +119,7 @@ async def _hold(sessions: Sessions, count: int, sound: Sound | None) -> dict[str
         for session in held:
             await sessions.delete(session.id)
     return {
-        "who": "idle" if sound is None else "speaking",
+        "who": who,
         "sessions": count,
         "fps min": round(min(_fps(recording) for recording in recordings), 2),
         "late %": round(float(np.mean(late)), 2),

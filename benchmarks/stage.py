@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_cache.store import default_root
+from avatar_cache.manifest import Manifest
+from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.probe.clicks import Sound
@@ -37,6 +38,27 @@ async def built_in(
     worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads)
     async with _running(kind(settings, worker)) as sessions:
         yield sessions, BUILT_IN_WEIGHTS.name
+
+
+class _OneFace(AvatarStore):
+    """The default avatar alone: to prepare the others for a large network takes a minute."""
+
+    def list(self) -> list[Manifest]:
+        """Return its manifest."""
+        return [self.load("ada").manifest]
+
+
+@asynccontextmanager
+async def full_width(*, max_sessions: int = 8) -> AsyncIterator[tuple[Sessions, str]]:
+    """Yield sessions with a network of the published width that was never trained, and what it is."""
+    from benchmarks.predictor import random_network  # noqa: PLC0415 (it brings torch along)
+
+    with tempfile.TemporaryDirectory() as folder:
+        weights = random_network(1.0, 96, Path(folder))
+        sessions = Sessions(Settings(store=Path(folder), weights=weights, max_sessions=max_sessions))
+        sessions.store = sessions.shelf.store = _OneFace(folder)
+        async with _running(sessions):
+            yield sessions, f"full width, {weights.name}"
 
 
 @asynccontextmanager

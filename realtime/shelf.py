@@ -22,12 +22,15 @@ class Shelf:
         worker: Holds their features too.
         settings: The worker's: an avatar is prepared for weights.
         mark: Which all of them bear; ``None`` for none.
+
+    Attributes:
+        store: As given.
     """
 
     def __init__(
         self, store: AvatarStore, worker: RenderWorker, settings: WorkerSettings, mark: MarkStyle | None
     ) -> None:
-        self._store, self._worker, self._settings, self._mark = store, worker, settings, mark
+        self.store, self._worker, self._settings, self._mark = store, worker, settings, mark
         self._fingerprint = ""
         self._avatars: dict[str, PreparedAvatar] = {}
         self._failed: set[str] = set()
@@ -43,7 +46,7 @@ class Shelf:
             UnavailableError: If there is none that can be used.
         """
         self._fingerprint = fingerprint
-        for manifest in self._store.list():
+        for manifest in self.store.list():
             try:
                 await self.add(manifest.id)
             except LipstreamError as error:
@@ -72,7 +75,7 @@ class Shelf:
             UnavailableError: While it is.
         """
         if avatar_id not in self._avatars:
-            stored = await asyncio.to_thread(self._store.load, avatar_id)
+            stored = await asyncio.to_thread(self.store.load, avatar_id)
             if not await asyncio.to_thread(stored.is_prepared, self._fingerprint):
                 if avatar_id in self._failed and avatar_id not in self._preparing:
                     self._failed.discard(avatar_id)  # told once; the next one tries again
@@ -90,7 +93,7 @@ class Shelf:
             UnavailableError: If the worker ended over it.
         """
         await self._worker.load_avatar(avatar_id)
-        stored = await asyncio.to_thread(self._store.load, avatar_id)
+        stored = await asyncio.to_thread(self.store.load, avatar_id)
         prepared = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
         await asyncio.to_thread(prepared.compositor, self._mark)  # draws the mark, once for each size
         self._avatars[avatar_id] = prepared
@@ -107,15 +110,15 @@ class Shelf:
             NotFoundError: If there is none.
             ConflictError: If it is built in, or shown.
         """
-        await asyncio.to_thread(self._store.load, avatar_id)
-        if not self._store.is_own(avatar_id):
+        await asyncio.to_thread(self.store.load, avatar_id)
+        if not self.store.is_own(avatar_id):
             raise ConflictError(f"the avatar {avatar_id!r} is built in")
         if is_shown():
             raise ConflictError(f"the avatar {avatar_id!r} is being shown")
         self._avatars.pop(avatar_id, None)
         self._failed.discard(avatar_id)
         self._worker.forget_avatar(avatar_id)
-        await asyncio.to_thread(self._store.remove, avatar_id)
+        await asyncio.to_thread(self.store.remove, avatar_id)
 
     async def close(self) -> None:
         """End what is being prepared. May be called again."""
@@ -135,7 +138,7 @@ class Shelf:
     async def _run_preparation(self, avatar_id: str) -> None:
         settings = self._settings
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "avatar_cache", "--store", str(self._store.root), "prepare", avatar_id),
+            *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
             *("--weights", str(settings.weights), "--device", settings.device),
         )
         try:
