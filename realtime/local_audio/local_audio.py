@@ -106,7 +106,7 @@ class LocalAudio:
         return False
 
     def take(self, unit: Unit) -> None:
-        """Play a packet that leaves, and shut the microphone while it sounds."""
+        """Play a packet that leaves, and tell the gate before the microphone."""
         assert unit.raw is not None
         packet: npt.NDArray[np.int16] = unit.raw
         self._gate.note_played(packet, unit.timestamp // SOUND_PER_SAMPLE + PACKET_SAMPLES)
@@ -128,6 +128,8 @@ class LocalAudio:
     def _learn(self, event: dict[str, Any]) -> None:
         if event["type"] == "interrupted":  # what waits here is as if it had not left
             self.queue.clear()
+            if event.get("by") == "voice":  # whose next words may be softer than an echo
+                self._gate.clear()
 
     async def _run(self) -> None:
         said = ""
@@ -217,7 +219,7 @@ class LocalAudio:
             return
         if position == 0:
             session.floor.microphone.clear()  # its positions begin anew
-        if session.floor.conversation and not self._gate.is_open(session.clock.left(arrived_s)):
+        if session.floor.conversation and not self._gate.lets_in(samples, session.clock.left(arrived_s)):
             samples = np.zeros_like(samples)
         session.floor.push_sound(position, samples, arrived_s)
 

@@ -51,6 +51,11 @@ class SoundServer:
             self._daemon = None
             self.socket.unlink(missing_ok=True)
 
+    def echo(self) -> None:
+        """Let the microphone hear what the loudspeaker plays, as loud, and a little later."""
+        path = ("source=room.monitor", "sink=visitor", "latency_msec=60")
+        assert self._run("pactl", "load-module", "module-loopback", *path), "no echo"
+
     def speak(self, wav: Path) -> "subprocess.Popen[bytes]":
         """Play a file into the microphone."""
         return subprocess.Popen(["paplay", "--device=visitor", "--latency-msec=20", str(wav)], env=self._environment())

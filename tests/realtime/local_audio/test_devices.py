@@ -90,7 +90,8 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
 ) -> None:
     assert {MICROPHONE, SPEAKER} <= {device["name"] for device in json.loads(listed())}
 
-    monkeypatch.setattr(local_audio, "LOOK_S", 0.5)
+    monkeypatch.setattr(local_audio, "LOOK_S", 0.3)
+    monkeypatch.setattr(local_audio, "SILENT_S", 1.0)
     local = LocalAudio(MICROPHONE, SPEAKER)
     session = Session()
     local.start()
@@ -106,7 +107,7 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
         assert positions == list(range(0, 480 * len(positions), 480)), "no block is lost or told twice"
 
         recorder = sound_server.record(recorded)
-        face = tone(4, 880, 0.4).reshape(-1, 960)
+        face = tone(2, 880, 0.4).reshape(-1, 960)
         for index, sound in enumerate(face):
             local.take(packet(index, sound))
             session.left = index * 320
@@ -120,7 +121,7 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
         for process in (visitor, recorder):
             process.kill()
         await until(lambda: not local.running, "their absence")
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         assert not local.running
         session.heard.clear()
         sound_server.start()
