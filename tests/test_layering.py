@@ -16,6 +16,7 @@ LAYERS = {
     "realtime.errors": 0,
     "realtime.i420": 0,
     "realtime.rate_limit": 0,
+    "realtime.priorities": 0,
     "realtime.admission": 1,
     "realtime.access": 1,
     "realtime.speaker": 0,

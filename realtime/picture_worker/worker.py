@@ -20,8 +20,8 @@ from avatar_cache.store import AvatarStore
 from realtime.compositor import Compositor, Origin
 from realtime.lipsync.metadata import Region
 from realtime.picture_worker.messages import encoded_message, origin_of, pack, unpack
+from realtime.priorities import step_back, work_in_batches
 from realtime.render_worker.memory import JobMemory
-from realtime.rtc.encoders import step_back
 from realtime.rtc.picture_place import Encoders, Order
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def run(connection: Connection, store: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
     cv2.setNumThreads(1)
     step_back()
+    work_in_batches()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the server is gone
         _Worker(connection, AvatarStore(store)).serve()
 

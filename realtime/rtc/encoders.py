@@ -5,12 +5,8 @@ frame) at every tenth of a change, spend threads and milliseconds on presets for
 without in-band error correction.
 """
 
-import contextlib
 import fractions
 import math
-import os
-import sys
-import threading
 import time
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
+from realtime.priorities import step_back
 from realtime.rtc.send_rate import MAX_BITRATE, start_bitrate
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
@@ -47,7 +44,6 @@ NARROW_BITRATE, NARROW_MAX = 200_000, 300_000
 """From the first down, H.264 is bounded by the second: a key frame of 4 KB in place of 15 to 30, which would fill the
 queue of a narrow link and keep the sound waiting behind it."""
 THREADED_PIXELS = 1280 * 720
-ENCODE_NICENESS = 5
 
 VP8_OPTIONS = {
     "cpu-used": "-12",  # quicker than -8, for a little less sharpness
@@ -280,10 +276,3 @@ def encode_pool(workers: int) -> ThreadPoolExecutor:
     aiortc encodes in whatever that executor is, and the stock one is shared with name look-ups and file access.
     """
     return ThreadPoolExecutor(workers, "lipstream-encode", initializer=step_back)
-
-
-def step_back() -> None:
-    """Let the event loop and the render worker go first where cores are few: what comes from them is due sooner."""
-    if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ENCODE_NICENESS)

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from realtime.log_lines import in_session
+from realtime.priorities import step_back
 from realtime.rtc.broadcast import RAW_PICTURES, RAW_SPEECH, Broadcast, Unit
-from realtime.rtc.encoders import step_back
 from realtime.rtc.outbound import Kind
 from realtime.sinks.muxer import Muxer
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
