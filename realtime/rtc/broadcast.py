@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from realtime.rtc.encoders import SpeechEncoder, picture_codecs, sound_level_dbov
-from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer, speech_frame
+from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer
 from realtime.rtc.picture_place import Encoded, Order, OwnThreads, PicturePlace
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
@@ -212,8 +212,8 @@ class _SpeechLane(_Lane):
             index, samples = await pacer.next()
             due_s, level = pacer.leaves_at(index), sound_level_dbov(samples)
             if SPEECH_CODEC in self.takers:
-                payloads, timestamp = encoder.encode(speech_frame(index, samples))  # quicker than to a thread and back
-                self._hand_out(SPEECH_CODEC, Unit(payloads, timestamp, due_s, level_dbov=level))
+                payloads = encoder.payloads(index, samples)  # quicker than to a thread and back
+                self._hand_out(SPEECH_CODEC, Unit(payloads, index * PACKET_SOUND, due_s, level_dbov=level))
             if RAW_SPEECH in self.takers:
                 self._hand_out(RAW_SPEECH, Unit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
 

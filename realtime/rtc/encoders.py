@@ -25,6 +25,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
 from realtime.priorities import step_back
+from realtime.rtc.outbound import speech_frame
 from realtime.rtc.send_rate import MAX_BITRATE, start_bitrate
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
@@ -32,6 +33,9 @@ OPUS_BITRATE = 56_000
 OPUS_OPTIONS = {"application": "voip", "fec": "1", "packet_loss": "10", "compression_level": "1"}
 """Libopus spends bits on error correction only when it is told to expect loss. At this bitrate higher levels cost up to
 twice the time, and what is decoded lies no nearer to the original: within 0.1 dB by spectrum and by waveform."""
+
+SETTLED_PACKETS = 20
+"""Of digital silence, after which Opus says nothing new: 0.4 s."""
 
 REOPEN_CHANGE = 0.3
 REOPEN_UP_INTERVAL_S = 3.0
@@ -79,6 +83,19 @@ class SpeechEncoder(Encoder):
         codec.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
         codec.options = dict(OPUS_OPTIONS)
         self.codec = codec
+        self._silent = 0  # packets in a row
+        self._last: list[bytes] = []
+
+    def payloads(self, index: int, samples: npt.NDArray[np.int16]) -> list[bytes]:
+        """Return the payload of packet ``index`` of the speech, ``int16[960]``.
+
+        In digital silence Opus soon repeats itself. Then so does this, without asking it: it is a tenth of what the
+        event loop does for a session that idles.
+        """
+        self._silent = 0 if samples.any() else self._silent + 1
+        if self._silent <= SETTLED_PACKETS:
+            self._last, _ = self.encode(speech_frame(index, samples))
+        return self._last
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: ARG002, FBT001, FBT002
         """Encode ``int16[960]`` into one packet, whose timestamp is the frame's own."""

@@ -10,7 +10,16 @@ from aiortc.rtp import compute_audio_level_dbov
 from av.video.frame import PictureType
 
 from realtime.rtc import encoders
-from realtime.rtc.encoders import LiveH264Encoder, LiveVp8Encoder, SpeechEncoder, picture_encoder, sound_level_dbov
+from realtime.rtc.encoders import (
+    SETTLED_PACKETS,
+    LiveH264Encoder,
+    LiveVp8Encoder,
+    SpeechEncoder,
+    picture_encoder,
+    sound_level_dbov,
+)
+from realtime.rtc.outbound import speech_frame
+from realtime.rtc.receiver import SoundDecoder
 from realtime.rtc.send_rate import start_bitrate
 from tests.realtime.speech import voice
 
@@ -61,6 +70,26 @@ def test_each_packet_of_speech_keeps_its_index() -> None:
     assert all(len(payloads) == 1 for payloads, _ in out)
     assert all(payloads[0][0] & 4 == 0 for payloads, _ in out), "mono"
     assert 30_000 < sum(len(payloads[0]) for payloads, _ in out) * 8 / 2 < 70_000
+
+
+def test_lasting_silence_is_encoded_no_more_and_speech_after_it_is_heard_as_ever() -> None:
+    spoken = speech_s16()[: 50 * 960].reshape(-1, 960)
+    sound = np.concatenate((spoken, np.zeros((100, 960), np.int16), spoken))
+    prompt, always = SpeechEncoder(), SpeechEncoder()
+    encode, encoded = prompt.encode, []
+    prompt.encode = lambda frame: encoded.append(frame.pts // 960) or encode(frame)  # type: ignore[method-assign]
+    heard = []
+    for packets in (
+        [prompt.payloads(index, samples) for index, samples in enumerate(sound)],
+        [always.encode(speech_frame(index, samples))[0] for index, samples in enumerate(sound)],
+    ):
+        decoder = SoundDecoder()
+        heard.append(np.concatenate([decoder.decode(payload) for (payload,) in packets]).reshape(-1, 960))
+    assert encoded == [*range(50 + SETTLED_PACKETS), *range(150, 200)]
+    difference = np.abs(heard[0] - heard[1])
+    assert difference[50:149].max() < 1e-4
+    error = np.sqrt(np.mean((heard[1][150:] - heard[1][:50]) ** 2))  # of what Opus itself makes of the same sound twice
+    assert np.sqrt(np.mean(difference[150:] ** 2)) < 2 * error
 
 
 @pytest.mark.parametrize("make", VIDEO_ENCODERS)
