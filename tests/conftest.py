@@ -50,6 +50,7 @@ _GSTREAMER = (
 )
 _NEEDS = {
     "chromium": lambda: shutil.which("chromium"),
+    "firefox": lambda: shutil.which("firefox-esr"),
     "node": lambda: shutil.which("node"),
     "espeak-ng": lambda: shutil.which("espeak-ng"),
     "coturn": lambda: shutil.which("turnserver"),

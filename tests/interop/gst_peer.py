@@ -4,6 +4,7 @@ Prints one line of JSON: what was answered, and how many pictures and packets of
 """
 
 import argparse
+import itertools
 import json
 import sys
 import threading
@@ -30,6 +31,7 @@ DECODE = {
     "OPUS": "rtpopusdepay ! opusdec",
 }
 TIMEOUT_S = 30.0
+FRAME_RATE_HZ = 25
 
 
 class Peer:
@@ -156,7 +158,7 @@ def main() -> None:
     else:
         peer.publish(options.sound, options.codec)
     answer = peer.negotiate()
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S + 2 * options.enough / FRAME_RATE_HZ
     if options.action == "watch":
         while min(peer.counts.values()) < options.enough and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -167,8 +169,10 @@ def main() -> None:
         sys.stdin.readline()  # speak until told to stop
     deleted, _, _ = request(options.server + peer.location, "DELETE", options.token)
     span_s = max(peer.times_s) - min(peer.times_s) if peer.times_s else 0.0
+    times_s = sorted(peer.times_s)
     found = {
         "span_s": span_s,
+        "longest_gap_s": max((b - a for a, b in itertools.pairwise(times_s)), default=0.0),
         "counts": peer.counts,
         "codecs": sorted(peer.codecs),
         "deleted": deleted,

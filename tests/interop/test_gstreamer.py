@@ -40,8 +40,8 @@ class Served:
         )  # fmt: skip
 
 
-async def result(process: asyncio.subprocess.Process) -> dict[str, Any]:
-    out, err = await asyncio.wait_for(process.communicate(b"stop\n"), 60)
+async def result(process: asyncio.subprocess.Process, patience_s: float = 60) -> dict[str, Any]:
+    out, err = await asyncio.wait_for(process.communicate(b"stop\n"), patience_s)
     assert process.returncode == 0, err.decode()[-2000:]
     found: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])
     return found

@@ -14,6 +14,7 @@ from tests.network.watched import LONG, Stretch, Watched
 pytestmark = [pytest.mark.needs("chromium", "namespaces", "recorded speech"), pytest.mark.timeout(900)]
 
 LOOKS, WATCH_S, SETTLE_S = (1, 30, 5) if LONG else (8, 5, 2)
+MINUTES_BOTH_WAYS = 2
 BACK = Conditions(delay_s=0.04)
 
 
@@ -27,12 +28,14 @@ def watch(
     good: Callable[[Stretch], bool],
     to_client: Conditions,
     to_server: Conditions = BACK,
+    *,
+    watch_s: float = WATCH_S,
 ) -> None:
     call.link.set(to_client, to_server)
     call.sleep(SETTLE_S)
     looks: list[Stretch] = []
     while len(looks) < LOOKS:
-        looks.append(call.stretch(WATCH_S))
+        looks.append(call.stretch(watch_s))
         print(f"\n{name}: {looks[-1]}")
         if good(looks[-1]):
             return
@@ -71,9 +74,14 @@ def test_bursts_and_jitter_are_survived(call: Watched) -> None:
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1 only")
-def test_loss_in_both_directions_is_survived(call: Watched) -> None:
-    lossy = Conditions(delay_s=0.04, loss=0.05)
-    watch(call, "5 % lost each way, RTT 80 ms", lambda found: found.frozen_share <= 0.06, lossy, lossy)
+@pytest.mark.parametrize(("loss", "freezes", "frozen"), [(0.05, 1, 0.01), (0.1, 3, 0.03)])
+def test_loss_in_both_directions_is_survived(call: Watched, loss: float, freezes: int, frozen: float) -> None:
+    def good(found: Stretch) -> bool:
+        return found.frozen_share <= frozen and found.freezes <= freezes * MINUTES_BOTH_WAYS
+
+    lossy = Conditions(delay_s=0.04, loss=loss)
+    name = f"{loss:.0%} lost each way, RTT 80 ms"
+    watch(call, name, good, lossy, lossy, watch_s=60 * MINUTES_BOTH_WAYS)
 
 
 def test_a_narrow_link_is_not_overfilled(call: Watched) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tests.network.link import SERVER_ADDRESS, Link
 from tests.server_process import Server
 
 LONG = os.environ.get("LONG") == "1"
+_LONGEST_S = 20.0
 
 # Every connection of the page, and every picture that is shown: when, and its place on the sender's clock, both in s.
 _WITNESS = """
@@ -127,7 +129,9 @@ class Watched:
 
     def sleep(self, seconds: float) -> None:
         """Let the call go on."""
-        self.page.run(f"new Promise((done) => setTimeout(done, {1000 * seconds}))")
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:  # in pieces that the page's answer is waited for
+            self.page.run(f"new Promise((done) => setTimeout(done, {1000 * min(left_s, _LONGEST_S)}))")
 
     def shown(self) -> list[tuple[float, float, int]]:
         """Return, of every picture so far: when it was shown, the sender's time of it, which connection brought it."""
