@@ -74,9 +74,10 @@ class Page:
         return result["result"].get("value")
 
     def until(self, expression: str, seconds: float = 30) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true; a page that is only just being loaded has no elements to ask for."""
         deadline = time.monotonic() + seconds
-        while not self.run(f"Boolean({expression})"):
+        loaded = f"document.documentElement && document.body && Boolean({expression})"
+        while not self.run(loaded):
             if time.monotonic() > deadline:
                 shown = self.run("document.documentElement.dataset.state + ': ' + document.body.innerText")
                 raise AssertionError(f"not within {seconds} s: {expression}; the page shows {shown!r}")
