@@ -5,6 +5,7 @@ A windowed sinc in polyphase form. It has no delay on the timeline: output sampl
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ _KAISER_BETA = 7.0
 _ROLL_OFF = 0.92
 
 
+@cache
 def _polyphase(up: int, down: int) -> Samples:
     """Return ``float32[up, taps]``: row ``p`` weighs the inputs around a position ``p / up`` past a sample."""
     cutoff = _ROLL_OFF * min(1.0, up / down)

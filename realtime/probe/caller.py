@@ -127,6 +127,7 @@ class Caller:
         keep_consent(self._agent)  # a machine that is busy measuring must not hang up on its server
         self._streams: dict[int, Stream] = {}  # by SSRC
         self._told_s = 0.0
+        self._telling: asyncio.Future[None] | None = None
 
     async def offer(self) -> str:
         """Return the offer."""
@@ -158,32 +159,35 @@ class Caller:
         transport._handle_rtcp_data = on_rtcp  # noqa: SLF001 (as above)
 
     def _count_only(self) -> None:
-        """Let the receivers have each stream's first packet, and of the others only what their reports need."""
+        """Let the receivers have each stream's first packet, and of the others only what their reports need.
+
+        These are decrypted and counted as their datagrams are read, without aiortc's queue and task.
+        """
         receivers: list[Any] = [transceiver.receiver for transceiver in self._connection.getTransceivers()]
-        transport = receivers[0].transport
-        take = transport._handle_rtp_data  # noqa: SLF001 (no public way)
+        transport, agent = receivers[0].transport, self._agent
+        enqueue = agent.data_received
 
-        async def on_data(data: bytes, arrival_time_ms: int) -> None:
-            _, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
-            for receiver in receivers:
-                if statistics := receiver._RTCRtpReceiver__remote_streams.get(ssrc):  # noqa: SLF001 (as above)
-                    statistics.add(_Header(sequence, timestamp))
-                    marker = bool(second >> 7)
-                    self._streams[ssrc].packets.append(Packet(time.monotonic(), timestamp, marker, b"", sequence))
-                    await self._tell_room(receiver, ssrc)
-                    return
-            await take(data, arrival_time_ms=arrival_time_ms)
+        def data_received(data: bytes, component: int) -> None:
+            _, second, sequence, timestamp, ssrc = _HEADER.unpack(data[: _HEADER.size].ljust(_HEADER.size, b"\0"))
+            stream = self._streams.get(ssrc)
+            known = [r for r in receivers if ssrc in r._RTCRtpReceiver__remote_streams]  # noqa: SLF001 (no public way)
+            if stream is None or not known:
+                enqueue(data, component)
+                return
+            transport._rx_srtp.unprotect(data)  # noqa: SLF001 (as above)
+            known[0]._RTCRtpReceiver__remote_streams[ssrc].add(_Header(sequence, timestamp))  # noqa: SLF001 (as above)
+            stream.packets.append(Packet(time.monotonic(), timestamp, bool(second >> 7), b"", sequence))
+            if stream is self.recording.picture and time.monotonic() - self._told_s > _TOLD_INTERVAL_S:
+                self._told_s = time.monotonic()
+                self._telling = asyncio.ensure_future(self._tell_room(known[0], ssrc))
 
-        transport._handle_rtp_data = on_data  # noqa: SLF001 (as above)
+        agent.data_received = data_received
 
     async def _tell_room(self, receiver: Any, ssrc: int) -> None:
-        """Say now and then that the link has room, as an estimator would."""
-        now_s = time.monotonic()
-        if self._streams[ssrc] is self.recording.picture and now_s - self._told_s > _TOLD_INTERVAL_S:
-            self._told_s = now_s
-            own = receiver._RTCRtpReceiver__rtcp_ssrc  # noqa: SLF001 (no public way)
-            remb = RtcpPsfbPacket(RTCP_PSFB_APP, own, 0, pack_remb_fci(_ROOM_BITRATE, [ssrc]))
-            await receiver._send_rtcp(remb)  # noqa: SLF001 (as above)
+        """Say that the link has room, as an estimator would."""
+        own = receiver._RTCRtpReceiver__rtcp_ssrc  # noqa: SLF001 (no public way)
+        remb = RtcpPsfbPacket(RTCP_PSFB_APP, own, 0, pack_remb_fci(_ROOM_BITRATE, [ssrc]))
+        await receiver._send_rtcp(remb)  # noqa: SLF001 (as above)
 
     def _lose(self) -> None:
         """Lose datagrams at random, each way, as a bad link does."""
