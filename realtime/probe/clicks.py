@@ -1,5 +1,7 @@
 """Clicks and syllables to say, and where they show in what comes back."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,11 +23,18 @@ def click() -> Sound:
     return (0.8 * np.sin(2 * np.pi * 3000 * t)).astype(np.float32)
 
 
-def voice(start: int, count: int, *, level: float = 1.0, pitch_hz: float = 120.0) -> Sound:
+def voice(start: int, count: int, *, level: float = 1.0, pitch_hz: int = 120) -> Sound:
     """Return ``count`` samples, from ``start`` on, of a buzz with four syllables a second, 48 kHz."""
-    t = np.arange(start, start + count) / SOUND_RATE_HZ
+    sound: Sound = np.take(_second(pitch_hz), np.arange(start, start + count), mode="wrap") * np.float32(level)
+    return sound
+
+
+@functools.cache
+def _second(pitch_hz: int) -> Sound:
+    """Return the second that it repeats: a source is asked a hundred times a second, by an event loop."""
+    t = np.arange(SOUND_RATE_HZ) / SOUND_RATE_HZ
     buzz = np.sum([np.sin(2 * np.pi * pitch_hz * k * t) / (1 + abs(k - 5)) for k in range(1, 25)], axis=0)
-    sound: Sound = (0.15 * level * buzz * (0.55 - 0.45 * np.cos(2 * np.pi * 4 * t))).astype(np.float32)
+    sound: Sound = (0.15 * buzz * (0.55 - 0.45 * np.cos(2 * np.pi * 4 * t))).astype(np.float32)
     return sound
 
 
