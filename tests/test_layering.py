@@ -90,6 +90,8 @@ PURE = {
     "realtime.audio.queued_source",
     "realtime.audio.sentences",
     "realtime.audio.silence",
+    "realtime.audio.pieces",
+    "realtime.audio.voice_detector",
     "realtime.audio.turns",
     "realtime.conversation",
     "realtime.local_audio.echo_gate",

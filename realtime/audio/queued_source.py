@@ -9,6 +9,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from realtime.audio.pieces import Pieces
 from realtime.audio.resample import Resampler
 from realtime.audio.source_buffer import SourceCounts
 from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
@@ -43,19 +44,18 @@ class QueuedSource:
         self.rate_hz = rate_hz
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
         self._odd = b""  # half a sample
-        self._pieces: deque[Sound] = deque()
-        self._level = 0
+        self._pieces = Pieces()
         self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, read by then
 
     @property
     def level(self) -> int:
         """Samples that wait, 48 kHz."""
-        return self._level
+        return self._pieces.level
 
     @property
     def room_bytes(self) -> int:
         """Bytes that may come before the queue is full."""
-        return max(0, LIMIT_SOUND - self._level) * self.rate_hz // SOUND_RATE_HZ * 2
+        return max(0, LIMIT_SOUND - self._pieces.level) * self.rate_hz // SOUND_RATE_HZ * 2
 
     def push(self, pcm: bytes) -> None:
         """Take in sound: s16le, mono. Half a sample at the end waits for its other half."""
@@ -73,22 +73,14 @@ class QueuedSource:
 
     def pull(self, now_s: float, *, mark: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a live source's)
         """Return the next 10 ms, ``float32[480]``, silence where nothing waits; no time of arrival is known."""
-        block, filled = np.zeros(BLOCK_SOUND, np.float32), 0
-        while self._pieces and filled < BLOCK_SOUND:
-            piece = self._pieces.popleft()
-            taken = piece[: BLOCK_SOUND - filled]
-            block[filled : filled + taken.size] = taken
-            filled += taken.size
-            if taken.size < piece.size:
-                self._pieces.appendleft(piece[taken.size :])
-        self._level -= filled
+        block, filled = self._pieces.take(BLOCK_SOUND)
         self.read += filled
         return block, None
 
     def clear(self) -> None:
         """Forget what waits; the next sound begins anew."""
         self._pieces.clear()
-        self._level, self._odd = 0, b""
+        self._odd = b""
         self._resampler = Resampler(self.rate_hz, SOUND_RATE_HZ)
 
     def note_block(self, end: int) -> None:
@@ -107,11 +99,5 @@ class QueuedSource:
         self.clear()
 
     def _append(self, sound: Sound) -> None:
-        if sound.size:
-            self.pushed += sound.size
-            if self._pieces and self._pieces[-1].size < BLOCK_SOUND:  # a program may send sample by sample
-                sound_before = self._pieces.pop()
-                self._pieces.append(np.concatenate((sound_before, sound)))
-            else:
-                self._pieces.append(sound)
-            self._level += sound.size
+        self.pushed += sound.size
+        self._pieces.append(sound)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import webrtcvad
 
-from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ, ms_to_samples
+from realtime.audio.voice_detector import VoiceDetector
+from realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 Sound = npt.NDArray[np.float32]
 
@@ -25,8 +25,7 @@ PRE_ROLL_SAMPLES = ms_to_samples(300)
 LONGEST_SAMPLES = ms_to_samples(60_000)
 """A turn that goes on for longer ends here."""
 
-_AGGRESSIVENESS = 2
-_NOISE_FLOOR = 10 ** (-50 / 20)
+_AGGRESSIVENESS, _NOISE_FLOOR_DB = 2, -50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,10 @@ class TurnTaker:
 
     def __init__(self, pause_samples: int = PAUSE_SAMPLES) -> None:
         self._pause = pause_samples
-        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
+        self._detector = VoiceDetector(aggressiveness=_AGGRESSIVENESS, noise_floor_db=_NOISE_FLOOR_DB)
         self._recent: deque[bool] = deque(maxlen=ONSET_BLOCKS)
         self._kept: deque[Sound] = deque(maxlen=ONSET_BLOCKS + PRE_ROLL_SAMPLES // BLOCK_SAMPLES)
         self._turn: list[Sound] | None = None
-        self._pending = np.empty(0, np.float32)
         self._voiced_end = 0
 
     @property
@@ -81,11 +79,11 @@ class TurnTaker:
             samples: ``float32[n]``, 16 kHz.
             end: Where on the timeline they end.
         """
-        self._pending = np.concatenate((self._pending, samples))
-        while self._pending.size >= BLOCK_SAMPLES:
-            block, self._pending = self._pending[:BLOCK_SAMPLES], self._pending[BLOCK_SAMPLES:]
-            event = self._take(block, end - self._pending.size)
-            if event:
+        blocks = self._detector.push(samples)
+        at = end - self._detector.pending - BLOCK_SAMPLES * len(blocks)
+        for block, voiced in blocks:
+            at += BLOCK_SAMPLES
+            if event := self._take(block, at, voiced=voiced):
                 yield event
 
     def end(self) -> TurnEnded | None:
@@ -96,8 +94,7 @@ class TurnTaker:
         self._recent.clear()
         return TurnEnded(self._voiced_end, speech)
 
-    def _take(self, block: Sound, end: int) -> TurnBegan | TurnEnded | None:
-        voiced = self._is_voiced(block)
+    def _take(self, block: Sound, end: int, *, voiced: bool) -> TurnBegan | TurnEnded | None:
         if voiced:
             self._voiced_end = end
         if self._turn is None:
@@ -116,8 +113,3 @@ class TurnTaker:
         self._turn = list(self._kept)
         self._kept.clear()
         return TurnBegan(end - first * BLOCK_SAMPLES)
-
-    def _is_voiced(self, block: Sound) -> bool:
-        pcm = np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2")
-        heard = self._vad.is_speech(pcm.tobytes(), SAMPLE_RATE_HZ)  # all: it learns the noise
-        return bool(heard) and float(block @ block) > BLOCK_SAMPLES * _NOISE_FLOOR**2

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import webrtcvad
 
-from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ, ms_to_samples
+from realtime.audio.voice_detector import VoiceDetector
+from realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 ONSET_SAMPLES = ms_to_samples(20)
 """Voice needed before speech counts as begun."""
@@ -16,9 +16,7 @@ PRE_ROLL_SAMPLES = ms_to_samples(30)
 HANGOVER_SAMPLES = ms_to_samples(240)
 """Silence needed before speech counts as ended: longer than the closure of a stop consonant."""
 
-_AGGRESSIVENESS = 1
-_NOISE_FLOOR = 10 ** (-55 / 20)
-"""Blocks below -55 dBFS hold no speech, whatever their spectrum."""
+_AGGRESSIVENESS, _NOISE_FLOOR_DB = 1, -55.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,8 @@ class VoiceActivity:
     """
 
     def __init__(self, position: int = 0) -> None:
-        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
-        self._pending = np.empty(0, np.float32)
-        self._position = position  # of the first pending sample
+        self._detector = VoiceDetector(aggressiveness=_AGGRESSIVENESS, noise_floor_db=_NOISE_FLOOR_DB)
+        self._position = position  # of the first sample that waits for its block
         self._run_start: int | None = None  # of the voiced blocks up to now
         self._last_voiced = position
         self._speaking = False
@@ -57,16 +54,7 @@ class VoiceActivity:
 
     def push(self, samples: npt.NDArray[np.float32]) -> list[SpeechStarted | SpeechEnded]:
         """Take ``float32[n]`` at 16 kHz in and return what became certain by it."""
-        self._pending = np.concatenate((self._pending, samples))
-        whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
-        blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
-        pcm = np.rint(np.minimum(np.maximum(blocks, -1.0), 1.0) * 32767).astype("<i2")
-        loud = (np.einsum("bs,bs->b", blocks, blocks) > BLOCK_SAMPLES * _NOISE_FLOOR**2).tolist()
-        heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it learns the noise
-        events: list[SpeechStarted | SpeechEnded] = []
-        for is_speech, is_loud in zip(heard, loud, strict=True):
-            events += self._take(voiced=is_speech and is_loud)
-        return events
+        return [event for _, voiced in self._detector.push(samples) for event in self._take(voiced=voiced)]
 
     def cut(self) -> None:
         """Treat what was heard so far as silence: speech that goes on begins again."""

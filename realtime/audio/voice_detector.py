@@ -1,0 +1,38 @@
+"""Which 10 ms blocks of a signal hold voice."""
+
+import numpy as np
+import numpy.typing as npt
+import webrtcvad
+
+from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ
+
+Sound = npt.NDArray[np.float32]
+
+
+class VoiceDetector:
+    """WebRTC's, over a signal that arrives in pieces.
+
+    Args:
+        aggressiveness: Of WebRTC's, 0..3: how much it takes for noise.
+        noise_floor_db: Blocks below hold no speech, whatever their spectrum, dBFS.
+    """
+
+    def __init__(self, *, aggressiveness: int, noise_floor_db: float) -> None:
+        self._vad = webrtcvad.Vad(aggressiveness)
+        self._least_energy = BLOCK_SAMPLES * 10 ** (noise_floor_db / 10)
+        self._pending = np.empty(0, np.float32)
+
+    @property
+    def pending(self) -> int:
+        """Samples that wait for the rest of their block."""
+        return self._pending.size
+
+    def push(self, samples: Sound) -> list[tuple[Sound, bool]]:
+        """Take ``float32[n]`` at 16 kHz in; return the blocks that are whole by now, and whether each is voiced."""
+        self._pending = np.concatenate((self._pending, samples))
+        whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
+        blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
+        pcm = np.rint(np.clip(blocks, -1.0, 1.0) * 32767).astype("<i2")
+        loud = np.einsum("bs,bs->b", blocks, blocks) > self._least_energy
+        heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it learns the noise
+        return list(zip(blocks, np.logical_and(heard, loud).tolist(), strict=True))
