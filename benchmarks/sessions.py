@@ -30,7 +30,7 @@ from realtime.i420 import planes
 from realtime.metrics import percentiles
 from realtime.probe.clicks import Sound
 from realtime.probe.recording import Recording, Seen, decode_pictures
-from realtime.rtc.broadcast import RAW_PICTURES, Unit
+from realtime.rtc.unit import RAW_PICTURES, Unit
 from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME

@@ -3,8 +3,8 @@
 import time
 
 from realtime.playout import PlayoutBuffer
-from realtime.rtc.broadcast import Unit
 from realtime.rtc.outbound import Kind
+from realtime.rtc.unit import Unit
 from realtime.session import Session
 
 

@@ -107,6 +107,8 @@ PURE = {
     "realtime.probe.clicks",
     "realtime.probe.mouths",
     "realtime.rtc.sdp",
+    "realtime.rtc.rendition",
+    "realtime.rtc.unit",
     "realtime.rtc.packet_order",
     "realtime.rtc.send_rate",
     "realtime.rtc.following",

@@ -15,8 +15,8 @@ from realtime.errors import ConflictError
 from realtime.local_audio.devices import Device, DeviceMissingError, Direction, find_device, list_devices, portaudio
 from realtime.local_audio.echo_gate import EchoGate
 from realtime.local_audio.play_queue import PlayQueue
-from realtime.rtc.broadcast import RAW_SPEECH, Unit
 from realtime.rtc.outbound import Kind
+from realtime.rtc.unit import RAW_SPEECH, Unit
 from realtime.session import Session
 from realtime.timeline import BLOCK_SOUND, PACKET_SAMPLES, SOUND_PER_SAMPLE, SOUND_RATE_HZ
 

@@ -7,75 +7,19 @@ others waiting.
 
 import asyncio
 import logging
-import statistics
 import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy.typing as npt
+from collections.abc import Callable
 
 from realtime.rtc.encoders import SpeechEncoder, picture_codecs, sound_level_dbov
 from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer
-from realtime.rtc.picture_place import Encoded, Order, OwnThreads, PicturePlace
+from realtime.rtc.picture_place import OwnThreads, PicturePlace
+from realtime.rtc.rendition import Rendition
+from realtime.rtc.unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, Taker, Unit
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
-
-SPEECH_CODEC = "audio/opus"
-RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"
-"""For those who encode in a way of their own: units that carry what left as it is."""
-KEY_FRAME_INTERVAL_S = 0.5
-FEWER_BELOW = ((80_000, 3), (150_000, 2))
-"""Below such a bitrate every third or second frame is encoded: few sharp pictures are better than many blurred ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A packet of speech or a picture, encoded.
-
-    Attributes:
-        payloads: Of its RTP packets, in their order.
-        timestamp: On the media's own clock, 48 kHz or 90 kHz, from 0.
-        due_s: Monotonic time at which it was to leave.
-        key: Whether it can be decoded alone.
-        bitrate: That it is encoded at, bit/s; 0 for speech.
-        pixels: Size of the picture; 0 for speech.
-        level_dbov: Loudness of the speech, -127..0; ``None`` for a picture.
-        raw: What left, in place of payloads: ``int16[960]``, or I420 that must not be written to.
-    """
-
-    payloads: Sequence[bytes]
-    timestamp: int
-    due_s: float
-    key: bool = True
-    bitrate: int = 0
-    pixels: int = 0
-    level_dbov: int | None = None
-    raw: npt.NDArray[Any] | None = None
-
-
-class Taker(Protocol):
-    """Whoever takes units: the sender of one peer."""
-
-    @property
-    def leads(self) -> bool:
-        """Whether the encode follows this one's bitrate."""
-
-    @property
-    def bitrate(self) -> int | None:
-        """What its link carries, bit/s, if that is known."""
-
-    def wants_key(self, now_s: float) -> bool:
-        """Tell whether the next picture must be a key frame for its sake."""
-
-    def take(self, unit: Unit) -> None:
-        """Take a unit; must neither wait nor raise."""
-
-    def fail(self, unit: Kind, error: Exception) -> None:
-        """Learn that no more units of a kind will come."""
 
 
 class Broadcast:
@@ -229,7 +173,7 @@ class _PictureLane(_Lane):
         open_place: Callable[[], PicturePlace],
     ) -> None:
         super().__init__(playout, encoded)
-        self._renditions: dict[str, _Rendition] = {}
+        self._renditions: dict[str, Rendition] = {}
         self._key_frames = key_frames
         self._open_place = open_place
 
@@ -243,7 +187,7 @@ class _PictureLane(_Lane):
             return
         if codec not in picture_codecs():
             raise ValueError(f"no encoder for {codec}")
-        self._renditions[codec] = _Rendition(codec)
+        self._renditions[codec] = Rendition(codec)
 
     def _shut(self, codec: str) -> None:
         self._renditions.pop(codec, None)
@@ -277,45 +221,3 @@ class _PictureLane(_Lane):
             painted = await asyncio.get_running_loop().run_in_executor(None, paint)
             rows, width = painted.shape
             self._hand_out(RAW_PICTURES, Unit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))
-
-
-class _Rendition:
-    """The pictures in one codec."""
-
-    def __init__(self, codec: str) -> None:
-        self.codec = codec
-        self._every = 1
-        self._keys = KeyFrames()
-
-    def order(self, takers: Sequence[Taker], now_s: float) -> Order:
-        """Decide how the next picture is encoded, if it is.
-
-        The bitrate is what the one that leads can take, or what half of the takers can, where none does.
-        """
-        known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
-        rates = [rate for rate in known if rate is not None]
-        bitrate = statistics.median_low(rates) if rates else None
-        if bitrate is not None:
-            self._every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
-        key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
-        return Order(self.codec, bitrate, key, self._every)
-
-    def note(self, picture: Encoded, now_s: float) -> None:
-        """Take in what became of an order."""
-        if picture.key:
-            self._keys.count(sum(map(len, picture.payloads)), picture.bitrate, now_s)
-
-
-class KeyFrames:
-    """How soon after one key frame another may be asked for."""
-
-    def __init__(self) -> None:
-        self._next_s = float("-inf")
-
-    def due(self, now_s: float) -> bool:
-        """Tell whether a key frame may be made now; a request that comes sooner waits."""
-        return now_s >= self._next_s
-
-    def count(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
-        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
-        self._next_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)

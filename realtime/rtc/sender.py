@@ -30,11 +30,12 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
-from realtime.rtc.broadcast import Broadcast, Unit
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.following import Following
 from realtime.rtc.outbound import Kind
 from realtime.rtc.rtp_stream import RtpStream
 from realtime.rtc.send_rate import RetransmitBudget
+from realtime.rtc.unit import Unit
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from typing import Any, Literal, Protocol
 
-from realtime.rtc.broadcast import Unit
+from realtime.rtc.unit import Unit
 from realtime.sinks.back_off import BackOff
 from realtime.sinks.sink import Sink
 

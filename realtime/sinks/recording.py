@@ -12,7 +12,8 @@ from typing import IO, Any, Literal
 import av
 
 from realtime.errors import UnavailableError
-from realtime.rtc.broadcast import Broadcast, Unit
+from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.unit import Unit
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
 from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ

@@ -11,8 +11,9 @@ from typing import Any
 
 from realtime.log_lines import in_session
 from realtime.priorities import step_back
-from realtime.rtc.broadcast import RAW_PICTURES, RAW_SPEECH, Broadcast, Unit
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.outbound import Kind
+from realtime.rtc.unit import RAW_PICTURES, RAW_SPEECH, Unit
 from realtime.sinks.muxer import Muxer
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 

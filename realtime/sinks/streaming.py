@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from realtime.rtc.broadcast import Broadcast, Unit
+from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.unit import Unit
 from realtime.sinks.flv import Tag, TagSplitter
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.sink import Sink, begins_at, write_unit

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from realtime.errors import SettingsError
-from realtime.rtc.broadcast import RAW_PICTURES, Broadcast, Unit
+from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.unit import RAW_PICTURES, Unit
 from realtime.sinks.device import DeviceError, DeviceSink
 from realtime.sinks.fit import fit_picture
 from realtime.timeline import FRAME_RATE_HZ

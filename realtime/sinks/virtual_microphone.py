@@ -16,7 +16,7 @@ import termios
 
 from realtime.audio.silence import is_silent
 from realtime.errors import SettingsError
-from realtime.rtc.broadcast import RAW_SPEECH, Unit
+from realtime.rtc.unit import RAW_SPEECH, Unit
 from realtime.sinks.device import DeviceError, DeviceSink
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 

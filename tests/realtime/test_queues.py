@@ -11,11 +11,11 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 from realtime.audio.queued_source import LIMIT_SOUND, QueuedSource
 from realtime.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.exporter import Exporter
-from realtime.rtc.broadcast import Unit
 from realtime.rtc.encoders import SpeechEncoder
 from realtime.rtc.outbound import speech_frame
 from realtime.rtc.receiver import PromptReceiver
 from realtime.rtc.send_rate import MOST_ROUND_TRIPS, SendRate
+from realtime.rtc.unit import Unit
 from realtime.sessions import Sessions
 from realtime.settings import Settings
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ

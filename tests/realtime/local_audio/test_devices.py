@@ -15,7 +15,7 @@ import pytest
 from realtime.errors import ConflictError, SettingsError
 from realtime.local_audio import devices, local_audio
 from realtime.local_audio.local_audio import LocalAudio
-from realtime.rtc.broadcast import RAW_SPEECH, Unit
+from realtime.rtc.unit import RAW_SPEECH, Unit
 from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer
 from tests.server_process import ROOT
 from tests.sound_files import write_wav

@@ -21,9 +21,10 @@ from aiortc.rtp import (
     RtpPacket,
 )
 
-from realtime.rtc.broadcast import KEY_FRAME_INTERVAL_S, Broadcast
+from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.departures import PlayoutConnection
 from realtime.rtc.outbound import PicturePacer, SpeechPacer, picture_frame, speech_frame
+from realtime.rtc.rendition import KEY_FRAME_INTERVAL_S
 from realtime.rtc.rtp_stream import MAX_AGE_TICKS
 from realtime.rtc.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
