@@ -24,7 +24,8 @@ The status is what ``realtime.app`` answers with; the library itself never speak
 """
 
 import errno
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -170,3 +171,18 @@ class SettingsError(LipstreamError):
 def is_no_room(error: BaseException) -> bool:
     """Tell whether an error, of the system or of FFmpeg, says that the disk is full or its quota used up."""
     return getattr(error, "errno", None) in _NO_ROOM
+
+
+_Thing = TypeVar("_Thing")
+
+
+def found(among: Mapping[str, _Thing], name: str, kind: str) -> _Thing:
+    """Return what has a name among others.
+
+    Raises:
+        NotFoundError: If nothing has; its message names the kind.
+    """
+    try:
+        return among[name]
+    except KeyError:
+        raise NotFoundError(f"there is no such {kind}") from None

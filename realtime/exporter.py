@@ -11,7 +11,7 @@ from realtime.avatar_builds import AvatarBuilds
 from realtime.meters import Meters
 from realtime.metrics import Counter, Family, Gauge
 from realtime.render_worker.memory import SLOTS
-from realtime.rtc.departures import dropped_datagrams
+from realtime.rtc.datagram_guard import dropped_datagrams
 from realtime.rtc.waiting import Waiting, fullest
 from realtime.sessions import Sessions
 

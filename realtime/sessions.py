@@ -19,7 +19,7 @@ import cv2
 from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
 from realtime.agent.choice import choose_agent
-from realtime.errors import ConflictError, NotFoundError, UnavailableError
+from realtime.errors import ConflictError, UnavailableError, found
 from realtime.floor import first_block_samples
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
@@ -282,10 +282,7 @@ class Sessions:
         Raises:
             NotFoundError: If there is none of this id.
         """
-        try:
-            return self._sessions[session_id]
-        except KeyError:
-            raise NotFoundError("there is no such session") from None
+        return found(self._sessions, session_id, "session")
 
     async def facts(self, session_id: str) -> dict[str, str]:
         """Return what files and streams of a session say about where they come from.

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from realtime.errors import NotFoundError, UnavailableError
+from realtime.errors import NotFoundError, UnavailableError, found
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.peer import Peer
@@ -79,10 +79,7 @@ class Viewers:
         Raises:
             NotFoundError: If there is none of this id.
         """
-        try:
-            return self._peers[viewer_id]
-        except KeyError:
-            raise NotFoundError("there is no such viewer") from None
+        return found(self._peers, viewer_id, "viewer")
 
     async def leave(self, viewer_id: str) -> None:
         """Let a viewer go.

@@ -2,13 +2,19 @@
 
 import asyncio
 import ipaddress
+import logging
+import secrets
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from realtime.errors import UnavailableError
 from realtime.rtc.turns import Turns
 from realtime.turn import TurnSecret
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,20 @@ class RtcSettings:
             now_s: Unix time.
         """
         return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
+
+    def own_ice_servers(self) -> list[dict[str, Any]]:
+        """Return the servers that this end asks: a relay costs a port and a round trip, so only where it must be."""
+        if not self.relay_only:
+            return list(self.ice_servers)
+        return self.ice_servers_for(f"server-{secrets.token_hex(4)}", time.time())
+
+    def no_candidates(self) -> UnavailableError:
+        """Return why there is nothing to connect to, and say so in the log."""
+        if self.relay_only:
+            logger.error("the TURN server gave no relay: is it there, and does it share our secret?")
+            return UnavailableError("The server's own TURN relay cannot be reached.", reason="relay")
+        logger.error("no socket for media could be opened on %s", self.host)
+        return UnavailableError("The server has no address, or no UDP port left, to exchange media on.", reason="ports")
 
 
 async def addresses_of(host: str) -> Sequence[str] | None:

@@ -36,7 +36,7 @@ class OfferingPeer(Peer):
         """
         connection = self._connection = departures.PlayoutConnection(
             addresses=self._addresses,
-            ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
+            ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
         )
@@ -45,7 +45,7 @@ class OfferingPeer(Peer):
         await connection.setLocalDescription(await connection.createOffer())
         offer = connection.localDescription.sdp
         if "a=candidate:" not in offer:
-            raise self._no_candidates()
+            raise self._settings.no_candidates()
         return multiplexed_only(offer)
 
     async def accept(self, answer_sdp: str) -> None:

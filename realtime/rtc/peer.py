@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import logging
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from aiortc import RTCIceServer, RTCSessionDescription
 
 from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.rtc import departures
+from realtime.rtc import datagram_guard, departures
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.connecting import RtcSettings, addresses_of
 from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
@@ -82,7 +81,7 @@ class Peer:
             on_control: Takes a control message, returns the reply or ``None``.
             on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
         """
-        departures.install()
+        datagram_guard.install()
         self.ice_tag = secrets.token_hex(8)
         self._terms, self._settings, self._broadcast = terms, settings, broadcast
         self._tracks: tuple[BroadcastTrack, ...] = ()
@@ -137,7 +136,7 @@ class Peer:
         self._remote_ice = ice_of(offer)
         connection = departures.PlayoutConnection(
             addresses=listening,
-            ice_servers=[RTCIceServer(**server) for server in self._own_ice_servers()],
+            ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
             on_sound=None if self._terms is WATCHING else self._sound_came,
@@ -157,7 +156,7 @@ class Peer:
             raise OfferError("The offer does not take both sound and picture.")
         answer = connection.localDescription.sdp
         if "a=candidate:" not in answer:
-            raise self._no_candidates()
+            raise self._settings.no_candidates()
         self._start(self._watch(connection))
         return multiplexed_only(answer) if self._terms.multiplexed else answer
 
@@ -194,20 +193,6 @@ class Peer:
         self._trickled += len(taken)
         await self._connection.add_candidates(taken, complete=ice.complete)
 
-    def _own_ice_servers(self) -> list[dict[str, Any]]:
-        """Return the servers that this end asks: a relay costs a port and a round trip, so only where it must be."""
-        settings = self._settings
-        if not settings.relay_only:
-            return list(settings.ice_servers)
-        return settings.ice_servers_for(f"server-{secrets.token_hex(4)}", time.time())
-
-    def _no_candidates(self) -> UnavailableError:
-        if self._settings.relay_only:
-            logger.error("the TURN server gave no relay: is it there, and does it share our secret?")
-            return UnavailableError("The server's own TURN relay cannot be reached.", reason="relay")
-        logger.error("no socket for media could be opened on %s", self._settings.host)
-        return UnavailableError("The server has no address, or no UDP port left, to exchange media on.", reason="ports")
-
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message; dropped while the channel is not open, or the client does not read."""
         if self._closing is None:
@@ -229,7 +214,7 @@ class Peer:
         """Return how much waits in this connection and how much may: datagrams in, bytes out."""
         datagrams, unsent = self._connection.waiting() if self._connection else (0, 0)
         return {
-            "datagrams": (datagrams, departures.MAX_QUEUED_DATAGRAMS),
+            "datagrams": (datagrams, datagram_guard.MAX_QUEUED_DATAGRAMS),
             "unsent_bytes": (unsent, MAX_UNSENT_BYTES),
             "control_bytes": (self._control.backlog, MAX_BACKLOG_BYTES),
         }

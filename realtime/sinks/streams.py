@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from realtime.errors import ConflictError, NotFoundError
+from realtime.errors import ConflictError, found
 from realtime.rtc.broadcast import Broadcast
 from realtime.rtc.connecting import RtcSettings
 from realtime.rtc.waiting import Waiting
@@ -86,10 +86,7 @@ class Streams:
         Raises:
             NotFoundError: If there is none of this id.
         """
-        try:
-            return self._destinations[stream_id]
-        except KeyError:
-            raise NotFoundError("there is no such stream") from None
+        return found(self._destinations, stream_id, "stream")
 
     def all(self) -> list[Destination]:
         """Return the streams there are, oldest first."""

@@ -22,7 +22,7 @@ from aiortc.rtp import (
     RtcpSrPacket,
 )
 
-from realtime.rtc import departures
+from realtime.rtc import datagram_guard
 from realtime.rtc.bad_packets import BoundedSources, dropped_packets
 from tests.fuzz.mutate import FULL, mutated
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
@@ -107,7 +107,7 @@ def from_a_stranger(chance: random.Random) -> bytes:
 
 async def test_strangers_disturb_nobody(log: Log) -> None:
     chance, client = random.Random(1), Client()
-    dropped = departures.dropped_datagrams
+    dropped = datagram_guard.dropped_datagrams
     before = dropped.empty + dropped.stranger + dropped.malformed
     async with connected(client) as call:
         await both_ways(client, call)
@@ -184,7 +184,7 @@ async def test_a_peers_rubbish_ends_at_most_its_own_session(log: Log) -> None:
             if number % 500 == 0:
                 await both_ways(good, bystander)
             for _ in range(BURST):
-                departures.guarded_datagram_received(protocol, mutated(chance, chance.choice(seeds)), address)
+                datagram_guard.guarded_datagram_received(protocol, mutated(chance, chance.choice(seeds)), address)
             while agent._queue.qsize() and harmed.peer.connected:
                 await asyncio.sleep(0)
             await asyncio.sleep(0)

@@ -18,7 +18,7 @@ import pytest
 from aioice.ice import Connection, StunProtocol
 from aiortc import RTCPeerConnection
 
-from realtime.rtc import departures
+from realtime.rtc import datagram_guard
 from realtime.rtc.departures import PlayoutConnection
 from realtime.rtc.encoders import encode_pool
 from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
@@ -57,8 +57,8 @@ def test_nothing_is_changed_by_an_import() -> None:
     code = (
         "import realtime.rtc.peer; from aioice.ice import StunProtocol; "
         "assert StunProtocol.datagram_received.__module__ == 'aioice.ice'; "
-        "from realtime.rtc.departures import install; install(); install(); "
-        "assert StunProtocol.datagram_received.__module__ == 'realtime.rtc.departures'"
+        "from realtime.rtc.datagram_guard import install; install(); install(); "
+        "assert StunProtocol.datagram_received.__module__ == 'realtime.rtc.datagram_guard'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
@@ -77,9 +77,9 @@ def throw(call: Call, *datagrams: bytes) -> None:
 async def test_a_strangers_empty_datagram_disturbs_nobody() -> None:
     client = Client()
     async with connected(client) as call:
-        before = departures.dropped_datagrams.empty
+        before = datagram_guard.dropped_datagrams.empty
         throw(call, b"", b"")
-        await until(lambda: departures.dropped_datagrams.empty == before + 2, "guard")
+        await until(lambda: datagram_guard.dropped_datagrams.empty == before + 2, "guard")
         pictures = len(client.frames["video"])
         await until(lambda: len(client.frames["video"]) > pictures + 5, "pictures")
         assert call.peer.connected
@@ -88,7 +88,7 @@ async def test_a_strangers_empty_datagram_disturbs_nobody() -> None:
 async def test_stock_a_strangers_empty_datagram_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client()
     async with connected(client) as call:
-        monkeypatch.setattr(StunProtocol, "datagram_received", departures.STOCK_DATAGRAM_RECEIVED)
+        monkeypatch.setattr(StunProtocol, "datagram_received", datagram_guard.STOCK_DATAGRAM_RECEIVED)
         throw(call, b"")
         await until(lambda: call.gone, "the stock fault")
 
@@ -97,11 +97,11 @@ async def test_a_strangers_rubbish_never_reaches_the_connection() -> None:
     client = Client()
     rubbish = random.Random(1)
     async with connected(client) as call:
-        before = departures.dropped_datagrams.stranger + departures.dropped_datagrams.malformed
+        before = datagram_guard.dropped_datagrams.stranger + datagram_guard.dropped_datagrams.malformed
         for first in (0, 1, 2, 20, 22, 23, 64, 128, 144, 200, 255):
             throw(call, *(bytes([first]) + rubbish.randbytes(rubbish.randrange(1400)) for _ in range(20)))
             await asyncio.sleep(0.02)
-        dropped = departures.dropped_datagrams
+        dropped = datagram_guard.dropped_datagrams
         await until(lambda: dropped.stranger + dropped.malformed - before > 150, "guard")
         heard = len(call.sound)
         await until(lambda: len(call.sound) > heard + 5, "microphone")
@@ -110,7 +110,7 @@ async def test_a_strangers_rubbish_never_reaches_the_connection() -> None:
 
 async def rounds_to_read(call: Call, count: int) -> int:
     """Return in how many rounds of the event loop so many datagrams are read."""
-    dropped = departures.dropped_datagrams
+    dropped = datagram_guard.dropped_datagrams
     before = dropped.stranger
     throw(call, *[b"\x80" * 20] * count)
     rounds = 0
@@ -123,9 +123,11 @@ async def rounds_to_read(call: Call, count: int) -> int:
 async def test_whatever_waits_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client()
     async with connected(client) as call:
-        assert await rounds_to_read(call, departures.MOST_AT_ONCE) <= 3
-        monkeypatch.setattr(departures, "_waiting_datagrams", lambda _: ())
-        assert await rounds_to_read(call, departures.MOST_AT_ONCE) >= departures.MOST_AT_ONCE, "stock: one a round"
+        assert await rounds_to_read(call, datagram_guard.MOST_AT_ONCE) <= 3
+        monkeypatch.setattr(datagram_guard, "_waiting_datagrams", lambda _: ())
+        assert await rounds_to_read(call, datagram_guard.MOST_AT_ONCE) >= datagram_guard.MOST_AT_ONCE, (
+            "stock: one a round"
+        )
 
 
 def bad_stun() -> bytes:
@@ -139,10 +141,10 @@ async def test_malformed_stun_is_dropped_and_stock_raises() -> None:
     async with connected(client) as call:
         (protocol,) = server_agent(call)._protocols
         with pytest.raises(struct.error):
-            departures.STOCK_DATAGRAM_RECEIVED(protocol, bad_stun(), ("127.0.0.1", 9))
-        before = departures.dropped_datagrams.malformed
-        departures.guarded_datagram_received(protocol, bad_stun(), ("127.0.0.1", 9))
-        assert departures.dropped_datagrams.malformed == before + 1
+            datagram_guard.STOCK_DATAGRAM_RECEIVED(protocol, bad_stun(), ("127.0.0.1", 9))
+        before = datagram_guard.dropped_datagrams.malformed
+        datagram_guard.guarded_datagram_received(protocol, bad_stun(), ("127.0.0.1", 9))
+        assert datagram_guard.dropped_datagrams.malformed == before + 1
 
 
 async def test_the_queue_of_datagrams_is_bounded() -> None:
@@ -152,9 +154,9 @@ async def test_the_queue_of_datagrams_is_bounded() -> None:
         (protocol,) = agent._protocols
         address = next(iter(agent._nominated.values())).remote_addr
         for _ in range(3000):
-            departures.guarded_datagram_received(protocol, b"\x80" + bytes(50), address)
-        assert agent._queue.qsize() <= departures.MAX_QUEUED_DATAGRAMS
-        assert departures.dropped_datagrams.overflow > 0
+            datagram_guard.guarded_datagram_received(protocol, b"\x80" + bytes(50), address)
+        assert agent._queue.qsize() <= datagram_guard.MAX_QUEUED_DATAGRAMS
+        assert datagram_guard.dropped_datagrams.overflow > 0
 
 
 # Addresses
