@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.audio.silence import is_silent
-from realtime.timeline import ms_to_samples
+from realtime.timeline import PACKET_SAMPLES, ms_to_samples
 
 HOLD_SAMPLES = ms_to_samples(400)
 """From a packet's leaving until a room has forgotten it: the loudspeaker's queue, the card's, and the walls."""
+_PACKETS = HOLD_SAMPLES // PACKET_SAMPLES + 1
 LEARN_BLOCKS, KEPT_BLOCKS = 100, 1000
 """Of 10 ms: heard before anybody is let in, and remembered. Who turns the loudspeaker up is soon allowed for."""
 _ECHO_SHARE = 95
@@ -26,7 +27,9 @@ class EchoGate:
     """Compares what is heard with what was played. Both ends count on the session's timeline, 16 kHz."""
 
     def __init__(self) -> None:
-        self._played: deque[tuple[int, float]] = deque()  # where a sounding packet ends, and how loud it is
+        self._played: deque[tuple[int, float]] = deque(
+            maxlen=_PACKETS
+        )  # where a sounding packet ends, and how loud it is
         self._echoes: deque[float] = deque(maxlen=KEPT_BLOCKS)  # how loud what was heard is beside what was played
 
     def note_played(self, packet: npt.NDArray[np.int16], end: int) -> None:
