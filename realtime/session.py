@@ -144,8 +144,7 @@ class Session:
     @property
     def _in_use(self) -> bool:
         """Whether a peer, a viewer, a sink or a program is there, or on its way."""
-        others = self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
-        return self._peer is not None or others
+        return self._peer is not None or self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
 
     @property
     def speaker(self) -> Peer:
