@@ -6,8 +6,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 
 import pytest
 
@@ -38,6 +39,14 @@ def turn(link: Link, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def server_with(link: Link, store: Path, turn: str, secret: Path, text: str) -> Iterator[Server]:
     secret.write_text(text)
     with served(link, store, "--turn-urls", turn, "--turn-secret-file", str(secret)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def misled(link: Link, server_store: Path, turn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose TURN secret is not coturn's."""
+    secret = tmp_path_factory.mktemp("misled") / "secret"
+    with server_with(link, server_store, turn, secret, "the secret of somebody else") as server:
         yield server
 
 
@@ -75,9 +84,8 @@ def test_what_works_is_told_from_what_is_not(link: Link, server_store: Path, tur
         assert "--udp-ports" in said
 
 
-def test_a_turn_server_with_another_secret_is_named(link: Link, server_store: Path, turn: str, tmp_path: Path) -> None:
-    with server_with(link, server_store, turn, tmp_path / "secret", "the secret of somebody else") as server:
-        status, said = doctor(link, server.url)
+def test_a_turn_server_with_another_secret_is_named(link: Link, misled: Server) -> None:
+    status, said = doctor(link, misled.url)
     assert status == 1
     assert "refuses our credentials (401" in line(said, "TURN")
     assert "--turn-secret-file" in said
@@ -90,7 +98,9 @@ def test_nobody_there_and_somebody_else_there_are_said(link: Link) -> None:
     assert status == 1
     assert "BLOCKED" in line(said, "server")
     with link.server.entered():
-        other = ThreadingHTTPServer((SERVER_ADDRESS, 0), SimpleHTTPRequestHandler)
+        other = ThreadingTCPServer(
+            (SERVER_ADDRESS, 0), SimpleHTTPRequestHandler
+        )  # an HTTPServer asks a DNS for its name
     serving = threading.Thread(target=other.serve_forever)
     serving.start()
     try:
@@ -118,13 +128,9 @@ def checked(page: Page) -> dict[str, list[str]]:
 
 
 @pytest.mark.needs("chromium")
-def test_the_page_names_what_is_blocked(link: Link, server_store: Path, turn: str, tmp_path: Path) -> None:
-    with (
-        server_with(link, server_store, turn, tmp_path / "secret", "the secret of somebody else") as server,
-        link.client.entered(),
-        chromium(None) as page,
-    ):
-        page.open(server.url)
+def test_the_page_names_what_is_blocked(link: Link, misled: Server) -> None:
+    with link.client.entered(), chromium(None) as page:
+        page.open(misled.url)
         steps = checked(page)
         assert steps["Microphone"][0] == "bad", "http, and not this machine"
         assert "https" in steps["Microphone"][1]
