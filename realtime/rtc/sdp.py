@@ -22,6 +22,7 @@ MAX_FRAGMENT_BYTES = 16 * 1024
 BUNDLE_PREFIX, MID_PREFIX, FINGERPRINT_PREFIX = "a=group:BUNDLE", "a=mid:", "a=fingerprint:"
 TRANSPORT_PREFIXES = ("a=ice-ufrag:", "a=ice-pwd:", FINGERPRINT_PREFIX, "a=setup:")
 CANDIDATE_PREFIX = "a=candidate:"
+END_OF_CANDIDATES = "a=end-of-candidates"
 CANDIDATE_FIELDS = 8
 
 METADATA_ADDRESSES = frozenset(
@@ -87,8 +88,11 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     if tag is not sections[0]:
         head, sections = _led_by_the_first(head, sections, tag)
     kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
+    # A client none of whose candidates can be used may still be met by its own checks. aioice would give it up at once,
+    # told that there will be no others, and take its own candidates out of the answer.
+    left_out = () if kept else (END_OF_CANDIDATES,)
     for section in sections:
-        head += [line for line in section if not _is_candidate(line)]
+        head += [line for line in section if not _is_candidate(line) and line not in left_out]
         head += kept
     return "".join(f"{line}\r\n" for line in head)
 
@@ -226,7 +230,7 @@ def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
     return IceFragment(
         (first("a=ice-ufrag:"), first("a=ice-pwd:")),
         tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
-        "a=end-of-candidates" in lines,
+        END_OF_CANDIDATES in lines,
     )
 
 

@@ -118,12 +118,13 @@ async def test_mutated_offers_are_answered_or_refused() -> None:
 
         async def send(count: int) -> None:
             for _ in range(count):
-                answer = await client.post("/api/sessions", json=_body(mutated_offer(chance, seeds)))
+                offer = mutated_offer(chance, seeds)
+                answer = await client.post("/api/sessions", json=_body(offer))
                 statuses[answer.status_code] += 1
                 if answer.status_code == 201:
                     await client.delete(answer.json()["urls"]["self"])
                 elif answer.status_code not in (400, 413, 422):
-                    complaints.append(f"{answer.status_code}: {answer.text}")
+                    complaints.append(f"{answer.status_code}: {answer.text} to {offer!r}")
 
         for _ in range(max(1, OFFERS // LOOK_EVERY)):
             await asyncio.gather(*(send(min(OFFERS, LOOK_EVERY) // AT_ONCE) for _ in range(AT_ONCE)))

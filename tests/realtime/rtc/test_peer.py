@@ -32,6 +32,18 @@ async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
         assert not call.gone
 
 
+async def test_a_client_whose_candidates_cannot_be_used_is_met_by_its_own_checks() -> None:
+    client = Client()
+    call = Call(TonePlayout())
+    offer = await client.offer()
+    assert "a=end-of-candidates" in offer
+    lines = [line for line in offer.splitlines() if not line.startswith("a=candidate:")]
+    await client.accept(await call.peer.answer("\r\n".join(lines)))
+    await until(lambda: len(client.frames["video"]) > 3, "pictures")
+    await call.peer.close()
+    await client.close()
+
+
 async def test_sound_goes_out_to_a_client_that_only_listens() -> None:
     client = Client(microphone=False, control=False)
     async with connected(client) as call:

@@ -84,6 +84,13 @@ def test_unusable_candidates_go(bad: str) -> None:
     assert kept(candidate(), bad) == ["192.168.1.2"]
 
 
+def test_there_is_no_end_of_candidates_that_cannot_be_used() -> None:
+    end = "a=end-of-candidates"
+    assert end in check_offer(HEAD + AUDIO + candidate() + end + "\n" + VIDEO + DATA)
+    for unusable in ("", candidate("f7ad6b3c-5a0e.local")):
+        assert end not in check_offer(HEAD + AUDIO + unusable + end + "\n" + VIDEO + DATA)
+
+
 def test_a_public_server_sends_nothing_to_itself() -> None:
     assert kept(candidate("127.0.0.1"), candidate("::1"), candidate(), allow_loopback=False) == ["192.168.1.2"]
 
