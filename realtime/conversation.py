@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.agent.agent import Agent, AgentError, Transcript
+from realtime.audio.echo_gate import EchoGate
 from realtime.audio.resample import Resampler
 from realtime.audio.turns import LONGEST_SAMPLES, TurnBegan, TurnEnded, TurnTaker
 from realtime.narrator import Narrator
@@ -42,23 +43,29 @@ class Conversation:
         face: The session.
         narrator: Says the answers.
         agent: Gives them; ``None`` leaves that to programs and to text.
+        delay_samples: From entering the timeline until leaving, 16 kHz.
     """
 
-    def __init__(self, face: Face, narrator: Narrator, agent: Agent | None) -> None:
+    def __init__(self, face: Face, narrator: Narrator, agent: Agent | None, *, delay_samples: int) -> None:
         self._face, self._narrator, self._agent = face, narrator, agent
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._turns = TurnTaker()
+        self._gate = EchoGate(delay_samples)
         self._said: list[str] = []
         self._unanswered: Sound | None = None  # what the answer in the making is to
         self._is_over = False
 
-    def hear(self, block: Sound, end: int) -> None:
-        """Take in what the microphone heard.
+    def hear(self, block: Sound, said: Sound, end: int) -> None:
+        """Take in what the microphone heard; what is an echo of the face is silence.
 
         Args:
-            block: ``float32[n]``, 48 kHz.
-            end: Where on the timeline it ends, 16 kHz.
+            block: ``float32[480]``, 48 kHz.
+            said: What the face says at the same place of the timeline, likewise.
+            end: Where on the timeline they end, 16 kHz.
         """
+        self._gate.note_said(said, end)
+        if not self._gate.lets_in(block, end):
+            block = np.zeros_like(block)
         for event in self._turns.push(self._resampler.push(block), end):
             self._take(event)
 
@@ -88,6 +95,7 @@ class Conversation:
             held, self._unanswered = self._unanswered, None
             self._face.interrupt_for(event.sample)
             self._unanswered = held
+            self._gate.clear()  # the visitor's next words may be softer than an echo
             return
         self._face.tell({"type": "heard", "sample": event.sample})
         if self._agent and not self._is_over:

@@ -89,7 +89,9 @@ class Floor:
         self._leaving: QueuedSource | None = None  # a program that is gone, as long as its sound is not
         self.narrator = Narrator(synthesizer, lambda message: tell(control_error(message, code="not_said")))
         self.tell, self._submit = tell, submit
-        self.conversation = Conversation(self, self.narrator, agent) if listens else None
+        self.conversation: Conversation | None = None
+        if listens:
+            self.conversation = Conversation(self, self.narrator, agent, delay_samples=playout.clock.delay_samples)
         self._playout, self._clock = playout, playout.clock
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
@@ -186,7 +188,7 @@ class Floor:
             self._analyse(now_s)
         if self.conversation:
             self._now_s = now_s
-            self.conversation.hear(self.microphone.pull(entered_s)[0], self._entered)
+            self.conversation.hear(self.microphone.pull(entered_s)[0], block, self._entered)
 
     def _source_now(self) -> SourceBuffer | QueuedSource:
         """Return what has the floor; the microphone begins anew when it gets it back."""

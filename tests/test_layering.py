@@ -94,7 +94,7 @@ PURE = {
     "realtime.audio.voice_detector",
     "realtime.audio.turns",
     "realtime.conversation",
-    "realtime.local_audio.echo_gate",
+    "realtime.audio.echo_gate",
     "realtime.agent.agent",
     "realtime.synthesis.synthesizer",
     "realtime.synthesis.wave_stream",

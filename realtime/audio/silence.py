@@ -3,9 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-_QUIET = 32768 * 10 ** (-50 / 20)
+QUIET = 10 ** (-50 / 20)
+"""-50 dBFS."""
 
 
 def is_silent(packet: npt.NDArray[np.int16]) -> bool:
-    """Return whether nothing in ``int16[n]`` is louder than -50 dBFS."""
-    return not packet.size or int(np.abs(packet.astype(np.int32)).max()) <= _QUIET
+    """Return whether nothing in ``int16[n]`` is louder than that."""
+    return not packet.size or int(np.abs(packet.astype(np.int32)).max()) <= 32768 * QUIET

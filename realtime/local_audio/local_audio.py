@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from realtime.errors import ConflictError
 from realtime.local_audio.devices import Device, DeviceMissingError, Direction, find_device, list_devices, portaudio
-from realtime.local_audio.echo_gate import EchoGate
 from realtime.local_audio.play_queue import PlayQueue
 from realtime.rtc.outbound import Kind
 from realtime.rtc.unit import RAW_SPEECH, Unit
 from realtime.session import Session
-from realtime.timeline import BLOCK_SOUND, PACKET_SAMPLES, SOUND_PER_SAMPLE, SOUND_RATE_HZ
+from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,6 @@ class LocalAudio:
         self.running: dict[Direction, str] = {}
         """Names of the devices that run."""
         self.queue = PlayQueue()
-        self._gate = EchoGate()
         self._session: Session | None = None
         self._streams: dict[Direction, _Stream] = {}
         self._task: asyncio.Task[None] | None = None
@@ -106,10 +104,9 @@ class LocalAudio:
         return False
 
     def take(self, unit: Unit) -> None:
-        """Play a packet that leaves, and tell the gate before the microphone."""
+        """Play a packet that leaves."""
         assert unit.raw is not None
         packet: npt.NDArray[np.int16] = unit.raw
-        self._gate.note_played(packet, unit.timestamp // SOUND_PER_SAMPLE + PACKET_SAMPLES)
         if "output" in self.running:
             self.queue.push(packet)
 
@@ -122,14 +119,11 @@ class LocalAudio:
         if session:
             session.broadcast.leave(self)
             session.listeners.discard(self._learn)
-        self._gate.clear()
         self.queue.clear()
 
     def _learn(self, event: dict[str, Any]) -> None:
         if event["type"] == "interrupted":  # what waits here is as if it had not left
             self.queue.clear()
-            if event.get("by") == "voice":  # whose next words may be softer than an echo
-                self._gate.clear()
 
     async def _run(self) -> None:
         said = ""
@@ -219,8 +213,6 @@ class LocalAudio:
             return
         if position == 0:
             session.floor.microphone.clear()  # its positions begin anew
-        if session.floor.conversation and not self._gate.lets_in(samples, session.clock.left(arrived_s)):
-            samples = np.zeros_like(samples)
         session.floor.push_sound(position, samples, arrived_s)
 
     def _shut(self) -> None:

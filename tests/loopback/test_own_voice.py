@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.local_audio.echo_gate import EchoGate
+from realtime.audio.echo_gate import EchoGate
 from realtime.render import read_sound
 from realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from realtime.timeline import SOUND_RATE_HZ

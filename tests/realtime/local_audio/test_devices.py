@@ -112,9 +112,6 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
             local.take(packet(index, sound))
             session.left = index * 320
             await asyncio.sleep(0.02)
-        assert np.abs(session.latest(0.5)).max() == 0, "while the face sounds the microphone is shut"
-        session.left += 100_000
-        await until(lambda: share(session.latest(0.5), 440) > 0.9, "the visitor again")
         await until(lambda: share(heard(recorded), 880) > 0.8, "the face in the room")
 
         sound_server.stop()  # both are pulled out

@@ -1,16 +1,12 @@
-"""The queue to a loudspeaker, the gate before a microphone, and which device is meant."""
+"""The queue to a loudspeaker, and which device is meant."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from realtime.audio.resample import Resampler
-from realtime.audio.turns import TurnBegan, TurnTaker
 from realtime.local_audio.devices import Device, DeviceMissingError, find_device
-from realtime.local_audio.echo_gate import HOLD_SAMPLES, EchoGate
 from realtime.local_audio.play_queue import FADE_SOUND, LIMIT_SOUND, TARGET_SOUND, PlayQueue
-from realtime.probe.clicks import voice
 
 LOUD, SILENT = np.full(960, 8000, np.int16), np.zeros(960, np.int16)
 
@@ -64,55 +60,6 @@ def test_a_card_of_another_clock_is_followed_in_pauses(ppm: int) -> None:
     assert queue.dropped == 0
     assert queue.missed <= 480, "but for the beginning"
     assert abs(queue.level - TARGET_SOUND) <= 2 * 960
-
-
-def turns_begun(room: np.ndarray, face: np.ndarray) -> list[int]:
-    """Return where somebody's turn begins, 16 kHz, in what a gated microphone hears while a face speaks."""
-    gate, turns, resampler, begun = EchoGate(), TurnTaker(), Resampler(48_000, 16_000), []
-    for index, block in enumerate(room[: face.size // 960 * 960].reshape(-1, 480)):
-        if index % 2 == 0:
-            gate.note_played(face[480 * index :][:960], 160 * (index + 2))
-        heard = block if gate.lets_in(block, 160 * (index + 1)) else np.zeros_like(block)
-        events = turns.push(resampler.push(heard), 160 * (index + 1))
-        begun += [event.sample for event in events if isinstance(event, TurnBegan)]
-    return begun
-
-
-def room_of(face: np.ndarray, *, echo: float, delay_ms: int) -> np.ndarray:
-    """Return a face's echo, with a tail of 200 ms and a little noise."""
-    spread, shape = np.random.default_rng(1), np.zeros(48 * 400)
-    shape[48 * delay_ms] = 1
-    shape[48 * delay_ms :][: 48 * 200] += 0.015 * spread.standard_normal(48 * 200) * np.exp(-np.arange(48 * 200) / 2880)
-    heard = np.fft.irfft(np.fft.rfft(face / 32768, 1 << 19) * np.fft.rfft(shape, 1 << 19), 1 << 19)[: face.size]
-    return (echo * heard + 1e-4 * spread.standard_normal(face.size)).astype(np.float32)
-
-
-@pytest.mark.parametrize("delay_ms", [60, 180])
-@pytest.mark.parametrize("echo", [0.1, 1.0])
-def test_the_face_does_not_interrupt_itself_and_a_louder_visitor_does(echo: float, delay_ms: int) -> None:
-    seconds, enters_s = 8, 5
-    face = np.rint(0.6 * 32767 * voice(0, seconds * 48_000)).astype(np.int16)
-    room = room_of(face, echo=echo, delay_ms=delay_ms)
-    assert turns_begun(room, face) == []
-    visitor = 2.5 * echo * voice(0, 48_000, pitch_hz=190)
-    room[enters_s * 48_000 :][:48_000] += visitor
-    begun = turns_begun(room, face)
-    assert begun
-    print(f"let in {begun[0] / 16 - 1000 * enters_s:.0f} ms after the visitor's first sound")
-    assert 0 <= begun[0] - enters_s * 16_000 <= 3_200
-
-
-def test_the_gate_is_shut_until_it_knows_the_room_and_open_when_nothing_sounds() -> None:
-    gate, shout = EchoGate(), np.full(480, 0.9, np.float32)
-    assert gate.lets_in(shout, 0)
-    gate.note_played(SILENT, 320)
-    assert gate.lets_in(shout, 320)
-    gate.note_played(LOUD, 640)
-    assert not gate.lets_in(shout, 640 + HOLD_SAMPLES - 1)
-    assert gate.lets_in(shout, 640 + HOLD_SAMPLES)
-    gate.note_played(LOUD, 1000 + HOLD_SAMPLES)
-    gate.clear()
-    assert gate.lets_in(shout, 1000 + HOLD_SAMPLES)
 
 
 DEVICES = [
