@@ -32,6 +32,7 @@ DECODE = {
 }
 TIMEOUT_S = 30.0
 FRAME_RATE_HZ = 25
+BEGINNING = 10
 
 
 class Peer:
@@ -169,7 +170,7 @@ def main() -> None:
         sys.stdin.readline()  # speak until told to stop
     deleted, _, _ = request(options.server + peer.location, "DELETE", options.token)
     span_s = max(peer.times_s) - min(peer.times_s) if peer.times_s else 0.0
-    times_s = sorted(peer.times_s)
+    times_s = sorted(peer.times_s)[BEGINNING:]
     found = {
         "span_s": span_s,
         "longest_gap_s": max((b - a for a, b in itertools.pairwise(times_s)), default=0.0),
