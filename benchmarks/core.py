@@ -78,5 +78,6 @@ async def _hold(count: int, sound: Sound, core: int) -> dict[str, Any]:
         **{f"leaving {name}": value for name, value in late.items()},
         "lag p99": look["lag_ms"]["p99"],
         "server CPU %": round(100 * (look["cpu_s"] - before["cpu_s"]) / _PART_S, 1),
+        "pictures CPU %": round(100 * (look["pictures_cpu_s"] - before["pictures_cpu_s"]) / _PART_S, 1),
         "live": sum(session["state"] == "live" for session in look["sessions"].values()),
     }

@@ -247,6 +247,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         "worker_pid": worker,
         "worker_rss_mb": psutil.Process(worker).memory_info().rss / (1 << 20) if worker else None,
         "cpu_s": sum(process.cpu_times()[:2]),
+        "pictures_cpu_s": sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in sessions.pictures.pids),
         "log": messages,
         "lag_ms": late,
         "leaving_ms": leaving,

@@ -19,7 +19,7 @@ from tests.network.watched import LONG, Watched, served, watched
 
 pytestmark = [pytest.mark.needs("chromium", "namespaces", "recorded speech"), pytest.mark.timeout(900)]
 
-CALLS = 40 if LONG else 3
+CALLS = 20 if LONG else 3
 IDLE_S = 20
 CAP_BPS = HEADROOM * START_BITRATE
 FAR = Conditions(delay_s=0.05)
