@@ -28,7 +28,6 @@ from realtime.audio.mel import SILENCE_LEVEL
 from realtime.errors import LipstreamError
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
-from realtime.priorities import work_in_batches
 from realtime.render_worker.memory import JobMemory
 from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -91,7 +90,6 @@ def load_predictor(settings: WorkerSettings) -> MouthPredictor:
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
-    work_in_batches()
     try:
         _Worker(connection, settings).serve()
     except LipstreamError as error:
