@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from realtime.clock import PlayoutClock, Send, Skip, Wait, pace
 from realtime.timeline import (
+    BLOCK_SAMPLES,
     PACKET_SAMPLES,
     PACKET_SOUND,
     PTS_PER_FRAME,
@@ -31,6 +32,8 @@ Kind = Literal["speech", "picture"]
 
 SPEECH_LATE_LIMIT_SAMPLES = ms_to_samples(200)
 """Sound this late is still sent, in a burst that the receiver's buffer takes in."""
+FIRST_TICK_SAMPLES = BLOCK_SAMPLES + ms_to_samples(1)
+"""Until a session that somebody has just come to has ticked, at the latest."""
 PICTURE_LATE_LIMIT_SAMPLES = SAMPLES_PER_FRAME
 """A picture later than one frame has been overtaken by the next."""
 MOUTH_GRACE_S = 0.010
@@ -89,10 +92,10 @@ class Pacer:
         return self._playout.clock.leaves_at(index * self._unit_samples)
 
     async def due(self) -> int:
-        """Wait for the unit that is due and return its index; the first one is that which is due now."""
+        """Wait for the unit that is due and return its index."""
         loop = asyncio.get_running_loop()
         if self._index is None:
-            self._index = max(0, self._playout.clock.left(loop.time()) // self._unit_samples)
+            self._index = max(0, self._first(self._playout.clock.left(loop.time())))
         while True:
             decision = pace(
                 self._playout.clock,
@@ -112,12 +115,20 @@ class Pacer:
         self._index = index + 1
         return index
 
+    def _first(self, left: int) -> int:
+        """Return the unit to begin with once ``left`` samples of the timeline have left: the one that is due now."""
+        return left // self._unit_samples
+
 
 class SpeechPacer(Pacer):
     """The speech: 20 ms packets, 48 kHz mono."""
 
     def __init__(self, playout: Playout) -> None:
         super().__init__(playout, "speech", unit_samples=PACKET_SAMPLES, late_limit_samples=SPEECH_LATE_LIMIT_SAMPLES)
+
+    def _first(self, left: int) -> int:
+        """Return the next packet that a tick comes before: while nobody took speech, none was let in."""
+        return -(-(left + FIRST_TICK_SAMPLES) // PACKET_SAMPLES)
 
     async def next(self) -> tuple[int, npt.NDArray[np.int16]]:
         """Wait for the packet that is due; return its index and ``int16[960]``."""

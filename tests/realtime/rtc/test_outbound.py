@@ -78,12 +78,15 @@ async def test_a_picture_waits_a_little_for_its_mouth_and_no_longer() -> None:
     assert playout.skips == []
 
 
-async def test_a_pacer_starts_at_what_is_due(playout: TonePlayout, virtual: VirtualTime) -> None:
-    virtual.now_s += 100.21
-    await SpeechPacer(playout).next()
+@pytest.mark.parametrize(("left_ms", "packet"), [(100_008, 100_020), (100_010, 100_040), (100_029, 100_040)])
+async def test_a_pacer_starts_at_what_is_due_and_speech_after_a_tick(
+    playout: TonePlayout, virtual: VirtualTime, left_ms: int, packet: int
+) -> None:
+    virtual.now_s += 0.2 + left_ms / 1000
     await PicturePacer(playout).next()
-    assert playout.speech_sent[0][0] == 100_010 // 20
-    assert playout.pictures_sent[0][0] == 100_010 // 40
+    await SpeechPacer(playout).next()
+    assert playout.pictures_sent[0][0] == 100_000 // 40
+    assert playout.speech_sent[0][0] == packet // 20
     assert not playout.skips
 
 
