@@ -6,7 +6,7 @@ Libraries import parts of themselves, routes are put together and certificates a
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message
 
@@ -29,14 +29,13 @@ async def rehearse_call(session: Session) -> None:
     client = OfferingPeer(
         session.broadcast, settings=rehearsal_settings(), addresses=[_LOOPBACK], on_gone=lambda _: None
     )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(session.close)
-        stack.push_async_callback(client.close)
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await client.accept(await session.publish(await client.offer()))
-        except Exception as error:  # noqa: BLE001 - whatever it is, a real call will tell
-            log.info("the first call will take longer: it could not be rehearsed (%s)", type(error).__name__)
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await client.accept(await session.publish(await client.offer()))
+    except Exception as error:  # noqa: BLE001 - whatever it is, a real call will tell
+        log.info("the first call will take longer: it could not be rehearsed (%s)", type(error).__name__)
+    finally:
+        await asyncio.gather(client.close(), session.close())  # neither of them is left by the other, and tells of it
 
 
 def rehearsal_settings() -> RtcSettings:
