@@ -65,7 +65,8 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
         allow_loopback: Whether the client may be on this machine.
 
     Returns:
-        The offer's lines, ended by CRLF. All sections carry the candidates of the one that the bundle uses.
+        The offer's lines, ended by CRLF. All sections carry the candidates of the one that the bundle uses, and
+        none says that these were all.
 
     Raises:
         TooLargeError: If it is over 64 KiB.
@@ -88,11 +89,10 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     if tag is not sections[0]:
         head, sections = _led_by_the_first(head, sections, tag)
     kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
-    # A client none of whose candidates can be used may still be met by its own checks. aioice would give it up at once,
-    # told that there will be no others, and take its own candidates out of the answer.
-    left_out = () if kept else (END_OF_CANDIDATES,)
+    # That these are all is not passed on: told so, aioice gives a client up at once with none of whose candidates it
+    # can make a pair, and takes its own out of the answer. Such a client may still be met by its own checks.
     for section in sections:
-        head += [line for line in section if not _is_candidate(line) and line not in left_out]
+        head += [line for line in section if not _is_candidate(line) and line != END_OF_CANDIDATES]
         head += kept
     return "".join(f"{line}\r\n" for line in head)
 

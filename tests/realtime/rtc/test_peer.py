@@ -32,13 +32,15 @@ async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
         assert not call.gone
 
 
-async def test_a_client_whose_candidates_cannot_be_used_is_met_by_its_own_checks() -> None:
+@pytest.mark.parametrize("told", [[], ["a=candidate:1 1 udp 2130706431 fd00::2 55742 typ host"]])
+async def test_a_client_whose_candidates_cannot_be_used_is_met_by_its_own_checks(told: list[str]) -> None:
     client = Client()
     call = Call(TonePlayout())
     offer = await client.offer()
     assert "a=end-of-candidates" in offer
     lines = [line for line in offer.splitlines() if not line.startswith("a=candidate:")]
-    await client.accept(await call.peer.answer("\r\n".join(lines)))
+    place = lines.index("a=end-of-candidates")
+    await client.accept(await call.peer.answer("\r\n".join([*lines[:place], *told, *lines[place:]])))
     await until(lambda: len(client.frames["video"]) > 3, "pictures")
     await call.peer.close()
     await client.close()
