@@ -1,7 +1,7 @@
 """Who has the floor in a session: one source at a time is let into its timeline, block by block.
 
 Text goes before a program, a program before the microphone. What is let in is heard later on, and the mouths that
-follow from it are asked for here.
+follow from it are asked for here. Longer than most files: an interruption touches everything on a sound's way.
 """
 
 import asyncio

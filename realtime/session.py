@@ -1,4 +1,7 @@
-"""One speaking avatar: who has its floor, what leaves it, the peer it talks to, its viewers and its sinks."""
+"""One speaking avatar: who has its floor, what leaves it, the peer it talks to, its viewers and its sinks.
+
+Longer than most files: who is told of what, and in which order things end, is read in one place.
+"""
 
 import asyncio
 import logging

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from realtime.sinks.virtual_microphone import MICROPHONE as LIPSTREAM
-from tests.realtime.local_audio.sound_server import MICROPHONE, SoundServer
+from tests.realtime.local_audio.sound_server import MICROPHONE, SoundServer, room
 from tests.server_process import ROOT, Server
+
+__all__ = ["room"]
 
 pytestmark = [pytest.mark.needs("sound server", "recorded speech"), pytest.mark.timeout(300)]
 
@@ -34,16 +36,6 @@ def with_words(page: str, *words: str) -> list[str]:
     """Return the page's one command that has some words."""
     (found,) = [command for command in commands(page) if set(words) <= set(" ".join(command).split())]
     return found
-
-
-@pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
-    server = SoundServer(tmp_path)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("page", ["VIDEO_CALL.md", "KIOSK.md"])

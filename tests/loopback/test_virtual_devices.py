@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,9 @@ from realtime.sinks import back_off, virtual_camera, virtual_microphone
 from realtime.sinks.virtual_microphone import MICROPHONE
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Serve, until
-from tests.realtime.local_audio.sound_server import SoundServer
+from tests.realtime.local_audio.sound_server import SoundServer, room
+
+__all__ = ["room"]
 
 SIZE = 128
 
@@ -58,16 +59,6 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     for name, value in {"there": True, "works": True, "shown": []}.items():
         monkeypatch.setattr(Camera, name, value)
     return Camera
-
-
-@pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
-    server = SoundServer(tmp_path)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.start()
-    yield server
-    server.stop()
 
 
 def device(session: Session, name: str) -> dict[str, Any]:

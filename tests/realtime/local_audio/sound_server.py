@@ -2,7 +2,10 @@
 
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 MICROPHONE, SPEAKER = "kiosk_microphone", "kiosk_speaker"
 _PCM = """
@@ -70,3 +73,14 @@ class SoundServer:
 
     def _run(self, *command: str) -> str:
         return subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
+    """Sound devices of a machine's own, for this process too."""
+    server = SoundServer(tmp_path)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.start()
+    yield server
+    server.stop()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +15,11 @@ from realtime.errors import ConflictError, SettingsError
 from realtime.local_audio import devices, local_audio
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.rtc.unit import RAW_SPEECH, Unit
-from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer
+from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer, room
 from tests.server_process import ROOT
 from tests.sound_files import write_wav
+
+__all__ = ["room"]
 
 RATE_HZ = 48_000
 
@@ -74,19 +75,9 @@ async def until(condition: Any, what: str) -> None:
     assert condition(), what
 
 
-@pytest.fixture
-def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
-    server = SoundServer(tmp_path)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.mark.needs("sound server")
 async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
-    sound_server: SoundServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: SoundServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {MICROPHONE, SPEAKER} <= {device["name"] for device in json.loads(listed())}
 
@@ -101,12 +92,12 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
     visitor = recorder = None
     try:
         await until(lambda: len(local.running) == 2, "both run")
-        visitor = sound_server.speak(tmp_path / "visitor.wav")
+        visitor = room.speak(tmp_path / "visitor.wav")
         await until(lambda: share(session.latest(0.5), 440) > 0.9, "the visitor")
         positions = [position for position, _ in session.heard]
         assert positions == list(range(0, 480 * len(positions), 480)), "no block is lost or told twice"
 
-        recorder = sound_server.record(recorded)
+        recorder = room.record(recorded)
         face = tone(2, 880, 0.4).reshape(-1, 960)
         for index, sound in enumerate(face):
             local.take(packet(index, sound))
@@ -114,16 +105,16 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
             await asyncio.sleep(0.02)
         await until(lambda: share(heard(recorded), 880) > 0.8, "the face in the room")
 
-        sound_server.stop()  # both are pulled out
+        room.stop()  # both are pulled out
         for process in (visitor, recorder):
             process.kill()
         await until(lambda: not local.running, "their absence")
         await asyncio.sleep(0.5)
         assert not local.running
         session.heard.clear()
-        sound_server.start()
+        room.start()
         await until(lambda: len(local.running) == 2, "their return")
-        visitor = sound_server.speak(tmp_path / "visitor.wav")
+        visitor = room.speak(tmp_path / "visitor.wav")
         await until(lambda: share(session.latest(0.5), 440) > 0.9, "the visitor after all")
         assert session.heard[0][0] == 0
         assert session.cleared >= 2
