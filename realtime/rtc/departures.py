@@ -177,7 +177,7 @@ class PlayoutConnection(RTCPeerConnection):
         try:
             await stock._RTCPeerConnection__connect()
         except Exception as error:  # noqa: BLE001 - from an offer that parses, but whose parts do not go together
-            logger.warning("cannot connect: %s: %s", type(error).__name__, error)  # its time to connect will run out
+            logger.warning("cannot connect: %s: %.200a", type(error).__name__, str(error))  # its time will run out
 
     async def close(self) -> None:
         """Close, and wait for the tasks that aiortc only cancels, or starts while it closes.

@@ -121,7 +121,7 @@ class Peer:
             raise
         except Exception as error:
             await self.close()
-            logger.warning("offer refused: %s: %s", type(error).__name__, error)
+            logger.warning("offer refused: %s: %.200a", type(error).__name__, str(error))  # it quotes the offer
             raise OfferError("The offer cannot be answered.") from error  # aiortc's parser raises nearly anything
         except BaseException:
             await self.close()

@@ -251,6 +251,17 @@ async def test_wrong_offers_are_refused_and_leave_nothing() -> None:
     await client.close()
 
 
+async def test_a_refused_offer_is_quoted_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    client = Client()
+    long = (await client.offer()).replace("rtx/90000", "rtx/" + "²" * 5000)
+    with pytest.raises(OfferError):
+        await Call(TonePlayout()).peer.answer(long)
+    (line,) = [record.getMessage() for record in caplog.records if "offer refused" in record.getMessage()]
+    assert len(line) < 300
+    assert line.isascii()
+    await client.close()
+
+
 async def test_an_answered_peer_takes_no_second_offer() -> None:
     client = Client()
     async with connected(client) as call:
