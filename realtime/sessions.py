@@ -323,7 +323,7 @@ class Sessions:
         del self._sessions[session_id]
         self._note_end(session, "asked")
         await session.close()
-        self._collect()
+        asyncio.get_running_loop().call_soon(self._collect)  # milliseconds: not in the round that answers
 
     def drain(self) -> None:
         """Take no more sessions; the live ones go on."""
