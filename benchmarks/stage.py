@@ -11,7 +11,6 @@ import numpy as np
 
 from avatar_cache.manifest import Manifest
 from avatar_cache.store import AvatarStore, default_root
-from realtime.admission import Admission
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.probe.clicks import Sound
 from realtime.render_worker import WorkerSettings
@@ -85,16 +84,15 @@ def pool_size(sessions: Sessions) -> int:
     return (os.cpu_count() or 1) + sessions.settings.max_sessions
 
 
-class _Everybody(Admission):
-    """Room for all: how many are too many is what is measured."""
-
-    possible = property(lambda _: 1 << 20)
+def _everybody(sessions: int) -> bool:  # noqa: ARG001 (as an admission asks)
+    """Admit: how many are too many is what is measured."""
+    return True
 
 
 @asynccontextmanager
 async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
     asyncio.get_running_loop().set_default_executor(encode_pool(pool_size(sessions)))
-    sessions.admission = _Everybody(os.cpu_count() or 1)
+    sessions.admission.admits = _everybody  # type: ignore[method-assign]
     try:
         await sessions.start()
         yield sessions

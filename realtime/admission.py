@@ -44,12 +44,17 @@ class Admission:
         self._cores, self._picture_workers = cores, picture_workers
         self._picture, self._loop = _Cost(FIRST_PICTURE_S), _Cost(FIRST_LOOP_S)
         self._made = _Cost(FIRST_PICTURE_S - FIRST_LOOP_S)  # of a picture's time, the part in a picture worker
-        self._mouth = _Cost(FIRST_MOUTH_S)
+        self._mouth, self._drawing = _Cost(FIRST_MOUTH_S), _Cost(FIRST_MOUTH_S)
 
-    def note_mouths(self, mouths: int, seconds: float) -> None:
-        """Take in the processor time that the worker took over a batch."""
-        if mouths > 0 and seconds >= 0:
-            self._mouth.note(mouths, seconds)
+    def note_mouths(self, mouths: int, cpu_s: float, took_s: float) -> None:
+        """Take in the processor time and the time that the worker took over a batch."""
+        if mouths > 0 and cpu_s >= 0 and took_s >= 0:
+            self._mouth.note(mouths, cpu_s)
+            self._drawing.note(mouths, took_s)
+
+    def mouths_in(self, seconds: float) -> int:
+        """Return how many mouths the worker draws in so long; at least one."""
+        return max(1, int(seconds / max(self._drawing.unit_s, 1e-6)))
 
     def note_server(self, *, pictures: int, spoken: int, cpu_s: float, loop_s: float, workers_s: float = 0.0) -> None:
         """Take in what the server did in a while.
@@ -77,7 +82,7 @@ class Admission:
         shares = [
             (self.session_s, CORES_LIMIT * self._cores),
             (FRAME_RATE_HZ * self._loop.unit_s, LOOP_LIMIT),
-            (FRAME_RATE_HZ * self._mouth.unit_s, WORKER_LIMIT),
+            (FRAME_RATE_HZ * self._drawing.unit_s, WORKER_LIMIT),
         ]
         if self._picture_workers:
             shares.append((FRAME_RATE_HZ * self._made.unit_s, WORKER_LIMIT * self._picture_workers))

@@ -46,8 +46,8 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A session without an offer is kept this long for its first one."""
 GROUP = 4
-"""Sessions whose frames are decided at one tick before another tick is used. Their mouths make one batch, which costs a
-third less than one by one, and takes no longer than there is time for."""
+"""Sessions, at most, whose frames are decided at one tick before another tick is used. Their mouths make one batch,
+which costs a third less than one by one; there are fewer where it would not be drawn before the next tick."""
 _TICKS_OF_A_FRAME = (0, 2, 1, 3)
 """In the order in which they are used: two groups have half a frame between them."""
 _TICK_LATE_S = 0.0005
@@ -341,7 +341,8 @@ class Sessions:
         assert self._metadata is not None
         shift_s = first_block_samples(self._metadata.look_ahead_samples) / SAMPLE_RATE_HZ
         taken = Counter(round((s.clock.epoch_s + shift_s) / TICK_S) % BLOCKS_PER_FRAME for s in self.all())
-        place = min(_TICKS_OF_A_FRAME, key=lambda tick: taken[tick] // GROUP)
+        group = min(GROUP, self.admission.mouths_in(TICK_S))
+        place = min(_TICKS_OF_A_FRAME, key=lambda tick: taken[tick] // group)
         last = round(_on_grid(now_s) / TICK_S)
         return (last - (last - place) % BLOCKS_PER_FRAME) * TICK_S - shift_s
 

@@ -86,14 +86,14 @@ class RenderWorker:
     Args:
         settings: For the child.
         meters: Where its times are counted.
-        on_batch: Told the mouths of each batch and the processor time that the child took over them, s.
+        on_batch: Told the mouths of each batch, the processor time that the child took over them, and the time, s.
     """
 
     def __init__(
         self,
         settings: WorkerSettings,
         meters: Meters | None = None,
-        on_batch: Callable[[int, float], None] | None = None,
+        on_batch: Callable[[int, float, float], None] | None = None,
     ) -> None:
         self.counts = WorkerCounts()
         self._on_batch = on_batch
@@ -225,8 +225,12 @@ class RenderWorker:
         self._heard_s = asyncio.get_running_loop().time()
         if "done" in message:
             if self._on_batch:
-                self._on_batch(len(message["done"]), message["seconds"])
+                took_s = sum(gather_s + draw_s for _, gather_s, draw_s in message["took"])
+                self._on_batch(len(message["done"]), message["seconds"], took_s)
             self._on_mouths(message)
+        elif "cost" in message:
+            if self._on_batch:
+                self._on_batch(*message["cost"])
         elif "ready" in message:
             self._on_ready(WeightsMetadata.from_json(message["ready"]))
         elif "loaded" in message or "failed" in message:

@@ -3,6 +3,7 @@
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
 ``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
 ``{"progress": [what, share]}``, ``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``,
+``{"cost": [mouths, processor s, s]}`` once, before the first that is loaded;
 ``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
 "seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
 ``{"error": why}``. A closed pipe ends the process.
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
 """Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
+TRIED_BATCHES = (1, 2, 4)
+"""What mouths cost is learned from these before anybody speaks."""
 GROW_AFTER = 500
 """Batches that fitted into the device's memory, after which larger ones are tried again."""
 PROGRESS_S = 2.0
@@ -169,12 +172,20 @@ class _Worker:
             _send(self._connection, {"loaded": handle})
 
     def _warm_up(self, features: FaceFeatures) -> None:
-        """Meet every size of batch once: the first call of each compiles for it."""
+        """Meet every size of batch once: the first call of each compiles for it. Then tell what mouths cost."""
         if not self._warm:
             for size in range(1, LARGEST_BATCH + 1):
-                silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-                self._predictor.predict(silence, features, np.zeros(size, np.int64))
+                self._draw_silence(features, size)
+            cpu_s, begun_s = time.process_time(), time.perf_counter()
+            for size in TRIED_BATCHES:
+                self._draw_silence(features, size)
+            took_s = time.perf_counter() - begun_s
+            _send(self._connection, {"cost": [sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s]})
             self._warm = True
+
+    def _draw_silence(self, features: FaceFeatures, size: int) -> None:
+        silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        self._predictor.predict(silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch over all sessions and avatars at once."""

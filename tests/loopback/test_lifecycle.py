@@ -51,19 +51,34 @@ async def test_sessions_begin_on_the_grid_and_full_collections_skip_what_was_imp
 
 async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(serve: Serve) -> None:
     sessions = await serve(max_sessions=2 * GROUP)
-    sessions.admission = Admission(64)  # room for all of them on the smallest machine
+    sessions.admission = _cheap(0.001)
     begun = [(await sessions.create("ann", None))[0] for _ in range(2 * GROUP)]
-
-    def tick(session: Session) -> int:
-        begins_s = session.clock.epoch_s + first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ
-        return round(begins_s / TICK_S) % BLOCKS_PER_FRAME
-
-    first, second = {tick(session) for session in begun[:GROUP]}, {tick(session) for session in begun[GROUP:]}
+    first, second = {_tick(session) for session in begun[:GROUP]}, {_tick(session) for session in begun[GROUP:]}
     assert len(first) == len(second) == 1
     assert abs(first.pop() - second.pop()) == BLOCKS_PER_FRAME // 2, "half a frame between two groups"
     await sessions.delete(begun[1].id)
     again, _ = await sessions.create("ann", None)
-    assert tick(again) == tick(begun[0]), "a place that has become free is filled first"
+    assert _tick(again) == _tick(begun[0]), "a place that has become free is filled first"
+
+
+async def test_mouths_that_take_longer_than_a_tick_are_spread_over_the_ticks_of_a_frame(serve: Serve) -> None:
+    sessions = await serve(max_sessions=BLOCKS_PER_FRAME)
+    sessions.admission = _cheap(0.008)
+    begun = [(await sessions.create("ann", None))[0] for _ in range(BLOCKS_PER_FRAME)]
+    assert {_tick(session) for session in begun} == set(range(BLOCKS_PER_FRAME))
+
+
+def _cheap(mouth_s: float) -> Admission:
+    """Return an admission with room for all on the smallest machine, whatever that is."""
+    admission = Admission(64)
+    admission.note_mouths(1000, 1000 * mouth_s, 1000 * mouth_s)
+    return admission
+
+
+def _tick(session: Session) -> int:
+    """Return at which tick of a frame its frames are decided."""
+    begins_s = session.clock.epoch_s + first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ
+    return round(begins_s / TICK_S) % BLOCKS_PER_FRAME
 
 
 async def test_a_refused_offer_leaves_no_session(serve: Serve) -> None:

@@ -12,7 +12,7 @@ def measured(cores: int, picture_s: float, loop_s: float, mouth_s: float) -> Adm
     admission = Admission(cores)
     for _ in range(20):
         admission.note_server(pictures=100, spoken=100, cpu_s=100 * picture_s, loop_s=100 * loop_s)
-        admission.note_mouths(100, 100 * mouth_s)
+        admission.note_mouths(100, 100 * mouth_s, 100 * mouth_s)
     return admission
 
 
@@ -45,7 +45,7 @@ def test_the_cost_stays_within_what_was_seen(batches: list[tuple[int, float]]) -
     admission = Admission(2)
     before = admission.session_s
     for mouths, took_s in batches:
-        admission.note_mouths(mouths, took_s)
+        admission.note_mouths(mouths, took_s, took_s)
     seen = [took_s / mouths for mouths, took_s in batches if mouths]
     change = (admission.session_s - before) / FRAME_RATE_HZ
     bounds = [each - 0.004 for each in seen] or [0.0]
@@ -64,11 +64,27 @@ def test_a_machine_that_becomes_slow_takes_fewer_and_then_more_again() -> None:
     admission = measured(2, 0.004, 0.001, 0.003)
     calm = admission.possible
     for _ in range(10):
-        admission.note_mouths(50, 50 * 0.012)
+        admission.note_mouths(50, 50 * 0.012, 50 * 0.012)
     assert admission.possible < calm / 2
     for _ in range(40):
-        admission.note_mouths(50, 50 * 0.003)
+        admission.note_mouths(50, 50 * 0.003, 50 * 0.003)
     assert admission.possible == pytest.approx(calm, abs=1)
+
+
+def test_a_worker_of_many_threads_is_full_by_the_time_it_takes() -> None:
+    admission = Admission(64)
+    admission.note_mouths(1000, 1000 * 0.08, 1000 * 0.01)
+    assert admission.possible == int(WORKER_LIMIT / (FRAME_RATE_HZ * 0.01))
+
+
+@given(st.integers(1, 1000), st.floats(1e-5, 0.2))
+def test_mouths_in_a_while_are_as_many_as_fit_but_one_at_least(mouths: int, took_s: float) -> None:
+    admission = Admission(2)
+    admission.note_mouths(mouths, mouths * took_s, mouths * took_s)
+    fit = admission.mouths_in(0.01)
+    assert fit >= 1
+    assert fit == 1 or fit * took_s <= 0.01001
+    assert (fit + 1) * took_s > 0.00999
 
 
 def test_the_first_session_is_always_admitted() -> None:

@@ -223,10 +223,10 @@ async def test_it_answers_before_it_has_started(sessions: Sessions) -> None:
 async def test_a_session_that_would_make_others_late_is_refused(client: httpx.AsyncClient, sessions: Sessions) -> None:
     assert (await client.post("/api/sessions", json={})).status_code == 201
     assert (await client.get("/readyz")).status_code == 200
-    sessions.admission.note_mouths(1000, 1000 * 0.05)  # a worker that draws twenty mouths a second
+    sessions.admission.note_mouths(1000, 1000 * 0.05, 1000 * 0.05)  # a worker that draws twenty mouths a second
     refused = await client.post("/api/sessions", json={})
     assert (refused.status_code, refused.json()["error"]["reason"]) == (503, "full")
     assert int(refused.headers["retry-after"]) > 0
     assert (await client.get("/readyz")).json() == {"reason": "full"}
-    sessions.admission.note_mouths(1000, 1000 * 0.001)
+    sessions.admission.note_mouths(1000, 1000 * 0.001, 1000 * 0.001)
     assert (await client.post("/api/sessions", json={})).status_code == 201

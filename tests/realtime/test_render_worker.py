@@ -11,9 +11,11 @@ from realtime.errors import AvatarError, UnavailableError
 from realtime.packets import RenderJob
 from realtime.render_worker import RenderWorker
 from realtime.render_worker.memory import SLOTS
+from realtime.render_worker.worker import TRIED_BATCHES
 from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)
+OnBatch = Callable[[int, float, float], None]
 StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
 
 
@@ -21,9 +23,9 @@ StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
 async def start_worker(tmp_path: Path) -> AsyncIterator[StartWorker]:
     workers: list[RenderWorker] = []
 
-    async def start(predictor: str = "FakePredictor") -> RenderWorker:
+    async def start(predictor: str = "FakePredictor", on_batch: OnBatch | None = None) -> RenderWorker:
         store = make_store(tmp_path, {"ann": 60, "bob": 120})
-        worker = RenderWorker(worker_settings(store, predictor))
+        worker = RenderWorker(worker_settings(store, predictor), on_batch=on_batch)
         workers.append(worker)
         await worker.start()
         for avatar in ("ann", "bob"):
@@ -54,6 +56,19 @@ async def test_sessions_get_their_own_mouths(start_worker: StartWorker) -> None:
     shades = {name: np.mean([mouth.mean() for mouth in seen.values()]) for name, seen in mouths.items()}
     assert shades["bob"] - shades["ann"] == pytest.approx(70, abs=4), "60 of luma are 70 of BGR"
     assert worker.counts.refused == 0
+
+
+async def test_what_mouths_cost_is_known_before_anybody_speaks(start_worker: StartWorker) -> None:
+    costs: list[tuple[int, float, float]] = []
+    worker = await start_worker(on_batch=lambda *cost: costs.append(cost))
+    ((tried, cpu_s, took_s),) = costs
+    assert tried == sum(TRIED_BATCHES)
+    assert cpu_s >= 0
+    assert took_s > 0
+    worker.open_stream("ann", lambda *_: None).submit(RenderJob(0, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: len(costs) == 2)
+    assert costs[1][0] == 1
 
 
 async def test_a_closed_stream_hears_nothing_and_slots_come_back(start_worker: StartWorker) -> None:
