@@ -6,11 +6,9 @@ Longer than most files: it is the one place that owns lifecycle, and nothing els
 import asyncio
 import gc
 import logging
-import math
 import os
 import secrets
 import time
-from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
 
@@ -21,6 +19,7 @@ from realtime.admission import Admission
 from realtime.agent.choice import choose_agent
 from realtime.errors import ConflictError, UnavailableError, found
 from realtime.floor import first_block_samples
+from realtime.grid import begin, next_tick
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
@@ -31,27 +30,19 @@ from realtime.rehearsal import rehearsal_settings, rehearse_call
 from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.rtc.connecting import RtcSettings
 from realtime.server_cost import ServerCost
-from realtime.session import Session
+from realtime.session import RENDER_BUDGET_SAMPLES, Session
 from realtime.settings import Settings
 from realtime.shelf import Shelf
 from realtime.synthesis.choice import choose_synthesizer
-from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
+from realtime.timeline import SAMPLE_RATE_HZ
 from realtime.turn import TurnSecret, quota_user
 
 log = logging.getLogger(__name__)
 
-TICK_S = BLOCK_SAMPLES / SAMPLE_RATE_HZ
 WAITING_S = 60.0
 """A session whose peer was lost is kept this long for its owner to come back."""
 UNCLAIMED_S = 10.0
 """A session without an offer is kept this long for its first one."""
-GROUP = 4
-"""Sessions, at most, whose frames are decided at one tick before another tick is used. Their mouths make one batch,
-which costs a third less than one by one; there are fewer where it would not be drawn before the next tick."""
-_TICKS_OF_A_FRAME = (0, 2, 1, 3)
-"""In the order in which they are used: two groups have half a frame between them."""
-_TICK_LATE_S = 0.0005
-"""A tick comes just after its place on the grid: before it, the block that is due would wait for the next one."""
 _REAP_S = 1.0
 _COLLECT_EVERY = 4
 """Ended sessions, each of which leaves a thousand objects in cycles. They would pile up until the collector's rare full
@@ -337,14 +328,11 @@ class Sessions:
             session.drain(seconds)
 
     def _epoch(self, now_s: float) -> float:
-        """Return where a new session begins: its blocks end on the grid, its frames where a group is not full yet."""
+        """Return where a new session's timeline begins."""
         assert self._metadata is not None
-        shift_s = first_block_samples(self._metadata.look_ahead_samples) / SAMPLE_RATE_HZ
-        taken = Counter(round((s.clock.epoch_s + shift_s) / TICK_S) % BLOCKS_PER_FRAME for s in self.all())
-        group = min(GROUP, self.admission.mouths_in(TICK_S))
-        place = min(_TICKS_OF_A_FRAME, key=lambda tick: taken[tick] // group)
-        last = round(_on_grid(now_s) / TICK_S)
-        return (last - (last - place) % BLOCKS_PER_FRAME) * TICK_S - shift_s
+        silence = first_block_samples(self._metadata.look_ahead_samples)
+        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ)
+        return begin(now_s, silence, (s.clock.epoch_s for s in self.all()), in_time)
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that waits longest for its owner to come back."""
@@ -383,7 +371,7 @@ class Sessions:
         now_s = loop.time()
         if self._next_tick:
             self.meters.loop_lag.observe(max(0.0, now_s - self._next_tick.when()))
-        self._next_tick = loop.call_at(_on_grid(now_s) + TICK_S + _TICK_LATE_S, self._tick)
+        self._next_tick = loop.call_at(next_tick(now_s), self._tick)
         for session in list(self._sessions.values()):
             session.tick(now_s)
         try:
@@ -402,8 +390,3 @@ class Sessions:
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
                     self._end(session, "abandoned")
-
-
-def _on_grid(now_s: float) -> float:
-    """Return the place of the last tick: sessions begin on the grid, so that no block waits for its tick."""
-    return math.floor(now_s / TICK_S) * TICK_S

@@ -18,6 +18,7 @@ LAYERS = {
     "realtime.rate_limit": 0,
     "realtime.priorities": 0,
     "realtime.admission": 1,
+    "realtime.grid": 1,
     "realtime.access": 1,
     "realtime.speaker": 0,
     "realtime.turn": 1,
@@ -74,6 +75,7 @@ LAYERS = {
 }
 PURE = {
     "realtime.admission",
+    "realtime.grid",
     "realtime.timeline",
     "realtime.packets",
     "realtime.clock",

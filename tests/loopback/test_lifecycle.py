@@ -14,11 +14,11 @@ from benchmarks.signals import TimelineSource
 from realtime.admission import Admission
 from realtime.errors import NotFoundError, OfferError, UnavailableError
 from realtime.floor import first_block_samples
+from realtime.grid import GROUP, TICK_S, tick_of
 from realtime.probe.caller import Caller
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
 from realtime.session import Session
-from realtime.sessions import GROUP, TICK_S
 from realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.fakes import metadata
@@ -51,7 +51,7 @@ async def test_sessions_begin_on_the_grid_and_full_collections_skip_what_was_imp
 
 async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(serve: Serve) -> None:
     sessions = await serve(max_sessions=2 * GROUP)
-    sessions.admission = _cheap(0.001)
+    sessions.admission = _costing(0.001)
     begun = [(await sessions.create("ann", None))[0] for _ in range(2 * GROUP)]
     first, second = {_tick(session) for session in begun[:GROUP]}, {_tick(session) for session in begun[GROUP:]}
     assert len(first) == len(second) == 1
@@ -61,14 +61,14 @@ async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(
     assert _tick(again) == _tick(begun[0]), "a place that has become free is filled first"
 
 
-async def test_mouths_that_take_longer_than_a_tick_are_spread_over_the_ticks_of_a_frame(serve: Serve) -> None:
+async def test_costly_mouths_are_spread_over_the_ticks_of_a_frame(serve: Serve) -> None:
     sessions = await serve(max_sessions=BLOCKS_PER_FRAME)
-    sessions.admission = _cheap(0.008)
+    sessions.admission = _costing(0.015)
     begun = [(await sessions.create("ann", None))[0] for _ in range(BLOCKS_PER_FRAME)]
     assert {_tick(session) for session in begun} == set(range(BLOCKS_PER_FRAME))
 
 
-def _cheap(mouth_s: float) -> Admission:
+def _costing(mouth_s: float) -> Admission:
     """Return an admission with room for all on the smallest machine, whatever that is."""
     admission = Admission(64)
     admission.note_mouths(1000, 1000 * mouth_s, 1000 * mouth_s)
@@ -76,9 +76,7 @@ def _cheap(mouth_s: float) -> Admission:
 
 
 def _tick(session: Session) -> int:
-    """Return at which tick of a frame its frames are decided."""
-    begins_s = session.clock.epoch_s + first_block_samples(metadata().look_ahead_samples) / SAMPLE_RATE_HZ
-    return round(begins_s / TICK_S) % BLOCKS_PER_FRAME
+    return tick_of(session.clock.epoch_s, first_block_samples(metadata().look_ahead_samples))
 
 
 async def test_a_refused_offer_leaves_no_session(serve: Serve) -> None:
