@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -12,19 +13,37 @@ from training.visemes import Phone
 
 _RATE_HZ = 16000
 _FRAME_S = 0.01
+_FIRST_FRAME_S = 0.0078
+"""Where the first frame's own hundredth of a second begins: its window of 25.6 ms reaches to both sides of it."""
 _NAMES = {"sil": "pau", "+spn+": "pau", "+nsn+": "pau"}
+_UNPRUNED = {"beam": 0.0, "wbeam": 0.0, "pbeam": 0.0}
+_MODELLED_AS = {"ax": "ah"}
 
 
 @cache
 def _decoder() -> Any:
     from pocketsphinx import Decoder  # noqa: PLC0415 (slow to load, and few steps need it)
 
-    return Decoder(samprate=_RATE_HZ, loglevel="FATAL", bestpath=False)
+    return Decoder(samprate=_RATE_HZ, loglevel="FATAL", bestpath=False, **_UNPRUNED)
 
 
 def is_known(word: str) -> bool:
     """Return whether a word, in small letters, is in the aligner's dictionary."""
     return _decoder().lookup_word(word) is not None
+
+
+def as_word(phones: Sequence[str]) -> str:
+    """Return a word of the aligner's dictionary that is pronounced so, a new one if need be.
+
+    What it hears in other languages it takes for the English sounds nearest to them.
+
+    Args:
+        phones: Names, as `training.visemes.Phone` has them.
+    """
+    word = f"/{'-'.join(phones)}/"
+    if not is_known(word):
+        _decoder().add_word(word, " ".join(_MODELLED_AS.get(phone, phone).upper() for phone in phones), True)
+    return word
 
 
 def align(samples: NDArray[np.float32], words: str) -> list[Phone]:
@@ -50,5 +69,6 @@ def align(samples: NDArray[np.float32], words: str) -> list[Phone]:
     for word in decoder.get_alignment():
         for phone in word:
             name = _NAMES.get(phone.name.lower(), phone.name.lower())
-            found.append(Phone(name, phone.start * _FRAME_S, (phone.start + phone.duration) * _FRAME_S))
+            start_s = _FIRST_FRAME_S + phone.start * _FRAME_S
+            found.append(Phone(name, start_s, start_s + phone.duration * _FRAME_S))
     return found

@@ -26,6 +26,11 @@ VOICES = (
     ("festival", "msu_ru_nsh_clunits", "ru"),
     ("pico", "en-US", "en"),
     ("pico", "en-GB", "en"),
+    ("pico", "de-DE", "de"),
+    ("pico", "es-ES", "es"),
+    ("pico", "fr-FR", "fr"),
+    ("pico", "it-IT", "it"),
+    ("jtalk", "mei", "ja"),
     ("espeak", "", ""),
     ("espeak", "", ""),
     ("espeak", "", "en"),
@@ -35,6 +40,7 @@ VARIANTS = 3
 """Renderings of each clip: as spoken, and in other conditions of level, noise, band and room."""
 
 _ESPEAK_VARIANTS = tuple(f"{sex}{number}" for sex, most in (("m", 7), ("f", 4)) for number in range(1, most + 1))
+_ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language != "ja")  # it reads no kanji
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
 _PAUSE_S = 0.3
 _UNSPOKEN_SHARE = 0.12
@@ -82,12 +88,13 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
             float(rng.uniform(1.05, 1.25) if high else rng.choice((1.0, rng.uniform(0.88, 1.08)))),
         )
     if engine == "espeak":
-        language = language or str(rng.choice(tuple(OTHER_LANGUAGES)))
+        language = language or str(rng.choice(_ESPEAK_LANGUAGES))
         spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
         voice = f"{spoken_as}+{rng.choice(_ESPEAK_VARIANTS)}"
     text = random_text(rng, language)
-    if engine == "pico":  # a woman's; its phones are found by words that are known
+    if engine in ("pico", "jtalk"):  # women's
         manner = manner._replace(pitch_hz=float(rng.uniform(150, 260)), size=float(rng.uniform(0.86, 1.1)))
+    if engine == "pico" and language == "en":  # its phones are found by words that are known
         while not all(is_known(word) for word in re.findall(r"[a-z']+", text.lower())):
             text = random_text(rng, language)
     return make_clip(speak(text, engine, voice, manner))

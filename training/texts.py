@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (other alphabets look like ours)
-"""Sentences to speak: written for this project, and random ones from a list of common words."""
+"""Sentences to speak: written for this project, and random ones from lists of common words."""
 
 from __future__ import annotations
 
@@ -83,6 +83,14 @@ OTHER_LANGUAGES = {
         "Papa baut mit Bob und Emma ein Baumhaus im Garten.",
         "Warum möchtest du heute nicht mit uns schwimmen gehen?",
         "Das Wetter wird besser, aber am Abend kommt noch etwas Regen.",
+        "Mein Opa pflanzt im Mai immer Bohnen, Möhren und Pfefferminze.",
+        "Wo ist bitte die Apotheke? Gleich neben dem Supermarkt.",
+        "Wir wollen morgen früh mit dem Bus zum Bauernhof fahren.",
+        "Der Sommer war warm, und die Äpfel am Baum sind schon reif.",
+        "Vielleicht finde ich den Schlüssel für den Briefkasten im Flur.",
+        "Ein Film, ein Buch und ein bequemes Sofa: so mag ich den Abend.",
+        "Hoffentlich kommt der Brief von meiner Schwester übermorgen an.",
+        "Zehn, zwanzig, dreißig, vierzig, fünfzig, hundert, tausend.",
     ),
     "es": (
         "Mi mamá compró pan, mantequilla y un poco de miel.",
@@ -91,6 +99,14 @@ OTHER_LANGUAGES = {
         "Pablo y Pepa beben un vaso de vino blanco en la plaza.",
         "Mañana vamos a hablar otra vez sobre el problema.",
         "Nueve jóvenes juegan en la hierba mojada junto al río.",
+        "Mi hermano vive en un pueblo pequeño, muy cerca de la frontera.",
+        "¿Puede usted repetir el número, por favor? No lo he oído bien.",
+        "El viernes fuimos al mercado y compramos uvas, peras y bombones.",
+        "La familia prepara una buena comida para la abuela.",
+        "Me gusta mucho el café con leche, pero hoy prefiero un té.",
+        "Uno, dos, tres, cuatro, cinco, seis, siete, ocho, nueve, diez.",
+        "En febrero llueve bastante, pero en mayo hace buen tiempo.",
+        "Juan subió al autobús y vio un caballo blanco en el campo.",
     ),
     "fr": (
         "Bonjour madame, je voudrais un petit pain et un peu de beurre.",
@@ -99,6 +115,14 @@ OTHER_LANGUAGES = {
         "Pourquoi veux-tu que nous venions si tôt le matin ?",
         "Il fait beau, mais le vent fait bouger les branches du vieux poirier.",
         "Une bonne blague vaut mieux qu'un mauvais poème.",
+        "Ma femme vous propose de boire un verre de vin ou une boisson fraîche.",
+        "Un, deux, trois, quatre, cinq, six, sept, huit, neuf, dix.",
+        "Pouvez-vous fermer la fenêtre, s'il vous plaît ? Il fait froid.",
+        "Le boulanger vend aussi des brioches et des tartes aux framboises.",
+        "Mon ami Philippe habite au premier étage d'un immeuble blanc.",
+        "Nous avons pris le bus parce que la voiture ne marchait plus.",
+        "Vendredi prochain, ma fille fêtera son anniversaire à Paris.",
+        "Le chef veut bien que je parte plus tôt samedi après-midi.",
     ),
     "it": (
         "La mamma compra il pane, il burro e un po' di prosciutto.",
@@ -107,6 +131,56 @@ OTHER_LANGUAGES = {
         "Domani mattina partiamo per Roma con mio fratello Paolo.",
         "Questo vecchio ponte è più bello di quello nuovo.",
         "Fuori piove, ma fra poco tornerà il sole.",
+        "Vorrei prenotare una camera con bagno per due persone.",
+        "Mia nonna prepara sempre una buona zuppa di fagioli e funghi.",
+        "Uno, due, tre, quattro, cinque, sei, sette, otto, nove, dieci.",
+        "Febbraio è un mese freddo, ma in montagna fa bello.",
+        "Puoi aprire la finestra, per favore? Ho bisogno d'aria fresca.",
+        "Il professore ha spiegato bene il problema più difficile.",
+        "Mio fratello abita sopra un bar, in mezzo a una piazza famosa.",
+        "Venerdì abbiamo visto un bel film e mangiato una pizza.",
+    ),
+    "ja": (
+        "おはようございます。今朝は少し寒いですね。",
+        "ママは毎朝、パンにバターを塗って食べます。",
+        "パパは日曜日に、近くの公園で犬と遊びます。",
+        "すみません、この近くに郵便局はありますか。",
+        "冬の朝、窓から富士山がはっきり見えました。",
+        "友達と一緒に、古い映画を三本も見ました。",
+        "もう一度、ゆっくり話してもらえませんか。",
+        "バスは八時半に駅の前から出発します。",
+        "弟は学校の帰りに、本屋で漫画を買いました。",
+        "この紅茶には、ミルクと蜂蜜がよく合います。",
+        "雨が降りそうだから、傘を持って行ってください。",
+        "昨日の晩、久しぶりに母から電話がありました。",
+        "わたしの部屋は二階で、窓がふたつあります。",
+        "ピアノの練習は、毎日三十分だけします。",
+        "夏休みには、家族みんなで海へ泳ぎに行きます。",
+        "ポケットの中に、切符とハンカチが入っています。",
+        "コップを三つ、テーブルの上に並べてください。",
+        "おばあさんは庭で、美しい花を育てています。",
+        "ボールペンで、ここに名前と番号を書いてください。",
+        "かばんが重いので、ちょっと待ってもらえますか。",
+        "桃とぶどうと、みかんを一箱ください。",
+        "父は若いころ、船で世界を回ったそうです。",
+        "今夜は豚肉とピーマンで、晩御飯を作ります。",
+        "電車が混んでいて、ずっと立ったままでした。",
+        "あの赤い屋根の家には、誰が住んでいるのですか。",
+        "フランスの古い町で、かわいい帽子を見つけました。",
+        "病院の前に、新しいパン屋ができたそうです。",
+        "夕べは眠れなくて、朝まで本を読んでいました。",
+        "ペンギンは鳥ですが、空を飛ぶことができません。",
+        "わあ、すごい。こんなに大きな虹は初めて見ました。",
+        "申し訳ありませんが、しばらくお待ちください。",
+        "お電話ありがとうございます。ご用件をどうぞ。",
+        "一、二、三、四、五、六、七、八、九、十。",
+        "月曜日、火曜日、水曜日、木曜日、金曜日。",
+        "シャツの袖が短くて、腕が半分しか隠れません。",
+        "ゆうべの雪で、道が真っ白になりました。",
+        "赤ちゃんは、まぶしそうに目をぱちぱちさせた。",
+        "風邪をひいたので、薬を飲んで早く休みます。",
+        "ぼくは絵を描くのが好きで、妹は歌が上手です。",
+        "さようなら。また来週、みんなで集まりましょう。",
     ),
     "pt": (
         "Bom dia, eu queria um pão com manteiga e um café.",
@@ -158,11 +232,19 @@ def _made_up_word(rng: np.random.Generator) -> str:
 
 
 def random_text(rng: np.random.Generator, language: str = "en") -> str:
-    """Return a sentence: one of ours a third of the time, else words in a row with a pause or two."""
+    """Return a sentence: one of ours a third of the time, else words in a row with a pause or two.
+
+    English has more words than our sentences, and words that nobody knows. Japanese has none to shuffle, as it
+    sets no blanks between them.
+    """
     sentences = SENTENCES if language.startswith("en") else OTHER_LANGUAGES[language]
     kind = rng.random()
-    if kind < 0.35 or sentences is not SENTENCES:
+    if kind < 0.35 or language == "ja":
         return sentences[rng.integers(len(sentences))]
     count = int(rng.integers(6, 14))
-    words = [str(rng.choice(WORDS)) if kind < 0.7 else _made_up_word(rng) for _ in range(count)]
+    if sentences is SENTENCES:
+        words = [str(rng.choice(WORDS)) if kind < 0.7 else _made_up_word(rng) for _ in range(count)]
+    else:
+        known = [word.strip(",.:?¿!") for sentence in sentences for word in sentence.split()]
+        words = [str(word) for word in rng.choice([word for word in known if word], count)]
     return "".join(word + (", " if rng.random() < 0.15 else " ") for word in words).strip(", ") + "."

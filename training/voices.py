@@ -1,4 +1,4 @@
-"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, SVOX Pico."""
+"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, SVOX Pico, Open JTalk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from training.aligner import align
-from training.phones import from_ipa, from_russian
+from training.aligner import align, as_word
+from training.phones import from_ipa, from_japanese, from_russian
 from training.visemes import Phone
 
 Floats = NDArray[np.float32]
@@ -25,6 +25,11 @@ RATE_HZ = 16000
 _ESPEAK_RATE_HZ = 22050
 _PICO_HZ = 170.0
 """About the pitch of Pico's women when they are left alone."""
+_MEI_HZ = 200.0
+"""About that of Open JTalk's."""
+_JTALK_WORDS = "/var/lib/mecab/dic/open-jtalk/naist-jdic"
+_JTALK_TICK_S = 1e-7
+HTS_VOICES = Path("/usr/share/hts-voice")
 
 
 class Spoken(NamedTuple):
@@ -101,45 +106,25 @@ def speak_festival(text: str, voice: str, manner: Manner) -> Spoken:
         return Spoken(read_audio(path), phones)
 
 
-class _Event(ctypes.Structure):
-    """``espeak_EVENT`` of espeak-ng's ``speak_lib.h``."""
-
-    _fields_ = (
-        ("kind", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("symbol", ctypes.c_char * 8),
-    )
-
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_PHONEME_EVENT, _SYNCHRONOUS, _PHONEMES_AS_IPA, _UTF8 = 7, 2, 3, 1
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_SYNCHRONOUS, _UTF8, _IPA = 2, 1, 2
 _SPEED, _PITCH, _PITCH_RANGE = 1, 3, 4
 
 
 class _Espeak:
-    """The library, which lives once in a process and speaks into one pair of lists."""
+    """The library, which lives once in a process and speaks into one list."""
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libespeak-ng.so.1")
         self.pieces: list[NDArray[np.int16]] = []
-        self.starts: list[tuple[str, int]] = []
         self._callback = _CALLBACK(self._receive)
-        self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_AS_IPA)
+        self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
         self.library.espeak_SetSynthCallback(self._callback)
+        self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
 
-    def _receive(self, samples: Any, count: int, events: Any) -> int:
+    def _receive(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count:
             self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        number = 0
-        while events[number].kind:
-            if events[number].kind == _PHONEME_EVENT:
-                self.starts.append((events[number].symbol.decode("utf8", "replace"), events[number].sample))
-            number += 1
         return 0
 
 
@@ -148,35 +133,85 @@ def _espeak() -> _Espeak:
     return _Espeak()
 
 
+def pronounce(text: str, voice: str) -> list[list[str]]:
+    """Return the phones of each word of a text, as one of espeak-ng's voices would say them."""
+    library, clauses = _espeak().library, []
+    library.espeak_SetVoiceByName(voice.encode())
+    rest = ctypes.c_char_p(text.encode())
+    while rest.value:  # a call takes a clause
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode())
+    written = re.sub(r"\([a-z-]+\)", "", " ".join(clauses))  # marks of another language's words
+    words = [[phone.name for phone in from_ipa(word, 0, 1) if phone.name != "pau"] for word in written.split()]
+    return [word for word in words if word]
+
+
+def _as_words(text: str, voice: str) -> str:
+    return " ".join(as_word(phones) for phones in pronounce(text, voice))
+
+
 def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with one of espeak-ng's voices, for instance ``de+f3``."""
+    """Say a text with one of espeak-ng's voices, for instance ``de+f3``.
+
+    Its own times leave the silence of a stop to the phone before it, and so shut the lips too late: its phones are
+    aligned.
+    """
     engine, encoded = _espeak(), text.encode() + b"\0"
     engine.pieces.clear()
-    engine.starts.clear()
     engine.library.espeak_SetVoiceByName(voice.encode())
     engine.library.espeak_SetParameter(_SPEED, round(165 / (manner.stretch * manner.size)), 0)
     engine.library.espeak_SetParameter(_PITCH, round(np.clip((manner.pitch_hz - 60) / 1.6, 10, 90)), 0)
     engine.library.espeak_SetParameter(_PITCH_RANGE, 55, 0)
     engine.library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _UTF8, None, None)
-    samples = np.concatenate(engine.pieces)
-    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame = av.AudioFrame.from_ndarray(np.concatenate(engine.pieces)[None], format="s16", layout="mono")
     frame.sample_rate = _ESPEAK_RATE_HZ
-    edges = [start / _ESPEAK_RATE_HZ for _, start in engine.starts] + [len(samples) / _ESPEAK_RATE_HZ]
-    phones = []
-    for (symbol, _), start, end in zip(engine.starts, edges, edges[1:], strict=False):
-        phones += from_ipa(symbol, start, end)
-    return Spoken(_to_16_khz([frame]), phones)
+    samples = _to_16_khz([frame])
+    return Spoken(samples, align(samples, _as_words(text, voice)))
 
 
 def speak_pico(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say an English text with one of SVOX Pico's voices, ``en-US`` or ``en-GB``, which do not tell their phones."""
+    """Say a text with one of SVOX Pico's voices, for instance ``en-GB``, which do not tell their phones.
+
+    English words are looked up in the aligner's dictionary, those of other languages said as espeak-ng would.
+    """
     from ttspico import TtsEngine  # noqa: PLC0415 (a compiled module, which only this needs)
 
     engine = TtsEngine(voice)
     engine.rate = round(100 / (manner.stretch * manner.size))
     engine.pitch = round(100 * manner.pitch_hz / _PICO_HZ)
     samples = np.frombuffer(engine.speak(text), np.int16).astype(np.float32) * np.float32(1 / 32768)
-    return Spoken(samples, align(samples, " ".join(re.findall(r"[a-z']+", text.lower()))))
+    language = voice[:2]
+    words = " ".join(re.findall(r"[a-z']+", text.lower())) if language == "en" else _as_words(text, language)
+    return Spoken(samples, align(samples, words))
+
+
+def speak_jtalk(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say a Japanese text with Open JTalk.
+
+    Args:
+        text: Japanese.
+        voice: A folder of Debian's place for such voices, with one ``.htsvoice`` file in it.
+        manner: How.
+
+    Raises:
+        FileNotFoundError: If the voice is not there.
+    """
+    model = next((HTS_VOICES / voice).glob("*.htsvoice"), None)
+    if model is None:
+        raise FileNotFoundError(f"{HTS_VOICES / voice} has no .htsvoice file; training/README.md says where to get it")
+    with tempfile.TemporaryDirectory() as folder:
+        written, path, trace = (Path(folder, name) for name in ("text", "speech.wav", "trace"))
+        written.write_text(text)
+        command = ["open_jtalk", "-x", _JTALK_WORDS, "-m", str(model), "-ow", str(path), "-ot", str(trace)]
+        command += ["-r", str(1 / (manner.stretch * manner.size))]
+        command += ["-fm", str(12 * np.log2(manner.pitch_hz / _MEI_HZ)), str(written)]
+        subprocess.run(command, check=True, capture_output=True)
+        labels = re.findall(r"^(\d+) (\d+) \S*?-(\w+)\+", trace.read_text(), re.MULTILINE)
+        names = from_japanese([name for _, _, name in labels])
+        phones = [
+            Phone(name, int(start) * _JTALK_TICK_S, int(end) * _JTALK_TICK_S)
+            for (start, end, _), name in zip(labels, names, strict=True)
+        ]
+        return Spoken(read_audio(path), phones)
 
 
 ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
@@ -184,6 +219,7 @@ ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
     "festival": speak_festival,
     "espeak": speak_espeak,
     "pico": speak_pico,
+    "jtalk": speak_jtalk,
 }
 
 

@@ -6,13 +6,21 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from training.aligner import align, as_word
 from training.motion import idle_clip
-from training.phones import from_ipa, from_russian
+from training.phones import from_ipa, from_japanese, from_russian
 from training.sounds import coloured_noise, unspoken, vary
 from training.speech import closed_frames, make_clip, pack_mel, unpack_mel
-from training.texts import OTHER_LANGUAGES, random_text
+from training.texts import OTHER_LANGUAGES, SENTENCES, random_text
 from training.visemes import MOUTH_ACTIONS, Phone
-from training.voices import RATE_HZ, Manner, Spoken, parse_phones, speak
+from training.voices import HTS_VOICES, RATE_HZ, Manner, Spoken, parse_phones, pronounce, speak
+
+needs_aligner = pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="needs the training extra")
+needs_pico = pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
+needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+needs_jtalk = pytest.mark.skipif(
+    shutil.which("open_jtalk") is None or not (HTS_VOICES / "mei").exists(), reason="needs Open JTalk and Mei"
+)
 
 
 def test_phones_are_read_with_their_starts():
@@ -32,6 +40,11 @@ def test_other_alphabets_become_phones_that_share_their_time():
     assert from_ipa("aʊ", 0.0, 0.2)[1].start_s == pytest.approx(0.1)
     assert from_ipa("", 0.0, 0.1) == [Phone("pau", 0.0, 0.1)]
     assert [from_russian(name) for name in ("bb", "m", "sch", "oo", "#")] == ["b", "m", "sh", "ao", "pau"]
+
+
+def test_the_japanese_nasal_and_doubling_shut_the_lips_where_the_next_phone_does():
+    said = ["sil", "k", "a", "N", "p", "a", "N", "k", "a", "cl", "p", "a", "cl", "t", "o", "N", "pau"]
+    assert " ".join(from_japanese(said)) == "pau k aa m p aa n k aa p p aa t t ow n pau"
 
 
 def test_a_clip_begins_and_ends_at_rest():
@@ -76,6 +89,60 @@ def test_idle_motion_closes_its_loop():
     assert max(action["eyeBlink"] for action in actions) > 0.9
 
 
+@needs_espeak
+def test_words_of_other_languages_are_pronounced():
+    assert pronounce("Mi mamá, por favor.", "es") == [
+        ["m", "iy"],
+        ["m", "aa", "m", "aa"],
+        ["p", "ow", "d"],
+        ["f", "aa", "v", "ow", "d"],
+    ]
+
+
+@needs_aligner
+@pytest.mark.skipif(shutil.which("flite") is None, reason="needs flite")
+def test_phones_are_aligned_to_where_they_sound():
+    said = speak(SENTENCES[0], "flite", "rms", Manner())
+    aligned = align(said.samples, " ".join(as_word([phone]) for phone in _names(said.phones)))
+    true = [phone for phone in said.phones if phone.name != "pau"]
+    found = [phone for phone in aligned if phone.name != "pau"]
+    assert [phone.name for phone in found] == [_AS_HEARD.get(phone.name, phone.name) for phone in true]
+    late = np.array([[f.start_s - t.start_s, f.end_s - t.end_s] for f, t in zip(found, true, strict=True)])
+    assert np.abs(np.median(late)) < 0.010
+    assert np.median(np.abs(late)) < 0.020
+
+
+_AS_HEARD = {"ax": "ah"}
+
+
+def _names(phones):
+    return [phone.name for phone in phones if phone.name != "pau"]
+
+
+@needs_aligner
+@pytest.mark.parametrize(
+    ("engine", "voice", "text"),
+    [
+        pytest.param("espeak", "es+m3", "Pepe pide papas y pan para papá.", marks=needs_espeak),
+        pytest.param("pico", "es-ES", "Pepe pide papas y pan para papá.", marks=[needs_espeak, needs_pico]),
+        pytest.param("jtalk", "mei", "パパはパンとピーマンをいっぱい食べた。", marks=needs_jtalk),
+    ],
+)
+def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
+    said = speak(text, engine, voice, Manner(pitch_hz=180))
+    level = np.sqrt(np.convolve(said.samples**2, np.ones(160) / 160, "same"))
+    closures = [
+        phone
+        for before, phone in zip(said.phones, said.phones[1:], strict=False)
+        if phone.name == "p" and before.name != "pau"
+    ]
+    middles = [int((phone.start_s + phone.end_s) / 2 * RATE_HZ) for phone in closures]
+    hushed = np.median([level[middle] for middle in middles])
+    beside = [level[middle + away] for middle in middles for away in (-1120, 1120)]  # 70 ms: in the vowels
+    assert len(middles) >= 4
+    assert hushed < 0.2 * np.median(beside)
+
+
 @pytest.mark.parametrize(
     ("engine", "voice"),
     [
@@ -83,13 +150,11 @@ def test_idle_motion_closes_its_loop():
         for engine, voice, program in (
             ("flite", "rms", "flite"),
             ("festival", "ked_diphone", "festival"),
-            ("espeak", "en-us+f3", "espeak-ng"),
         )
     ]
     + [
-        pytest.param(
-            "pico", "en-GB", marks=pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
-        )
+        pytest.param("espeak", "en-us+f3", marks=[needs_espeak, needs_aligner]),
+        pytest.param("pico", "en-GB", marks=[needs_pico, needs_aligner]),
     ],
 )
 @pytest.mark.parametrize("size", [1.0, 1.2])

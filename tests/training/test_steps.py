@@ -10,10 +10,13 @@ moderngl = pytest.importorskip("moderngl")
 
 from realtime.lipsync.weights import load_weights  # noqa: E402
 from training.__main__ import main  # noqa: E402
+from training.voices import HTS_VOICES  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
-        not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng")), reason="needs all synthesisers"
+        not (HTS_VOICES / "mei").exists()
+        or not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng", "open_jtalk")),
+        reason="needs all synthesisers",
     ),
     pytest.mark.timeout(400),
 ]
