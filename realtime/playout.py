@@ -84,6 +84,7 @@ class PlayoutBuffer:
         self._mouth: npt.NDArray[np.uint8] | None = None  # the last one shown
         self._spoken = 0.0  # its weight
         self._missed = 0  # pictures in a row whose mouth had not come
+        self._heard = False  # whether any mouth has come since the last of them
         self._own_mouth_frame = -1
         self._awaited: tuple[int, Callable[[], None]] | None = None
         self._last_packet, self._last_packet_s = -1, 0.0
@@ -146,7 +147,13 @@ class PlayoutBuffer:
             _forget(self._jobs, job.frame - _KEPT_FRAMES + 1)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Take in the painted mouth of a frame; too late ones are of no use."""
+        """Take in the painted mouth of a frame. One that is too late tells that others will come.
+
+        The frame that has just left without it gives it to the next, should that one's own be late too.
+        """
+        self._heard = True
+        if frame == self._last_frame and self._mouth is not None:
+            self._mouth = mouth
         if frame > self._last_frame and frame in self._jobs:
             self._mouths[frame] = mouth
             _forget(self._mouths, frame - _KEPT_FRAMES + 1)
@@ -156,10 +163,11 @@ class PlayoutBuffer:
     def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
         """Return whether a frame's mouth is still to come; if so, call ``there`` once it has.
 
-        Where the last one did not come either, none is expected.
+        Where none has come since the last one was missed, none is expected.
         """
         job = self._jobs.get(frame)
-        expected = job is not None and job.mel is not None and frame not in self._mouths and not self._missed
+        expected = job is not None and job.mel is not None and frame not in self._mouths
+        expected = expected and (self._heard or not self._missed)
         self._awaited = (frame, there) if expected else None
         return expected
 
@@ -187,10 +195,11 @@ class PlayoutBuffer:
         if mouth is not None:
             self._mouth, self._missed = mouth, 0
         elif wanted > 0:
-            self._missed += 1
+            fading = self._missed > 0 and not self._heard
+            self._missed, self._heard = self._missed + 1, False
             self.counts.repeated += 1
             self._meters.frames.add(of="repeated")
-            wanted = wanted if self._missed == 1 else 0.0  # repeated once; then on the way to rest
+            wanted = 0.0 if fading else wanted  # repeated once; then, if no other comes either, on the way to rest
         else:
             self._missed = 0
             self.counts.idle += 1

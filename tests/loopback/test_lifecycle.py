@@ -63,9 +63,9 @@ async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(
 
 async def test_costly_mouths_are_spread_over_the_ticks_of_a_frame(serve: Serve) -> None:
     sessions = await serve(max_sessions=BLOCKS_PER_FRAME)
-    sessions.admission = _costing(0.015)
+    sessions.admission = _costing(0.009)  # two in the time that there is
     begun = [(await sessions.create("ann", None))[0] for _ in range(BLOCKS_PER_FRAME)]
-    assert {_tick(session) for session in begun} == set(range(BLOCKS_PER_FRAME))
+    assert len({_tick(session) for session in begun}) == 2
 
 
 def _costing(mouth_s: float) -> Admission:

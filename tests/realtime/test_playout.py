@@ -153,5 +153,20 @@ def test_a_mouth_that_is_to_come_is_told_of_once_it_has(playout: PlayoutBuffer) 
     assert not playout.await_mouth(2, lambda: came.append(2))  # there already
     assert playout.await_mouth(3, lambda: came.append(3))
     playout.picture(3)
+    playout.sent_picture(3, 0.0)
     assert not playout.await_mouth(4, lambda: came.append(4))  # the last one never came
+    playout.add_mouth(3, np.zeros((REGION.height, REGION.width, 3), np.uint8))
+    assert playout.await_mouth(4, lambda: came.append(4))  # it was only late
     assert came == [1]
+
+
+def test_mouths_that_come_a_frame_late_are_shown_a_frame_late(playout: PlayoutBuffer) -> None:
+    _speak(playout, range(12), late=tuple(range(4, 12)))
+    on_time = [_mouth(playout, frame) for frame in range(4)][-1]
+    shown = []
+    for frame in range(4, 12):
+        shown.append(_mouth(playout, frame))
+        playout.add_mouth(frame, np.full((48, 64, 3), 200 + 6 * (frame - 3), np.uint8))
+    brighter = 6 * 219 / 255
+    assert shown == [pytest.approx(on_time + brighter * late, abs=2) for late in range(8)]
+    assert playout.counts.repeated == 8
