@@ -40,13 +40,18 @@ _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
 """A window's last sample comes out of the resampler 0.75 ms after its sound went in."""
 
 
+def first_window_samples(look_ahead_samples: int) -> int:
+    """Return how much of a timeline must have been taken in until its first frame's window is there."""
+    return look_ahead_samples + _RESAMPLER_LAG_SAMPLES
+
+
 def first_block_samples(look_ahead_samples: int) -> int:
     """Return how long the silence is that a timeline begins with.
 
     Whole blocks follow it, and one in four then ends just when the next frame's window is there. A block that ended
     just before would leave the frame waiting for another 10 ms.
     """
-    return (look_ahead_samples + _RESAMPLER_LAG_SAMPLES) % BLOCK_SAMPLES
+    return first_window_samples(look_ahead_samples) % BLOCK_SAMPLES
 
 
 class Floor:

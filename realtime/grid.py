@@ -24,27 +24,28 @@ def next_tick(now_s: float) -> float:
     return (math.floor(now_s / TICK_S) + 1) * TICK_S + _LATE_S
 
 
-def tick_of(epoch_s: float, first_block_samples: int) -> int:
+def tick_of(epoch_s: float, first_window_samples: int = 0) -> int:
     """Return at which tick of a frame, 0 to 3, a session decides its frames.
 
     Args:
         epoch_s: When its timeline begins.
-        first_block_samples: Of the silence that its timeline begins with.
+        first_window_samples: Of its timeline, until its first frame can be decided.
     """
-    return round((epoch_s + first_block_samples / SAMPLE_RATE_HZ) / TICK_S) % BLOCKS_PER_FRAME
+    return round((epoch_s + first_window_samples / SAMPLE_RATE_HZ) / TICK_S) % BLOCKS_PER_FRAME
 
 
-def begin(now_s: float, first_block_samples: int, others: Iterable[float], mouths_in_time: int) -> float:
-    """Return where a new session's timeline begins, s: its blocks end on the grid, its frames where there is room.
+def begin(now_s: float, first_window_samples: int, others: Iterable[float], mouths_in_time: int) -> float:
+    """Return where a new session's timeline begins, s: its windows end on the grid, at a tick where there is room.
 
     Args:
         now_s: Its timeline begins less than a frame and a block before this.
-        first_block_samples: Of the silence that its timeline begins with; all sessions have the same.
+        first_window_samples: Of a timeline, until its first frame can be decided; all sessions have the same.
         others: Where those of the other sessions begin, s.
         mouths_in_time: That the worker draws before they are due, 1 or more.
     """
-    taken = Counter(tick_of(epoch_s, first_block_samples) for epoch_s in others)
+    taken = Counter(tick_of(epoch_s, first_window_samples) for epoch_s in others)
     group = min(GROUP, mouths_in_time)
     place = min(_TICKS_OF_A_FRAME, key=lambda tick: taken[tick] // group)
-    last = math.floor(now_s / TICK_S)
-    return (last - (last - place) % BLOCKS_PER_FRAME) * TICK_S - first_block_samples / SAMPLE_RATE_HZ
+    window_s = first_window_samples / SAMPLE_RATE_HZ
+    last = math.floor((now_s + window_s) / TICK_S)
+    return (last - (last - place) % BLOCKS_PER_FRAME) * TICK_S - window_s

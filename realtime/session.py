@@ -17,7 +17,8 @@ from realtime.agent.agent import Agent
 from realtime.animator import ClipLoop
 from realtime.clock import PlayoutClock
 from realtime.errors import BadRequestError, NotFoundError
-from realtime.floor import Floor
+from realtime.floor import Floor, first_window_samples
+from realtime.grid import tick_of
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.log_lines import in_session
 from realtime.mark import MarkStyle
@@ -90,6 +91,7 @@ class Session:
         self.lost_s: float | None = None  # since when its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
+        self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
         self.broadcast = Broadcast(self.playout, open_place)
         self.floor = Floor(

@@ -18,8 +18,8 @@ from avatar_cache.store import AvatarStore, default_root
 from realtime.admission import Admission
 from realtime.agent.choice import choose_agent
 from realtime.errors import ConflictError, UnavailableError, found
-from realtime.floor import first_block_samples
-from realtime.grid import begin, next_tick
+from realtime.floor import first_window_samples
+from realtime.grid import begin, next_tick, tick_of
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
@@ -330,9 +330,9 @@ class Sessions:
     def _epoch(self, now_s: float) -> float:
         """Return where a new session's timeline begins."""
         assert self._metadata is not None
-        silence = first_block_samples(self._metadata.look_ahead_samples)
         in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ)
-        return begin(now_s, silence, (s.clock.epoch_s for s in self.all()), in_time)
+        window = first_window_samples(self._metadata.look_ahead_samples)
+        return begin(now_s, window, (session.clock.epoch_s for session in self.all()), in_time)
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that waits longest for its owner to come back."""
@@ -363,7 +363,7 @@ class Sessions:
             gc.freeze()  # what the first calls imported
 
     def _tick(self) -> None:
-        """Advance every session on one 10 ms grid: jobs which are due together travel together.
+        """Advance every session on one 10 ms grid: jobs which are due together travel together, before all else.
 
         A timer's own callback, not a task that sleeps: a task wakes one round of the event loop later.
         """
@@ -372,12 +372,16 @@ class Sessions:
         if self._next_tick:
             self.meters.loop_lag.observe(max(0.0, now_s - self._next_tick.when()))
         self._next_tick = loop.call_at(next_tick(now_s), self._tick)
-        for session in list(self._sessions.values()):
-            session.tick(now_s)
-        try:
-            self.worker.flush()
-        except OSError:
-            log.exception("jobs could not be sent")
+        tick = tick_of(now_s)
+        deciding = [session for session in self._sessions.values() if session.decides_at == tick]
+        others = [session for session in self._sessions.values() if session.decides_at != tick]
+        for sessions in (deciding, others):
+            for session in sessions:
+                session.tick(now_s)
+            try:
+                self.worker.flush()
+            except OSError:
+                log.exception("jobs could not be sent")
 
     async def _reap(self) -> None:
         """End sessions that nobody came (back) for."""

@@ -14,11 +14,10 @@ from benchmarks.signals import TimelineSource
 from realtime.admission import Admission
 from realtime.errors import NotFoundError, OfferError, UnavailableError
 from realtime.floor import first_block_samples
-from realtime.grid import GROUP, TICK_S, tick_of
+from realtime.grid import GROUP, TICK_S
 from realtime.probe.caller import Caller
 from realtime.probe.clicks import voice
 from realtime.probe.recording import decode_pictures
-from realtime.session import Session
 from realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.fakes import metadata
@@ -53,19 +52,19 @@ async def test_frames_are_decided_in_groups_so_that_their_mouths_make_one_batch(
     sessions = await serve(max_sessions=2 * GROUP)
     sessions.admission = _costing(0.001)
     begun = [(await sessions.create("ann", None))[0] for _ in range(2 * GROUP)]
-    first, second = {_tick(session) for session in begun[:GROUP]}, {_tick(session) for session in begun[GROUP:]}
+    first, second = ({session.decides_at for session in half} for half in (begun[:GROUP], begun[GROUP:]))
     assert len(first) == len(second) == 1
     assert abs(first.pop() - second.pop()) == BLOCKS_PER_FRAME // 2, "half a frame between two groups"
     await sessions.delete(begun[1].id)
     again, _ = await sessions.create("ann", None)
-    assert _tick(again) == _tick(begun[0]), "a place that has become free is filled first"
+    assert again.decides_at == begun[0].decides_at, "a place that has become free is filled first"
 
 
 async def test_costly_mouths_are_spread_over_the_ticks_of_a_frame(serve: Serve) -> None:
     sessions = await serve(max_sessions=BLOCKS_PER_FRAME)
     sessions.admission = _costing(0.009)  # two in the time that there is
     begun = [(await sessions.create("ann", None))[0] for _ in range(BLOCKS_PER_FRAME)]
-    assert len({_tick(session) for session in begun}) == 2
+    assert len({session.decides_at for session in begun}) == 2
 
 
 def _costing(mouth_s: float) -> Admission:
@@ -73,10 +72,6 @@ def _costing(mouth_s: float) -> Admission:
     admission = Admission(64)
     admission.note_mouths(1000, 1000 * mouth_s, 1000 * mouth_s)
     return admission
-
-
-def _tick(session: Session) -> int:
-    return tick_of(session.clock.epoch_s, first_block_samples(metadata().look_ahead_samples))
 
 
 async def test_a_refused_offer_leaves_no_session(serve: Serve) -> None:

@@ -51,6 +51,7 @@ def test_nothing_is_lost_or_changed(rate: int, chunk_ms: int) -> None:
     assert (counts.filled, counts.dropped, counts.corrections) == (0, 0, 0)
     assert counts.underruns == 1, "only its end"
     assert session.spoken_frames > 0.9 * SECONDS * 25
+    assert session.submitted_at == {session.session.decides_at}
 
 
 def test_a_gap_is_silence_of_its_own_length() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from realtime.floor import first_block_samples
+from realtime.grid import TICK_S, tick_of
 from realtime.packets import RenderJob
 from realtime.rtc.connecting import RtcSettings
 from realtime.session import Session
@@ -14,7 +15,6 @@ from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 
 EPOCH_S = 1000.0
-TICK_S = 0.01
 BEGINS_S = 0.1037
 """The source begins later than the session, and not on its grid."""
 
@@ -27,10 +27,12 @@ class VirtualSession:
 
     Attributes:
         left: ``int16[n]``, all sound that left, 48 kHz.
+        submitted_at: The ticks of a frame at which mouths were asked for.
     """
 
     def __init__(self, **options: Any) -> None:
         self.submitted = 0
+        self.submitted_at: set[int] = set()
         self.spoken_frames = 0
         avatar: Any = SimpleNamespace(
             manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda _mark: None
@@ -89,3 +91,4 @@ class VirtualSession:
     def _submit(self, job: RenderJob) -> None:
         self.submitted += 1
         self.spoken_frames += job.spoken > 0
+        self.submitted_at.add(tick_of(self.now_s))
