@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-ENCODE_NICENESS = 5
+ENCODE_NICENESS = 10
 
 
 def step_back() -> None:
