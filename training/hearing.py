@@ -19,6 +19,8 @@ from training.voices import Floats
 WINDOW_OFFSET_SAMPLES = -2440
 _SILENCE, _SILENT = 0, -3.99
 _BLUR = 4  # bands to each side: 240 Hz in all
+_BENT_BANDS = (1.5, 1.2, 0.8)  # standard deviations of half a wave, a wave, and one and a half over all bands
+_MASKS, _MASKED_BANDS = 2, 10  # at most, each half of the time
 _NEAR_CLOSURE_SHARE, _STILL_SHARE = 0.25, 0.12
 
 
@@ -46,6 +48,7 @@ class Sound:
         columns = [mel_columns(frame, window_offset_samples=offset) for frame in range(int(within.max()) + 1)]
         first = self._first_column[clip_of]
         self._start = first + np.array([column.start for column in columns])[within]
+        self._last = self.first_frame[1:] - 1
         self._reach = columns[0].stop - columns[0].start
         self._bounds = np.stack([first, self._first_column[clip_of + 1]])
         moving = self.mouth.max(axis=1) >= 0.004
@@ -55,7 +58,10 @@ class Sound:
 
     def windows(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int = 0) -> Floats:
         """Return what the network hears at frames (counted over all clips), ``float32[B, 80, 16]``."""
-        columns = self._start[frames][:, None] + np.arange(self._reach)
+        return self._cut(frames, variants, self._reach)
+
+    def _cut(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int, reach: int) -> Floats:
+        columns = self._start[frames][:, None] + np.arange(reach)
         first, end = (bound[frames][:, None] for bound in self._bounds)
         variant = np.broadcast_to(np.asarray(variants).reshape(-1, 1), columns.shape)
         found = self._mel[variant, np.clip(columns, first, end - 1)]
@@ -63,18 +69,24 @@ class Sound:
         return unpack_mel(found).transpose(0, 2, 1)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return windows ``[count, 1, 80, 16]`` and their mouths ``[count, 13]``.
+        """Return windows ``[2 * count, 1, 80, 16]`` and their mouths ``[2 * count, 13]``.
 
-        Any moments, but closures and rest more often: lips that touch are a thirtieth of speech, and what
-        one looks for in it.
+        Those of `count` frames, then those of the frames after them, disguised alike. Any moments, but closures and
+        rest more often: lips that touch are a thirtieth of speech, and what one looks for in it.
         """
         frames = rng.integers(len(self.mouth), size=count)
         closures, rests = int(_NEAR_CLOSURE_SHARE * count), int(_STILL_SHARE * count)
         if len(self.near_closure) and len(self.still):
             frames[:closures] = rng.choice(self.near_closure, closures)
             frames[closures : closures + rests] = rng.choice(self.still, rests)
-        windows = torch.from_numpy(self.windows(frames, rng.integers(self.variants, size=count)))
-        return disguise(windows, rng)[:, None], torch.from_numpy(self.mouth[frames])
+        frames = np.where(np.isin(frames, self._last), frames - 1, frames)
+        ahead = self._start[frames + 1] - self._start[frames]
+        both = self._cut(frames, rng.integers(self.variants, size=count), self._reach + int(ahead.max()))
+        heard = disguise(torch.from_numpy(both), rng)
+        at = torch.from_numpy(ahead)[:, None, None] + torch.arange(self._reach)
+        after = heard.gather(2, at.expand(-1, heard.shape[1], -1))
+        windows = torch.cat([heard[..., : self._reach], after])[:, None]
+        return windows, torch.from_numpy(np.concatenate([self.mouth[frames], self.mouth[frames + 1]]))
 
 
 def _band_centres_hz() -> Tensor:
@@ -93,6 +105,30 @@ def _warp(windows: Tensor, factor: Tensor) -> Tensor:
     part = ((wanted - low) / (high - low)).clamp(0, 1)[..., None]
     index = right[..., None].expand(-1, -1, windows.shape[2])
     return windows.gather(1, index - 1) * (1 - part) + windows.gather(1, index) * part
+
+
+def _bend(windows: Tensor, rng: np.random.Generator) -> Tensor:
+    """Move formants by some bands, most of the time, low ones unlike high ones: throats differ in more than length."""
+    count, bands = windows.shape[:2]
+    along = torch.arange(bands, dtype=torch.float32)
+    waves = torch.sin(np.pi / bands * torch.arange(1, len(_BENT_BANDS) + 1)[:, None] * along)
+    moved = torch.from_numpy(rng.normal(0, _BENT_BANDS, (count, len(_BENT_BANDS)))).float() @ waves
+    moved *= torch.from_numpy(rng.random((count, 1)) < 0.7)
+    wanted = (along + moved).clamp(0, bands - 1)
+    left = wanted.floor().long().clamp(max=bands - 2)
+    part, index = (wanted - left)[..., None], left[..., None].expand(-1, -1, windows.shape[2])
+    return windows.gather(1, index) * (1 - part) + windows.gather(1, index + 1) * part
+
+
+def _mask(windows: Tensor, rng: np.random.Generator) -> Tensor:
+    """Hide up to two stretches of bands behind the window's mean (SpecAugment, Park et al., Interspeech 2019)."""
+    count, bands = windows.shape[:2]
+    along, hidden = torch.arange(bands), torch.zeros(count, bands, dtype=torch.bool)
+    for _ in range(_MASKS):
+        first = torch.from_numpy(rng.integers(0, bands, (count, 1)))
+        length = torch.from_numpy(rng.integers(0, _MASKED_BANDS + 1, (count, 1)) * (rng.random((count, 1)) < 0.5))
+        hidden |= (along >= first) & (along < first + length)
+    return torch.where(hidden[..., None], windows.mean(dim=(1, 2), keepdim=True), windows)
 
 
 def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor) -> Tensor:
@@ -120,7 +156,7 @@ def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor
 
 
 def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return windows ``[B, 80, 16]`` as of other throats, pitches, microphones, levels and rooms.
+    """Return windows ``[B, 80, T]`` as of other throats, pitches, microphones, levels and rooms, bands hidden.
 
     A unit of the spectrogram is 12.5 dB. What was digital silence stays so unless noise is put on it.
     """
@@ -130,7 +166,7 @@ def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (count, *shape))).float()
 
     factor = torch.where(uniform(0, 1) < 0.7, uniform(0.82, 1.16), torch.ones(count))
-    windows = _warp(windows, factor)
+    windows = _warp(_bend(windows, rng), factor)
     sounding = windows > _SILENT
     pitched = _other_pitch(windows, uniform(80, 320), uniform(-0.012, 0.012), uniform(0, 1.0))
     windows = torch.where((uniform(0, 1, 1, 1) < 0.4) & sounding, pitched, windows)
@@ -145,4 +181,4 @@ def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
     to_power = 2 * 12.5 / 20 * np.log(10)
     noisy = torch.logaddexp(windows * to_power, floor * to_power) / to_power
     masked = uniform(0, 1, 1, 1) < 0.4
-    return torch.where(masked, noisy, windows).clamp(-4, 4)
+    return _mask(torch.where(masked, noisy, windows).clamp(-4, 4), rng)

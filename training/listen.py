@@ -18,6 +18,8 @@ from training.run import Run, join_peers
 
 _CODE_WEIGHT = 0.3
 _SOFTENING_MM = 0.3
+_STEADY_WEIGHT = 3.0
+_STEADY_SOFTENING_MM, _HELD_MM = 0.1, 0.6
 
 
 def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
@@ -35,6 +37,23 @@ def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     away_mm = (code_to_mouth(code) - mouths) @ motion
     lips = torch.sqrt(away_mm.square().sum(dim=1) + _SOFTENING_MM**2).mean()
     return lips + _CODE_WEIGHT * functional.l1_loss(code.float(), mouth_to_code(mouths, code.shape[1])) * len(SPREAD)
+
+
+def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
+    """Return how much further or less far than the lips do the heard ones move in a frame, millimetres.
+
+    What counts is lips that are held: there a small change is seen, and a fast one has its time to keep.
+
+    Args:
+        code: As for `misheard`, of frames and then of those after them, as `Sound.draw` gives them.
+        mouths: Likewise.
+        motion: Likewise.
+    """
+    (heard, heard_next), (true, true_next) = code_to_mouth(code).chunk(2), mouths.chunk(2)
+    moved = (true_next - true) @ motion
+    away = (heard_next - heard) @ motion - moved
+    shimmer = torch.sqrt(away.square().sum(dim=1) + _STEADY_SOFTENING_MM**2) - _STEADY_SOFTENING_MM
+    return (shimmer / (1 + moved.square().sum(dim=1) / _HELD_MM**2)).mean()
 
 
 def listen(
@@ -55,7 +74,7 @@ def listen(
         checkpoint: Of the audio encoder alone.
         minutes: How long in all.
         offset: Samples from a frame's start to its window's.
-        batch_size: Windows a step.
+        batch_size: Windows a step, half of them of the frames after the others.
         rate: Largest step size.
         seed: Decides the order of things.
         progress: Told a line now and then.
@@ -70,11 +89,12 @@ def listen(
     shown: list[float] = []
     going = run.done < 1
     while going:
-        windows, mouths = sound.draw(batch_size, rng)
+        windows, mouths = sound.draw(batch_size // 2, rng)
         with torch.autocast("cpu", torch.bfloat16):
             code = encoder(windows)
-        loss = misheard(code.float(), mouths, motion)
+        code = code.float()
+        loss = misheard(code, mouths, motion) + _STEADY_WEIGHT * unsteady(code, mouths, motion)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:
-            progress(f"listening, step {run.step} {run.done:4.0%} loss {np.mean(shown[-100:]):.3f} mm")
+            progress(f"listening, step {run.step} {run.done:4.0%} loss {np.mean(shown[-100:]):.3f}")

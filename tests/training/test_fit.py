@@ -12,7 +12,7 @@ from training.export import export
 from training.figures import best_lag, similarity
 from training.fit import draw_mouths, fit, new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
-from training.listen import listen
+from training.listen import listen, unsteady
 from training.pairs import CROP, DECODED_REGION, TARGETS, Pictures, decoded, draw_batch
 from training.speech import VARIANTS, pack_mel
 from training.visemes import MOUTH_ACTIONS
@@ -64,6 +64,32 @@ def test_disguised_sound_stays_in_range_and_silence_without_noise_stays_silent()
     assert changed.abs().max() <= 4
     assert (changed[32:] == -4).flatten(1).all(dim=1).any()
     assert not torch.equal(changed[:32], windows[:32])
+
+
+def test_windows_are_drawn_with_those_of_the_frames_after_them_heard_alike(data, monkeypatch):
+    monkeypatch.setattr("training.hearing.disguise", lambda windows, rng: windows)
+    sound = Sound(data, "speech")
+    sound.variants = 1
+    windows, mouths = sound.draw(200, np.random.default_rng(0))
+    assert windows.shape == (400, 1, 80, 16)
+    frames = [int(np.flatnonzero((sound.mouth == mouth).all(axis=1))[0]) for mouth in mouths.numpy()]
+    assert [frame + 1 for frame in frames[:200]] == frames[200:]
+    assert not set(frames[200:]) & {0, 50}, "a pair never spans two clips"
+    assert np.array_equal(windows[:, 0].numpy(), sound.windows(np.array(frames)))
+
+
+def test_lips_that_are_held_must_be_steady_and_fast_ones_less_so():
+    still, motion = torch.full((1, ACTIONS), 0.5), torch.eye(ACTIONS)
+    gone = torch.cat([still, still + 1.0])
+    flicker = torch.cat([torch.zeros(1, ACTIONS), torch.full((1, ACTIONS), 0.2)])
+
+    def away(mouths, heard):
+        return float(unsteady(mouth_to_code(heard, 128), mouths, motion))
+
+    held = torch.cat([still, still])
+    assert away(held, held) == pytest.approx(0, abs=1e-6)
+    assert away(gone, gone) == pytest.approx(0, abs=1e-6)
+    assert away(held, held + flicker) > 5 * away(gone, gone + flicker) > 0
 
 
 def test_batches_hide_the_lower_half_and_say_which_mouth_is_the_target(data):
