@@ -7,7 +7,19 @@ import sys
 
 from benchmarks.report import RESULTS, machine, to_json, to_text
 
-SHORT = ("predictor", "tick", "start", "memory", "latency", "sessions", "browser", "encoders", "viewers", "hostile")
+SHORT = (
+    "predictor",
+    "precisions",
+    "tick",
+    "start",
+    "memory",
+    "latency",
+    "sessions",
+    "browser",
+    "encoders",
+    "viewers",
+    "hostile",
+)
 LONG = ("soak", "cycles", "limit", "core")
 
 

@@ -77,6 +77,7 @@ def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> lis
     predictors: dict[str, MouthPredictor] = {
         "OpenVINO fp32": OpenVinoPredictor(folder, precision="f32"),
         "OpenVINO bf16": OpenVinoPredictor(folder, precision="bf16"),
+        "OpenVINO int8": OpenVinoPredictor(folder, precision="int8"),
         "torch fp32": TorchPredictor(weights, device="cpu"),
     }
     if resolve_device("auto") == "cuda":

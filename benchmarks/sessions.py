@@ -7,7 +7,7 @@ given by part, in hundredths of one core, the clients' apart: they would not run
 used meanwhile, and what a virtual machine's host took away: with much of either, the figures are not the server's.
 
 ``SPEAKING="4 8" IDLE="16" FULL_WIDTH="2 3"`` measures other numbers of sessions; the last are with a network of the
-published width.
+published width. ``PRECISION=int8`` has the networks draw with eight bits.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ import psutil
 from benchmarks.caller_process import CallerProcess, caller_process
 from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
-from benchmarks.stage import built_in, full_width, speech_file
+from benchmarks.stage import PRECISION, built_in, full_width, speech_file
 from benchmarks.watch import Taker, Watch
 from realtime.i420 import planes
 from realtime.metrics import percentiles
@@ -55,7 +55,7 @@ def run() -> Report:
 async def _measure() -> Report:
     name, sound = speech()
     report = Report(QUESTION)
-    report.conditions = {"speech": name, "seconds": _SPEECH_S}
+    report.conditions = {"speech": name, "seconds": _SPEECH_S, "precision": PRECISION}
     if COUNTS + IDLE:
         async with built_in(max_sessions=max(COUNTS + IDLE)) as (sessions, weights):
             report.conditions["weights"] = weights

@@ -19,6 +19,8 @@ from realtime.sessions import Sessions
 from realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
+PRECISION = os.environ.get("PRECISION", "auto")
+"""Of the networks that are not painted."""
 FAKE_AVATAR_SIZE = (512, 512)
 FAKE_MOUTH = (slice(304, 400), slice(192, 320))
 """Rows and columns of the painted avatar's picture that a mouth covers in full."""
@@ -33,8 +35,10 @@ async def built_in(
         async with painted("FakePredictor", max_sessions=max_sessions, kind=kind) as sessions:
             yield sessions, "none: even patches"
         return
-    settings = Settings(max_sessions=max_sessions)
-    worker = None if threads is None else WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads)
+    settings = Settings(max_sessions=max_sessions, precision=PRECISION)
+    worker = None
+    if threads is not None:
+        worker = WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads, precision=PRECISION)
     async with _running(kind(settings, worker)) as sessions:
         yield sessions, BUILT_IN_WEIGHTS.name
 
@@ -54,7 +58,8 @@ async def full_width(*, max_sessions: int = 8) -> AsyncIterator[tuple[Sessions, 
 
     with tempfile.TemporaryDirectory() as folder:
         weights = random_network(1.0, 96, Path(folder))
-        sessions = Sessions(Settings(store=Path(folder), weights=weights, max_sessions=max_sessions))
+        settings = Settings(store=Path(folder), weights=weights, max_sessions=max_sessions, precision=PRECISION)
+        sessions = Sessions(settings)
         sessions.store = sessions.shelf.store = _OneFace(folder)
         async with _running(sessions):
             yield sessions, f"full width, {weights.name}"

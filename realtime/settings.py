@@ -26,7 +26,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 
 _CHOICES = {
     "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp16", "bf16", "fp32"),
+    "precision": ("auto", "fp16", "bf16", "fp32", "int8"),
     "synthesizer_format": ("pcm", "wav"),
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("text", "json"),
@@ -50,7 +50,7 @@ class Settings:
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
     device: str = _option("auto", "auto, cpu or cuda")
-    precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16 or fp32")
+    precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16, fp32 or int8 (CPU)")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "most sessions at once; fewer where they cost more")
     picture_workers: int = _option(
         max(1, min(8, (os.cpu_count() or 1) // 2)), "processes that paint and encode; with 0 threads of the server do"

@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         step.add_argument("--workers", type=int, default=2)
     export = steps.add_parser("export", help="put both together as a weights file")
     export.add_argument("--out", type=Path, required=True)
+    calibration = steps.add_parser("calibration", help="choose what eight-bit ranges are learned from")
+    calibration.add_argument("--out", type=Path, required=True)
     evaluate = steps.add_parser("evaluate", help="measure a weights file")
     evaluate.add_argument("--weights", type=Path, required=True)
     evaluate.add_argument("--recordings", type=Path, help="folder of the recorded prompts")
@@ -113,6 +115,12 @@ def _fit_person(options: argparse.Namespace) -> None:
         print(f"{name:24} {before:8.3f} {after:8.3f}")
 
 
+def _calibration(options: argparse.Namespace) -> None:
+    from training.calibration import write_calibration
+
+    write_calibration(options.data, options.out, seed=options.seed)
+
+
 def _export(options: argparse.Namespace) -> None:
     from training.export import export
 
@@ -155,6 +163,7 @@ _STEPS = {
     "listen": _listen,
     "fit": _fit,
     "export": _export,
+    "calibration": _calibration,
     "evaluate": _evaluate,
     "landmarks": _landmarks,
     "avatars": _avatars,

@@ -9,7 +9,7 @@ from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
 from realtime.lipsync.predictor import MouthPredictor
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
 
 
 def resolve_device(device: str) -> str:
@@ -55,12 +55,14 @@ def create_predictor(
         SettingsError: If the device is not there, or does not know the precision.
     """
     if resolve_device(device) == "cuda":
+        if precision == "int8":
+            raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
         backend = importlib.import_module("realtime.lipsync.torch_backend")
         predictor: MouthPredictor = backend.TorchPredictor(
             weights, device="cuda", window_offset_samples=window_offset_samples, precision=precision
         )
         return predictor
     if precision == "fp16":
-        raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16 or fp32")
-    hint = {"bf16": "bf16", "fp32": "f32"}.get(precision or "")
+        raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
+    hint = {"fp32": "f32"}.get(precision or "", precision)
     return OpenVinoPredictor(convert(weights, cache, window_offset_samples), threads=threads, precision=hint)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _FORMAT = "7"  # changes when realtime.lipsync.graphs, the network or the metadata does
 _LEVELS = 7
+CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
+"""``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, faces, BGR."""
 BATCHES = (8, 4, 2, 1)
 """Sizes the mouth's graph is compiled for: with sizes that are known beforehand a call for one mouth takes a quarter
 less, and a batch of another size is drawn as two or three of these, which takes no longer than one of its own would."""
@@ -73,19 +76,49 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
     return folder
 
 
+def quantized(folder: Path) -> Path:
+    """Return the mouth's graph of eight bits in the folder that :func:`convert` returned, making it if it is not there.
+
+    Ranges are learned from rendered faces and synthetic speech, whose sizes and sounds any network takes.
+    """
+    path = folder / "mouth-int8.xml"
+    if path.exists():
+        return path
+    from realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
+
+    log.info("fitting the network to eight bits, once")
+    core = ov.Core()
+    size = WeightsMetadata.from_json((folder / "metadata.json").read_text()).size
+    with np.load(CALIBRATION) as known:
+        mel = known["mel"].astype(np.float32)
+        crops = np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in known["crops"]])
+    levels = core.compile_model(folder / "face.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([crops])
+    faces = [crops, *(levels[level] for level in range(_LEVELS))]
+    samples = ([mel[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel)))
+    model = core.read_model(folder / "mouth.xml")
+    quantize(model, samples, core)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
+        for kind in (".bin", ".xml"):  # the one that is looked for comes last
+            Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
+    return path
+
+
 class OpenVinoPredictor:
     """``MouthPredictor`` on the CPU.
 
     Args:
         folder: What :func:`convert` returned.
         threads: Cores that one call may use; ``None`` for all.
-        precision: ``bf16``, ``f32``, or ``None`` for the one that the processor has instructions for.
+        precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
+            for. With ``int8`` the mouth's wide convolutions have eight bits; all else has the processor's own floats.
     """
 
     def __init__(self, folder: Path, *, threads: int | None = None, precision: str | None = None) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
         core = ov.Core()
-        if precision is None:
+        mouth_path = quantized(folder) if precision == "int8" else folder / "mouth.xml"
+        if precision in (None, "int8"):
             precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
         options: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -96,7 +129,7 @@ class OpenVinoPredictor:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
-        mouth = core.read_model(folder / "mouth.xml")
+        mouth = core.read_model(mouth_path)
         self._mouths: dict[int, Any] = {}
         for size in BATCHES:
             mouth.reshape({at: [size, *_known(mouth.input(at))] for at in range(len(mouth.inputs))})

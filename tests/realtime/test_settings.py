@@ -34,7 +34,7 @@ def test_options_are_parsed() -> None:
         ([], {"LIPSTREAM_INSECURE": "maybe"}, "option insecure"),
         (["--ice-servers", "{}"], {}, "list of objects with 'urls'"),
         (["--device", "tpu"], {}, "device 'tpu'"),
-        (["--precision", "int3"], {}, "precision 'int3' is none of auto, fp16, bf16, fp32"),
+        (["--precision", "int3"], {}, "precision 'int3' is none of auto, fp16, bf16, fp32, int8"),
         (["--max-sessions", "0"], {}, "at least 1"),
         (["--log-level", "loud"], {}, "log_level"),
         (["--host", "0.0.0.0"], {}, "nothing asks them for a secret"),

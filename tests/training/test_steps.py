@@ -3,6 +3,7 @@
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("anny")
@@ -35,9 +36,13 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
         "listen --minutes 0.02",
         "fit --minutes 0.02",
         f"export --out {weights}",
+        f"calibration --out {tmp_path / 'calibration.npz'}",
         f"evaluate --weights {weights} --clips 1",
     ):
         monkeypatch.setattr(sys, "argv", ["training", "--data", str(tmp_path / "data"), *step.split()])
         main()
     assert "aperture r" in capsys.readouterr().out
     assert load_weights(weights)[1].head == "copy"
+    with np.load(tmp_path / "calibration.npz") as chosen:
+        assert chosen["mel"].shape[1:] == (80, 16)
+        assert chosen["crops"].shape[1:] == (96, 96, 3)

@@ -3,15 +3,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 import torch
 
 from realtime.errors import SettingsError
 from realtime.lipsync.backends import create_predictor, resolve_device
-from realtime.lipsync.metadata import Region
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from realtime.lipsync.openvino_backend import CALIBRATION, OpenVinoPredictor, convert, quantized
 from realtime.lipsync.predictor import MouthPredictor
+from realtime.lipsync.quantize import LEAST_CHANNELS
 from realtime.lipsync.torch_backend import BATCHES, TorchPredictor
 from realtime.lipsync.weights import save_weights
 
@@ -73,6 +75,32 @@ def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> No
         TorchPredictor(weights, device="cpu")
     )
     assert np.abs(difference).mean() < 1.5
+
+
+def test_eight_bits_draw_nearly_what_floats_draw(tmp_path: Path) -> None:
+    folder = convert(BUILT_IN_WEIGHTS, tmp_path)
+    assert quantized(folder) == quantized(folder)
+    with np.load(CALIBRATION) as known:  # mirrored in time and in space: sounds and faces that were not fitted to
+        mel, crops = known["mel"][:, :, ::-1].astype(np.float32), known["crops"][:, :, ::-1].copy()
+    frames = np.arange(len(mel)) % len(crops)
+    mouths = []
+    for precision in ("f32", "int8"):
+        predictor = OpenVinoPredictor(folder, precision=precision)
+        mouths.append(predictor.predict(mel, predictor.encode_faces(crops), frames))
+    error = np.subtract(*mouths, dtype=float)
+    assert 10 * np.log10(255**2 / np.square(error).mean()) > 45
+    assert np.abs(error).max() > 2, "they are eight bits"
+
+
+def test_wide_convolutions_have_eight_bits_and_thin_ones_keep_theirs(weights: Path, cache: Path) -> None:
+    model = ov.Core().read_model(quantized(convert(weights, cache)))
+    of = {True: set(), False: set()}
+    for op in model.get_ops():
+        if op.get_type_name() in ("Convolution", "ConvolutionBackpropData"):
+            rounded = {op.input_value(at).get_node().get_type_name() == "FakeQuantize" for at in (0, 1)}
+            assert len(rounded) == 1, "both of what is multiplied, or none"
+            of[rounded.pop()].add(min(op.input_value(1).get_shape()[:2]))
+    assert min(of[True]) >= LEAST_CHANNELS > max(of[False])
 
 
 def test_a_frame_does_not_depend_on_its_batch(weights: Path, cache: Path) -> None:

@@ -1,0 +1,98 @@
+"""What do shorter numbers change in the mouths, and what do they save?
+
+The built-in network draws a sentence into every built-in avatar with each precision that the CPU has; float32 is what
+the others are compared with. Differences are of 255, over the decoded region. *Flicker* is the mean change from one
+picture of the avatar's clip to the next at the same place, of float32's: shorter numbers must not make it more.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.builder import prepare
+from avatar_cache.store import AvatarStore, default_root
+from benchmarks.report import Report, at_least, at_most
+from benchmarks.signals import speech
+from realtime.audio.mel import mel_spectrogram
+from realtime.audio.resample import Resampler
+from realtime.lipsync.alignment import mel_columns
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from realtime.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SOUND_RATE_HZ
+
+QUESTION = "What do shorter numbers change in the mouths, and what do they save?"
+LEAST_PSNR_DB, MOST_FLICKER = 45.0, 1.05
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "int8"}
+_BATCH, _ROUNDS = 4, 40
+
+Mouths = npt.NDArray[np.float32]
+
+
+def run() -> Report:
+    """Measure."""
+    name, sound = speech()
+    report = Report(QUESTION, {"speech": name, "weights": BUILT_IN_WEIGHTS.name, "ms a mouth": f"one core, {_BATCH}"})
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = convert(BUILT_IN_WEIGHTS, Path(folder))
+        predictors = {key: OpenVinoPredictor(graphs, threads=1, precision=hint) for key, hint in _PRECISIONS.items()}
+        windows = _windows(Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ).push(sound), predictors["fp32"])
+        drawn = {key: _draw(predictor, windows) for key, predictor in predictors.items()}
+        took_ms = {key: _ms(predictor, windows) for key, predictor in predictors.items()}
+    truth = drawn["fp32"]
+    for key, mouths in drawn.items():
+        error = np.abs(np.concatenate(mouths) - np.concatenate(truth))
+        report.rows.append(
+            {
+                "precision": key,
+                "PSNR dB": None if key == "fp32" else round(float(10 * np.log10(255**2 / np.square(error).mean())), 1),
+                "mean": round(float(error.mean()), 3),
+                "p99.9": float(np.percentile(error, 99.9)),
+                "flicker": round(_flicker(mouths) / _flicker(truth), 3),
+                "ms a mouth": round(took_ms[key], 2),
+            }
+        )
+    eight: dict[str, Any] = report.rows[-1]
+    report.goals = [
+        at_least("PSNR, int8", eight["PSNR dB"], LEAST_PSNR_DB, "dB"),
+        at_most("flicker, int8", eight["flicker"], MOST_FLICKER, ""),
+    ]
+    return report
+
+
+def _windows(samples: npt.NDArray[np.float32], predictor: OpenVinoPredictor) -> npt.NDArray[np.float32]:
+    """Return the window of every frame of some speech that has sound all around it, ``float32[B, 80, 16]``."""
+    mel = mel_spectrogram(samples)
+    offset = predictor.metadata.window_offset_samples
+    spans = [mel_columns(frame, window_offset_samples=offset) for frame in range(samples.size // SAMPLES_PER_FRAME)]
+    return np.stack([mel[:, span.start : span.stop] for span in spans if span.start >= 0 and span.stop <= mel.shape[1]])
+
+
+def _draw(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32]) -> list[Mouths]:
+    """Return the mouths of all windows in each built-in avatar."""
+    store = AvatarStore(default_root())
+    mouths = []
+    for manifest in store.list():
+        features = prepare(store.load(manifest.id), predictor).features
+        frames = np.arange(len(windows)) % len(features.crops)
+        mouths.append(predictor.predict(windows, features, frames).astype(np.float32))
+    return mouths
+
+
+def _ms(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32]) -> float:
+    store = AvatarStore(default_root())
+    features = prepare(store.load(store.list()[0].id), predictor).features
+    took = []
+    for _ in range(_ROUNDS):
+        began_s = time.perf_counter()
+        predictor.predict(windows[:_BATCH], features, np.arange(_BATCH))
+        took.append((time.perf_counter() - began_s) * 1000 / _BATCH)
+    return statistics.median(took)
+
+
+def _flicker(mouths: list[Mouths]) -> float:
+    return float(np.mean([np.abs(np.diff(each, axis=0)).mean() for each in mouths]))

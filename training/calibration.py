@@ -1,0 +1,28 @@
+"""What a quantized network's ranges are learned from: a few rendered faces and windows of synthetic speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from training.hearing import Sound
+from training.pairs import Pictures
+
+WINDOWS, FACES = 48, 12
+
+
+def write_calibration(data: Path, out: Path, *, seed: int) -> None:
+    """Write what `realtime.lipsync.openvino_backend.CALIBRATION` says.
+
+    Args:
+        data: Holds the speech and the faces.
+        out: The file to write, ``.npz``.
+        seed: Of the choice.
+    """
+    rng = np.random.default_rng(seed)
+    sound, pictures = Sound(data, "speech"), Pictures(data, "faces")
+    mel = sound.windows(rng.integers(len(sound.mouth), size=WINDOWS))
+    scenes = rng.integers(len(pictures.images), size=FACES)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out, mel=mel.astype(np.float16), crops=pictures.images[scenes, 0])
