@@ -19,8 +19,8 @@ AT_ONCE = 4
 LOOK_EVERY = 500
 ACCEPTED = 0.2
 HELD_MS, TRIES = 20, 3
-"""An offer that holds the event loop holds it whenever it is sent. So what was sent while it stood is sent again: a
-virtual machine's host now and then stops a thread for 40 ms in the middle of nothing, and that counts as its work."""
+"""An offer that holds the event loop holds it whenever it is sent. So what was sent while it stood is sent again: on a
+virtual machine any thread now and then takes 40 ms for what takes microseconds."""
 
 # Of Chromium: its shape and its attributes, with candidates of every kind.
 CHROMIUM = """v=0
