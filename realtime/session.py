@@ -92,6 +92,7 @@ class Session:
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
+        """The tick of a frame at which its frames are decided."""
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
         self.broadcast = Broadcast(self.playout, open_place)
         self.floor = Floor(
