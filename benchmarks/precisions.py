@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.builder import prepare
-from avatar_cache.store import AvatarStore, default_root
+from avatar_cache.store import AvatarStore
 from benchmarks.report import Report, at_least, at_most
 from benchmarks.signals import speech
 from realtime.audio.mel import mel_spectrogram
@@ -23,6 +23,7 @@ from realtime.audio.resample import Resampler
 from realtime.lipsync.alignment import mel_columns
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from realtime.lipsync.predictor import FaceFeatures
 from realtime.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SOUND_RATE_HZ
 
 QUESTION = "What do shorter numbers change in the mouths, and what do they save?"
@@ -41,8 +42,10 @@ def run() -> Report:
         graphs = convert(BUILT_IN_WEIGHTS, Path(folder))
         predictors = {key: OpenVinoPredictor(graphs, threads=1, precision=hint) for key, hint in _PRECISIONS.items()}
         windows = _windows(Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ).push(sound), predictors["fp32"])
-        drawn = {key: _draw(predictor, windows) for key, predictor in predictors.items()}
-        took_ms = {key: _ms(predictor, windows) for key, predictor in predictors.items()}
+        store = AvatarStore(Path(folder))
+        faces = [prepare(store.load(face.id), predictors["fp32"]).features for face in store.list()]
+        drawn = {key: _draw(predictor, windows, faces) for key, predictor in predictors.items()}
+        took_ms = {key: _ms(predictor, windows, faces[0]) for key, predictor in predictors.items()}
     truth = drawn["fp32"]
     for key, mouths in drawn.items():
         error = np.abs(np.concatenate(mouths) - np.concatenate(truth))
@@ -72,24 +75,18 @@ def _windows(samples: npt.NDArray[np.float32], predictor: OpenVinoPredictor) -> 
     return np.stack([mel[:, span.start : span.stop] for span in spans if span.start >= 0 and span.stop <= mel.shape[1]])
 
 
-def _draw(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32]) -> list[Mouths]:
-    """Return the mouths of all windows in each built-in avatar."""
-    store = AvatarStore(default_root())
-    mouths = []
-    for manifest in store.list():
-        features = prepare(store.load(manifest.id), predictor).features
-        frames = np.arange(len(windows)) % len(features.crops)
-        mouths.append(predictor.predict(windows, features, frames).astype(np.float32))
-    return mouths
+def _draw(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32], faces: list[FaceFeatures]) -> list[Mouths]:
+    """Return the mouths of all windows in each face."""
+    return [
+        predictor.predict(windows, face, np.arange(len(windows)) % len(face.crops)).astype(np.float32) for face in faces
+    ]
 
 
-def _ms(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32]) -> float:
-    store = AvatarStore(default_root())
-    features = prepare(store.load(store.list()[0].id), predictor).features
+def _ms(predictor: OpenVinoPredictor, windows: npt.NDArray[np.float32], face: FaceFeatures) -> float:
     took = []
     for _ in range(_ROUNDS):
         began_s = time.perf_counter()
-        predictor.predict(windows[:_BATCH], features, np.arange(_BATCH))
+        predictor.predict(windows[:_BATCH], face, np.arange(_BATCH))
         took.append((time.perf_counter() - began_s) * 1000 / _BATCH)
     return statistics.median(took)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from avatar_cache.manifest import Manifest
-from avatar_cache.store import AvatarStore, default_root
+from avatar_cache.store import AvatarStore
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.probe.clicks import Sound
-from realtime.render_worker import WorkerSettings
 from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions
 from realtime.settings import Settings
@@ -27,19 +26,13 @@ FAKE_MOUTH = (slice(304, 400), slice(192, 320))
 
 
 @asynccontextmanager
-async def built_in(
-    *, max_sessions: int = 8, threads: int | None = None, kind: type[Sessions] = Sessions
-) -> AsyncIterator[tuple[Sessions, str]]:
+async def built_in(*, max_sessions: int = 8, kind: type[Sessions] = Sessions) -> AsyncIterator[tuple[Sessions, str]]:
     """Yield sessions with the built-in weights and avatars, and what they are; fakes where there are none."""
     if not BUILT_IN_WEIGHTS.exists():
         async with painted("FakePredictor", max_sessions=max_sessions, kind=kind) as sessions:
             yield sessions, "none: even patches"
         return
-    settings = Settings(max_sessions=max_sessions, precision=PRECISION)
-    worker = None
-    if threads is not None:
-        worker = WorkerSettings(BUILT_IN_WEIGHTS, default_root(), threads=threads, precision=PRECISION)
-    async with _running(kind(settings, worker)) as sessions:
+    async with _running(kind(Settings(max_sessions=max_sessions, precision=PRECISION))) as sessions:
         yield sessions, BUILT_IN_WEIGHTS.name
 
 
