@@ -16,7 +16,7 @@ from avatar_cache.source import Limits
 from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import LipstreamError, SettingsError, is_no_room
 from realtime.i420 import planes
-from realtime.lipsync.backends import DEVICES, create_predictor
+from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.mouth_painter import Box
 from realtime.timeline import FRAME_RATE_HZ
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     ready.add_argument("id")
     for parser_with_weights in (ready, commands.choices["build"]):
         parser_with_weights.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS)
-        parser_with_weights.add_argument("--device", choices=DEVICES, default="auto")
+        parser_with_weights.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     return parser
 
 

@@ -132,8 +132,8 @@ def _cpu_s(sessions: Sessions) -> float:
     return float(sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in _processes(sessions)))
 
 
-def _processes(sessions: Sessions) -> list[int | None]:
-    return [os.getpid(), sessions.worker.pid, *sessions.pictures.pids]
+def _processes(sessions: Sessions) -> list[int]:
+    return [os.getpid(), *sessions.workers.pids, *sessions.pictures.pids]
 
 
 def _memory(sessions: Sessions) -> float:
@@ -143,7 +143,7 @@ def _memory(sessions: Sessions) -> float:
 
 
 def _avatar_mib(sessions: Sessions, avatar_id: str) -> dict[str, Any]:
-    metadata = sessions.worker.metadata
+    metadata = sessions.workers.members[0].metadata
     assert metadata is not None
     sizes = load_prepared(sessions.store.load(avatar_id), metadata.fingerprint).bytes()
     return {

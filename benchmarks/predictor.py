@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.report import Goal, Report, at_most
-from realtime.lipsync.backends import resolve_device
+from realtime.lipsync.devices import resolve_device
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert

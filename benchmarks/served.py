@@ -238,7 +238,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         watch.late_ms.clear()
     gc.collect()  # ours, as what comes next: not counted
     messages, log.messages = log.messages, []
-    process, worker = psutil.Process(), sessions.worker.pid
+    process, worker = psutil.Process(), next(iter(sessions.workers.pids), None)
     found = {
         "rss_mb": process.memory_info().rss / (1 << 20),
         "threads": sum(thread.name != _ANYIO_THREAD for thread in threading.enumerate()),

@@ -174,7 +174,7 @@ class _Cpu:
     """Processor time since now, by part."""
 
     def __init__(self, sessions: Sessions, clients: list[CallerProcess]) -> None:
-        self._worker, self._clients = sessions.worker.pid, [client.pid for client in clients]
+        self._workers, self._clients = sessions.workers.pids, [client.pid for client in clients]
         self._pictures = sessions.pictures.pids
         self._began_s = asyncio.get_running_loop().time()
         self._before = self._now()
@@ -194,7 +194,7 @@ class _Cpu:
         for thread in psutil.Process(os.getpid()).threads():
             times["loop" if thread.id == main else "threads"] += thread.user_time + thread.system_time
         times["pictures"] = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in self._pictures)
-        times["worker"] = sum(psutil.Process(self._worker).cpu_times()[:2])
+        times["worker"] = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in self._workers)
         times["clients"] = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in self._clients)
         machine = psutil.cpu_times()
         times["host"] = getattr(machine, "steal", 0.0)

@@ -44,23 +44,24 @@ class Exporter:
     def families(self) -> Iterator[Family]:
         """Yield everything that is exported."""
         self.sample()
-        sessions, worker = self._sessions, self._sessions.worker
+        sessions, workers = self._sessions, self._sessions.workers
+        counts = workers.counts
         reason = sessions.unready_reason()
         yield Gauge("sessions", "Sessions there are.", sessions.count)
         yield Gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
         yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
         yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
         yield Gauge("ready", "1 while a session could be taken.", reason is None)
-        yield Gauge("worker_up", "1 while the render worker takes jobs.", worker.ready)
+        yield Gauge("worker_up", "Render workers that take jobs.", workers.up)
         pictures = sessions.pictures
         yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
         yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)
         yield _total("sessions_created_total", "Sessions since the start.", sessions.created)
-        yield _total("mouths_total", "Mouths asked of the worker.", worker.counts.jobs)
-        yield _total("mouths_refused_total", "Mouths it was too busy for.", worker.counts.refused)
-        yield _total("mouths_lost_total", "Mouths it could not draw.", worker.counts.lost)
-        yield _total("mouths_short_total", "Mouths that found no room in the device's memory.", worker.counts.short)
-        yield _total("worker_restarts_total", "Times it was started again.", worker.counts.restarts)
+        yield _total("mouths_total", "Mouths asked of the workers.", counts.jobs)
+        yield _total("mouths_refused_total", "Mouths they were too busy for.", counts.refused)
+        yield _total("mouths_lost_total", "Mouths they could not draw.", counts.lost)
+        yield _total("mouths_short_total", "Mouths that found no room in the device's memory.", counts.short)
+        yield _total("worker_restarts_total", "Times that one was started again.", counts.restarts)
         yield from sessions.meters.families()
         yield Gauge("target_bitrate_bits", "What video encoders aim at, in all, bit/s.", self._traffic.target_bitrate)
         yield Gauge("round_trip_seconds", "The longest among the peers.", self._traffic.round_trip_s)
@@ -82,7 +83,7 @@ class Exporter:
     def _queues(self) -> Waiting:
         """Return depth and limit of every queue; of those that sessions have, the fullest."""
         server = {
-            "render_jobs": (self._sessions.worker.under_way, SLOTS),
+            "render_jobs": (self._sessions.workers.under_way, SLOTS),
             "uploads": (self._builds.waiting, avatar_builds.MOST_WAITING),
             "socket_events": (audio_socket.deepest_queue(), audio_socket.MOST_EVENTS),
             "loudspeaker_ms": self._sessions.local_audio.queue.waiting_ms,
@@ -91,8 +92,11 @@ class Exporter:
         return fullest((server, *(session.waiting(now_s) for session in self._sessions.all())))
 
     def _memory(self) -> dict[str, float]:
-        worker, pictures = self._sessions.worker.pid, self._sessions.pictures.pids
-        pids = {"server": [os.getpid()], "worker": [worker] if worker else [], "pictures": pictures}
+        pids = {
+            "server": [os.getpid()],
+            "worker": self._sessions.workers.pids,
+            "pictures": self._sessions.pictures.pids,
+        }
         found = {name: sum(map(_resident_bytes, those)) for name, those in pids.items()}
         return {name: size for name, size in found.items() if size}
 

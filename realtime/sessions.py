@@ -1,9 +1,10 @@
-"""All sessions of a server: admission, the common tick, the render worker, the waiting and the end.
+"""All sessions of a server: admission, the common tick, the render workers, the waiting and the end.
 
 Longer than most files: it is the one place that owns lifecycle, and nothing else does.
 """
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -20,6 +21,7 @@ from realtime.agent.choice import choose_agent
 from realtime.errors import ConflictError, UnavailableError, found
 from realtime.floor import first_window_samples
 from realtime.grid import begin, next_tick, tick_of
+from realtime.lipsync.devices import devices_of
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from realtime.local_audio.local_audio import LocalAudio
 from realtime.log_lines import in_session
@@ -27,7 +29,7 @@ from realtime.meters import Meters
 from realtime.picture_worker import PictureWorkers
 from realtime.provenance import provenance
 from realtime.rehearsal import rehearsal_settings, rehearse_call
-from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.render_worker import RenderWorkers, WorkerSettings
 from realtime.rtc.connecting import RtcSettings
 from realtime.server_cost import ServerCost
 from realtime.session import RENDER_BUDGET_SAMPLES, Session
@@ -50,11 +52,11 @@ pass takes longer than a picture has time."""
 
 
 class Sessions:
-    """The sessions of one server, and the worker that draws for all of them.
+    """The sessions of one server, and the workers that draw for all of them.
 
     Args:
         settings: The server's.
-        worker_settings: The worker's; ``None`` derives them from the server's.
+        worker_settings: The workers'; ``None`` derives them from the server's.
 
     Raises:
         SettingsError: If the TURN secret cannot be read, or an engine or PortAudio that is asked for is not there.
@@ -71,10 +73,17 @@ class Sessions:
             window_offset_samples=settings.window_offset,
         )
         self.meters = Meters()
-        self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
-        self.worker = RenderWorker(self.worker_settings, self.meters, self.admission.note_mouths)
+        devices = devices_of(self.worker_settings.device)
+        self.admission = Admission(
+            os.cpu_count() or 1, render_workers=len(devices), picture_workers=settings.picture_workers
+        )
+        self.workers = RenderWorkers(
+            [dataclasses.replace(self.worker_settings, device=device) for device in devices],
+            self.meters,
+            self.admission.note_mouths,
+        )
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
-        self.shelf = Shelf(self.store, self.worker, self.worker_settings, settings.mark)
+        self.shelf = Shelf(self.store, self.workers, self.worker_settings, settings.mark)
         self._cost = ServerCost()
         self.draining = False
         self.created = 0
@@ -96,13 +105,13 @@ class Sessions:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start the worker, prepare every avatar, begin to tick.
+        """Start the workers, prepare every avatar, begin to tick.
 
         Raises:
-            UnavailableError: If the worker does not start, or there is no avatar.
+            UnavailableError: If a worker does not start, or there is no avatar.
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
-        self._metadata = await self.worker.start()
+        self._metadata = await self.workers.start()
         await self.shelf.fill(self._metadata.fingerprint)
         await self._rehearse()
         self.local_audio.start()
@@ -131,7 +140,7 @@ class Sessions:
         if self._synthesizer:
             await self._synthesizer.close()
         await self.pictures.close()
-        await self.worker.close()
+        await self.workers.close()
         gc.unfreeze()
 
     def all(self) -> list[Session]:
@@ -158,7 +167,7 @@ class Sessions:
             return "draining"
         if self._reaper is None:
             return "warming"
-        if not self.worker.ready or self.worker.is_short:
+        if not self.workers.usable:
             return "renderer"
         return "full" if self._is_full and self._oldest_waiting() is None else None
 
@@ -202,7 +211,7 @@ class Sessions:
         assert self._metadata is not None
         session = Session(
             await self.shelf.get(self.shelf.first),
-            self.worker,
+            self.workers.place(),
             self._metadata,
             rtc=rehearsal_settings(),
             epoch_s=self._epoch(asyncio.get_running_loop().time()),
@@ -221,7 +230,7 @@ class Sessions:
         assert self._metadata is not None
         session = Session(
             avatar,
-            self.worker,
+            self.workers.place(),
             self._metadata,
             rtc=self._rtc,
             mark=self.settings.mark,
@@ -379,7 +388,7 @@ class Sessions:
             for session in sessions:
                 session.tick(now_s)
             try:
-                self.worker.flush()
+                self.workers.flush()
             except OSError:
                 log.exception("jobs could not be sent")
 

@@ -18,6 +18,7 @@ from realtime.mark import CORNERS, Corner, MarkStyle
 from realtime.turn import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
+DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
 _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 """RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 
@@ -25,7 +26,6 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 
 
 _CHOICES = {
-    "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp16", "bf16", "fp32", "int8"),
     "synthesizer_format": ("pcm", "wav"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -49,7 +49,7 @@ class Settings:
     window_offset: int | None = _option(
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
-    device: str = _option("auto", "auto, cpu or cuda")
+    device: str = _option("auto", "auto, cpu, cuda (every card there is) or cuda:N")
     precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16, fp32 or int8 (CPU)")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "most sessions at once; fewer where they cost more")
     picture_workers: int = _option(
@@ -126,6 +126,8 @@ class Settings:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port {self.port} is not between 0 and 65535")
         self._check_who_comes()
+        if not DEVICE.fullmatch(self.device):
+            raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda and cuda:N")
         for name, known in _CHOICES.items():
             if (chosen := getattr(self, name)) not in known:
                 raise SettingsError(f"{name} {chosen!r} is none of {', '.join(known)}")

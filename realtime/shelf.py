@@ -9,18 +9,18 @@ from avatar_cache.avatar import PreparedAvatar, load_prepared
 from avatar_cache.store import AvatarStore
 from realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
 from realtime.mark import MarkStyle
-from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.render_worker import RenderWorkers, WorkerSettings
 
 log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """Avatars in memory, here and in the render worker.
+    """Avatars in memory, here and in the render workers.
 
     Args:
         store: Where they lie.
-        worker: Holds their features too.
-        settings: The worker's: an avatar is prepared for weights.
+        workers: Hold their features too.
+        settings: The workers': an avatar is prepared for weights.
         mark: Which all of them bear; ``None`` for none.
 
     Attributes:
@@ -28,9 +28,9 @@ class Shelf:
     """
 
     def __init__(
-        self, store: AvatarStore, worker: RenderWorker, settings: WorkerSettings, mark: MarkStyle | None
+        self, store: AvatarStore, workers: RenderWorkers, settings: WorkerSettings, mark: MarkStyle | None
     ) -> None:
-        self.store, self._worker, self._settings, self._mark = store, worker, settings, mark
+        self.store, self._workers, self._settings, self._mark = store, workers, settings, mark
         self._fingerprint = ""
         self._avatars: dict[str, PreparedAvatar] = {}
         self._failed: set[str] = set()
@@ -92,7 +92,7 @@ class Shelf:
             AvatarError: If it cannot be loaded.
             UnavailableError: If the worker ended over it.
         """
-        await self._worker.load_avatar(avatar_id)
+        await self._workers.load_avatar(avatar_id)
         stored = await asyncio.to_thread(self.store.load, avatar_id)
         prepared = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
         await asyncio.to_thread(prepared.compositor, self._mark)  # draws the mark, once for each size
@@ -117,7 +117,7 @@ class Shelf:
             raise ConflictError(f"the avatar {avatar_id!r} is being shown")
         self._avatars.pop(avatar_id, None)
         self._failed.discard(avatar_id)
-        self._worker.forget_avatar(avatar_id)
+        self._workers.forget_avatar(avatar_id)
         await asyncio.to_thread(self.store.remove, avatar_id)
 
     async def close(self) -> None:

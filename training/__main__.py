@@ -27,11 +27,11 @@ def _parser() -> argparse.ArgumentParser:
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
     fit = steps.add_parser("fit", help="train face encoder and decoder (needs faces), or adapt weights to a --clip")
     fit.add_argument("--clip", type=Path, help="a person speaking, with sound: weights are adapted to them")
-    fit.add_argument("--weights", type=Path, help="what to start from (with --clip; default: the built-in ones)")
     fit.add_argument("--out", type=Path, help="the weights file to write (with --clip)")
     for step, minutes in ((listen, 40.0), (fit, 90.0)):
         step.description = "Goes on from its checkpoint if there is one."
         step.add_argument("--minutes", type=float, default=minutes, help="in all")
+        step.add_argument("--weights", type=Path, help="what to begin with (--clip: the built-in ones; else nothing)")
     for step in (speech, faces):
         step.add_argument("--workers", type=int, default=2)
     export = steps.add_parser("export", help="put both together as a weights file")
@@ -87,7 +87,8 @@ def _listen(options: argparse.Namespace) -> None:
     from training.listen import listen
 
     offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
-    listen(options.data, options.data / "ear.pt", minutes=options.minutes, offset=offset, seed=options.seed)
+    learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
+    listen(options.data, options.data / "ear.pt", offset=offset, **learning)
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -96,7 +97,8 @@ def _fit(options: argparse.Namespace) -> None:
     if options.clip:
         _fit_person(options)
         return
-    fit(options.data, options.data / "fit.pt", minutes=options.minutes, seed=options.seed)
+    learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
+    fit(options.data, options.data / "fit.pt", **learning)
 
 
 def _fit_person(options: argparse.Namespace) -> None:

@@ -21,6 +21,12 @@ SPREAD = (0.10, 0.04, 0.09, 0.12, 0.07, 0.07, 0.07, 0.03, 0.09, 0.08, 0.12, 0.06
 """About the standard deviation of each action over speech, in the order of `MOUTH_ACTIONS`."""
 _LIPS = 0
 _LIP_MASK = 128
+_FIRMER = {"mouthFunnel": 1.4, "mouthPucker": 1.4, "mouthStretch": 1.4, "mouthSmile": 1.4}
+"""How much more than the ear says lips are rounded and spread.
+
+Where it doubts, it says less than there is, and the decoder draws less than it is told. Chosen on sentences that the
+model card's table does not use: mouths come no further from the truth, and widths follow it better.
+"""
 
 
 def code_channels(network: Wav2Lip) -> int:
@@ -55,3 +61,17 @@ def lip_motion(heads: HeadSet) -> Floats:
     values, vectors = np.linalg.eigh(gram)
     root: Floats = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
     return root
+
+
+@torch.no_grad()
+def say_firmly(encoder: nn.Module, *, undo: bool = False) -> None:
+    """Scale the numbers of the code that `_FIRMER` names: the last norm's, as only a ReLU comes after it.
+
+    Args:
+        encoder: The audio encoder, changed in place.
+        undo: Whether to scale them back, as an encoder that goes on learning needs it.
+    """
+    norm = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)][-1]
+    for name, factor in _FIRMER.items():
+        for values in (norm.weight, norm.bias):
+            values[MOUTH_ACTIONS.index(name)] *= 1 / factor if undo else factor

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.weights import load_weights
 from training.codes import code_channels, mouth_to_code
 from training.pairs import AUDIO_WIDTH, CROP, DECODED_REGION, TARGETS, WIDTH, Batch, Pictures, decoded, draw_batch
 from training.run import Run, join_peers
@@ -87,6 +88,7 @@ def fit(
     checkpoint: Path,
     *,
     minutes: float,
+    weights: Path | None = None,
     batch_size: int = 36,
     rate: float = 1.5e-3,
     seed: int = 0,
@@ -98,6 +100,7 @@ def fit(
         folder: Dataset: ``faces-*.npz``.
         checkpoint: Of the whole network, whose audio encoder stays as it is.
         minutes: How long in all.
+        weights: What to begin with where there is no checkpoint; ``None`` for a new network.
         batch_size: Targets a step, a multiple of `TARGETS`.
         rate: Largest step size.
         seed: Decides the order of things.
@@ -107,10 +110,10 @@ def fit(
     rank = join_peers()
     torch.manual_seed(seed)
     pictures = Pictures(folder, "faces")
-    network = new_network().to(device)
+    network = new_network(weights).to(device)
     run = Run(network, learned_parts(network), checkpoint, minutes=minutes, rate=rate)
     rng = np.random.default_rng([seed, run.step, rank])
-    weights = mouth_weights().to(device)
+    counts = mouth_weights().to(device)
     shown: list[float] = []
     progress(f"{len(pictures.images)} scenes, from step {run.step}, on {device}")
     going = run.done < 1
@@ -120,17 +123,24 @@ def fit(
         code = mouth_to_code(batch.mouth, code_channels(network))
         with torch.autocast(device.type, torch.bfloat16):
             output = draw_mouths(network, code, batch.face.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(output, batch.target, decoded(batch.reference), weights)
+        loss = loss_of(output, batch.target, decoded(batch.reference), counts)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:
             progress(f"step {run.step} {run.done:4.0%} loss {255 * np.mean(shown[-200:]):.2f}/255")
 
 
-def new_network() -> Wav2Lip:
-    """Return a network to begin with."""
+def new_network(weights: Path | None = None) -> Wav2Lip:
+    """Return a network to begin with: a new one, or that of a weights file of the same shape.
+
+    Raises:
+        WeightsError: If the file does not fit.
+    """
     network = Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if weights:
+        network.load_state_dict(load_weights(weights)[0].state_dict())
+        return network
     with torch.no_grad():
         # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
         last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code
+from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code, say_firmly
 from training.fit import new_network
 from training.heads import HeadSet
 from training.hearing import Sound
@@ -62,6 +62,7 @@ def listen(
     *,
     minutes: float,
     offset: int,
+    weights: Path | None = None,
     batch_size: int = 256,
     rate: float = 3e-3,
     seed: int = 0,
@@ -74,6 +75,7 @@ def listen(
         checkpoint: Of the audio encoder alone.
         minutes: How long in all.
         offset: Samples from a frame's start to its window's.
+        weights: What `training.export` wrote, to begin with where there is no checkpoint; ``None`` for a new encoder.
         batch_size: Windows a step, half of them of the frames after the others.
         rate: Largest step size.
         seed: Decides the order of things.
@@ -83,7 +85,9 @@ def listen(
     sound = Sound(folder, "speech", offset)
     motion = torch.from_numpy(lip_motion(HeadSet.load(folder / "heads.npz")))
     torch.manual_seed(seed)
-    encoder = new_network().audio_encoder
+    encoder = new_network(weights).audio_encoder
+    if weights:
+        say_firmly(encoder, undo=True)
     run = Run(encoder, [{"params": list(encoder.parameters()), "pace": 1.0}], checkpoint, minutes=minutes, rate=rate)
     rng = np.random.default_rng([seed, run.step, rank])
     shown: list[float] = []

@@ -19,6 +19,7 @@ Picture = NDArray[np.uint8]
 
 _CLOTH = 6
 _CLOTH_TOP_M = -0.088
+_CONTEXT: dict[str, Any] = {"backend": "egl"}  # moderngl types a keyword as if it were all of them
 _ALPHA_TO_COVERAGE = 0x809E
 _SHADE_MAP = 160
 _SHADE_DIRECTIONS = 56
@@ -51,7 +52,7 @@ class Renderer:
     def __init__(self, heads: HeadSet, size: int, *, oversample: int = 2, samples: int = 4, shells: int = 9) -> None:
         self.heads, self.size, self._over = heads, size, oversample
         self._samples, self._shells = samples, shells
-        self._gl: Any = moderngl.create_context(standalone=True, backend="egl")
+        self._gl: Any = moderngl.create_context(standalone=True, **_CONTEXT)
         gl, drawn = self._gl, (size * oversample, size * oversample)
         self._target = gl.framebuffer(
             [gl.renderbuffer(drawn, 4, samples=samples)], gl.depth_renderbuffer(drawn, samples=samples)
@@ -234,7 +235,7 @@ class Renderer:
         self._masks.use(0)
         self._mesh.render()
         for array, depth in sitter.hair:
-            self._hair["u_layer"].value = depth
+            self._hair["u_layer"] = depth
             array.render()
         if self._samples:
             gl.disable_direct(_ALPHA_TO_COVERAGE)

@@ -65,6 +65,7 @@ class MouthStream:
     def __init__(self, worker: "RenderWorker", avatar: int, on_mouth: OnMouth) -> None:
         self._worker, self._avatar = worker, avatar
         self._on_mouth: OnMouth | None = on_mouth
+        worker.streams += 1
 
     def submit(self, job: RenderJob) -> None:
         """Ask for the mouth of a job; it comes with ``on_mouth``, or not at all. Sent by :meth:`RenderWorker.flush`."""
@@ -76,7 +77,8 @@ class MouthStream:
             self._on_mouth(frame, mouth)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Hear no more. May be called again."""
+        self._worker.streams -= self._on_mouth is not None
         self._on_mouth = None
 
 
@@ -87,6 +89,11 @@ class RenderWorker:
         settings: For the child.
         meters: Where its times are counted.
         on_batch: Told the mouths of each batch, the processor time that the child took over them, and the time, s.
+
+    Attributes:
+        counts: What happened to it.
+        metadata: Of the weights, once they are loaded.
+        streams: That are open.
     """
 
     def __init__(
@@ -95,7 +102,7 @@ class RenderWorker:
         meters: Meters | None = None,
         on_batch: Callable[[int, float, float], None] | None = None,
     ) -> None:
-        self.counts = WorkerCounts()
+        self.counts, self.streams = WorkerCounts(), 0
         self._on_batch = on_batch
         self.metadata: WeightsMetadata | None = None
         self._settings, self._meters = settings, meters or Meters()

@@ -45,9 +45,9 @@ async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_look
     for _, session in calls:
         session.floor.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 30 for _, s in calls), "speech")
-    os.kill(sessions.worker.pid or 0, how)
+    os.kill(sessions.workers.pids[0], how)
     spoken = [s.playout.counts.rendered for _, s in calls]
-    await until(lambda: sessions.worker.counts.restarts == 1, "the new worker")
+    await until(lambda: sessions.workers.counts.restarts == 1, "the new worker")
     await until(
         lambda: all(s.playout.counts.rendered > n + 40 for n, (_, s) in zip(spoken, calls, strict=True)), "lips"
     )
@@ -79,13 +79,13 @@ async def test_a_worker_that_is_killed_loads_the_built_in_network_again_in_time(
         for session in calls:
             session.floor.source = TimelineSource(session.clock, voice)
         await until(lambda: all(s.playout.counts.rendered > 30 for s in calls), "speech")
-        os.kill(sessions.worker.pid or 0, signal.SIGKILL)
+        os.kill(sessions.workers.pids[0], signal.SIGKILL)
         killed = [_pictures(session) for session in calls]
         rested: dict[str, int] = {}
         for session in calls:
             await until(lambda session=session: session.playout._spoken == 0, "rest")
             rested[session.id] = _pictures(session)
-        await until(lambda: sessions.worker.counts.restarts == 1 and sessions.worker.ready, "the new worker")
+        await until(lambda: sessions.workers.counts.restarts == 1 and sessions.workers.up, "the new worker")
         spoken = [session.playout.counts.rendered for session in calls]
         await until(lambda: all(s.playout.counts.rendered > n for s, n in zip(calls, spoken, strict=True)), "lips")
         assert [session.state for session in calls] == ["live", "live"]
@@ -125,7 +125,7 @@ async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_toget
     session.floor.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 30, "speech")
-    pid, repeated = sessions.worker.pid or 0, counts.repeated
+    pid, repeated = sessions.workers.pids[0], counts.repeated
     os.kill(pid, signal.SIGSTOP)
     await until(lambda: counts.repeated >= repeated + 7, "0.3 s without mouths")
     os.kill(pid, signal.SIGCONT)
@@ -136,7 +136,7 @@ async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_toget
     print(f"lips after {after / FRAME_RATE_HZ:.2f} s; A/V {min(offsets):.1f}..{max(offsets):.1f} ms")
     assert after <= 2 * FRAME_RATE_HZ
     assert -60 < min(offsets) <= max(offsets) < 40
-    assert sessions.worker.counts.restarts == 0
+    assert sessions.workers.counts.restarts == 0
 
 
 def _break_tick(session: Session) -> None:

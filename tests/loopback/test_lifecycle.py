@@ -163,7 +163,7 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
         sessions = await serve()
         _, session = await callers.call(sessions, sound=voice(0, 48000))
         await until(lambda session=session: session.playout.counts.rendered > 10, "speech")
-        worker, memory = sessions.worker.pid, sessions.worker._memory
+        worker, memory = sessions.workers.pids[0], sessions.workers.members[0]._memory
         assert memory is not None
         assert (SHARED_MEMORY / memory.name).exists()
         name = memory.name
@@ -183,8 +183,8 @@ async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Cal
         session.floor.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 20 for _, s in calls), "speech")
     spoken = [session.playout.counts.rendered for _, session in calls]
-    os.kill(sessions.worker.pid or 0, signal.SIGKILL)
-    await until(lambda: sessions.worker.counts.restarts == 1, "the new worker")
+    os.kill(sessions.workers.pids[0], signal.SIGKILL)
+    await until(lambda: sessions.workers.counts.restarts == 1, "the new worker")
     assert sessions.unready_reason() == "renderer"
     await until(
         lambda: all(s.playout.counts.rendered > n + 30 for n, (_, s) in zip(spoken, calls, strict=True)), "lips"
@@ -208,10 +208,10 @@ async def test_too_many_sessions_make_a_slow_worker_refuse_not_restart(serve: Se
     calls = [await callers.call(sessions) for _ in range(3)]
     for _, session in calls:
         session.floor.source = TimelineSource(session.clock, voice)
-    jobs = sessions.worker.counts.jobs
-    await until(lambda: sessions.worker.counts.jobs > jobs + 300, "jobs")
-    assert sessions.worker.counts.restarts == 0
-    assert sessions.worker.counts.refused > 0
+    jobs = sessions.workers.counts.jobs
+    await until(lambda: sessions.workers.counts.jobs > jobs + 300, "jobs")
+    assert sessions.workers.counts.restarts == 0
+    assert sessions.workers.counts.refused > 0
     assert [session.state for _, session in calls] == ["live"] * 3
 
 

@@ -81,7 +81,7 @@ async def test_a_full_disk_is_told_and_no_call_ends(disk: Path, callers: Callers
         store.build(write_avatar(disk.parent / "big", "big", size=(512, 512)), "big")
         with pytest.raises(AvatarError, match="No space left"):
             await sessions.shelf.add("big")
-        assert sessions.worker.counts.restarts == 0
+        assert sessions.workers.counts.restarts == 0
         store.remove("big")
 
         assert sorted({path.name for path in store.root.rglob("*")} - {"uploads"}) == sorted(set(kept))

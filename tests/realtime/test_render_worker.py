@@ -9,7 +9,7 @@ import pytest
 
 from realtime.errors import AvatarError, UnavailableError
 from realtime.packets import RenderJob
-from realtime.render_worker import RenderWorker
+from realtime.render_worker import RenderWorker, RenderWorkers
 from realtime.render_worker.memory import SLOTS
 from realtime.render_worker.worker import TRIED_BATCHES
 from tests.realtime.fakes import make_store, order_file, worker_settings
@@ -168,3 +168,12 @@ async def test_what_cannot_be_loaded_is_told(start_worker: StartWorker, tmp_path
     with pytest.raises(UnavailableError, match="no_such_predictor"):
         await failing.start()
     await failing.close()
+
+
+async def test_of_several_workers_one_that_cannot_start_keeps_none(tmp_path: Path) -> None:
+    store = make_store(tmp_path, {"a": 1})
+    workers = RenderWorkers([worker_settings(store, kind) for kind in ("FakePredictor", "no_such_predictor")])
+    with pytest.raises(UnavailableError, match="no_such_predictor"):
+        await workers.start()
+    assert workers.pids == []
+    await workers.close()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from realtime.lipsync.weights import load_weights
-from training.codes import SPREAD, code_to_mouth, mouth_to_code
+from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly
 from training.export import export
 from training.figures import best_lag, similarity
 from training.fit import draw_mouths, fit, new_network
@@ -143,6 +143,21 @@ def test_fits_resume_and_their_export_loads(data, monkeypatch):
     assert metadata.window_offset_samples == WINDOW_OFFSET_SAMPLES
     assert metadata.decoded_region == DECODED_REGION
     assert out.stat().st_size < 12_000_000
+
+
+def test_a_network_to_go_on_with_is_the_one_of_the_file_and_hears_as_before_it_was_made_firmer(data):
+    torch.manual_seed(0)
+    network = new_network().eval()
+    begun = {"average": network.state_dict()}
+    torch.save(begun, data / "fit.pt")
+    torch.save({"average": network.audio_encoder.state_dict()}, data / "ear.pt")
+    export(data / "ear.pt", data / "fit.pt", data / "w.safetensors")
+    again = new_network(data / "w.safetensors").eval()
+    mel, face = torch.randn(4, 1, 80, 16), torch.rand(4, 6, CROP, CROP)
+    with torch.no_grad():
+        assert not torch.allclose(again.audio_encoder(mel), network.audio_encoder(mel), rtol=1e-3)
+        say_firmly(again.audio_encoder, undo=True)
+        assert torch.allclose(again(mel, face), network(mel, face), atol=5e-3), "but for the half precision of files"
 
 
 def test_lag_and_similarity_read_what_was_put_in():

@@ -1,0 +1,47 @@
+"""What the network can run on here. Torch takes seconds to import: it is asked only where there seem to be cards."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+
+from realtime.errors import SettingsError
+from realtime.settings import DEVICE
+
+_ASK_TORCH = "import torch; print(torch.cuda.device_count())"
+
+
+def resolve_device(device: str) -> str:
+    """Return ``cpu``, ``cuda`` or ``cuda:N`` for a device as the settings name it.
+
+    Raises:
+        SettingsError: If the device is unknown, or CUDA was asked for and is not there.
+    """
+    if not DEVICE.fullmatch(device):
+        raise SettingsError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
+    if device == "cpu" or (device == "auto" and not shutil.which("nvidia-smi")):
+        return "cpu"
+    found = importlib.import_module("torch").cuda.device_count()
+    if device == "auto":
+        return "cuda" if found else "cpu"
+    if int(device.partition(":")[2] or 0) >= found:
+        raise SettingsError(f"device {device!r} was asked for, but torch finds no CUDA device like that here")
+    return device
+
+
+def devices_of(device: str) -> tuple[str, ...]:
+    """Return the devices that a server uses for a device as the settings name it: every card, where any may be used."""
+    cards = _cards() if device in ("auto", "cuda") else 0
+    return tuple(f"cuda:{number}" for number in range(cards)) if cards > 1 else (device,)
+
+
+def _cards() -> int:
+    """Return how many cards torch can use; one or none need not be counted by it."""
+    if not (lister := shutil.which("nvidia-smi")) or _said_by(lister, "-L").count("GPU ") < 2:
+        return 1
+    count = _said_by(sys.executable, "-c", _ASK_TORCH).strip()
+    return int(count) if count.isdigit() else 1
+
+
+def _said_by(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 (our own words)

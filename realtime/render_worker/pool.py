@@ -1,0 +1,110 @@
+"""The render workers of a server, one for each device, as one: sessions are placed where the fewest are."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from realtime.errors import UnavailableError
+from realtime.lipsync.metadata import WeightsMetadata
+from realtime.meters import Meters
+from realtime.render_worker.client import RenderWorker, WorkerCounts
+from realtime.render_worker.worker import WorkerSettings
+
+
+class RenderWorkers:
+    """All workers of a server. All methods belong to the event loop's thread.
+
+    A session belongs to one worker as long as it lasts, so that its mouths come in order and one that ends takes no
+    more than its own sessions' lips along, until it is there again.
+
+    Args:
+        settings: Of each, one at least.
+        meters: Where their times are counted.
+        on_batch: As a `RenderWorker` takes it.
+
+    Attributes:
+        members: The workers.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[WorkerSettings],
+        meters: Meters | None = None,
+        on_batch: Callable[[int, float, float], None] | None = None,
+    ) -> None:
+        self.members = tuple(RenderWorker(each, meters, on_batch) for each in settings)
+
+    @property
+    def up(self) -> int:
+        """How many take jobs."""
+        return sum(worker.ready for worker in self.members)
+
+    @property
+    def usable(self) -> list[RenderWorker]:
+        """Those that a new session may be placed on."""
+        return [worker for worker in self.members if worker.ready and not worker.is_short]
+
+    @property
+    def under_way(self) -> int:
+        """Jobs of the one that has most."""
+        return max(worker.under_way for worker in self.members)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the children there are."""
+        return [worker.pid for worker in self.members if worker.pid is not None]
+
+    @property
+    def counts(self) -> WorkerCounts:
+        """What happened to all of them together."""
+        each = [dataclasses.astuple(worker.counts) for worker in self.members]
+        return WorkerCounts(*map(sum, zip(*each, strict=True)))
+
+    def place(self) -> RenderWorker:
+        """Return the worker for a new session: of those that can take it, the one with the fewest.
+
+        Raises:
+            UnavailableError: If none can.
+        """
+        if not (usable := self.usable):
+            raise UnavailableError("the renderer is being started again", reason="renderer")
+        return min(usable, key=lambda worker: worker.streams)
+
+    async def start(self) -> WeightsMetadata:
+        """Start all of them, and wait until each has loaded the network.
+
+        Raises:
+            UnavailableError: If one cannot; then none goes on.
+        """
+        found = await asyncio.gather(*(worker.start() for worker in self.members), return_exceptions=True)
+        for metadata in found:
+            if isinstance(metadata, BaseException):
+                await self.close()
+                raise metadata
+        first = found[0]
+        assert isinstance(first, WeightsMetadata)
+        return first
+
+    async def load_avatar(self, avatar_id: str) -> None:
+        """Have an avatar prepared by the first, and loaded by all.
+
+        Raises:
+            AvatarError: If it cannot be.
+            UnavailableError: If a worker ended over it.
+        """
+        for worker in self.members:
+            await worker.load_avatar(avatar_id)
+
+    def forget_avatar(self, avatar_id: str) -> None:
+        """Let go of an avatar that no stream is open for."""
+        for worker in self.members:
+            worker.forget_avatar(avatar_id)
+
+    def flush(self) -> None:
+        """Send the jobs that were submitted since the last call, to each worker as one message."""
+        for worker in self.members:
+            worker.flush()
+
+    async def close(self) -> None:
+        """End the children. May be called again."""
+        await asyncio.gather(*(worker.close() for worker in self.members))
