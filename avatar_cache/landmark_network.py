@@ -1,16 +1,23 @@
-"""Our landmark network on OpenVINO: built from its safetensors file, which says everything about it.
+"""Our landmark network on OpenVINO, or torch: built from its safetensors file, which says everything about it.
 
 ``training/landmarks.py`` makes the file: convolutions with ReLU, then full layers. Batch norm is folded in.
 """
 
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as ops
 from safetensors import SafetensorError, safe_open
+
+try:
+    import openvino as ov
+    from openvino import opset13 as ops
+except ImportError:  # it has no wheel for every platform
+    ov = None
 
 from realtime.errors import WeightsError
 
@@ -39,11 +46,11 @@ class LandmarkNetwork:
             if facts.get("format") != FORMAT:
                 raise WeightsError(f"{path.name}: metadata field 'format' is {facts.get('format')!r}, not {FORMAT!r}")
             self.size = int(facts["size"])
-            model = _model(state, json.loads(facts["strides"]), self.size)
+            weights = {key: value.astype(np.float32) for key, value in state.items()}
+            build = _torch_call if ov is None else _openvino_call
+            self._call = build(weights, json.loads(facts["strides"]), self.size)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise WeightsError(f"cannot read the landmark network {path}: {error}") from error
-        # One precision on every machine: a few pixels' difference would move boxes.
-        self._compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def __call__(
         self, crops: npt.NDArray[np.uint8]
@@ -54,17 +61,19 @@ class LandmarkNetwork:
             Points ``float32[N, 68, 2]`` in crop pixels; the likely error of each, ``float32[N, 68]``, likewise; and how
             likely there is a face at all, ``float32[N]``, 0..1.
         """
-        parts = [
-            self._compiled([np.ascontiguousarray(crops[at : at + _BATCH])])[0] for at in range(0, len(crops), _BATCH)
-        ]
-        output = np.concatenate(parts)
+        output = np.concatenate(
+            [self._call(np.ascontiguousarray(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)]
+        )
         points = (output[:, : 2 * POINTS].reshape(-1, POINTS, 2) + 1) * np.float32(self.size / 2)
         doubt = np.exp(np.clip(output[:, 2 * POINTS : 3 * POINTS], -5, 1)) * np.float32(self.size / 2)
         return points, doubt, 1 / (1 + np.exp(-output[:, -1]))
 
 
-def _model(state: dict[str, npt.NDArray[np.float16]], strides: list[int], size: int) -> ov.Model:
-    weights = {key: value.astype(np.float32) for key, value in state.items()}
+Weights = dict[str, npt.NDArray[np.float32]]
+Call = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+
+def _openvino_call(weights: Weights, strides: list[int], size: int) -> Call:
     crops = ops.parameter([-1, size, size, 3], np.uint8, name="crops")
     floats = ops.transpose(ops.convert(crops, "f32"), np.array([0, 3, 1, 2]))
     at = ops.subtract(ops.divide(floats, np.float32(127.5)), np.float32(1))
@@ -78,4 +87,25 @@ def _model(state: dict[str, npt.NDArray[np.float16]], strides: list[int], size: 
         at = ops.matmul(at, weights[f"full{number}.weight"], transpose_a=False, transpose_b=True)
         at = ops.add(at, weights[f"full{number}.bias"].reshape(1, -1))
         at = ops.relu(at) if number == 0 else at
-    return ov.Model([ops.result(at)], [crops], "landmarks")
+    model = ov.Model([ops.result(at)], [crops], "landmarks")
+    # One precision on every machine: a few pixels' difference would move boxes.
+    compiled: Any = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda crops: compiled([crops])[0]
+
+
+def _torch_call(weights: Weights, strides: list[int], _: int) -> Call:
+    torch = importlib.import_module("torch")
+    functional = torch.nn.functional
+    known = {key: torch.from_numpy(value) for key, value in weights.items()}
+
+    def call(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        at = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for number, stride in enumerate(strides):
+            kernel, bias = known[f"conv{number}.weight"], known[f"conv{number}.bias"]
+            at = functional.conv2d(at, kernel, bias.flatten(), stride, kernel.shape[2] // 2).relu()
+        hidden = functional.linear(at.flatten(1), known["full0.weight"], known["full0.bias"].flatten()).relu()
+        found = functional.linear(hidden, known["full1.weight"], known["full1.bias"].flatten())
+        output: npt.NDArray[np.float32] = found.numpy()
+        return output
+
+    return call

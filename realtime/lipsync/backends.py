@@ -1,12 +1,20 @@
-"""Chooses the back end: CUDA through torch where there is a card, else the CPU through OpenVINO."""
+"""Chooses the back end: torch on CUDA where there is a card, OpenVINO on the CPU, torch there where that is missing."""
 
 import importlib
+import logging
+import os
 from pathlib import Path
 
 from realtime.errors import SettingsError
 from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
 from realtime.lipsync.predictor import MouthPredictor
+
+try:
+    from realtime.lipsync import openvino_backend
+except ImportError:  # it has no wheel for every platform
+    openvino_backend = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
 
@@ -34,15 +42,22 @@ def create_predictor(
         WeightsError: If the file does not fit.
         SettingsError: If the device is not there, or does not know the precision.
     """
-    if (found := resolve_device(device)) != "cpu":
-        if precision == "int8":
-            raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
-        backend = importlib.import_module("realtime.lipsync.torch_backend")
-        predictor: MouthPredictor = backend.TorchPredictor(
-            weights, device=found, window_offset_samples=window_offset_samples, precision=precision
-        )
-        return predictor
-    if precision == "fp16":
+    found = resolve_device(device)
+    if found != "cpu" and precision == "int8":
+        raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
+    if found == "cpu" and precision == "fp16":
         raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
-    hint = {"fp32": "f32"}.get(precision or "", precision)
-    return OpenVinoPredictor(convert(weights, cache, window_offset_samples), threads=threads, precision=hint)
+    if found == "cpu" and openvino_backend is not None:
+        hint = {"fp32": "f32"}.get(precision or "", precision)
+        folder = openvino_backend.convert(weights, cache, window_offset_samples)
+        return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
+    torch_backend = importlib.import_module("realtime.lipsync.torch_backend")
+    if found == "cpu":
+        if precision == "int8":
+            raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
+        log.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
+        importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
+    predictor: MouthPredictor = torch_backend.TorchPredictor(
+        weights, device=found, window_offset_samples=window_offset_samples, precision=precision
+    )
+    return predictor

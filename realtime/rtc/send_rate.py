@@ -16,7 +16,7 @@ START_BITRATE = 600_000
 START_PIXELS = 512 * 512
 """The picture that ``START_BITRATE`` fits; others start in proportion."""
 LEAST_START = 150_000
-HEADROOM = 1.5
+HEADROOM = 1.6
 """Over the start. More gains half a decibel, and every packet more is one more to be lost and waited for."""
 
 LOSS_LIMIT = 0.1

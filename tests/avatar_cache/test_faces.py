@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from avatar_cache import landmark_network
 from avatar_cache.face_detector import BuiltInDetector, create_detector
 from avatar_cache.face_geometry import estimate_pose
 from avatar_cache.ingest import BuildOptions
@@ -57,6 +58,13 @@ def test_landmarks_lie_where_a_person_would_put_them(detector: BuiltInDetector) 
     assert away.mean() < 0.09 * np.linalg.norm(wanted[3] - wanted[0])
     pose = estimate_pose(faces[0].points)
     assert max(abs(pose.yaw_degrees), abs(pose.pitch_degrees), abs(pose.roll_degrees)) < 12
+
+
+def test_without_openvino_torch_finds_the_same(detector: BuiltInDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    portrait = cv2.imread(str(PORTRAIT))
+    monkeypatch.setattr(landmark_network, "ov", None)
+    (mine,), (usual,) = BuiltInDetector().find(portrait), detector.find(portrait)
+    np.testing.assert_allclose(mine.points, usual.points, atol=0.05)
 
 
 def test_a_face_is_found_at_any_size_and_not_where_there_is_none(detector: BuiltInDetector) -> None:

@@ -7,6 +7,8 @@ import openvino as ov
 import pytest
 import torch
 
+from realtime.errors import SettingsError
+from realtime.lipsync import backends
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from realtime.lipsync.network import Wav2Lip
@@ -137,6 +139,29 @@ def test_with_the_graphs_there_torch_is_not_imported(weights: Path, cache: Path)
         "import realtime.app, realtime.render_worker.worker; "
         "sys.exit('torch' in sys.modules)"
     )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
+
+
+def test_without_openvino_torch_draws_the_same_and_says_so(
+    weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = _draw(create_predictor(weights, device="cpu", cache=cache, precision="fp32")).astype(int)
+    assert not caplog.records
+    monkeypatch.setattr(backends, "openvino_backend", None)
+    threads = torch.get_num_threads()
+    try:
+        predictor = create_predictor(weights, device="cpu", cache=cache, threads=1)
+    finally:
+        torch.set_num_threads(threads)
+    assert isinstance(predictor, TorchPredictor)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert np.abs(_draw(predictor) - expected).max() <= 2
+    with pytest.raises(SettingsError, match="needs OpenVINO"):
+        create_predictor(weights, device="cpu", cache=cache, precision="int8")
+
+
+def test_a_server_starts_where_openvino_cannot_be_imported() -> None:
+    program = "import sys; sys.modules['openvino'] = None; import realtime.app, realtime.render_worker.worker"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
 
 
