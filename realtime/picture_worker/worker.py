@@ -22,6 +22,7 @@ from realtime.lipsync.metadata import Region
 from realtime.picture_worker.messages import encoded_message, origin_of, pack, unpack
 from realtime.priorities import step_back, work_in_batches
 from realtime.render_worker.memory import JobMemory
+from realtime.rtc.encoder_choice import hardware_h264
 from realtime.rtc.picture_place import Encoders, Order
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class _Worker:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
+        hardware_h264()  # found out now, while nobody waits for a picture
         gc.collect()
         gc.freeze()
         self._connection.send_bytes(pack({"ready": True}))

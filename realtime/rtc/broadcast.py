@@ -12,7 +12,8 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 
-from realtime.rtc.encoders import SpeechEncoder, picture_codecs, sound_level_dbov
+from realtime.rtc.encoder_choice import picture_codecs
+from realtime.rtc.encoders import SpeechEncoder, sound_level_dbov
 from realtime.rtc.outbound import Kind, PicturePacer, Playout, SpeechPacer
 from realtime.rtc.picture_place import OwnThreads, PicturePlace
 from realtime.rtc.rendition import Rendition

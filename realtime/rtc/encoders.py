@@ -253,30 +253,6 @@ class LiveH264Encoder(PictureEncoder, H264Encoder):
         return self._packetize(self._split_bitstream(data))
 
 
-def picture_codecs() -> tuple[str, ...]:
-    """Return the codecs of pictures that this machine encodes, MIME types, the best first.
-
-    H.264 as it is set here costs a quarter less than VP8 (``python -m benchmarks encoders``), and takes a new bitrate
-    without a key frame.
-    """
-    return ("video/h264", "video/vp8") if "libx264" in av.codecs_available else ("video/vp8",)
-
-
-def picture_encoder(mime_type: str) -> PictureEncoder:
-    """Return a new encoder for a negotiated codec of pictures.
-
-    Raises:
-        ValueError: If the codec is none of ours; offers are answered with ours alone.
-    """
-    match mime_type.lower():
-        case "video/vp8":
-            return LiveVp8Encoder()
-        case "video/h264":
-            return LiveH264Encoder()
-        case other:
-            raise ValueError(f"no encoder for {other}")
-
-
 def sound_level_dbov(samples: npt.NDArray[Any]) -> int:
     """Return the level of ``int16[n]`` for the RTP header extension (RFC 6465), -127..0.
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.rtc.encoders import PictureEncoder, picture_encoder
+from realtime.rtc.encoder_choice import picture_encoder
+from realtime.rtc.encoders import PictureEncoder
 from realtime.rtc.outbound import picture_frame
 
 Paint = Callable[[], npt.NDArray[np.uint8]]

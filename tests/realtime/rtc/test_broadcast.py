@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.encoders import picture_codecs
+from realtime.rtc.encoder_choice import picture_codecs
 from realtime.rtc.rendition import KEY_FRAME_INTERVAL_S, KeyFrames
 from realtime.rtc.unit import RAW_PICTURES, SPEECH_CODEC, Unit
 from realtime.timeline import PTS_PER_FRAME

@@ -15,7 +15,6 @@ from realtime.rtc.encoders import (
     LiveH264Encoder,
     LiveVp8Encoder,
     SpeechEncoder,
-    picture_encoder,
     sound_level_dbov,
 )
 from realtime.rtc.outbound import speech_frame
@@ -218,8 +217,3 @@ def test_the_level_is_that_of_the_stock_formula(amplitude: int) -> None:
     samples = np.round(amplitude * np.sin(np.arange(960) * 0.05)).astype(np.int16)
     assert sound_level_dbov(samples) == compute_audio_level_dbov(sound_frames(samples)[0])
     assert not math.isnan(sound_level_dbov(samples[:0]))
-
-
-def test_a_codec_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(ValueError, match="pcmu"):
-        picture_encoder("audio/PCMU")
