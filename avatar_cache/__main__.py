@@ -17,6 +17,7 @@ from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import LipstreamError, SettingsError, is_no_room
 from realtime.i420 import planes
 from realtime.lipsync.backends import create_predictor
+from realtime.lipsync.devices import resolve_device
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.mouth_painter import Box
 from realtime.timeline import FRAME_RATE_HZ
@@ -90,6 +91,7 @@ def _show_progress(share: float) -> None:
 
 
 def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
+    resolve_device(chosen.device)  # or it raises, before anything is built
     started = time.monotonic()
     store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
     if report := store.report(chosen.id):

@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 try:
     import openvino as ov
     from openvino import opset13 as ops
-except ImportError:  # it has no wheel for every platform
+except ModuleNotFoundError as error:  # it has no wheel for every platform
+    if error.name != "openvino":
+        raise
     ov = None
 
 from realtime.errors import WeightsError

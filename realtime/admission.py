@@ -37,12 +37,15 @@ class Admission:
 
     Args:
         cores: Of the machine.
-        render_workers: Processes that draw mouths, each for its own sessions.
         picture_workers: Processes that paint and encode; 0 if the server does it.
+
+    Attributes:
+        render_workers: Processes that draw mouths, each for its own sessions.
     """
 
-    def __init__(self, cores: int, *, render_workers: int = 1, picture_workers: int = 0) -> None:
-        self._cores, self._render_workers, self._picture_workers = cores, render_workers, picture_workers
+    def __init__(self, cores: int, *, picture_workers: int = 0) -> None:
+        self.render_workers = 1
+        self._cores, self._picture_workers = cores, picture_workers
         self._picture, self._loop = _Cost(FIRST_PICTURE_S), _Cost(FIRST_LOOP_S)
         self._made = _Cost(FIRST_PICTURE_S - FIRST_LOOP_S)  # of a picture's time, the part in a picture worker
         self._mouth, self._drawing = _Cost(FIRST_MOUTH_S), _Cost(FIRST_MOUTH_S)
@@ -83,7 +86,7 @@ class Admission:
         shares = [
             (self.session_s, CORES_LIMIT * self._cores),
             (FRAME_RATE_HZ * self._loop.unit_s, LOOP_LIMIT),
-            (FRAME_RATE_HZ * self._drawing.unit_s, WORKER_LIMIT * self._render_workers),
+            (FRAME_RATE_HZ * self._drawing.unit_s, WORKER_LIMIT * self.render_workers),
         ]
         if self._picture_workers:
             shares.append((FRAME_RATE_HZ * self._made.unit_s, WORKER_LIMIT * self._picture_workers))

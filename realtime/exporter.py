@@ -52,7 +52,8 @@ class Exporter:
         yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
         yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
         yield Gauge("ready", "1 while a session could be taken.", reason is None)
-        yield Gauge("worker_up", "Render workers that take jobs.", workers.up)
+        yield Gauge("workers", "Render workers, one a device.", len(workers.members))
+        yield Gauge("worker_up", "Of these, those that take jobs now.", workers.up)
         pictures = sessions.pictures
         yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
         yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)

@@ -41,7 +41,7 @@ def begin(now_s: float, first_window_samples: int, others: Iterable[float], mout
         now_s: Its timeline begins less than a frame and a block before this.
         first_window_samples: Of a timeline, until its first frame can be decided; all sessions have the same.
         others: Where those of the other sessions begin, s.
-        mouths_in_time: That the worker draws before they are due, 1 or more.
+        mouths_in_time: That the worker draws well before they are due, 1 or more.
     """
     taken = Counter(tick_of(epoch_s, first_window_samples) for epoch_s in others)
     group = min(GROUP, mouths_in_time)

@@ -24,6 +24,7 @@ from realtime.audio.resample import Resampler
 from realtime.errors import BadRequestError, LipstreamError
 from realtime.i420 import Picture
 from realtime.lipsync.alignment import samples_needed
+from realtime.lipsync.backends import PRECISIONS
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.mark import CORNERS, MarkStyle
 from realtime.packets import PcmChunk, RenderJob
@@ -195,7 +196,8 @@ def main() -> int:
     parser.add_argument("--avatar", default="", help="avatar id (default: the first)")
     parser.add_argument("--store", type=Path, default=default_root(), help="folder of avatars and compiled networks")
     parser.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS, help="weights file")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network's arithmetic")
     parser.add_argument("--mark-text", default=_MARK.text, help="what the mark says (default: %(default)s)")
     parser.add_argument("--mark-corner", choices=CORNERS, default=_MARK.corner, help="default: %(default)s")
     parser.add_argument(
@@ -212,6 +214,7 @@ def main() -> int:
         weights=chosen.weights.absolute(),
         store=chosen.store.absolute(),
         device=chosen.device,
+        precision=chosen.precision,
         window_offset_samples=chosen.window_offset,
     )
     try:

@@ -250,7 +250,13 @@ class Session:
             self.fail(error)
 
     def switch(self, avatar: PreparedAvatar) -> None:
-        """Show another avatar, loaded by the worker, without a break in speech or picture."""
+        """Show another avatar, loaded by the worker, without a break in speech or picture.
+
+        Raises:
+            NotFoundError: If the session ended meanwhile.
+        """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self._stream.close()
         self.playout.show(avatar.compositor(self._mark), loop)
@@ -296,10 +302,14 @@ class Session:
         peer = {"peer": self._peer.figures()} if self._peer else {}
         return peer | self.viewers.connections()
 
-    async def close(self) -> None:
-        """Let go of the peer and the worker's stream. May be called again."""
+    def leave_worker(self) -> None:
+        """Begin the end: ask the worker for nothing more. May be called again."""
         self._closed = True
         self._stream.close()
+
+    async def close(self) -> None:
+        """Let go of the worker's stream and the peer. May be called again."""
+        self.leave_worker()
         await self.floor.close()
         peer, self._peer = self._peer, None
         if peer:

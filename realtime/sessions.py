@@ -73,10 +73,8 @@ class Sessions:
             window_offset_samples=settings.window_offset,
         )
         self.meters = Meters()
+        self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
         devices = devices_of(self.worker_settings.device)
-        self.admission = Admission(
-            os.cpu_count() or 1, render_workers=len(devices), picture_workers=settings.picture_workers
-        )
         self.workers = RenderWorkers(
             [dataclasses.replace(self.worker_settings, device=device) for device in devices],
             self.meters,
@@ -159,6 +157,7 @@ class Sessions:
 
     @property
     def _is_full(self) -> bool:
+        self.admission.render_workers = max(1, self.workers.up)
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
 
     def unready_reason(self) -> str | None:
@@ -211,7 +210,7 @@ class Sessions:
         assert self._metadata is not None
         session = Session(
             await self.shelf.get(self.shelf.first),
-            self.workers.place(),
+            self.workers.members[0],
             self._metadata,
             rtc=rehearsal_settings(),
             epoch_s=self._epoch(asyncio.get_running_loop().time()),
@@ -339,7 +338,7 @@ class Sessions:
     def _epoch(self, now_s: float) -> float:
         """Return where a new session's timeline begins."""
         assert self._metadata is not None
-        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ)
+        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # with as much again to spare
         window = first_window_samples(self._metadata.look_ahead_samples)
         return begin(now_s, window, (session.clock.epoch_s for session in self.all()), in_time)
 
@@ -356,6 +355,7 @@ class Sessions:
     def _end(self, session: Session, why: str) -> None:
         """Take a session off the list now, and close it in the background."""
         if self._sessions.pop(session.id, None):
+            session.leave_worker()  # now: another one may be placed in this round of the event loop
             self._note_end(session, why)
             task = asyncio.create_task(session.close(), name="end-session")
             self._ending.add(task)
@@ -387,10 +387,7 @@ class Sessions:
         for sessions in (deciding, others):
             for session in sessions:
                 session.tick(now_s)
-            try:
-                self.workers.flush()
-            except OSError:
-                log.exception("jobs could not be sent")
+            self.workers.flush()
 
     async def _reap(self) -> None:
         """End sessions that nobody came (back) for."""

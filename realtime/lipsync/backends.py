@@ -11,7 +11,9 @@ from realtime.lipsync.predictor import MouthPredictor
 
 try:
     from realtime.lipsync import openvino_backend
-except ImportError:  # it has no wheel for every platform
+except ModuleNotFoundError as error:  # it has no wheel for every platform
+    if error.name != "openvino":
+        raise
     openvino_backend = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ import sys
 from realtime.errors import SettingsError
 from realtime.settings import DEVICE
 
+_PATIENCE_S = 60.0
 _ASK_TORCH = "import torch; print(torch.cuda.device_count())"
 
 
@@ -44,4 +45,9 @@ def _cards() -> int:
 
 
 def _said_by(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 (our own words)
+    """Return what a program writes; nothing if it hangs, as a driver may."""
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)  # noqa: S603
+    except (subprocess.TimeoutExpired, OSError):
+        return ""
+    return asked.stdout

@@ -60,6 +60,8 @@ class TorchPredictor:
         self, weights: Path, *, device: str, window_offset_samples: int | None = None, precision: str | None = None
     ) -> None:
         self._device = torch.device(device)
+        if self._device.index is not None:
+            torch.cuda.set_device(self._device)  # streams, graphs and pinned memory belong to the current one
         dtype = DTYPES[precision or ("fp16" if self._device.type == "cuda" else "fp32")]
         network, self._metadata = load_weights(weights, window_offset_samples=window_offset_samples)
         network = fold(network).to(self._device, dtype)

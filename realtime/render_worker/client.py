@@ -131,6 +131,16 @@ class RenderWorker:
         return asyncio.get_running_loop().time() - self._short_s < SHORT_S
 
     @property
+    def is_loading(self) -> bool:
+        """Whether it is being given avatars, and jobs have to wait."""
+        return bool(self._loading)
+
+    @property
+    def device(self) -> str:
+        """That it draws on, as the settings name it."""
+        return self._settings.device
+
+    @property
     def under_way(self) -> int:
         """Jobs that the worker has."""
         return len(self._under_way)
@@ -159,6 +169,16 @@ class RenderWorker:
             raise UnavailableError(f"the render worker failed: {self._failure}", reason="renderer")
         return self.metadata
 
+    def expect_avatar(self, avatar_id: str) -> None:
+        """Have an avatar loaded as soon as the child is there, now or later."""
+        if avatar_id in self._avatars:
+            return
+        handle, future = next(self._handles), asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits for it
+        self._avatars[avatar_id] = (handle, future)
+        if self.ready:
+            self._ask_for_avatar(handle, avatar_id)
+
     async def load_avatar(self, avatar_id: str) -> None:
         """Have an avatar prepared and loaded; returns at once if it is.
 
@@ -166,10 +186,7 @@ class RenderWorker:
             AvatarError: If it cannot be.
             UnavailableError: If the worker ended over it.
         """
-        if avatar_id not in self._avatars:
-            handle = next(self._handles)
-            self._avatars[avatar_id] = (handle, asyncio.get_running_loop().create_future())
-            self._ask_for_avatar(handle, avatar_id)
+        self.expect_avatar(avatar_id)
         future = self._avatars[avatar_id][1]
         try:
             await asyncio.shield(future)
@@ -246,7 +263,7 @@ class RenderWorker:
             log.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
         elif "error" in message:
             self._failure = message["error"]
-            log.error("render worker: %s", self._failure)
+            log.error("render worker (%s): %s", self.device, self._failure)
             if self.metadata is None:
                 self._ready.set()  # start() reports it
 
@@ -303,7 +320,7 @@ class RenderWorker:
                 self._failure = self._failure or "it ended before it was ready"
                 self._ready.set()
                 return
-            log.warning("render worker %s; starting it again", "hangs" if alive else "is gone")
+            log.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
             self._give_up_loading()
             await self._stop()
             failures = failures + 1 if loop.time() - started_s < _STABLE_S else 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 
 from realtime.errors import UnavailableError
@@ -9,6 +10,8 @@ from realtime.lipsync.metadata import WeightsMetadata
 from realtime.meters import Meters
 from realtime.render_worker.client import RenderWorker, WorkerCounts
 from realtime.render_worker.worker import WorkerSettings
+
+log = logging.getLogger(__name__)
 
 
 class RenderWorkers:
@@ -23,7 +26,7 @@ class RenderWorkers:
         on_batch: As a `RenderWorker` takes it.
 
     Attributes:
-        members: The workers.
+        members: The workers; once they are started, those that could be.
     """
 
     def __init__(
@@ -61,38 +64,49 @@ class RenderWorkers:
         return WorkerCounts(*map(sum, zip(*each, strict=True)))
 
     def place(self) -> RenderWorker:
-        """Return the worker for a new session: of those that can take it, the one with the fewest.
+        """Return the worker for a new session: of those that draw, the one with the fewest.
+
+        One that was started again and still loads its avatars comes last.
 
         Raises:
             UnavailableError: If none can.
         """
         if not (usable := self.usable):
             raise UnavailableError("the renderer is being started again", reason="renderer")
-        return min(usable, key=lambda worker: worker.streams)
+        return min(usable, key=lambda worker: (worker.is_loading, worker.streams))
 
     async def start(self) -> WeightsMetadata:
-        """Start all of them, and wait until each has loaded the network.
+        """Start all of them, and wait until each has loaded the network; go on with those that could.
 
         Raises:
-            UnavailableError: If one cannot; then none goes on.
+            UnavailableError: If none could.
         """
         found = await asyncio.gather(*(worker.start() for worker in self.members), return_exceptions=True)
-        for metadata in found:
-            if isinstance(metadata, BaseException):
-                await self.close()
-                raise metadata
-        first = found[0]
-        assert isinstance(first, WeightsMetadata)
-        return first
+        failures = [failure for failure in found if isinstance(failure, BaseException)]
+        started = [metadata for metadata in found if isinstance(metadata, WeightsMetadata)]
+        if not started:
+            raise failures[0]
+        for worker, failure in zip(self.members, found, strict=True):
+            if isinstance(failure, BaseException):
+                log.warning("device %s is left out: %s", worker.device, failure)
+                await worker.close()
+        self.members = tuple(
+            worker for worker, one in zip(self.members, found, strict=True) if isinstance(one, WeightsMetadata)
+        )
+        return started[0]
 
     async def load_avatar(self, avatar_id: str) -> None:
-        """Have an avatar prepared by the first, and loaded by all.
+        """Have an avatar prepared by the first that is there, and loaded by all; who comes back later loads it then.
 
         Raises:
             AvatarError: If it cannot be.
             UnavailableError: If a worker ended over it.
         """
+        there = [worker for worker in self.members if worker.ready] or self.members
         for worker in self.members:
+            if worker not in there:
+                worker.expect_avatar(avatar_id)
+        for worker in there:
             await worker.load_avatar(avatar_id)
 
     def forget_avatar(self, avatar_id: str) -> None:
@@ -103,7 +117,10 @@ class RenderWorkers:
     def flush(self) -> None:
         """Send the jobs that were submitted since the last call, to each worker as one message."""
         for worker in self.members:
-            worker.flush()
+            try:
+                worker.flush()
+            except OSError:
+                log.exception("jobs could not be sent to the worker of device %s", worker.device)
 
     async def close(self) -> None:
         """End the children. May be called again."""

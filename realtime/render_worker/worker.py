@@ -56,7 +56,7 @@ class WorkerSettings:
     Attributes:
         weights: The weights file.
         store: Root of the avatar store.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         window_offset_samples: Overrides the weights' own.
         threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
         precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.

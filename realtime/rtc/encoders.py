@@ -40,7 +40,7 @@ SETTLED_PACKETS = 20
 REOPEN_CHANGE = 0.3
 REOPEN_UP_INTERVAL_S = 3.0
 REOPEN_DOWN_INTERVAL_S = 1.0
-"""VP8's rate is fixed when the encoder opens, and a new encoder costs a key frame; a full link costs more."""
+"""The rate of some is fixed when they open, and a new encoder costs a key frame; a full link costs more."""
 ADJUST_CHANGE = 0.05
 NO_KEY_FRAMES = 3000
 """Frames between key frames that nobody asked for: two minutes."""
@@ -194,6 +194,14 @@ class PictureEncoder(Encoder):
     def _fits(self, frame: av.VideoFrame) -> bool:
         return self.codec is not None and (self.codec.width, self.codec.height) == (frame.width, frame.height)
 
+    def _rate_is_off(self, target: int) -> bool:
+        """Return whether an encoder whose rate is fixed must be opened anew for a large and lasting change."""
+        assert self.codec is not None
+        assert self.codec.bit_rate
+        change = (target - self.codec.bit_rate) / self.codec.bit_rate
+        interval_s = REOPEN_UP_INTERVAL_S if change > 0 else REOPEN_DOWN_INTERVAL_S
+        return abs(change) > REOPEN_CHANGE and time.monotonic() - self._opened_s >= interval_s
+
 
 class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
     """VP8 at a constant bitrate, opened anew only for a large and lasting change."""
@@ -214,13 +222,6 @@ class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)
         return payloads
-
-    def _rate_is_off(self, target: int) -> bool:
-        assert self.codec is not None
-        assert self.codec.bit_rate
-        change = (target - self.codec.bit_rate) / self.codec.bit_rate
-        interval_s = REOPEN_UP_INTERVAL_S if change > 0 else REOPEN_DOWN_INTERVAL_S
-        return abs(change) > REOPEN_CHANGE and time.monotonic() - self._opened_s >= interval_s
 
 
 class LiveH264Encoder(PictureEncoder, H264Encoder):

@@ -7,14 +7,14 @@ import pytest
 
 from benchmarks.signals import TimelineSource
 from realtime import sessions as module
-from realtime.errors import UnavailableError
+from realtime.errors import NotFoundError, UnavailableError
 from realtime.probe.clicks import voice
 from tests.loopback.conftest import Callers, Serve, until
 
 
 @pytest.fixture(autouse=True)
 def _two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "devices_of", lambda device: (device, device))
+    monkeypatch.setattr(module, "devices_of", lambda _: ("cuda:0", "cuda:1"))  # painted mouths need no card
 
 
 async def test_sessions_are_placed_where_the_fewest_are_and_each_worker_draws_for_its_own(
@@ -23,6 +23,7 @@ async def test_sessions_are_placed_where_the_fewest_are_and_each_worker_draws_fo
     sessions = await serve()
     first, second = sessions.workers.members
     assert first.pid != second.pid
+    assert [first.device, second.device] == ["cuda:0", "cuda:1"]
     calls = [await callers.call(sessions) for _ in range(3)]
     assert [first.streams, second.streams] == [2, 1]
     for _, session in calls:
@@ -60,6 +61,29 @@ async def test_a_worker_that_ends_takes_no_lips_but_its_own_and_gets_no_new_sess
     await until(lambda: lost.rendered > spoken + 30, "lips")
     assert kept.repeated - repeated <= 5
     assert (first.counts.restarts, second.counts.restarts) == (1, 0)
+
+
+async def test_a_newcomer_goes_to_the_worker_of_the_session_that_made_room(serve: Serve, callers: Callers) -> None:
+    sessions = await serve(max_sessions=2)
+    first, second = sessions.workers.members
+    _, (caller, waits) = [await callers.call(sessions) for _ in range(2)]
+    await caller.close()
+    await until(lambda: waits.lost_s is not None, "its loss")
+    await callers.call(sessions)
+    assert sessions.count == 2
+    assert [first.streams, second.streams] == [1, 1]
+
+
+async def test_a_session_that_ended_while_its_new_face_was_loaded_keeps_no_place(
+    serve: Serve, callers: Callers
+) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    bob = await sessions.shelf.get("bob")
+    await sessions.delete(session.id)
+    with pytest.raises(NotFoundError):
+        session.switch(bob)
+    assert [worker.streams for worker in sessions.workers.members] == [0, 0]
 
 
 async def test_without_any_worker_no_session_is_taken(serve: Serve) -> None:

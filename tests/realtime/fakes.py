@@ -61,7 +61,10 @@ def make_store(root: Path, shades: dict[str, int], *, size: tuple[int, int] = SI
 
 def worker_settings(store: AvatarStore, predictor: str) -> WorkerSettings:
     return WorkerSettings(
-        weights=store.root / "none.safetensors", store=store.root, predictor=f"tests.realtime.fakes:{predictor}"
+        weights=store.root / "none.safetensors",
+        store=store.root,
+        device="cpu",
+        predictor=f"tests.realtime.fakes:{predictor}",
     )
 
 

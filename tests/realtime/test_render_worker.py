@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -170,10 +171,41 @@ async def test_what_cannot_be_loaded_is_told(start_worker: StartWorker, tmp_path
     await failing.close()
 
 
-async def test_of_several_workers_one_that_cannot_start_keeps_none(tmp_path: Path) -> None:
+async def test_of_several_workers_those_that_can_start_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = make_store(tmp_path, {"a": 1})
-    workers = RenderWorkers([worker_settings(store, kind) for kind in ("FakePredictor", "no_such_predictor")])
-    with pytest.raises(UnavailableError, match="no_such_predictor"):
-        await workers.start()
-    assert workers.pids == []
+    usual, broken = (worker_settings(store, kind) for kind in ("FakePredictor", "no_such_predictor"))
+    workers = RenderWorkers([dataclasses.replace(broken, device="cuda:0"), dataclasses.replace(usual, device="cuda:1")])
+    await workers.start()
+    assert [worker.device for worker in workers.members] == ["cuda:1"]
+    assert len(workers.pids) == 1
+    assert any("cuda:0 is left out" in record.message for record in caplog.records)
     await workers.close()
+    none = RenderWorkers([broken, broken])
+    with pytest.raises(UnavailableError, match="no_such_predictor"):
+        await none.start()
+    assert none.pids == []
+    await none.close()
+
+
+async def test_an_avatar_is_loaded_while_one_worker_is_away_which_loads_it_when_it_is_back(tmp_path: Path) -> None:
+    store = make_store(tmp_path, {"ann": 60, "bob": 120})
+    workers = RenderWorkers([worker_settings(store, "FakePredictor")] * 2)
+    await workers.start()
+    try:
+        first, second = workers.members
+        await workers.load_avatar("ann")
+        os.kill(first.pid or 0, signal.SIGKILL)
+        await _until(lambda: not first.ready)
+        await workers.load_avatar("bob")
+        assert workers.place() is second
+        await _until(lambda: first.ready and not first.is_loading)
+        heard: list[int] = []
+        stream = first.open_stream("bob", lambda frame, _: heard.append(frame))
+        stream.submit(RenderJob(3, 0, 1.0, LOUD))
+        workers.flush()
+        await _until(lambda: heard == [3])
+        stream.close()
+        stream.close()
+        assert first.streams == 0
+    finally:
+        await workers.close()

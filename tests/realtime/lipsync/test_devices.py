@@ -48,6 +48,12 @@ def test_cards_that_torch_cannot_use_are_not_counted(
     assert devices_of("auto") == ("auto",)
 
 
+def test_a_driver_that_hangs_is_not_waited_for(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed.with_name("nvidia-smi").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(devices, "_PATIENCE_S", 0.1)
+    assert devices_of("auto") == ("auto",)
+
+
 def test_torch_is_not_asked_about_one_card_or_none(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_ASK_TORCH", "print(9)")
     for text in ("GPU 0: A card (UUID: GPU-1)\n", "No devices were found\n", ""):
