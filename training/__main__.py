@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
     fit = steps.add_parser("fit", help="train face encoder and decoder (needs faces), or adapt weights to a --clip")
     fit.add_argument("--clip", type=Path, help="a person speaking, with sound: weights are adapted to them")
+    fit.add_argument("--critical", action="store_true", help="let a critic have a say, for the last part (no --clip)")
     fit.add_argument("--out", type=Path, help="the weights file to write (with --clip)")
     for step, minutes in ((listen, 40.0), (fit, 90.0)):
         step.description = "Goes on from its checkpoint if there is one."
@@ -98,7 +99,7 @@ def _fit(options: argparse.Namespace) -> None:
         _fit_person(options)
         return
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
-    fit(options.data, options.data / "fit.pt", **learning)
+    fit(options.data, options.data / "fit.pt", critical=options.critical, **learning)
 
 
 def _fit_person(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
 from training.codes import code_channels, mouth_to_code
+from training.critic import RATE, WEIGHT, Critic, misjudged, unmasked
 from training.pairs import AUDIO_WIDTH, CROP, DECODED_REGION, TARGETS, WIDTH, Batch, Pictures, decoded, draw_batch
 from training.run import Run, join_peers
 
@@ -89,6 +90,7 @@ def fit(
     *,
     minutes: float,
     weights: Path | None = None,
+    critical: bool = False,
     batch_size: int = 36,
     rate: float = 1.5e-3,
     seed: int = 0,
@@ -101,6 +103,7 @@ def fit(
         checkpoint: Of the whole network, whose audio encoder stays as it is.
         minutes: How long in all.
         weights: What to begin with where there is no checkpoint; ``None`` for a new network.
+        critical: Whether a critic, which learns beside it, has a say: for the last part of a fit.
         batch_size: Targets a step, a multiple of `TARGETS`.
         rate: Largest step size.
         seed: Decides the order of things.
@@ -112,6 +115,10 @@ def fit(
     pictures = Pictures(folder, "faces")
     network = new_network(weights).to(device)
     run = Run(network, learned_parts(network), checkpoint, minutes=minutes, rate=rate)
+    judge = Critic().to(device) if critical else None
+    judging = judge and Run(
+        judge, [{"params": list(judge.parameters()), "pace": 1.0}], _beside(checkpoint), minutes=minutes, rate=RATE
+    )
     rng = np.random.default_rng([seed, run.step, rank])
     counts = mouth_weights().to(device)
     shown: list[float] = []
@@ -123,11 +130,22 @@ def fit(
         code = mouth_to_code(batch.mouth, code_channels(network))
         with torch.autocast(device.type, torch.bfloat16):
             output = draw_mouths(network, code, batch.face.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(output, batch.target, decoded(batch.reference), counts)
+        reference = decoded(batch.reference)
+        loss = loss_of(output, batch.target, reference, counts)
+        if judge and judging:
+            with torch.autocast(device.type, torch.bfloat16):
+                judging.learn(misjudged(judge, output.float(), batch.target, reference))
+                loss = loss + WEIGHT * unmasked(judge, output.float(), reference)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:
             progress(f"step {run.step} {run.done:4.0%} loss {255 * np.mean(shown[-200:]):.2f}/255")
+    if judging and rank == 0:
+        judging.save()
+
+
+def _beside(checkpoint: Path) -> Path:
+    return checkpoint.with_name(f"{checkpoint.stem}-critic.pt")
 
 
 def new_network(weights: Path | None = None) -> Wav2Lip:

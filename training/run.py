@@ -93,7 +93,7 @@ class Run:
             if distributed.get_rank():
                 return going
         if not going or self.seconds - self._saved_at_s > _SAVE_EVERY_S:
-            self._save()
+            self.save()
         return going
 
     def _follow(self) -> None:
@@ -115,7 +115,7 @@ class Run:
             tensor.copy_(part.view_as(tensor))
         return bool(flat[-1] > 1 - 1e-3)
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write a checkpoint, whole or not at all."""
         part = self._checkpoint.with_suffix(".part")
         networks = {"network": self.network.state_dict(), "average": self.average.state_dict()}

@@ -8,6 +8,7 @@ import torch
 
 from realtime.lipsync.weights import load_weights
 from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly
+from training.critic import Critic, misjudged, unmasked
 from training.export import export
 from training.figures import best_lag, similarity
 from training.fit import draw_mouths, fit, new_network
@@ -158,6 +159,36 @@ def test_a_network_to_go_on_with_is_the_one_of_the_file_and_hears_as_before_it_w
         assert not torch.allclose(again.audio_encoder(mel), network.audio_encoder(mel), rtol=1e-3)
         say_firmly(again.audio_encoder, undo=True)
         assert torch.allclose(again(mel, face), network(mel, face), atol=5e-3), "but for the half precision of files"
+
+
+def test_a_critic_learns_to_tell_drawn_from_true_and_a_network_to_deceive_it():
+    torch.manual_seed(0)
+    judge = Critic()
+    reference = torch.rand(8, 3, 48, 72)
+    true, drawn = (reference + 0.3 * torch.rand(8, 3, 48, 72)).clamp(0, 1), reference.clone().requires_grad_()
+    assert judge(true, reference).shape == (8, 1, 12, 18)
+    learning = torch.optim.Adam(judge.parameters(), 3e-3)
+    first = float(misjudged(judge, drawn, true, reference).detach())
+    for _ in range(30):
+        learning.zero_grad()
+        loss = misjudged(judge, drawn, true, reference)
+        loss.backward()
+        learning.step()
+    assert drawn.grad is None, "the network learns nothing from the critic's own loss"
+    assert float(loss.detach()) < 0.5 * first
+    drawn = drawn.detach().requires_grad_()
+    assert float(judge(true, reference).mean()) > float(judge(drawn.detach(), reference).mean())
+    unmasked(judge, drawn, reference).backward()
+    assert drawn.grad.abs().max() > 0
+    assert float(unmasked(judge, drawn - 0.1 * drawn.grad.sign(), reference)) < float(unmasked(judge, drawn, reference))
+
+
+def test_a_fit_goes_on_with_a_critic_which_resumes_too(data):
+    for minutes, critical in ((0.01, False), (0.02, True), (0.03, True)):
+        fit(data, data / "fit.pt", minutes=minutes, critical=critical, batch_size=2 * TARGETS, progress=str)
+        assert (data / "fit-critic.pt").exists() == critical
+    steps = [torch.load(data / name, weights_only=True)["step"] for name in ("fit.pt", "fit-critic.pt")]
+    assert 0 < steps[1] < steps[0]
 
 
 def test_lag_and_similarity_read_what_was_put_in():

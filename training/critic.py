@@ -1,0 +1,55 @@
+"""A critic of patches: learns to tell drawn mouths from true ones, while the network learns to be taken for true.
+
+The distance to the truth alone is smallest for a blur where teeth might lie a pixel higher or lower. Whether a patch
+looks like any true one is another question, which a blur answers wrongly. After Isola et al., "Image-to-image
+translation with conditional adversarial networks", CVPR 2017, with the hinge loss and spectral norms of Miyato et al.,
+"Spectral normalization for generative adversarial networks", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+WEIGHT = 0.01
+"""Of the critic's word beside the distance to the truth: that has more to say wherever it is certain."""
+RATE = 5e-4
+"""Largest step size of the critic."""
+
+
+class Critic(nn.Module):
+    """Says of each patch of 26 pixels how true it looks, beside the same place of the reference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels_in, channels_out, kernel, stride in ((6, 32, 4, 2), (32, 64, 4, 2), (64, 128, 3, 1)):
+            layers += [spectral_norm(nn.Conv2d(channels_in, channels_out, kernel, stride, 1)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(128, 1, 3, 1, 1)))
+
+    def forward(self, pictures: Tensor, references: Tensor) -> Tensor:
+        """Return ``[B, 1, h / 4, w / 4]``, above zero for true, from two ``[B, 3, h, w]`` in 0..1."""
+        words: Tensor = self.layers(torch.cat([pictures, references], dim=1) * 2 - 1)
+        return words.float()
+
+
+def misjudged(critic: Critic, drawn: Tensor, true: Tensor, references: Tensor) -> Tensor:
+    """Return the critic's own loss.
+
+    Args:
+        critic: What learns.
+        drawn: Pictures of the network, ``[B, 3, h, w]``; it learns nothing from this.
+        true: What they should be.
+        references: The same region of the references.
+    """
+    of_true, of_drawn = critic(torch.cat([true, drawn.detach()]), references.repeat(2, 1, 1, 1)).chunk(2)
+    loss: Tensor = functional.relu(1 - of_true).mean() + functional.relu(1 + of_drawn).mean()
+    return loss
+
+
+def unmasked(critic: Critic, drawn: Tensor, references: Tensor) -> Tensor:
+    """Return the network's loss for what it drew: the less it is taken for true, the more."""
+    words: Tensor = critic(drawn, references)
+    return -words.mean()
