@@ -117,6 +117,16 @@ async def test_a_picture_worker_that_is_killed_costs_a_picture(serve: Serve, cal
     assert len(list(decode_pictures(caller.recording.picture))) > made - 25, "all but the first can be decoded"
 
 
+async def test_an_avatar_that_ends_the_worker_is_left_out_and_the_server_starts(serve: Serve, callers: Callers) -> None:
+    sessions = await serve("FaintingPredictor")
+    assert [sessions.shelf.state(avatar) for avatar in SHADES] == ["ready", "failed"]
+    await until(lambda: sessions.workers.up, "the new worker")
+    _, session = await callers.call(sessions)
+    session.floor.source = TimelineSource(session.clock, voice)
+    await until(lambda: session.playout.counts.rendered > 10, "speech")
+    assert sessions.workers.counts.restarts == 1
+
+
 async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_together(
     serve: Serve, callers: Callers
 ) -> None:
