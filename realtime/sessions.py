@@ -106,7 +106,7 @@ class Sessions:
         """Start the workers, prepare every avatar, begin to tick.
 
         Raises:
-            UnavailableError: If a worker does not start, or there is no avatar.
+            UnavailableError: If no worker starts, or there is no avatar.
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
@@ -157,7 +157,6 @@ class Sessions:
 
     @property
     def _is_full(self) -> bool:
-        self.admission.render_workers = max(1, self.workers.up)
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
 
     def unready_reason(self) -> str | None:
@@ -395,6 +394,7 @@ class Sessions:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
             self._cost.note(self.all(), self.admission, self.pictures.seconds)
+            self.admission.render_workers = max(1, self.workers.up)
             for session in list(self._sessions.values()):
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S

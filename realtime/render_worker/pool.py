@@ -82,18 +82,16 @@ class RenderWorkers:
             UnavailableError: If none could.
         """
         found = await asyncio.gather(*(worker.start() for worker in self.members), return_exceptions=True)
-        failures = [failure for failure in found if isinstance(failure, BaseException)]
-        started = [metadata for metadata in found if isinstance(metadata, WeightsMetadata)]
-        if not started:
-            raise failures[0]
-        for worker, failure in zip(self.members, found, strict=True):
+        pairs = list(zip(self.members, found, strict=True))
+        started = [(worker, facts) for worker, facts in pairs if isinstance(facts, WeightsMetadata)]
+        for worker, failure in pairs:
             if isinstance(failure, BaseException):
+                if not started:
+                    raise failure
                 log.warning("device %s is left out: %s", worker.device, failure)
                 await worker.close()
-        self.members = tuple(
-            worker for worker, one in zip(self.members, found, strict=True) if isinstance(one, WeightsMetadata)
-        )
-        return started[0]
+        self.members = tuple(worker for worker, _ in started)
+        return started[0][1]
 
     async def load_avatar(self, avatar_id: str) -> None:
         """Have an avatar prepared by the first that is there, and loaded by all; who comes back later loads it then.

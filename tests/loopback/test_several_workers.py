@@ -24,6 +24,7 @@ async def test_sessions_are_placed_where_the_fewest_are_and_each_worker_draws_fo
     first, second = sessions.workers.members
     assert first.pid != second.pid
     assert [first.device, second.device] == ["cuda:0", "cuda:1"]
+    await until(lambda: sessions.admission.render_workers == 2, "an admission that counts both")
     calls = [await callers.call(sessions) for _ in range(3)]
     assert [first.streams, second.streams] == [2, 1]
     for _, session in calls:
@@ -59,7 +60,7 @@ async def test_a_worker_that_ends_takes_no_lips_but_its_own_and_gets_no_new_sess
     await until(lambda: first.ready, "the new worker")
     spoken = lost.rendered
     await until(lambda: lost.rendered > spoken + 30, "lips")
-    assert kept.repeated - repeated <= 5
+    assert kept.repeated - repeated <= 25, "the other one's pictures have their lips meanwhile"
     assert (first.counts.restarts, second.counts.restarts) == (1, 0)
 
 

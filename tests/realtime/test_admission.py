@@ -16,13 +16,16 @@ def measured(cores: int, picture_s: float, loop_s: float, mouth_s: float) -> Adm
     return admission
 
 
-@given(st.integers(1, 64), seconds, seconds, seconds)
-def test_as_many_are_admitted_as_fit_if_all_speak(cores: int, picture_s: float, loop_s: float, mouth_s: float) -> None:
+@given(st.integers(1, 64), seconds, seconds, seconds, st.integers(1, 4))
+def test_as_many_are_admitted_as_fit_if_all_speak(
+    cores: int, picture_s: float, loop_s: float, mouth_s: float, workers: int
+) -> None:
     admission = measured(cores, picture_s, loop_s, mouth_s)
+    admission.render_workers = workers
     loads = lambda count: (  # noqa: E731
         count * FRAME_RATE_HZ * (picture_s + mouth_s) / (CORES_LIMIT * cores),
         count * FRAME_RATE_HZ * loop_s / LOOP_LIMIT,
-        count * FRAME_RATE_HZ * mouth_s / WORKER_LIMIT,
+        count * FRAME_RATE_HZ * mouth_s / (WORKER_LIMIT * workers),
     )
     possible = admission.possible
     assert possible == 1 or max(loads(possible)) <= 1.001
