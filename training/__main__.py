@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--face-mesh", type=Path, help="MediaPipe's face_landmark.tflite, which reads its lips")
     evaluate.add_argument("--plots", type=Path, help="folder to write plots to")
     evaluate.add_argument("--clips", type=int, default=8)
+    portraits = steps.add_parser("portraits", help="show the built-in avatars saying a sentence")
+    portraits.add_argument("--weights", type=Path, required=True)
+    portraits.add_argument("--out", type=Path, required=True)
     landmarks = steps.add_parser("landmarks", help="fit the face landmarks of avatar_cache (needs heads)")
     landmarks.add_argument("--shards", type=int, default=10, help="of 256 pictures")
     landmarks.add_argument("--steps", type=int, default=3000, help="of 64 crops")
@@ -144,6 +147,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"{name:48} {value:8.3f}")
 
 
+def _portraits(options: argparse.Namespace) -> None:
+    from training.portraits import write_portraits
+
+    write_portraits(options.weights, options.out)
+
+
 def _landmarks(options: argparse.Namespace) -> None:
     from training.landmark_faces import build_landmark_faces
     from training.landmarks import fit_landmarks
@@ -168,6 +177,7 @@ _STEPS = {
     "export": _export,
     "calibration": _calibration,
     "evaluate": _evaluate,
+    "portraits": _portraits,
     "landmarks": _landmarks,
     "avatars": _avatars,
 }
