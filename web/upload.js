@@ -8,6 +8,8 @@ const MOST_PIXELS = 1920 * 1080;
 /** Fires `made` (detail: the avatar's id). */
 export class Upload extends EventTarget {
   #abort = new AbortController();
+  /** @type {File | null} that is being asked about */
+  #asked = null;
 
   /** @param {import('./api.js').Api} api */
   constructor(api) {
@@ -23,6 +25,7 @@ export class Upload extends EventTarget {
       if (file) this.#ask(file);
     });
     byId('consent').addEventListener('change', () => this.#showWho());
+    byId('consent').addEventListener('close', () => this.#answered());
   }
 
   /** Stop following what the server makes; it goes on. */
@@ -36,10 +39,16 @@ export class Upload extends EventTarget {
     dialog.querySelector('form').reset();
     this.#showWho();
     dialog.returnValue = 'cancel'; // what Escape leaves
-    dialog.addEventListener('close', () => {
-      if (dialog.returnValue === 'make') this.#send(file, consent());
-    }, { once: true });
+    this.#asked = file;
     dialog.showModal();
+  }
+
+  /** Its event comes a moment after a dialog has closed, when it may be open again for the next file. */
+  #answered() {
+    const file = this.#asked;
+    if (!file || byId('consent').returnValue !== 'make') return;
+    this.#asked = null;
+    this.#send(file, consent());
   }
 
   #showWho() {
