@@ -76,7 +76,7 @@ class HardwareH264Encoder(LiveH264Encoder):
 def picture_codecs() -> tuple[str, ...]:
     """Return the codecs of pictures that this machine encodes, MIME types, the best first.
 
-    H.264 as it is set here costs a quarter less than VP8 (``python -m benchmarks encoders``), and takes a new bitrate
+    H.264 as it is set here costs a third less than VP8 (``python -m benchmarks encoders``), and takes a new bitrate
     without a key frame.
     """
     return ("video/h264", "video/vp8") if "libx264" in av.codecs_available else ("video/vp8",)
