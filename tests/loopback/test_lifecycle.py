@@ -177,7 +177,10 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
     assert left[1][0] == 0
 
 
-async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Callers) -> None:
+async def test_a_killed_worker_takes_no_session_along(
+    serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.render_worker.client._RESTART_DELAYS_S", (0.2,))  # long enough to be seen
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:
@@ -185,8 +188,8 @@ async def test_a_killed_worker_takes_no_session_along(serve: Serve, callers: Cal
     await until(lambda: all(s.playout.counts.rendered > 20 for _, s in calls), "speech")
     spoken = [session.playout.counts.rendered for _, session in calls]
     os.kill(sessions.workers.pids[0], signal.SIGKILL)
+    await until(lambda: sessions.unready_reason() == "renderer", "word that nobody draws")
     await until(lambda: sessions.workers.counts.restarts == 1, "the new worker")
-    assert sessions.unready_reason() == "renderer"
     await until(
         lambda: all(s.playout.counts.rendered > n + 30 for n, (_, s) in zip(spoken, calls, strict=True)), "lips"
     )
