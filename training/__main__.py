@@ -25,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     faces.add_argument("--built-in-share", type=float, default=0.15, help="of scenes that show the built-in people")
     listen = steps.add_parser("listen", help="train the audio encoder (needs speech and heads)")
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
+    lookahead = steps.add_parser("look-ahead", help="measure what hearing gains by waiting (needs speech and heads)")
+    lookahead.add_argument("--minutes", type=float, default=15.0)
+    lookahead.add_argument("--plot", type=Path, help="the picture to draw")
     fit = steps.add_parser("fit", help="train face encoder and decoder (needs faces), or adapt weights to a --clip")
     fit.add_argument("--clip", type=Path, help="a person speaking, with sound: weights are adapted to them")
     fit.add_argument("--critical", action="store_true", help="let a critic have a say, for the last part (no --clip)")
@@ -93,6 +96,16 @@ def _listen(options: argparse.Namespace) -> None:
     offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
     listen(options.data, options.data / "ear.pt", offset=offset, **learning)
+
+
+def _look_ahead(options: argparse.Namespace) -> None:
+    from training.lookahead import look_ahead_curve
+
+    curve = look_ahead_curve(options.data, minutes=options.minutes, seed=options.seed, plot=options.plot)
+    if curve:
+        print(f"{'look-ahead (ms)':16} {'aperture r':>10} {'width r':>8}")
+    for waited_ms, (aperture, width) in curve.items():
+        print(f"{waited_ms:16.1f} {aperture:10.3f} {width:8.3f}")
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -173,6 +186,7 @@ _STEPS = {
     "speech": _speech,
     "faces": _faces,
     "listen": _listen,
+    "look-ahead": _look_ahead,
     "fit": _fit,
     "export": _export,
     "calibration": _calibration,

@@ -35,14 +35,13 @@ def code_channels(network: Wav2Lip) -> int:
 
 
 def mouth_to_code(mouths: Tensor, channels: int) -> Tensor:
-    """Return the codes ``[B, channels, 1, 1]`` of mouths ``[B, 13]``."""
-    code = mouths / mouths.new_tensor(SPREAD)
-    return functional.pad(code, (0, channels - len(MOUTH_ACTIONS)))[:, :, None, None]
+    """Return the codes ``[..., channels]`` of mouths ``[..., 13]``."""
+    return functional.pad(mouths / mouths.new_tensor(SPREAD), (0, channels - len(MOUTH_ACTIONS)))
 
 
 def code_to_mouth(code: Tensor) -> Tensor:
-    """Return the mouths ``[B, 13]`` of codes ``[B, C, 1, 1]``."""
-    return code.flatten(1)[:, : len(MOUTH_ACTIONS)].float() * code.new_tensor(SPREAD, dtype=torch.float32)
+    """Return the mouths ``[..., 13]`` of codes ``[..., C]``."""
+    return code[..., : len(MOUTH_ACTIONS)].float() * code.new_tensor(SPREAD, dtype=torch.float32)
 
 
 def lip_motion(heads: HeadSet) -> Floats:

@@ -127,7 +127,7 @@ def fit(
     while going:
         batch = draw_batch(pictures, batch_size // TARGETS, rng)
         batch = Batch(*(part.to(device, non_blocking=True) for part in (batch.mouth, batch.face, batch.target)))
-        code = mouth_to_code(batch.mouth, code_channels(network))
+        code = mouth_to_code(batch.mouth, code_channels(network))[:, :, None, None]
         with torch.autocast(device.type, torch.bfloat16):
             output = draw_mouths(network, code, batch.face.contiguous(memory_format=torch.channels_last))
         reference = decoded(batch.reference)
@@ -149,20 +149,22 @@ def _beside(checkpoint: Path) -> Path:
 
 
 def new_network(weights: Path | None = None) -> Wav2Lip:
-    """Return a network to begin with: a new one, or that of a weights file of the same shape.
+    """Return a network to begin with: a new one, or that of a weights file.
 
     Raises:
-        WeightsError: If the file does not fit.
+        WeightsError: If the file is none.
     """
-    network = Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if weights:
-        network.load_state_dict(load_weights(weights)[0].state_dict())
-        return network
+        return _by_channels(load_weights(weights)[0].requires_grad_(True))
+    network = _by_channels(Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH, ear="sliding"))
     with torch.no_grad():
         # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
         last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]
     return network
+
+
+def _by_channels(network: Wav2Lip) -> Wav2Lip:
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def learned_parts(network: Wav2Lip) -> list[dict[str, Any]]:

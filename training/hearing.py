@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,25 @@ _SILENCE, _SILENT = 0, -3.99
 _BLUR = 4  # bands to each side: 240 Hz in all
 _BENT_BANDS = (1.5, 1.2, 0.8)  # standard deviations of half a wave, a wave, and one and a half over all bands
 _MASKS, _MASKED_BANDS = 2, 10  # at most, each half of the time
-_NEAR_CLOSURE_SHARE, _STILL_SHARE = 0.25, 0.12
+_NEAR_CLOSURE_WEIGHT = 3.0
+
+
+@dataclass
+class Stretches:
+    """What one step hears.
+
+    Attributes:
+        sound: Spectrograms, ``[B, 1, 80, T]``.
+        at: Where in them the window of each frame begins, ``int64[B, N]``.
+        mouths: Of the frames, ``[B, N, 13]``.
+        weights: How much each of them counts, ``[B, N]``: lips that touch are a thirtieth of speech, and what one
+            looks for in it.
+    """
+
+    sound: Tensor
+    at: Tensor
+    mouths: Tensor
+    weights: Tensor
 
 
 class Sound:
@@ -48,13 +67,9 @@ class Sound:
         columns = [mel_columns(frame, window_offset_samples=offset) for frame in range(int(within.max()) + 1)]
         first = self._first_column[clip_of]
         self._start = first + np.array([column.start for column in columns])[within]
-        self._last = self.first_frame[1:] - 1
         self._reach = columns[0].stop - columns[0].start
         self._bounds = np.stack([first, self._first_column[clip_of + 1]])
-        moving = self.mouth.max(axis=1) >= 0.004
-        self.still = np.where(~moving)[0]
-        around = np.convolve(self.closed, np.ones(5), "same") > 0
-        self.near_closure = np.where(around & moving)[0]
+        self._near_closure = np.convolve(self.closed, np.ones(5), "same") > 0
 
     def windows(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int = 0) -> Floats:
         """Return what the network hears at frames (counted over all clips), ``float32[B, 80, 16]``."""
@@ -68,25 +83,33 @@ class Sound:
         found[(columns < first) | (columns >= end)] = _SILENCE
         return unpack_mel(found).transpose(0, 2, 1)
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return windows ``[2 * count, 1, 80, 16]`` and their mouths ``[2 * count, 13]``.
+    def draw(self, count: int, frames: int, rng: np.random.Generator, *, beyond: int = 0) -> Stretches:
+        """Draw stretches of so many frames of one clip each, as they sound to somebody else.
 
-        Those of `count` frames, then those of the frames after them, disguised alike. Any moments, but closures and
-        rest more often: lips that touch are a thirtieth of speech, and what one looks for in it.
+        Args:
+            count: How many.
+            frames: In each; no clip that is shorter is drawn from.
+            rng: Decides everything.
+            beyond: Columns to hear after those of the last frame's window.
         """
-        frames = rng.integers(len(self.mouth), size=count)
-        closures, rests = int(_NEAR_CLOSURE_SHARE * count), int(_STILL_SHARE * count)
-        if len(self.near_closure) and len(self.still):
-            frames[:closures] = rng.choice(self.near_closure, closures)
-            frames[closures : closures + rests] = rng.choice(self.still, rests)
-        frames = np.where(np.isin(frames, self._last), frames - 1, frames)
-        ahead = self._start[frames + 1] - self._start[frames]
-        both = self._cut(frames, rng.integers(self.variants, size=count), self._reach + int(ahead.max()))
-        heard = disguise(torch.from_numpy(both), rng)
-        at = torch.from_numpy(ahead)[:, None, None] + torch.arange(self._reach)
-        after = heard.gather(2, at.expand(-1, heard.shape[1], -1))
-        windows = torch.cat([heard[..., : self._reach], after])[:, None]
-        return windows, torch.from_numpy(np.concatenate([self.mouth[frames], self.mouth[frames + 1]]))
+        chosen = rng.choice(self._roomy(frames), count)
+        first = self.first_frame[chosen] + rng.integers(
+            self.first_frame[chosen + 1] - self.first_frame[chosen] - frames + 1
+        )
+        shown = first[:, None] + np.arange(frames)
+        at = self._start[shown] - self._start[first][:, None]
+        heard = self._cut(first, rng.integers(self.variants, size=count), int(at.max()) + self._reach + beyond)
+        return Stretches(
+            disguise(torch.from_numpy(heard), rng)[:, None],
+            torch.from_numpy(at),
+            torch.from_numpy(self.mouth[shown]),
+            torch.from_numpy(np.where(self._near_closure[shown], _NEAR_CLOSURE_WEIGHT, 1.0).astype(np.float32)),
+        )
+
+    def _roomy(self, frames: int) -> NDArray[np.int64]:
+        """Return the clips of so many frames at least, each as often as it has room for a stretch of them."""
+        room = np.diff(self.first_frame) - frames + 1
+        return np.repeat(np.arange(len(room)), np.maximum(room, 0))
 
 
 def _band_centres_hz() -> Tensor:
@@ -140,7 +163,7 @@ def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor
     Args:
         windows: ``[B, 80, T]``.
         pitch_hz: Fundamental frequency at the middle of a window, ``[B]``.
-        glide: How much higher it is a column later, in shares of it, ``[B]``.
+        glide: How much higher it is at the end than at the middle, in shares of it, ``[B]``.
         depth: Of the ripple that the harmonics make, units, ``[B]``.
     """
     centres = _band_centres_hz()
@@ -149,8 +172,8 @@ def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor
         functional.pad(windows.transpose(1, 2), (_BLUR, _BLUR), mode="replicate"), 2 * _BLUR + 1, 1
     )
     smooth = windows + resolved * (blurred.transpose(1, 2) - windows)
-    column = torch.arange(windows.shape[2]) - windows.shape[2] / 2
-    pitch = pitch_hz[:, None, None] * (1 + glide[:, None, None] * column)
+    along = torch.linspace(-1, 1, windows.shape[2])
+    pitch = pitch_hz[:, None, None] * (1 + glide[:, None, None] * along)
     ripple = depth[:, None, None] * torch.cos(2 * np.pi * centres[:, None] / pitch)
     return smooth + resolved * torch.sigmoid(3 * (smooth + 2)) * ripple  # what is not loud has no harmonics
 
@@ -168,7 +191,7 @@ def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
     factor = torch.where(uniform(0, 1) < 0.7, uniform(0.82, 1.16), torch.ones(count))
     windows = _warp(_bend(windows, rng), factor)
     sounding = windows > _SILENT
-    pitched = _other_pitch(windows, uniform(80, 320), uniform(-0.012, 0.012), uniform(0, 1.0))
+    pitched = _other_pitch(windows, uniform(80, 320), uniform(-0.2, 0.2), uniform(0, 1.0))
     windows = torch.where((uniform(0, 1, 1, 1) < 0.4) & sounding, pitched, windows)
     waves = torch.cos(torch.linspace(0, np.pi, bands) * torch.arange(1, 5)[:, None])
     colour = torch.from_numpy(rng.normal(0, (0.30, 0.15, 0.10, 0.08), (count, 4))).float() @ waves

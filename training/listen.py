@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from realtime.errors import WeightsError
 from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code, say_firmly
 from training.fit import new_network
 from training.heads import HeadSet
 from training.hearing import Sound
 from training.run import Run, join_peers
 
+FRAMES = 24
+"""Of a stretch: about a second."""
 _CODE_WEIGHT = 0.3
 _SOFTENING_MM = 0.3
 _STEADY_WEIGHT = 3.0
@@ -23,20 +25,20 @@ _STEADY_SOFTENING_MM, _HELD_MM = 0.1, 0.6
 
 
 def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
-    """Return the loss of heard codes.
+    """Return how wrong heard codes are, ``[B, N]``.
 
     The distance between the lips as heard and as they are, not its square: where the sound leaves open
     whether they touch, it settles on the likelier of the two and not between. Beside it the distance of
     the codes, for what lips hardly show, and for the numbers that stay at zero.
 
     Args:
-        code: What the encoder says, ``[B, C, 1, 1]``.
-        mouths: The truth, ``[B, 13]``.
+        code: What the encoder says, ``[B, N, C]``.
+        mouths: The truth, ``[B, N, 13]``.
         motion: See `training.codes.lip_motion`.
     """
     away_mm = (code_to_mouth(code) - mouths) @ motion
-    lips = torch.sqrt(away_mm.square().sum(dim=1) + _SOFTENING_MM**2).mean()
-    return lips + _CODE_WEIGHT * functional.l1_loss(code.float(), mouth_to_code(mouths, code.shape[1])) * len(SPREAD)
+    lips = torch.sqrt(away_mm.square().sum(dim=-1) + _SOFTENING_MM**2)
+    return lips + _CODE_WEIGHT * (code - mouth_to_code(mouths, code.shape[-1])).abs().mean(dim=-1) * len(SPREAD)
 
 
 def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
@@ -45,15 +47,14 @@ def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     What counts is lips that are held: there a small change is seen, and a fast one has its time to keep.
 
     Args:
-        code: As for `misheard`, of frames and then of those after them, as `Sound.draw` gives them.
+        code: As for `misheard`, of N frames in a row.
         mouths: Likewise.
         motion: Likewise.
     """
-    (heard, heard_next), (true, true_next) = code_to_mouth(code).chunk(2), mouths.chunk(2)
-    moved = (true_next - true) @ motion
-    away = (heard_next - heard) @ motion - moved
-    shimmer = torch.sqrt(away.square().sum(dim=1) + _STEADY_SOFTENING_MM**2) - _STEADY_SOFTENING_MM
-    return (shimmer / (1 + moved.square().sum(dim=1) / _HELD_MM**2)).mean()
+    moved = mouths.diff(dim=1) @ motion
+    away = code_to_mouth(code).diff(dim=1) @ motion - moved
+    shimmer = torch.sqrt(away.square().sum(dim=-1) + _STEADY_SOFTENING_MM**2) - _STEADY_SOFTENING_MM
+    return (shimmer / (1 + moved.square().sum(dim=-1) / _HELD_MM**2)).mean()
 
 
 def listen(
@@ -63,8 +64,8 @@ def listen(
     minutes: float,
     offset: int,
     weights: Path | None = None,
-    batch_size: int = 256,
-    rate: float = 3e-3,
+    batch_size: int = 32,
+    rate: float = 2e-3,
     seed: int = 0,
     progress: Any = print,
 ) -> None:
@@ -76,7 +77,7 @@ def listen(
         minutes: How long in all.
         offset: Samples from a frame's start to its window's.
         weights: What `training.export` wrote, to begin with where there is no checkpoint; ``None`` for a new encoder.
-        batch_size: Windows a step, half of them of the frames after the others.
+        batch_size: Stretches a step, of `FRAMES` frames each.
         rate: Largest step size.
         seed: Decides the order of things.
         progress: Told a line now and then.
@@ -85,7 +86,10 @@ def listen(
     sound = Sound(folder, "speech", offset)
     motion = torch.from_numpy(lip_motion(HeadSet.load(folder / "heads.npz")))
     torch.manual_seed(seed)
-    encoder = new_network(weights).audio_encoder
+    network = new_network(weights)
+    if network.ear != "sliding":
+        raise WeightsError(f"{weights} has the {network.ear} audio encoder; only a sliding one is taught here")
+    encoder = network.audio_encoder
     if weights:
         say_firmly(encoder, undo=True)
     run = Run(encoder, [{"params": list(encoder.parameters()), "pace": 1.0}], checkpoint, minutes=minutes, rate=rate)
@@ -93,11 +97,12 @@ def listen(
     shown: list[float] = []
     going = run.done < 1
     while going:
-        windows, mouths = sound.draw(batch_size // 2, rng)
+        heard = sound.draw(batch_size, FRAMES, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            code = encoder(windows)
-        code = code.float()
-        loss = misheard(code, mouths, motion) + _STEADY_WEIGHT * unsteady(code, mouths, motion)
+            slid = encoder(heard.sound.contiguous(memory_format=torch.channels_last))
+        code = slid[:, :, 0].float().gather(2, heard.at[:, None].expand(-1, slid.shape[1], -1)).transpose(1, 2)
+        wrong = (heard.weights * misheard(code, heard.mouths, motion)).sum() / heard.weights.sum()
+        loss = wrong + _STEADY_WEIGHT * unsteady(code, heard.mouths, motion)
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:

@@ -35,6 +35,23 @@ def plot_opening(path: Path, title: str, curves_m: dict[str, Floats], closed: ND
     plt.close(figure)
 
 
+def plot_look_ahead(path: Path, curve: dict[float, tuple[float, float]]) -> None:
+    """Draw how well opening and width are heard against the look-ahead.
+
+    Args:
+        path: Of the picture.
+        curve: Pearson's r of both for each look-ahead, milliseconds.
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
+    for name, heard in zip(("opening", "width"), zip(*curve.values(), strict=True), strict=True):
+        axes.plot(list(curve), heard, marker="o", label=name, linewidth=1.4)
+    axes.set(title="a voice never heard in training", xlabel="look-ahead (ms)", ylabel="Pearson's r")
+    axes.grid(color="0.9")
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def write_strip(path: Path, rows: list[NDArray[np.uint8]], count: int = 8) -> None:
     """Write rows of pictures over one another: `count` of each, evenly chosen, at twice their size.
 

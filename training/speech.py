@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from training.aligner import is_known
 from training.sounds import unspoken, vary
 from training.texts import OTHER_LANGUAGES, random_text
 from training.visemes import FRAME_RATE_HZ, MOUTH_ACTIONS, Phone, is_closed, mouth_curve
-from training.voices import RATE_HZ, Floats, Manner, Spoken, speak
+from training.voices import RATE_HZ, Floats, Manner, Spoken, english_words, speak
 
 HELD_OUT = (("flite", "slt", "en"),)
 VOICES = (
@@ -30,7 +29,9 @@ VOICES = (
     ("pico", "es-ES", "es"),
     ("pico", "fr-FR", "fr"),
     ("pico", "it-IT", "it"),
-    ("jtalk", "mei", "ja"),
+    *[("jtalk", f"mei_{mood}", "ja") for mood in ("normal", "happy")],
+    *[("jtalk", "nitech_jp_atr503_m001", "ja")] * 2,
+    *[("rhvoice", name, "en") for name in ("bdl", "bdl", "clb", "clb")],
     ("espeak", "", ""),
     ("espeak", "", ""),
     ("espeak", "", "en"),
@@ -39,7 +40,15 @@ VOICES = (
 VARIANTS = 3
 """Renderings of each clip: as spoken, and in other conditions of level, noise, band and room."""
 
-_ESPEAK_VARIANTS = tuple(f"{sex}{number}" for sex, most in (("m", 7), ("f", 4)) for number in range(1, most + 1))
+_ESPEAK_NAMED = (
+    "Alex Alicia Andrea Andy Annie Denis Gene Jacky Lee Marco Mario Michael Mike Storm adam anika antonio aunty belinda"
+    " benjamin boris caleb david ed edward grandma grandpa iven john linda max michel miguel pablo paul pedro quincy"
+    " rob robert sandro shelby steph travis victor zac klatt klatt2 klatt3 klatt4"
+)
+_ESPEAK_VARIANTS = (
+    *(f"{sex}{number}" for sex, most in (("m", 8), ("f", 5)) for number in range(1, most + 1)),
+    *_ESPEAK_NAMED.split(),
+)
 _ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language != "ja")  # it reads no kanji
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
 _PAUSE_S = 0.3
@@ -92,10 +101,12 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
         spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
         voice = f"{spoken_as}+{rng.choice(_ESPEAK_VARIANTS)}"
     text = random_text(rng, language)
-    if engine in ("pico", "jtalk"):  # women's
+    if voice.startswith("mei") or engine == "pico" or voice == "clb":  # women's
         manner = manner._replace(pitch_hz=float(rng.uniform(150, 260)), size=float(rng.uniform(0.86, 1.1)))
-    if engine == "pico" and language == "en":  # its phones are found by words that are known
-        while not all(is_known(word) for word in re.findall(r"[a-z']+", text.lower())):
+    elif engine in ("jtalk", "rhvoice"):
+        manner = manner._replace(pitch_hz=float(rng.uniform(80, 160)), size=float(rng.uniform(0.95, 1.15)))
+    if engine in ("pico", "rhvoice") and language == "en":  # phones are found by words that are known
+        while not all(is_known(word) for word in english_words(text).split()):
             text = random_text(rng, language)
     return make_clip(speak(text, engine, voice, manner))
 

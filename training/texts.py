@@ -221,6 +221,11 @@ _SYLLABLES = (
     "a e i o u a e i o u ee oo ai oa ou ow oy ar er or",
     "b p m f v t d n s z sh ch k g l r th ng mp mb st nd lt ft b p m",
 )
+_MORAS = tuple(
+    "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン"
+    "ガギグゲゴザジズゼゾダデドバビブベボパピプペポ"
+    "バビブベボパピプペポマミムメモ"
+)
 _ONSETS, _NUCLEI, _CODAS = (tuple(part.split()) for part in _SYLLABLES)
 
 
@@ -234,14 +239,17 @@ def _made_up_word(rng: np.random.Generator) -> str:
 def random_text(rng: np.random.Generator, language: str = "en") -> str:
     """Return a sentence: one of ours a third of the time, else words in a row with a pause or two.
 
-    English has more words than our sentences, and words that nobody knows. Japanese has none to shuffle, as it
-    sets no blanks between them.
+    English has more words than our sentences, and words that nobody knows. Japanese, which sets no blanks between
+    its words, has only the latter.
     """
     sentences = SENTENCES if language.startswith("en") else OTHER_LANGUAGES[language]
     kind = rng.random()
-    if kind < 0.35 or language == "ja":
+    if kind < 0.35:
         return sentences[rng.integers(len(sentences))]
     count = int(rng.integers(6, 14))
+    if language == "ja":
+        words = ["".join(rng.choice(_MORAS, rng.integers(2, 5))) for _ in range(count // 2)]
+        return "、".join(words) + "。"
     if sentences is SENTENCES:
         words = [str(rng.choice(WORDS)) if kind < 0.7 else _made_up_word(rng) for _ in range(count)]
     else:

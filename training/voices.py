@@ -1,8 +1,9 @@
-"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, SVOX Pico, Open JTalk."""
+"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, Pico, Open JTalk, RHVoice."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import subprocess
 import tempfile
@@ -25,11 +26,13 @@ RATE_HZ = 16000
 _ESPEAK_RATE_HZ = 22050
 _PICO_HZ = 170.0
 """About the pitch of Pico's women when they are left alone."""
-_MEI_HZ = 200.0
-"""About that of Open JTalk's."""
+_JTALK_HZ = {"mei": 200.0, "nitech": 120.0}
+"""About those of Open JTalk's voices, by how their names begin."""
+_RHVOICE_HZ = {"clb": 175.0, "bdl": 120.0}
 _JTALK_WORDS = "/var/lib/mecab/dic/open-jtalk/naist-jdic"
 _JTALK_TICK_S = 1e-7
-HTS_VOICES = Path("/usr/share/hts-voice")
+_RHVOICE_RATE_HZ = 24000
+HTS_VOICES, RHVOICE = Path("/usr/share/hts-voice"), Path("/usr/share/rhvoice")
 
 
 class Spoken(NamedTuple):
@@ -145,6 +148,11 @@ def pronounce(text: str, voice: str) -> list[list[str]]:
     return [word for word in words if word]
 
 
+def english_words(text: str) -> str:
+    """Return the words of an English text as the aligner's dictionary writes them."""
+    return " ".join(re.findall(r"[a-z']+", text.lower()))
+
+
 def _as_words(text: str, voice: str) -> str:
     return " ".join(as_word(phones) for phones in pronounce(text, voice))
 
@@ -180,8 +188,7 @@ def speak_pico(text: str, voice: str, manner: Manner) -> Spoken:
     engine.pitch = round(100 * manner.pitch_hz / _PICO_HZ)
     samples = np.frombuffer(engine.speak(text), np.int16).astype(np.float32) * np.float32(1 / 32768)
     language = voice[:2]
-    words = " ".join(re.findall(r"[a-z']+", text.lower())) if language == "en" else _as_words(text, language)
-    return Spoken(samples, align(samples, words))
+    return Spoken(samples, align(samples, english_words(text) if language == "en" else _as_words(text, language)))
 
 
 def speak_jtalk(text: str, voice: str, manner: Manner) -> Spoken:
@@ -189,21 +196,22 @@ def speak_jtalk(text: str, voice: str, manner: Manner) -> Spoken:
 
     Args:
         text: Japanese.
-        voice: A folder of Debian's place for such voices, with one ``.htsvoice`` file in it.
+        voice: The name of an ``.htsvoice`` file in Debian's place for such voices.
         manner: How.
 
     Raises:
         FileNotFoundError: If the voice is not there.
     """
-    model = next((HTS_VOICES / voice).glob("*.htsvoice"), None)
-    if model is None:
-        raise FileNotFoundError(f"{HTS_VOICES / voice} has no .htsvoice file; training/README.md says where to get it")
+    model = HTS_VOICES / f"{voice}.htsvoice"
+    if not model.exists():
+        raise FileNotFoundError(f"there is no {model}; training/README.md says where to get it")
+    usual_hz = next(hz for begins, hz in _JTALK_HZ.items() if voice.startswith(begins))
     with tempfile.TemporaryDirectory() as folder:
         written, path, trace = (Path(folder, name) for name in ("text", "speech.wav", "trace"))
         written.write_text(text)
         command = ["open_jtalk", "-x", _JTALK_WORDS, "-m", str(model), "-ow", str(path), "-ot", str(trace)]
         command += ["-r", str(1 / (manner.stretch * manner.size))]
-        command += ["-fm", str(12 * np.log2(manner.pitch_hz / _MEI_HZ)), str(written)]
+        command += ["-fm", str(12 * np.log2(manner.pitch_hz / usual_hz)), str(written)]
         subprocess.run(command, check=True, capture_output=True)
         labels = re.findall(r"^(\d+) (\d+) \S*?-(\w+)\+", trace.read_text(), re.MULTILINE)
         names = from_japanese([name for _, _, name in labels])
@@ -214,12 +222,42 @@ def speak_jtalk(text: str, voice: str, manner: Manner) -> Spoken:
         return Spoken(read_audio(path), phones)
 
 
+@cache
+def _rhvoice() -> subprocess.Popen[bytes]:
+    say, library, data = (str(RHVOICE / name) for name in ("say.exe", "RHVoice.dll", "data"))
+    command = ["/usr/lib/wine/wine64", say, f"Z:{library}", f"Z:{data}"]
+    quiet = {"stderr": subprocess.DEVNULL, "env": os.environ | {"WINEDEBUG": "-all"}}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **quiet)  # type: ignore[call-overload,no-any-return]
+
+
+def speak_rhvoice(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say an English text with RHVoice, which is had ready-made for Windows alone; its phones are aligned.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    if not (RHVOICE / "say.exe").exists():
+        raise FileNotFoundError(f"there is no {RHVOICE / 'say.exe'}; training/README.md says how to get it")
+    child = _rhvoice()
+    assert child.stdin
+    assert child.stdout
+    rate, pitch = 1 / (manner.stretch * manner.size), manner.pitch_hz / _RHVOICE_HZ[voice]
+    child.stdin.write(f"{voice}\t{rate:.3f}\t{pitch:.3f}\t{text}\n".encode())
+    child.stdin.flush()
+    count = int(np.frombuffer(child.stdout.read(4), np.uint32)[0])
+    frame = av.AudioFrame.from_ndarray(np.frombuffer(child.stdout.read(2 * count), np.int16)[None], "s16", "mono")
+    frame.sample_rate = _RHVOICE_RATE_HZ
+    samples = _to_16_khz([frame])
+    return Spoken(samples, align(samples, english_words(text)))
+
+
 ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
     "flite": speak_flite,
     "festival": speak_festival,
     "espeak": speak_espeak,
     "pico": speak_pico,
     "jtalk": speak_jtalk,
+    "rhvoice": speak_rhvoice,
 }
 
 

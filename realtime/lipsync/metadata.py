@@ -47,6 +47,7 @@ class WeightsMetadata:
         decoded_region: The part of the crop that speech may change.
         sha256: Of the file, hexadecimal.
         licence: SPDX identifier, or what is known.
+        ear: Which audio encoder: ``published``, or ``sliding``.
     """
 
     name: str
@@ -58,6 +59,7 @@ class WeightsMetadata:
     decoded_region: Region
     sha256: str
     licence: str
+    ear: str = "published"
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -123,11 +125,14 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             decoded_region=region,
             sha256=sha256,
             licence=fields.get("licence", "unknown"),
+            ear=fields.get("ear", "published"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    if metadata.head not in ("paint", "copy"):
-        raise WeightsError(f"{path.name}: metadata field 'head' is {metadata.head!r}, expected 'paint' or 'copy'")
+    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding")}.items():
+        if (value := getattr(metadata, field)) not in known:
+            wanted = " or ".join(map(repr, known))
+            raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")
     if not (0 <= region.top < region.bottom <= size and 0 <= region.left < region.right <= size):
         raise WeightsError(f"{path.name}: decoded region {tuple(region)} is not inside the {size} px crop")
     return metadata

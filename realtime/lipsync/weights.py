@@ -21,7 +21,7 @@ from realtime.lipsync.metadata import (
     parse_metadata,
     published_metadata,
 )
-from realtime.lipsync.network import Head, Wav2Lip, scaled
+from realtime.lipsync.network import Ear, Head, Wav2Lip, scaled
 
 __all__ = ["Region", "WeightsMetadata", "load_weights", "save_weights"]
 
@@ -58,7 +58,13 @@ def load_weights(
         state, metadata = _read_checkpoint(path, sha256)
     if window_offset_samples is not None:
         metadata = dataclasses.replace(metadata, window_offset_samples=window_offset_samples)
-    network = Wav2Lip(metadata.width, metadata.size, cast("Head", metadata.head), audio_width=metadata.audio_width)
+    network = Wav2Lip(
+        metadata.width,
+        metadata.size,
+        cast("Head", metadata.head),
+        audio_width=metadata.audio_width,
+        ear=cast("Ear", metadata.ear),
+    )
     _check(state, cast("State", network.state_dict()), path)
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False).to(device=device, dtype=dtype), metadata
@@ -85,6 +91,7 @@ def save_weights(
         "name": name,
         "width": repr(network.width),
         "audio_width": repr(network.audio_width),
+        "ear": network.ear,
         "size": str(network.size),
         "head": network.head,
         "window_offset_samples": str(window_offset_samples),

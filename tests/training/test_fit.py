@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> Path:
         mouth=rng.uniform(0, 1, (2 * frames, ACTIONS)).astype(np.float32),
         columns=[columns] * 2,
         frames=[frames] * 2,
-        closed=np.zeros(2 * frames, bool),
+        closed=np.arange(2 * frames) % 10 == 3,
         voiced=[True, False],
     )
     mouths = rng.uniform(0, 1, (3, MOUTHS, ACTIONS)).astype(np.float32)
@@ -67,27 +67,31 @@ def test_disguised_sound_stays_in_range_and_silence_without_noise_stays_silent()
     assert not torch.equal(changed[:32], windows[:32])
 
 
-def test_windows_are_drawn_with_those_of_the_frames_after_them_heard_alike(data, monkeypatch):
+def test_stretches_are_drawn_from_one_clip_with_the_window_of_each_frame(data, monkeypatch):
     monkeypatch.setattr("training.hearing.disguise", lambda windows, rng: windows)
     sound = Sound(data, "speech")
     sound.variants = 1
-    windows, mouths = sound.draw(200, np.random.default_rng(0))
-    assert windows.shape == (400, 1, 80, 16)
-    frames = [int(np.flatnonzero((sound.mouth == mouth).all(axis=1))[0]) for mouth in mouths.numpy()]
-    assert [frame + 1 for frame in frames[:200]] == frames[200:]
-    assert not set(frames[200:]) & {0, 50}, "a pair never spans two clips"
-    assert np.array_equal(windows[:, 0].numpy(), sound.windows(np.array(frames)))
+    heard = sound.draw(100, 24, np.random.default_rng(0))
+    assert heard.sound.shape[:3] == (100, 1, 80)
+    assert heard.at.shape == heard.weights.shape == (100, 24)
+    for number, mouths in enumerate(heard.mouths.numpy()):
+        frames = np.array([int(np.flatnonzero((sound.mouth == mouth).all(axis=1))[0]) for mouth in mouths])
+        assert (np.diff(frames) == 1).all()
+        assert frames[0] // 50 == frames[-1] // 50, "a stretch never spans two clips"
+        windows = [heard.sound[number, 0, :, at : at + 16].numpy() for at in heard.at[number].tolist()]
+        assert np.array_equal(windows, sound.windows(frames))
+        assert np.array_equal(heard.weights[number] > 1, (frames % 10 >= 1) & (frames % 10 <= 5)), "closures count more"
 
 
 def test_lips_that_are_held_must_be_steady_and_fast_ones_less_so():
-    still, motion = torch.full((1, ACTIONS), 0.5), torch.eye(ACTIONS)
-    gone = torch.cat([still, still + 1.0])
-    flicker = torch.cat([torch.zeros(1, ACTIONS), torch.full((1, ACTIONS), 0.2)])
+    still, motion = torch.full((1, 1, ACTIONS), 0.5), torch.eye(ACTIONS)
+    gone = torch.cat([still, still + 1.0], dim=1)
+    flicker = torch.cat([torch.zeros(1, 1, ACTIONS), torch.full((1, 1, ACTIONS), 0.2)], dim=1)
 
     def away(mouths, heard):
         return float(unsteady(mouth_to_code(heard, 128), mouths, motion))
 
-    held = torch.cat([still, still])
+    held = torch.cat([still, still], dim=1)
     assert away(held, held) == pytest.approx(0, abs=1e-6)
     assert away(gone, gone) == pytest.approx(0, abs=1e-6)
     assert away(held, held + flicker) > 5 * away(gone, gone + flicker) > 0
@@ -110,7 +114,7 @@ def test_batches_hide_the_lower_half_and_say_which_mouth_is_the_target(data):
 def test_codes_are_never_negative_and_give_the_mouth_back():
     mouths = torch.rand(4, ACTIONS)
     codes = mouth_to_code(mouths, 128)
-    assert codes.shape == (4, 128, 1, 1)
+    assert codes.shape == (4, 128)
     assert (codes >= 0).all()
     assert not mouth_to_code(torch.zeros(1, ACTIONS), 128).any()
     assert torch.allclose(code_to_mouth(codes), mouths, atol=1e-6)
@@ -134,7 +138,7 @@ def test_fits_resume_and_their_export_loads(data, monkeypatch):
     said: list[str] = []
     for minutes in (0.01, 0.02):
         fit(data, data / "fit.pt", minutes=minutes, batch_size=2 * TARGETS, progress=said.append)
-        listen(data, data / "ear.pt", minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=8)
+        listen(data, data / "ear.pt", minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=2)
     assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]
     out = data / "w.safetensors"

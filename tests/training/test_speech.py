@@ -13,13 +13,15 @@ from training.sounds import coloured_noise, unspoken, vary
 from training.speech import closed_frames, make_clip, pack_mel, unpack_mel
 from training.texts import OTHER_LANGUAGES, SENTENCES, random_text
 from training.visemes import MOUTH_ACTIONS, Phone
-from training.voices import HTS_VOICES, RATE_HZ, Manner, Spoken, parse_phones, pronounce, speak
+from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_phones, pronounce, speak
 
 needs_aligner = pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="needs the training extra")
 needs_pico = pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+needs_rhvoice = pytest.mark.skipif(not (RHVOICE / "say.exe").exists(), reason="needs RHVoice")
 needs_jtalk = pytest.mark.skipif(
-    shutil.which("open_jtalk") is None or not (HTS_VOICES / "mei").exists(), reason="needs Open JTalk and Mei"
+    shutil.which("open_jtalk") is None or not (HTS_VOICES / "mei_normal.htsvoice").exists(),
+    reason="needs Open JTalk and Mei",
 )
 
 
@@ -125,7 +127,8 @@ def _names(phones):
     [
         pytest.param("espeak", "es+m3", "Pepe pide papas y pan para papá.", marks=needs_espeak),
         pytest.param("pico", "es-ES", "Pepe pide papas y pan para papá.", marks=[needs_espeak, needs_pico]),
-        pytest.param("jtalk", "mei", "パパはパンとピーマンをいっぱい食べた。", marks=needs_jtalk),
+        pytest.param("rhvoice", "clb", "A pepper, a paper, a puppet, and a copper apple.", marks=needs_rhvoice),
+        pytest.param("jtalk", "mei_normal", "パパはパンとピーマンをいっぱい食べた。", marks=needs_jtalk),
     ],
 )
 def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
@@ -155,6 +158,7 @@ def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
     + [
         pytest.param("espeak", "en-us+f3", marks=[needs_espeak, needs_aligner]),
         pytest.param("pico", "en-GB", marks=[needs_pico, needs_aligner]),
+        pytest.param("rhvoice", "bdl", marks=[needs_rhvoice, needs_aligner]),
     ],
 )
 @pytest.mark.parametrize("size", [1.0, 1.2])

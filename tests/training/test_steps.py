@@ -11,11 +11,12 @@ moderngl = pytest.importorskip("moderngl")
 
 from realtime.lipsync.weights import load_weights  # noqa: E402
 from training.__main__ import main  # noqa: E402
-from training.voices import HTS_VOICES  # noqa: E402
+from training.voices import HTS_VOICES, RHVOICE  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
-        not (HTS_VOICES / "mei").exists()
+        not (RHVOICE / "say.exe").exists()
+        or not (HTS_VOICES / "mei_normal.htsvoice").exists()
         or not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng", "open_jtalk")),
         reason="needs all synthesisers",
     ),
@@ -34,6 +35,7 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
         "speech --shards 1 --clips 4 --workers 1",
         "faces --shards 1 --scenes 4 --workers 1",
         "listen --minutes 0.02",
+        f"look-ahead --minutes 0.01 --plot {tmp_path / 'look-ahead.png'}",
         "fit --minutes 0.02",
         f"export --out {weights}",
         f"calibration --out {tmp_path / 'calibration.npz'}",
@@ -43,6 +45,7 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
         main()
     assert "aperture r" in capsys.readouterr().out
     assert load_weights(weights)[1].head == "copy"
+    assert (tmp_path / "look-ahead.png").exists()
     with np.load(tmp_path / "calibration.npz") as chosen:
         assert chosen["mel"].shape[1:] == (80, 16)
         assert chosen["crops"].shape[1:] == (96, 96, 3)

@@ -21,13 +21,14 @@ from realtime.lipsync.weights import save_weights
 REGION = Region(48, 94, 10, 84)
 
 
-@pytest.fixture(scope="module", params=["copy", "paint"])
+@pytest.fixture(scope="module", params=[("copy", "sliding"), ("paint", "published")], ids=lambda param: param[0])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network whose output depends on everything it is given."""
     torch.manual_seed(3)
-    network = Wav2Lip(0.125, 96, request.param).eval()
+    head, ear = request.param
+    network = Wav2Lip(0.125, 96, head, ear=ear).eval()
     with torch.no_grad():
-        network.output_block[1].weight.mul_(40 if request.param == "copy" else 3)
+        network.output_block[1].weight.mul_(40 if head == "copy" else 3)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(network, path, window_offset_samples=-2600, decoded_region=REGION, licence="CC0-1.0", name="random")
     return path

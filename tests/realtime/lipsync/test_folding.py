@@ -7,11 +7,12 @@ from realtime.lipsync.metadata import Region
 from realtime.lipsync.network import Wav2Lip
 
 
-@pytest.fixture(params=["paint", "copy"])
+@pytest.fixture(params=[("paint", "published"), ("copy", "sliding")], ids=lambda param: param[0])
 def network(request: pytest.FixtureRequest) -> Wav2Lip:
     """A random network whose batch norms do something."""
     torch.manual_seed(5)
-    network = Wav2Lip(0.125, 96, request.param).eval().requires_grad_(requires_grad=False)
+    head, ear = request.param
+    network = Wav2Lip(0.125, 96, head, ear=ear).eval().requires_grad_(requires_grad=False)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             for values in (layer.weight, layer.running_var):

@@ -14,7 +14,7 @@ from realtime.lipsync.weights import load_weights, save_weights
 @pytest.fixture(scope="module")
 def network() -> Wav2Lip:
     torch.manual_seed(0)
-    return Wav2Lip(0.125, 96, "copy", audio_width=0.25).eval()
+    return Wav2Lip(0.125, 96, "copy", audio_width=0.25, ear="sliding").eval()
 
 
 def _run(network: Wav2Lip) -> torch.Tensor:
@@ -30,11 +30,25 @@ def test_the_published_network_has_its_published_size(size: int, parameters: int
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-@pytest.mark.parametrize(("width", "size", "head"), [(0.25, 96, "paint"), (0.25, 128, "copy"), (0.1, 160, "paint")])
-def test_family_members_draw_a_face_in_range(width: float, size: int, head: str) -> None:
-    face = _run(Wav2Lip(width, size, head).eval())
+@pytest.mark.parametrize(
+    ("width", "size", "head", "ear"),
+    [(0.25, 96, "paint", "published"), (0.25, 128, "copy", "sliding"), (0.1, 160, "paint", "sliding")],
+)
+def test_family_members_draw_a_face_in_range(width: float, size: int, head: str, ear: str) -> None:
+    face = _run(Wav2Lip(width, size, head, ear=ear).eval())
     assert face.shape == (1, 3, size, size)
     assert 0 <= face.min() <= face.max() <= 1
+
+
+def test_a_sliding_ear_says_of_a_long_spectrogram_what_it_says_of_each_window() -> None:
+    torch.manual_seed(0)
+    ear = Wav2Lip(0.125, ear="sliding", audio_width=0.25).eval().audio_encoder
+    sound = torch.rand(2, 1, 80, 40) * 8 - 4
+    slid = ear(sound)
+    assert slid.shape == (2, 64, 1, 25)
+    assert slid.std() > 0
+    for start in (0, 7, 24):
+        torch.testing.assert_close(ear(sound[..., start : start + 16]), slid[..., start : start + 1])
 
 
 @pytest.mark.parametrize("head", ["paint", "copy"])
@@ -68,7 +82,8 @@ def test_our_own_files_come_back(network: Wav2Lip, tmp_path: Path) -> None:
         dtype=torch.float32,
     )  # fmt: skip
     loaded, metadata = load_weights(path)
-    assert (metadata.width, metadata.audio_width, metadata.size, metadata.head) == (0.125, 0.25, 96, "copy")
+    assert (metadata.width, metadata.audio_width, metadata.size) == (0.125, 0.25, 96)
+    assert (metadata.head, metadata.ear) == (loaded.head, loaded.ear) == ("copy", "sliding")
     assert (metadata.decoded_region, metadata.window_offset_samples) == (region, -2600)
     assert metadata.look_ahead_samples == 800
     assert WeightsMetadata.from_json(metadata.to_json()) == metadata
@@ -85,6 +100,7 @@ def test_official_checkpoints_load_strictly(wrapped: bool, prefix: str, tmp_path
     torch.save({"state_dict": state, "optimizer": None} if wrapped else state, tmp_path / "wav2lip.pth")
     network, metadata = load_weights(tmp_path / "wav2lip.pth")
     assert (metadata.width, metadata.size, metadata.window_offset_samples) == (1.0, 96, -640)
+    assert (metadata.head, metadata.ear) == ("paint", "published")
     assert torch.equal(network.output_block[1].weight, published.output_block[1].weight)
 
 
@@ -107,6 +123,7 @@ def _state(network: Wav2Lip) -> dict[str, torch.Tensor]:
 
 META = {
     "format": "lipstream-weights-1", "width": "0.125", "audio_width": "0.25", "size": "96", "head": "copy",
+    "ear": "sliding",
     "window_offset_samples": "-2600", "decoded_region": "[48, 96, 0, 96]",
 }  # fmt: skip
 
@@ -122,7 +139,8 @@ META = {
         ),
         (lambda s, m: m.pop("size"), "metadata is incomplete: 'size'"),
         (lambda s, m: m.update(format="other"), "'format' is 'other'"),
-        (lambda s, m: m.update(head="draw"), "'head' is 'draw'"),
+        (lambda s, m: m.update(head="draw"), "'head' is 'draw', expected 'paint' or 'copy'"),
+        (lambda s, m: m.update(ear="deaf"), "'ear' is 'deaf', expected 'published' or 'sliding'"),
         (lambda s, m: m.update(decoded_region=json.dumps([48, 97, 0, 96])), "not inside the 96 px crop"),
         (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
     ],
