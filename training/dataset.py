@@ -32,11 +32,14 @@ HELD_OUT = 6
 _SCENES_AN_IDENTITY = 8
 _LAUGH = {
     "jawOpen": (0.0, 0.18),
-    "mouthSmile": (0.45, 1.0),
+    "mouthSmile": (0.1, 0.5),
     "mouthUpperUp": (0.25, 0.7),
     "mouthLowerDown": (0.15, 0.6),
     "mouthStretch": (0.0, 0.35),
 }
+_SMILE = (0.2, 0.7)
+_LAUGHS, _GRIMACES, _BETWEEN = 0.4, 0.12, 0.12
+"""Shares of the scenes by what their last mouth is, beside one more moment of speech."""
 BUILT_IN_SHARE = 0.15
 """More than an equal share of the scenes: the built-in people's are the faces that one sees first."""
 
@@ -122,7 +125,7 @@ def _odd_mouth(rng: np.random.Generator) -> Floats:
 
 
 def _laugh(rng: np.random.Generator) -> Floats:
-    """Return a broad smile that shows teeth, as on most photographs that people bring."""
+    """Return what parts the lips of somebody who smiles already, as on most photographs that people bring."""
     mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
     for name, (least, most) in _LAUGH.items():
         mouth[MOUTH_ACTIONS.index(name)] = rng.uniform(least, most)
@@ -188,10 +191,12 @@ class SceneMaker:
             x, y, half = face_window(heads, sitter.vertices, index, pose, stage)
             half *= rng.uniform(0.95, 1.08)
             window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)
-            mouths = self._draw_mouths(rng)
+            mouths, laughs = self._draw_mouths(rng)
             mood = _mood(heads, rng)
             if usual:
                 mood = mood * 0.3 + rest_actions(heads, usual.rest)
+            if laughs:  # who laughs goes on smiling when lips close or speak
+                mood = np.maximum(mood, rest_actions(heads, {"mouthSmile": rng.uniform(*_SMILE)}))
             pictures = []
             for mouth in mouths:
                 actions = np.clip(mood + spread_actions(mouth, heads.action_names), 0, 1)
@@ -201,18 +206,21 @@ class SceneMaker:
             made.append({"images": np.stack(images), "mouths": mouths, "identity": index})
         return made
 
-    def _draw_mouths(self, rng: np.random.Generator) -> Floats:
-        """Return the mouths of a scene: at rest, moments of speech, and at times a laugh or a grimace as the last."""
+    def _draw_mouths(self, rng: np.random.Generator) -> tuple[Floats, bool]:
+        """Return the mouths of a scene, and whether the last one laughs.
+
+        They are at rest, moments of speech, and as the last often a laugh, a grimace or a mouth between two.
+        """
         first, second = self._mouths[rng.choice(self._moving, (2, MOUTHS - 1))]
         mouths = np.concatenate([np.zeros_like(first[:1]), first])
         kind = rng.random()
-        if kind < 0.25:
+        if kind < _LAUGHS:
             mouths[-1] = _laugh(rng)
-        elif kind < 0.4:
+        elif kind < _LAUGHS + _GRIMACES:
             mouths[-1] = _odd_mouth(rng)
-        elif kind < 0.55:
+        elif kind < _LAUGHS + _GRIMACES + _BETWEEN:
             mouths[-1] += (second[-1] - first[-1]) * np.float32(rng.uniform())
-        return mouths
+        return mouths, kind < _LAUGHS
 
 
 def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:

@@ -24,6 +24,7 @@ class Look:
         gloss: How oily the skin is, 0..1.
         neckline: 0 high .. 1 wide.
         toon: 0 as in life .. 1 drawn: flat paint, light in steps, inked edges.
+        teeth_m: How far the upper teeth hang below where the mesh has them, behind the lip: what one sees of them.
         hair: The cut; None for a shaved head.
     """
 
@@ -40,6 +41,7 @@ class Look:
     gloss: float = 0.5
     neckline: float = 0.3
     toon: float = 0.0
+    teeth_m: float = 0.003
     hair: HairStyle | None = field(default_factory=HairStyle)
 
 
@@ -130,7 +132,7 @@ def random_look(rng: np.random.Generator, *, male: bool) -> Look:
         brow=_colour(hair * 0.7 + 0.01),
         iris=_colour(np.array(((0.15, 0.09, 0.05), (0.16, 0.22, 0.28), (0.14, 0.17, 0.08))[rng.integers(3)])),
         cloth=_colour(rng.uniform(0.02, 0.6, 3)),
-        tooth=_colour(np.array((0.80, 0.76, 0.68)) * rng.uniform(0.75, 1.08) * rng.normal(1, 0.02, 3)),
+        tooth=_colour(np.array((0.80, 0.76, 0.68)) * rng.uniform(0.80, 1.30) * rng.normal(1, 0.02, 3)),
         hair_colour=_colour(hair),
         makeup=(
             painted,
@@ -144,6 +146,7 @@ def random_look(rng: np.random.Generator, *, male: bool) -> Look:
         neckline=float(rng.uniform(0, 1)),
         hair=style if rng.random() > (0.12 if male else 0.02) else None,
         toon=float(rng.uniform(0.5, 1.0)) if rng.random() < _TOON_SHARE else 0.0,
+        teeth_m=float(rng.uniform(0.0, 0.005)),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from realtime.lipsync.metadata import Region
 from training.people import PEOPLE
@@ -22,7 +23,7 @@ DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 TARGETS = 3
 """To one reference: its features are worked out once for all of them."""
 _BUILT_IN_SHARE = 0.3
-_REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.2
+_REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.25
 """Of the references: at rest; a scene's last mouth, which may be a laugh or a grimace. Others are any of the scene."""
 
 
@@ -81,10 +82,20 @@ def decoded(pictures: Tensor) -> Tensor:
     return pictures[..., top:bottom, left:right]
 
 
+def _lit(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return scenes ``[B, P, 3, S, S]`` in 0..1 in another light: what is copied must be copied whatever its colour."""
+    size = len(pictures)
+    gains = rng.uniform(0.75, 1.25, (size, 1, 1, 1)) * rng.normal(1, 0.1, (size, 3, 1, 1))
+    patches = torch.from_numpy(gains * rng.normal(1, 0.08, (size, 3, 3, 3))).float()
+    light = functional.interpolate(patches, pictures.shape[-2:], mode="bicubic", align_corners=True)
+    gamma = torch.from_numpy(rng.uniform(0.75, 1.3, (size, 1, 1, 1, 1))).float()
+    return (pictures.clamp(min=1e-4) ** gamma * light[:, None]).clamp(0, 1)
+
+
 def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
     """Draw references and targets: the reference is at rest in half of the scenes, often their last mouth, else any.
 
-    A scene is mirrored, lit and tinted at random, all of its pictures alike.
+    A scene is mirrored, lit unevenly and tinted at random, all of its pictures alike.
 
     Args:
         pictures: To draw from.
@@ -102,8 +113,6 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch
         images = pictures.images[scene, [reference, *targets]]
         chosen.append(images[:, :, ::-1] if rng.random() < 0.5 else images)
         mouths.append(pictures.mouths[scene, targets])
-    tensor = torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255
-    gains = rng.uniform(0.75, 1.25, (size, 1, 1, 1, 1)) * rng.normal(1, 0.06, (size, 1, 3, 1, 1))
-    tensor = (tensor * torch.from_numpy(gains).float()).clamp(0, 1)
+    tensor = _lit(torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255, rng)
     face = face_input(tensor[:, 0], tensor[:, 0])
     return Batch(torch.from_numpy(np.concatenate(mouths)), face, decoded(tensor[:, 1:]).flatten(0, 1))

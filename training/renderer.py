@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.geometry import SurfaceNormals, camera_matrix, lip_gap, rotation, sphere_directions
 from training.hair import build_hair
-from training.heads import LASH, SKIN, Floats, HeadSet, Ints
+from training.heads import LASH, SKIN, UPPER_TEETH, Floats, HeadSet, Ints
 from training.looks import Look, Pose, Stage
 from training.shaders import BACKDROP, BACKDROP_VERTEX, FACE, HAIR, VERTEX
 
@@ -96,6 +96,7 @@ class Renderer:
         # Random faces do not all rest with closed lips: raise the lower lip until they do.
         lift = float(np.clip(lip_gap(self.heads, vertices) / 0.005, 0.0, 0.4))
         vertices = vertices + lift * self.heads.actions[self.heads.action_names.index("mouthShrugLower")]
+        vertices[self.heads.parts == UPPER_TEETH, 2] -= look.teeth_m
         hair, occluders = [], [(vertices, self.heads.faces)]
         if look.hair is not None:
             depths = np.linspace(0.0, 1.0, self._shells, dtype=np.float32)
