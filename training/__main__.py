@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         step.add_argument("--weights", type=Path, help="what to begin with (--clip: the built-in ones; else nothing)")
     for step in (speech, faces):
         step.add_argument("--workers", type=int, default=2)
+    sync = steps.add_parser("sync", help="fit what says how well lips and sound belong together, for evaluate")
+    sync.add_argument("--clips", type=int, default=120, help="to draw, of 60 frames")
+    sync.add_argument("--minutes", type=float, default=6.0)
     export = steps.add_parser("export", help="put both together as a weights file")
     export.add_argument("--out", type=Path, required=True)
     calibration = steps.add_parser("calibration", help="choose what eight-bit ranges are learned from")
@@ -134,6 +137,12 @@ def _fit_person(options: argparse.Namespace) -> None:
         print(f"{name:24} {before:8.3f} {after:8.3f}")
 
 
+def _sync(options: argparse.Namespace) -> None:
+    from training.sync import fit_sync
+
+    fit_sync(options.data, clips=options.clips, minutes=options.minutes, seed=options.seed)
+
+
 def _calibration(options: argparse.Namespace) -> None:
     from training.calibration import write_calibration
 
@@ -188,6 +197,7 @@ _STEPS = {
     "listen": _listen,
     "look-ahead": _look_ahead,
     "fit": _fit,
+    "sync": _sync,
     "export": _export,
     "calibration": _calibration,
     "evaluate": _evaluate,

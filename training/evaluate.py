@@ -1,12 +1,7 @@
-"""Measures weights on heads and a voice that training never saw, and on recorded human speech.
-
-A little longer than most files: one table, its figures side by side.
-"""
+"""Measures weights on heads and a voice that training never saw, and on recorded human speech."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +12,7 @@ from realtime.audio.mel import mel_spectrogram
 from realtime.lipsync.alignment import mel_columns
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
-from training.dataset import HELD_OUT, face_window
+from training.clips import HeldClips, SpokenClip
 from training.figures import (
     best_lag,
     change,
@@ -28,17 +23,15 @@ from training.figures import (
     sharpness,
     similarity,
 )
-from training.geometry import lip_gap, lip_width
-from training.heads import Floats, HeadSet
+from training.heads import Floats
 from training.hearing import Sound
-from training.looks import Pose, random_look, random_stage
-from training.pairs import CROP, DECODED_REGION, face_input
+from training.pairs import DECODED_REGION, face_input
 from training.plots import plot_opening, write_strip
 from training.recordings import PROMPTS, read_recording
-from training.renderer import Renderer
 from training.sounds import unspoken
 from training.speech import closed_frames
-from training.visemes import mouth_curve, spread_actions
+from training.sync import HEARD_OFFSET, SyncScorer
+from training.visemes import mouth_curve
 
 Images = NDArray[np.uint8]
 
@@ -48,64 +41,6 @@ _CLIP_FRAMES = 90
 _HELD = 0.02
 _SOUNDS = 24
 _PLOTS = 3
-
-
-@dataclass
-class HeldClip:
-    """A held-out head saying something, everything but the mouth at rest.
-
-    Attributes:
-        truth: ``uint8[T, 96, 96, 3]``, blue first.
-        rest: The same picture with the mouth at rest, ``uint8[96, 96, 3]``.
-        lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
-        mouths: What the mouth does, ``float32[T, 13]``.
-    """
-
-    truth: Images
-    rest: Images
-    lips_m: Floats
-    mouths: Floats
-
-
-class HeldClips:
-    """Draws the evaluation's clips, and keeps them on disk.
-
-    Args:
-        folder: Dataset; the clips are kept beside it, in ``held-clips``.
-        seed: Decides looks, lights and poses.
-    """
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._heads, self._seed = HeadSet.load(folder / "heads.npz"), seed
-        self._folder = folder / "held-clips"
-        self._folder.mkdir(exist_ok=True)
-
-    @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer(self._heads, CROP, samples=0, shells=3)
-
-    def clip(self, name: str, number: int, mouths: Floats) -> HeldClip:
-        """Return a clip: the head of a number with these mouths."""
-        path = self._folder / f"{name}-{number:02d}-{self._seed}.npz"
-        if not path.exists():
-            np.savez(path, **vars(self._draw(number, mouths)))
-        with np.load(path) as data:
-            return HeldClip(**{key: data[key] for key in data.files})
-
-    def _draw(self, number: int, mouths: Floats) -> HeldClip:
-        heads, rng = self._heads, np.random.default_rng([self._seed, number])
-        index = len(heads.names) - HELD_OUT + number % HELD_OUT
-        sitter = self._renderer.sit(index, random_look(rng, male=bool(number % 2)))
-        stage, pose = random_stage(rng), Pose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
-        window = face_window(heads, sitter.vertices, index, pose, stage)
-        pictures, lips = [], []
-        for mouth in [np.zeros_like(mouths[0]), *mouths]:
-            actions = spread_actions(mouth, heads.action_names)
-            pictures.append(self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1])
-            vertices = sitter.vertices + np.tensordot(actions, heads.actions, 1)
-            lips.append((lip_gap(heads, vertices), lip_width(heads, vertices)))
-        images, lips_m = np.stack(pictures), np.array(lips, np.float32)
-        return HeldClip(images[1:], images[0], lips_m[1:] - lips_m[0], mouths)
 
 
 def loudness_opening(windows: Floats, most_m: float) -> Floats:
@@ -154,7 +89,7 @@ def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) 
     return np.concatenate(done)
 
 
-def read_lips(pictures: Images, clip: HeldClip) -> Floats:
+def read_lips(pictures: Images, clip: SpokenClip) -> Floats:
     """Return opening and width of the lips that pictures show: those of the three true frames most like each.
 
     Args:
@@ -175,7 +110,7 @@ def read_lips(pictures: Images, clip: HeldClip) -> Floats:
     return found
 
 
-def clip_figures(network: Wav2Lip, clip: HeldClip, windows: Floats) -> dict[str, float]:
+def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[str, float]:
     """Return what pictures and lips of one clip are like, naive answers beside them.
 
     Args:
@@ -230,7 +165,7 @@ def closure_figures(counts: NDArray[np.int64]) -> dict[str, float]:
     return {"closure recall": found / max(closures, 1), "closure precision": rightly / max(shut, 1)}
 
 
-def silence_figures(network: Wav2Lip, clip: HeldClip, offset: int, seed: int) -> dict[str, float]:
+def silence_figures(network: Wav2Lip, clip: SpokenClip, offset: int, seed: int) -> dict[str, float]:
     """Return how well the mouth rests in sounds without a voice, and after an open mouth in the reference."""
     rng = np.random.default_rng(seed)
     windows = np.concatenate([windows_of(unspoken(rng), offset) for _ in range(_SOUNDS)])
@@ -288,7 +223,8 @@ def evaluate(
 
     Args:
         weights: Safetensors.
-        folder: Dataset, with ``heads.npz`` and ``held-speech-*.npz``.
+        folder: Dataset, with ``heads.npz`` and ``held-speech-*.npz``; with ``sync.pt`` (see `training.sync`) the table
+            says what a scorer of sync makes of the pictures.
         recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
         plots: Folder to write plots and strips of the first clips to.
         clips: How many held-out sentences.
@@ -300,6 +236,8 @@ def evaluate(
     rows, counts, loud = [], np.zeros(4, np.int64), np.zeros(4, np.int64)
     if plots:
         plots.mkdir(parents=True, exist_ok=True)
+    scorer = SyncScorer.load(folder / "sync.pt") if (folder / "sync.pt").exists() else None
+    heard = Sound(folder, "held-speech", HEARD_OFFSET)
     figures: dict[str, float] = {}
     for number, chosen in enumerate(np.where(sound.voiced)[0][:clips]):
         first = int(sound.first_frame[chosen])
@@ -308,6 +246,8 @@ def evaluate(
         clip = drawn.clip("held", number, sound.mouth[frames])
         rows.append(clip_figures(network, clip, windows))
         output = render(network, windows, clip.rest[None], clip.rest[None])
+        if scorer:
+            rows[-1] |= scorer.figures(output, clip.truth, heard.windows(frames))
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
         opening = loudness_opening(windows, float(truth.max()))
         counts += closure_counts(found, truth, closed)

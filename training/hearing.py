@@ -92,7 +92,7 @@ class Sound:
             rng: Decides everything.
             beyond: Columns to hear after those of the last frame's window.
         """
-        chosen = rng.choice(self._roomy(frames), count)
+        chosen = rng.choice(self.roomy(frames), count)
         first = self.first_frame[chosen] + rng.integers(
             self.first_frame[chosen + 1] - self.first_frame[chosen] - frames + 1
         )
@@ -106,7 +106,7 @@ class Sound:
             torch.from_numpy(np.where(self._near_closure[shown], _NEAR_CLOSURE_WEIGHT, 1.0).astype(np.float32)),
         )
 
-    def _roomy(self, frames: int) -> NDArray[np.int64]:
+    def roomy(self, frames: int) -> NDArray[np.int64]:
         """Return the clips of so many frames at least, each as often as it has room for a stretch of them."""
         room = np.diff(self.first_frame) - frames + 1
         return np.repeat(np.arange(len(room)), np.maximum(room, 0))

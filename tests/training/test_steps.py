@@ -37,13 +37,16 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
         "listen --minutes 0.02",
         f"look-ahead --minutes 0.01 --plot {tmp_path / 'look-ahead.png'}",
         "fit --minutes 0.02",
+        "sync --clips 2 --minutes 0.01",
         f"export --out {weights}",
         f"calibration --out {tmp_path / 'calibration.npz'}",
         f"evaluate --weights {weights} --clips 1",
     ):
         monkeypatch.setattr(sys, "argv", ["training", "--data", str(tmp_path / "data"), *step.split()])
         main()
-    assert "aperture r" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "aperture r" in printed
+    assert "sync: confidence" in printed
     assert load_weights(weights)[1].head == "copy"
     assert (tmp_path / "look-ahead.png").exists()
     with np.load(tmp_path / "calibration.npz") as chosen:

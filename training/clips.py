@@ -1,0 +1,91 @@
+"""Clips of heads that speak, everything but the mouth at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.dataset import HELD_OUT, face_window
+from training.geometry import lip_gap, lip_width
+from training.heads import Floats, HeadSet
+from training.looks import Pose, random_look, random_stage
+from training.pairs import CROP
+from training.renderer import Renderer
+from training.visemes import spread_actions
+
+Images = NDArray[np.uint8]
+
+
+@dataclass
+class SpokenClip:
+    """A head saying something.
+
+    Attributes:
+        truth: ``uint8[T, 96, 96, 3]``, blue first.
+        rest: The same picture with the mouth at rest, ``uint8[96, 96, 3]``.
+        lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
+        mouths: What the mouth does, ``float32[T, 13]``.
+    """
+
+    truth: Images
+    rest: Images
+    lips_m: Floats
+    mouths: Floats
+
+
+class ClipPainter:
+    """Draws clips in random looks, lights and poses.
+
+    Args:
+        heads: Who may be drawn.
+    """
+
+    def __init__(self, heads: HeadSet) -> None:
+        self.heads = heads
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self.heads, CROP, samples=0, shells=3)
+
+    def draw(self, index: int, mouths: Floats, rng: np.random.Generator, *, male: bool) -> SpokenClip:
+        """Return a head with these mouths, ``float32[T, 13]``."""
+        heads = self.heads
+        sitter = self._renderer.sit(index, random_look(rng, male=male))
+        stage, pose = random_stage(rng), Pose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
+        window = face_window(heads, sitter.vertices, index, pose, stage)
+        pictures, lips = [], []
+        for mouth in [np.zeros_like(mouths[0]), *mouths]:
+            actions = spread_actions(mouth, heads.action_names)
+            pictures.append(self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1])
+            vertices = sitter.vertices + np.tensordot(actions, heads.actions, 1)
+            lips.append((lip_gap(heads, vertices), lip_width(heads, vertices)))
+        images, lips_m = np.stack(pictures), np.array(lips, np.float32)
+        return SpokenClip(images[1:], images[0], lips_m[1:] - lips_m[0], mouths)
+
+
+class HeldClips:
+    """The evaluation's clips, of heads kept out of training, drawn once and kept on disk.
+
+    Args:
+        folder: Dataset; the clips are kept beside it, in ``held-clips``.
+        seed: Decides looks, lights and poses.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._painter, self._seed = ClipPainter(HeadSet.load(folder / "heads.npz")), seed
+        self._folder = folder / "held-clips"
+        self._folder.mkdir(exist_ok=True)
+
+    def clip(self, name: str, number: int, mouths: Floats) -> SpokenClip:
+        """Return a clip: the head of a number with these mouths."""
+        path = self._folder / f"{name}-{number:02d}-{self._seed}.npz"
+        if not path.exists():
+            index = len(self._painter.heads.names) - HELD_OUT + number % HELD_OUT
+            rng = np.random.default_rng([self._seed, number])
+            np.savez(path, **vars(self._painter.draw(index, mouths, rng, male=bool(number % 2))))
+        with np.load(path) as data:
+            return SpokenClip(**{key: data[key] for key in data.files})
