@@ -20,8 +20,8 @@ from training.voices import Floats
 WINDOW_OFFSET_SAMPLES = -2440
 _SILENCE, _SILENT = 0, -3.99
 _BLUR = 4  # bands to each side: 240 Hz in all
-_BENT_BANDS = (1.5, 1.2, 0.8)  # standard deviations of half a wave, a wave, and one and a half over all bands
-_MASKS, _MASKED_BANDS = 2, 10  # at most, each half of the time
+_BENT_BANDS = (1.8, 1.5, 1.0)  # standard deviations of half a wave, a wave, and one and a half over all bands
+_MASKS, _MASKED_BANDS = 3, 12  # at most, each half of the time
 _NEAR_CLOSURE_WEIGHT = 3.0
 
 
@@ -136,7 +136,7 @@ def _bend(windows: Tensor, rng: np.random.Generator) -> Tensor:
     along = torch.arange(bands, dtype=torch.float32)
     waves = torch.sin(np.pi / bands * torch.arange(1, len(_BENT_BANDS) + 1)[:, None] * along)
     moved = torch.from_numpy(rng.normal(0, _BENT_BANDS, (count, len(_BENT_BANDS)))).float() @ waves
-    moved *= torch.from_numpy(rng.random((count, 1)) < 0.7)
+    moved *= torch.from_numpy(rng.random((count, 1)) < 0.85)
     wanted = (along + moved).clamp(0, bands - 1)
     left = wanted.floor().long().clamp(max=bands - 2)
     part, index = (wanted - left)[..., None], left[..., None].expand(-1, -1, windows.shape[2])
@@ -144,7 +144,7 @@ def _bend(windows: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _mask(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Hide up to two stretches of bands behind the window's mean (SpecAugment, Park et al., Interspeech 2019)."""
+    """Hide up to three stretches of bands behind the window's mean (SpecAugment, Park et al., Interspeech 2019)."""
     count, bands = windows.shape[:2]
     along, hidden = torch.arange(bands), torch.zeros(count, bands, dtype=torch.bool)
     for _ in range(_MASKS):
@@ -188,7 +188,7 @@ def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (count, *shape))).float()
 
-    factor = torch.where(uniform(0, 1) < 0.7, uniform(0.82, 1.16), torch.ones(count))
+    factor = torch.where(uniform(0, 1) < 0.85, uniform(0.8, 1.2), torch.ones(count))
     windows = _warp(_bend(windows, rng), factor)
     sounding = windows > _SILENT
     pitched = _other_pitch(windows, uniform(80, 320), uniform(-0.2, 0.2), uniform(0, 1.0))

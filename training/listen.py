@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from realtime.errors import WeightsError
 from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code, say_firmly
@@ -18,6 +19,9 @@ from training.run import Run, join_peers
 
 FRAMES = 24
 """Of a stretch: about a second."""
+_DROPPED, _FIRST_DROPPED = 0.15, 6
+"""Share of the features of a stretch that are left out, from which layer on."""
+_DECAY = 0.05
 _CODE_WEIGHT = 0.3
 _SOFTENING_MM = 0.3
 _STEADY_WEIGHT = 3.0
@@ -57,6 +61,15 @@ def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     return (shimmer / (1 + moved.square().sum(dim=-1) / _HELD_MM**2)).mean()
 
 
+def _forget(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Leave out some features for a whole stretch, so that none is learned by heart (Srivastava et al., 2014)."""
+    (features,) = inputs
+    if not layer.training:
+        return inputs
+    kept = functional.dropout(torch.ones_like(features[..., :1]), _DROPPED)
+    return (features * kept,)
+
+
 def listen(
     folder: Path,
     checkpoint: Path,
@@ -92,7 +105,10 @@ def listen(
     encoder = network.audio_encoder
     if weights:
         say_firmly(encoder, undo=True)
-    run = Run(encoder, [{"params": list(encoder.parameters()), "pace": 1.0}], checkpoint, minutes=minutes, rate=rate)
+    for layer in list(encoder)[_FIRST_DROPPED:]:
+        layer.register_forward_pre_hook(_forget)
+    groups: list[dict[str, Any]] = [{"params": list(encoder.parameters()), "pace": 1.0, "weight_decay": _DECAY}]
+    run = Run(encoder, groups, checkpoint, minutes=minutes, rate=rate)
     rng = np.random.default_rng([seed, run.step, rank])
     shown: list[float] = []
     going = run.done < 1
