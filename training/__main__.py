@@ -23,7 +23,8 @@ def _parser() -> argparse.ArgumentParser:
     faces.add_argument("--shards", type=int, default=84)
     faces.add_argument("--scenes", type=int, default=40, help="a shard, of 5 pictures each")
     faces.add_argument("--built-in-share", type=float, default=0.15, help="of scenes that show the built-in people")
-    listen = steps.add_parser("listen", help="train the audio encoder (needs speech and heads)")
+    listen = steps.add_parser("listen", help="train an audio encoder (needs speech and heads)")
+    listen.add_argument("--ear", choices=("sliding", "published"), default="sliding", help="which of the two")
     listen.add_argument("--offset", type=int, default=None, help="samples from a frame's start to its window's")
     lookahead = steps.add_parser("look-ahead", help="measure what hearing gains by waiting (needs speech and heads)")
     lookahead.add_argument("--minutes", type=float, default=15.0)
@@ -98,7 +99,7 @@ def _listen(options: argparse.Namespace) -> None:
 
     offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
-    listen(options.data, options.data / "ear.pt", offset=offset, **learning)
+    listen(options.data, options.data / f"{options.ear}.pt", offset=offset, ear=options.ear, **learning)
 
 
 def _look_ahead(options: argparse.Namespace) -> None:
@@ -152,7 +153,8 @@ def _calibration(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from training.export import export
 
-    export(options.data / "ear.pt", options.data / "fit.pt", options.out)
+    published, sliding, face = (options.data / f"{part}.pt" for part in ("published", "sliding", "fit"))
+    export(published, sliding, face, options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

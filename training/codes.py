@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime.lipsync.network import Wav2Lip
+from realtime.errors import WeightsError
+from realtime.lipsync.network import BothEars, Wav2Lip
 from training.heads import SKIN, Floats, HeadSet
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
@@ -27,6 +28,17 @@ _FIRMER = {"mouthFunnel": 1.4, "mouthPucker": 1.4, "mouthStretch": 1.4, "mouthSm
 Where it doubts, it says less than there is, and the decoder draws less than it is told. Chosen on sentences that the
 model card's table does not use: mouths come no further from the truth, and widths follow it better.
 """
+
+
+def encoder_of(network: Wav2Lip, ear: str) -> nn.Sequential:
+    """Return one of the two audio encoders of a network that has both: ``published`` or ``sliding``.
+
+    Raises:
+        WeightsError: If it has not.
+    """
+    if not isinstance(network.audio_encoder, BothEars):
+        raise WeightsError(f"the weights have the {network.ear} audio encoder alone; here both are taught")
+    return network.audio_encoder.sliding if ear == "sliding" else network.audio_encoder.published
 
 
 def code_channels(network: Wav2Lip) -> int:

@@ -1,4 +1,4 @@
-"""Puts the two fits together as the weights file that ships."""
+"""Puts the fits together as the weights file that ships."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 import torch
 
 from realtime.lipsync.weights import save_weights
-from training.codes import say_firmly
+from training.codes import encoder_of, say_firmly
 from training.fit import new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES
 from training.pairs import DECODED_REGION
 
 
-def export(ear: Path, face: Path, out: Path, *, name: str = "lipstream") -> None:
+def export(published: Path, sliding: Path, face: Path, out: Path, *, name: str = "lipstream") -> None:
     """Write a network as safetensors.
 
     Args:
-        ear: Checkpoint of the audio encoder, see `training.listen`.
+        published: Checkpoint of the published audio encoder, see `training.listen`.
+        sliding: That of the sliding one.
         face: Checkpoint of the rest, see `training.fit`.
         out: The file to write.
         name: For people.
@@ -26,8 +27,10 @@ def export(ear: Path, face: Path, out: Path, *, name: str = "lipstream") -> None
     drawn = torch.load(face, map_location="cpu", weights_only=True)["average"]
     drawn = {name: tensor for name, tensor in drawn.items() if not name.startswith("audio_encoder.")}
     network.load_state_dict(drawn, strict=False)
-    network.audio_encoder.load_state_dict(torch.load(ear, map_location="cpu", weights_only=True)["average"])
-    say_firmly(network.audio_encoder)
+    for checkpoint, ear in ((published, "published"), (sliding, "sliding")):
+        encoder = encoder_of(network, ear)
+        encoder.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+        say_firmly(encoder)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(
         network,

@@ -156,7 +156,7 @@ def new_network(weights: Path | None = None) -> Wav2Lip:
     """
     if weights:
         return _by_channels(load_weights(weights)[0].requires_grad_(True))
-    network = _by_channels(Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH, ear="sliding"))
+    network = _by_channels(Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH, ear="both"))
     with torch.no_grad():
         # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
         last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Teaches the audio encoder what a mouth does, from sound alone: windows of speech to the code of the mouth."""
+"""Teaches an audio encoder what a mouth does, from sound alone: stretches of speech to the codes of their mouths."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime.errors import WeightsError
-from training.codes import SPREAD, code_to_mouth, lip_motion, mouth_to_code, say_firmly
+from realtime.timeline import WINDOW_COLUMNS
+from training.codes import SPREAD, code_to_mouth, encoder_of, lip_motion, mouth_to_code, say_firmly
 from training.fit import new_network
 from training.heads import HeadSet
-from training.hearing import Sound
+from training.hearing import Sound, Stretches
 from training.run import Run, join_peers
 
 FRAMES = 24
@@ -70,12 +70,33 @@ def _forget(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (features * kept,)
 
 
+def codes_of(encoder: nn.Module, ear: str, heard: Stretches) -> Tensor:
+    """Return what an encoder says of the frames of stretches, ``[B, N, C]``.
+
+    Args:
+        encoder: A part of `realtime.lipsync.network.BothEars`.
+        ear: Which; the sliding one looks at each column once.
+        heard: As `Sound.draw` gives them.
+    """
+    with torch.autocast("cpu", torch.bfloat16):
+        if ear == "sliding":
+            slid = encoder(heard.sound.contiguous(memory_format=torch.channels_last))[:, :, 0].float()
+            found: Tensor = slid.gather(2, heard.at[:, None].expand(-1, slid.shape[1], -1)).transpose(1, 2)
+            return found
+        columns = heard.at[..., None] + torch.arange(WINDOW_COLUMNS)
+        numbers = torch.arange(len(columns))[:, None, None]
+        windows = heard.sound[numbers, 0, :, columns].transpose(2, 3).flatten(0, 1)[:, None]
+        said: Tensor = encoder(windows)[:, :, 0, 0].float()
+        return said.view(*heard.at.shape, -1)
+
+
 def listen(
     folder: Path,
     checkpoint: Path,
     *,
     minutes: float,
     offset: int,
+    ear: str = "sliding",
     weights: Path | None = None,
     batch_size: int = 32,
     rate: float = 2e-3,
@@ -89,20 +110,21 @@ def listen(
         checkpoint: Of the audio encoder alone.
         minutes: How long in all.
         offset: Samples from a frame's start to its window's.
+        ear: Which of the two encoders: ``sliding`` or ``published``.
         weights: What `training.export` wrote, to begin with where there is no checkpoint; ``None`` for a new encoder.
         batch_size: Stretches a step, of `FRAMES` frames each.
         rate: Largest step size.
         seed: Decides the order of things.
         progress: Told a line now and then.
+
+    Raises:
+        WeightsError: If the weights have one audio encoder alone.
     """
     rank = join_peers()
     sound = Sound(folder, "speech", offset)
     motion = torch.from_numpy(lip_motion(HeadSet.load(folder / "heads.npz")))
     torch.manual_seed(seed)
-    network = new_network(weights)
-    if network.ear != "sliding":
-        raise WeightsError(f"{weights} has the {network.ear} audio encoder; only a sliding one is taught here")
-    encoder = network.audio_encoder
+    encoder = encoder_of(new_network(weights), ear)
     if weights:
         say_firmly(encoder, undo=True)
     for layer in list(encoder)[_FIRST_DROPPED:]:
@@ -114,9 +136,7 @@ def listen(
     going = run.done < 1
     while going:
         heard = sound.draw(batch_size, FRAMES, rng)
-        with torch.autocast("cpu", torch.bfloat16):
-            slid = encoder(heard.sound.contiguous(memory_format=torch.channels_last))
-        code = slid[:, :, 0].float().gather(2, heard.at[:, None].expand(-1, slid.shape[1], -1)).transpose(1, 2)
+        code = codes_of(encoder, ear, heard)
         wrong = (heard.weights * misheard(code, heard.mouths, motion)).sum() / heard.weights.sum()
         loss = wrong + _STEADY_WEIGHT * unsteady(code, heard.mouths, motion)
         going = run.learn(loss)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime.lipsync.alignment import look_ahead_samples
-from training.codes import code_to_mouth, lip_motion
+from training.codes import code_to_mouth, encoder_of, lip_motion
 from training.figures import correlation
 from training.fit import new_network
 from training.geometry import lip_gap, lip_width
@@ -31,9 +31,9 @@ class Ears(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers = list(new_network().audio_encoder)
-        self.shared = nn.Sequential(*layers[:-1])
-        self.last = nn.ModuleList([layers[-1], *(list(new_network().audio_encoder)[-1] for _ in _OFFSETS[1:])])
+        *shared, last = encoder_of(new_network(), "sliding")
+        self.shared = nn.Sequential(*shared)
+        self.last = nn.ModuleList([last, *(encoder_of(new_network(), "sliding")[-1] for _ in _OFFSETS[1:])])
 
     def forward(self, sound: Tensor) -> list[Tensor]:
         """Return what each says at every column, ``[B, T - 15, C]``, of sounds ``[B, 1, 80, T]``."""

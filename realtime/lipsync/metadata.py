@@ -47,7 +47,7 @@ class WeightsMetadata:
         decoded_region: The part of the crop that speech may change.
         sha256: Of the file, hexadecimal.
         licence: SPDX identifier, or what is known.
-        ear: Which audio encoder: ``published``, or ``sliding``.
+        ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
     """
 
     name: str
@@ -129,7 +129,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding")}.items():
+    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both")}.items():
         if (value := getattr(metadata, field)) not in known:
             wanted = " or ".join(map(repr, known))
             raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")

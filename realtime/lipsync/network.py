@@ -5,6 +5,7 @@ The parameter names are the published ones, so that official checkpoints load st
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Literal, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
-Ear = Literal["published", "sliding"]
+Ear = Literal["published", "sliding", "both"]
 
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
@@ -135,7 +136,24 @@ def _sliding_ear(width: float, code: int) -> nn.Sequential:
     )
 
 
-_EARS = {"published": _published_ear, "sliding": _sliding_ear}
+class BothEars(nn.Module):
+    """Both audio encoders: they err in different places, and the mean of what they say errs less than either."""
+
+    def __init__(self, width: float, code: int) -> None:
+        super().__init__()
+        self.published, self.sliding = _published_ear(width, code), _sliding_ear(width, code)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Return the mean code ``[B, code, 1, 1]`` of windows ``[B, 1, 80, 16]``."""
+        mean: Tensor = (self.published(mel) + self.sliding(mel)) * 0.5
+        return mean
+
+
+_EARS: dict[Ear, Callable[[float, int], nn.Module]] = {
+    "published": _published_ear,
+    "sliding": _sliding_ear,
+    "both": BothEars,
+}
 
 
 class Wav2Lip(nn.Module):
@@ -148,7 +166,7 @@ class Wav2Lip(nn.Module):
             that whatever speech does not change is copied from it.
         audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. Hearing costs little beside
             drawing, and gains more by being wide.
-        ear: The audio encoder: ``published``, or ``sliding``, which learns quicker for about the same work.
+        ear: The audio encoder: ``published``, ``sliding``, which learns quicker for about the same work, or ``both``.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from training.export import export
 from training.figures import best_lag, similarity
 from training.fit import draw_mouths, fit, new_network
 from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
-from training.listen import listen, unsteady
+from training.listen import codes_of, listen, unsteady
 from training.pairs import CROP, DECODED_REGION, TARGETS, Pictures, decoded, draw_batch
 from training.speech import VARIANTS, pack_mel
 from training.visemes import MOUTH_ACTIONS
@@ -83,6 +83,18 @@ def test_stretches_are_drawn_from_one_clip_with_the_window_of_each_frame(data, m
         assert np.array_equal(heard.weights[number] > 1, (frames % 10 >= 1) & (frames % 10 <= 5)), "closures count more"
 
 
+def test_both_ears_say_of_stretches_what_they_say_of_windows(data):
+    torch.manual_seed(0)
+    ears, heard = new_network().eval().audio_encoder, Sound(data, "speech").draw(2, 24, np.random.default_rng(0))
+    windows = torch.stack([heard.sound[1, :, :, at : at + 16] for at in heard.at[1].tolist()])
+    with torch.no_grad():
+        each = {ear: codes_of(getattr(ears, ear), ear, heard)[1] for ear in ("published", "sliding")}
+        both = ears(windows)[:, :, 0, 0]
+        for ear, said in each.items():
+            assert torch.allclose(said, getattr(ears, ear)(windows)[:, :, 0, 0], atol=0.05), "half precision"
+    assert torch.allclose((each["published"] + each["sliding"]) / 2, both, atol=0.05)
+
+
 def test_lips_that_are_held_must_be_steady_and_fast_ones_less_so():
     still, motion = torch.full((1, 1, ACTIONS), 0.5), torch.eye(ACTIONS)
     gone = torch.cat([still, still + 1.0], dim=1)
@@ -138,11 +150,12 @@ def test_fits_resume_and_their_export_loads(data, monkeypatch):
     said: list[str] = []
     for minutes in (0.01, 0.02):
         fit(data, data / "fit.pt", minutes=minutes, batch_size=2 * TARGETS, progress=said.append)
-        listen(data, data / "ear.pt", minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=2)
+        for ear in ("published", "sliding"):
+            listen(data, data / f"{ear}.pt", ear=ear, minutes=minutes, offset=WINDOW_OFFSET_SAMPLES, batch_size=2)
     assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]
     out = data / "w.safetensors"
-    export(data / "ear.pt", data / "fit.pt", out)
+    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", out)
     network, metadata = load_weights(out)
     assert metadata.head == network.head == "copy"
     assert metadata.window_offset_samples == WINDOW_OFFSET_SAMPLES
@@ -155,13 +168,15 @@ def test_a_network_to_go_on_with_is_the_one_of_the_file_and_hears_as_before_it_w
     network = new_network().eval()
     begun = {"average": network.state_dict()}
     torch.save(begun, data / "fit.pt")
-    torch.save({"average": network.audio_encoder.state_dict()}, data / "ear.pt")
-    export(data / "ear.pt", data / "fit.pt", data / "w.safetensors")
+    for ear in ("published", "sliding"):
+        torch.save({"average": getattr(network.audio_encoder, ear).state_dict()}, data / f"{ear}.pt")
+    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", data / "w.safetensors")
     again = new_network(data / "w.safetensors").eval()
     mel, face = torch.randn(4, 1, 80, 16), torch.rand(4, 6, CROP, CROP)
     with torch.no_grad():
         assert not torch.allclose(again.audio_encoder(mel), network.audio_encoder(mel), rtol=1e-3)
-        say_firmly(again.audio_encoder, undo=True)
+        for encoder in (again.audio_encoder.published, again.audio_encoder.sliding):
+            say_firmly(encoder, undo=True)
         assert torch.allclose(again(mel, face), network(mel, face), atol=5e-3), "but for the half precision of files"
 
 
@@ -188,7 +203,7 @@ def test_a_critic_learns_to_tell_drawn_from_true_and_a_network_to_deceive_it():
 
 
 def test_a_fit_goes_on_with_a_critic_which_resumes_too(data):
-    for minutes, critical in ((0.01, False), (0.02, True), (0.03, True)):
+    for minutes, critical in ((0.01, False), (0.05, True), (0.1, True)):
         fit(data, data / "fit.pt", minutes=minutes, critical=critical, batch_size=2 * TARGETS, progress=str)
         assert (data / "fit-critic.pt").exists() == critical
     steps = [torch.load(data / name, weights_only=True)["step"] for name in ("fit.pt", "fit-critic.pt")]

@@ -35,6 +35,7 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
         "speech --shards 1 --clips 4 --workers 1",
         "faces --shards 1 --scenes 4 --workers 1",
         "listen --minutes 0.02",
+        "listen --ear published --minutes 0.02",
         f"look-ahead --minutes 0.01 --plot {tmp_path / 'look-ahead.png'}",
         "fit --minutes 0.02",
         "sync --clips 2 --minutes 0.01",

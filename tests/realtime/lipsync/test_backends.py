@@ -21,7 +21,7 @@ from realtime.lipsync.weights import save_weights
 REGION = Region(48, 94, 10, 84)
 
 
-@pytest.fixture(scope="module", params=[("copy", "sliding"), ("paint", "published")], ids=lambda param: param[0])
+@pytest.fixture(scope="module", params=[("copy", "both"), ("paint", "published")], ids=lambda param: param[0])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network whose output depends on everything it is given."""
     torch.manual_seed(3)

@@ -7,7 +7,7 @@ from realtime.lipsync.metadata import Region
 from realtime.lipsync.network import Wav2Lip
 
 
-@pytest.fixture(params=[("paint", "published"), ("copy", "sliding")], ids=lambda param: param[0])
+@pytest.fixture(params=[("paint", "published"), ("copy", "both")], ids=lambda param: param[0])
 def network(request: pytest.FixtureRequest) -> Wav2Lip:
     """A random network whose batch norms do something."""
     torch.manual_seed(5)

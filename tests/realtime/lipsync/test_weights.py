@@ -32,7 +32,7 @@ def test_the_published_network_has_its_published_size(size: int, parameters: int
 
 @pytest.mark.parametrize(
     ("width", "size", "head", "ear"),
-    [(0.25, 96, "paint", "published"), (0.25, 128, "copy", "sliding"), (0.1, 160, "paint", "sliding")],
+    [(0.25, 96, "paint", "published"), (0.25, 128, "copy", "sliding"), (0.1, 160, "paint", "both")],
 )
 def test_family_members_draw_a_face_in_range(width: float, size: int, head: str, ear: str) -> None:
     face = _run(Wav2Lip(width, size, head, ear=ear).eval())
@@ -140,7 +140,7 @@ META = {
         (lambda s, m: m.pop("size"), "metadata is incomplete: 'size'"),
         (lambda s, m: m.update(format="other"), "'format' is 'other'"),
         (lambda s, m: m.update(head="draw"), "'head' is 'draw', expected 'paint' or 'copy'"),
-        (lambda s, m: m.update(ear="deaf"), "'ear' is 'deaf', expected 'published' or 'sliding'"),
+        (lambda s, m: m.update(ear="deaf"), "'ear' is 'deaf', expected 'published' or 'sliding' or 'both'"),
         (lambda s, m: m.update(decoded_region=json.dumps([48, 97, 0, 96])), "not inside the 96 px crop"),
         (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
     ],
