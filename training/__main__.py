@@ -139,9 +139,11 @@ def _fit_person(options: argparse.Namespace) -> None:
 
 
 def _sync(options: argparse.Namespace) -> None:
+    from training.clips import build_sync_clips
     from training.sync import fit_sync
 
-    fit_sync(options.data, clips=options.clips, minutes=options.minutes, seed=options.seed)
+    build_sync_clips(options.data, clips=options.clips, seed=options.seed)
+    fit_sync(options.data, minutes=options.minutes, seed=options.seed)
 
 
 def _calibration(options: argparse.Namespace) -> None:

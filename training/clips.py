@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from training.dataset import HELD_OUT, face_window
 from training.geometry import lip_gap, lip_width
 from training.heads import Floats, HeadSet
+from training.hearing import Sound
 from training.looks import Pose, random_look, random_stage
 from training.pairs import CROP
 from training.renderer import Renderer
+from training.sync import HEARD_OFFSET
 from training.visemes import spread_actions
 
 Images = NDArray[np.uint8]
+
+_SYNC_FRAMES = 60
 
 
 @dataclass
@@ -89,3 +94,24 @@ class HeldClips:
             np.savez(path, **vars(self._painter.draw(index, mouths, rng, male=bool(number % 2))))
         with np.load(path) as data:
             return SpokenClip(**{key: data[key] for key in data.files})
+
+
+def build_sync_clips(folder: Path, *, clips: int, seed: int, progress: Any = print) -> None:
+    """Draw what the scorer of sync learns from: training heads with training speech; kept if it is there.
+
+    ``sync-clips.npz`` holds ``pictures uint8[N, 60, 96, 96, 3]`` and ``shown int[N, 60]``, which frames of speech.
+    """
+    kept = folder / "sync-clips.npz"
+    if kept.exists():
+        return
+    rng = np.random.default_rng(seed)
+    painter, sound = ClipPainter(HeadSet.load(folder / "heads.npz")), Sound(folder, "speech", HEARD_OFFSET)
+    spoken = [clip for clip in sound.roomy(_SYNC_FRAMES) if sound.voiced[clip]]
+    pictures, shown = [], []
+    for number in range(clips):
+        first = int(sound.first_frame[rng.choice(spoken)])
+        shown.append(first + np.arange(_SYNC_FRAMES))
+        index = int(rng.integers(len(painter.heads.names) - HELD_OUT))
+        pictures.append(painter.draw(index, sound.mouth[shown[-1]], rng, male=bool(rng.integers(2))).truth)
+        progress(f"sync, clip {number + 1}/{clips}")
+    np.savez(kept, pictures=np.stack(pictures), shown=np.stack(shown))

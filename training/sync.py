@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.clips import ClipPainter
-from training.dataset import HELD_OUT
 from training.figures import crop_mouth
-from training.heads import Floats, HeadSet
+from training.heads import Floats
 from training.hearing import Sound, disguise
 from training.run import Run
 
 HEARD_OFFSET = 0
 """Its windows open with the frame: their 16 columns are the sound of five frames."""
-_FRAMES, _PICTURES, _EMBEDDING = 60, 5, 128
+_PICTURES, _EMBEDDING = 5, 128
 _SHARPNESS = 12.0
 _MOST = 7
 
@@ -119,40 +117,18 @@ def mistaken(scorer: SyncScorer, grey: Tensor, windows: Tensor) -> Tensor:
     return (functional.cross_entropy(alike, moments) + functional.cross_entropy(alike.T, moments)) / 2
 
 
-def _draw_clips(folder: Path, count: int, seed: int, progress: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return clips of training heads with training speech, ``uint8[N, T, 96, 96, 3]``, and which frames of speech."""
-    kept = folder / "sync-clips.npz"
-    if not kept.exists():
-        rng = np.random.default_rng(seed)
-        painter, sound = ClipPainter(HeadSet.load(folder / "heads.npz")), Sound(folder, "speech", HEARD_OFFSET)
-        spoken = [clip for clip in sound.roomy(_FRAMES) if sound.voiced[clip]]
-        pictures, shown = [], []
-        for number in range(count):
-            first = int(sound.first_frame[rng.choice(spoken)])
-            shown.append(first + np.arange(_FRAMES))
-            index = int(rng.integers(len(painter.heads.names) - HELD_OUT))
-            pictures.append(painter.draw(index, sound.mouth[shown[-1]], rng, male=bool(rng.integers(2))).truth)
-            progress(f"sync, clip {number + 1}/{count}")
-        np.savez(kept, pictures=np.stack(pictures), shown=np.stack(shown))
-    with np.load(kept) as data:
-        return data["pictures"], data["shown"]
-
-
-def fit_sync(
-    folder: Path, *, clips: int, minutes: float, seed: int = 0, batch_size: int = 4, progress: Any = print
-) -> None:
-    """Draw clips and fit the scorer until the time is up; resume from ``sync.pt`` if there is one.
+def fit_sync(folder: Path, *, minutes: float, seed: int = 0, batch_size: int = 4, progress: Any = print) -> None:
+    """Fit the scorer until the time is up; resume from ``sync.pt`` if there is one.
 
     Args:
-        folder: Dataset: ``speech-*.npz`` and ``heads.npz``.
-        clips: How many to draw.
+        folder: Dataset: ``speech-*.npz`` and ``sync-clips.npz`` (see `training.clips.build_sync_clips`).
         minutes: How long to fit in all.
         seed: Decides everything.
         batch_size: Clips a step.
         progress: Told a line now and then.
     """
-    pictures, shown = _draw_clips(folder, clips, seed, progress)
-    mouths = torch.stack([grey_mouths(clip) for clip in pictures])
+    with np.load(folder / "sync-clips.npz") as data:
+        mouths, shown = torch.stack([grey_mouths(clip) for clip in data["pictures"]]), data["shown"]
     sound = Sound(folder, "speech", HEARD_OFFSET)
     torch.manual_seed(seed)
     scorer = SyncScorer()

@@ -70,7 +70,7 @@ def test_a_scorer_learns_which_sound_a_mouth_goes_with(clip: Path) -> None:
 def test_a_fit_resumes_and_loads(clip: Path) -> None:
     steps = []
     for minutes in (0.002, 0.1):
-        fit_sync(clip, clips=1, minutes=minutes, progress=str)
+        fit_sync(clip, minutes=minutes, progress=str)
         steps.append(torch.load(clip / "sync.pt", weights_only=True)["step"])
     assert 0 < steps[0] < steps[1]
     assert not SyncScorer.load(clip / "sync.pt").training
