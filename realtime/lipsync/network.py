@@ -2,6 +2,8 @@
 
 K R Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild", ACM MM 2020.
 The parameter names are the published ones, so that official checkpoints load strictly.
+
+A little longer than most files: the network beside all that it is made of.
 """
 
 import itertools
