@@ -42,7 +42,7 @@ def as_word(phones: Sequence[str]) -> str:
     """
     word = f"/{'-'.join(phones)}/"
     if not is_known(word):
-        _decoder().add_word(word, " ".join(_MODELLED_AS.get(phone, phone).upper() for phone in phones), True)
+        _decoder().add_word(word, " ".join(_MODELLED_AS.get(phone, phone).upper() for phone in phones), False)
     return word
 
 

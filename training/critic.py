@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-WEIGHT = 0.04
+WEIGHT = 0.08
 """Of the critic's word beside the distance to the truth: that has more to say wherever it is certain."""
 RATE = 5e-4
 """Largest step size of the critic."""

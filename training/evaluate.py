@@ -237,7 +237,7 @@ def evaluate(
     if plots:
         plots.mkdir(parents=True, exist_ok=True)
     scorer = SyncScorer.load(folder / "sync.pt") if (folder / "sync.pt").exists() else None
-    heard = Sound(folder, "held-speech", HEARD_OFFSET)
+    heard = Sound(folder, "held-speech", HEARD_OFFSET) if scorer else None
     figures: dict[str, float] = {}
     for number, chosen in enumerate(np.where(sound.voiced)[0][:clips]):
         first = int(sound.first_frame[chosen])
@@ -246,7 +246,7 @@ def evaluate(
         clip = drawn.clip("held", number, sound.mouth[frames])
         rows.append(clip_figures(network, clip, windows))
         output = render(network, windows, clip.rest[None], clip.rest[None])
-        if scorer:
+        if scorer and heard:
             rows[-1] |= scorer.figures(output, clip.truth, heard.windows(frames))
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
         opening = loudness_opening(windows, float(truth.max()))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.audio.mel import mel_spectrogram
 from training.aligner import is_known
+from training.kokoro import voice_names
 from training.sounds import unspoken, vary
 from training.texts import OTHER_LANGUAGES, random_text
 from training.visemes import FRAME_RATE_HZ, MOUTH_ACTIONS, Phone, is_closed, mouth_curve
@@ -35,8 +36,10 @@ VOICES = (
     ("espeak", "", ""),
     ("espeak", "", ""),
     ("espeak", "", "en"),
+    *[("kokoro", "", "en")] * 8,
+    *[("kokoro", "", language) for language in ("es", "fr", "it")],
 )
-"""Engine, voice and language, as often as each is to speak; espeak-ng's are drawn from its variants."""
+"""Engine, voice and language, as often as each is to speak; espeak-ng's and Kokoro's are drawn from all of theirs."""
 VARIANTS = 3
 """Renderings of each clip: as spoken, and in other conditions of level, noise, band and room."""
 
@@ -51,6 +54,8 @@ _ESPEAK_VARIANTS = (
 )
 _ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language != "ja")  # it reads no kanji
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
+_MIXED_SHARE = 0.5
+"""Of Kokoro's clips, those by a voice between two."""
 _PAUSE_S = 0.3
 _UNSPOKEN_SHARE = 0.12
 _QUIET = -4.0
@@ -100,6 +105,11 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
         language = language or str(rng.choice(_ESPEAK_LANGUAGES))
         spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
         voice = f"{spoken_as}+{rng.choice(_ESPEAK_VARIANTS)}"
+    if engine == "kokoro":
+        first, second = (str(name) for name in rng.choice(voice_names(), 2))
+        share = float(rng.random()) if rng.random() < _MIXED_SHARE else 0.0
+        voice = f"{rng.choice(_ENGLISH[:2]) if language == 'en' else language} {first} {second} {share}"
+        manner = manner._replace(stretch=float(rng.uniform(0.8, 1.25)), size=float(rng.uniform(0.9, 1.1)))
     text = random_text(rng, language)
     if voice.startswith("mei") or engine == "pico" or voice == "clb":  # women's
         manner = manner._replace(pitch_hz=float(rng.uniform(150, 260)), size=float(rng.uniform(0.86, 1.1)))

@@ -1,4 +1,4 @@
-"""Synthetic voices and when each of their phones sounds: flite, festival, espeak-ng, Pico, Open JTalk, RHVoice."""
+"""Synthetic voices and when each of their phones sounds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from training import kokoro
 from training.aligner import align, as_word
 from training.phones import from_ipa, from_japanese, from_russian
 from training.visemes import Phone
@@ -136,15 +137,21 @@ def _espeak() -> _Espeak:
     return _Espeak()
 
 
-def pronounce(text: str, voice: str) -> list[list[str]]:
-    """Return the phones of each word of a text, as one of espeak-ng's voices would say them."""
+def _in_ipa(text: str, voice: str) -> list[str]:
+    """Return the phonetic symbols of each clause of a text, as one of espeak-ng's voices would say it."""
     library, clauses = _espeak().library, []
     library.espeak_SetVoiceByName(voice.encode())
     rest = ctypes.c_char_p(text.encode())
     while rest.value:  # a call takes a clause
-        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode())
-    written = re.sub(r"\([a-z-]+\)", "", " ".join(clauses))  # marks of another language's words
-    words = [[phone.name for phone in from_ipa(word, 0, 1) if phone.name != "pau"] for word in written.split()]
+        clause = library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode()
+        clauses.append(re.sub(r"\([a-z-]+\)", "", clause))  # marks of another language's words
+    return clauses
+
+
+def pronounce(text: str, voice: str) -> list[list[str]]:
+    """Return the phones of each word of a text, as one of espeak-ng's voices would say them."""
+    written = " ".join(_in_ipa(text, voice)).split()
+    words = [[phone.name for phone in from_ipa(word, 0, 1) if phone.name != "pau"] for word in written]
     return [word for word in words if word]
 
 
@@ -251,6 +258,27 @@ def speak_rhvoice(text: str, voice: str, manner: Manner) -> Spoken:
     return Spoken(samples, align(samples, english_words(text)))
 
 
+def speak_kokoro(text: str, voice: str, manner: Manner) -> Spoken:
+    """Say a text with Kokoro, in espeak-ng's pronunciation; its phones are aligned, and its pitch is the voice's own.
+
+    Args:
+        text: What to say.
+        voice: How espeak-ng would say it, a voice, another, and the share of that: ``en-us af_heart am_puck 0.3``.
+        manner: How.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    said_as, first, second, share = voice.split()
+    ipa, english = ", ".join(_in_ipa(text, said_as)) + ".", said_as.startswith("en")
+    speed = 1 / (manner.stretch * manner.size)
+    spoken = kokoro.speak(ipa, (first, second), float(share), english=english, speed=speed)
+    frame = av.AudioFrame.from_ndarray(spoken[None], format="flt", layout="mono")
+    frame.sample_rate = kokoro.RATE_HZ
+    samples = _to_16_khz([frame])
+    return Spoken(samples, align(samples, _as_words(text, said_as)))
+
+
 ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
     "flite": speak_flite,
     "festival": speak_festival,
@@ -258,6 +286,7 @@ ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
     "pico": speak_pico,
     "jtalk": speak_jtalk,
     "rhvoice": speak_rhvoice,
+    "kokoro": speak_kokoro,
 }
 
 

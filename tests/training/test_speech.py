@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from training import kokoro
 from training.aligner import align, as_word
 from training.motion import idle_clip
 from training.phones import from_ipa, from_japanese, from_russian
@@ -18,6 +19,9 @@ from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_
 needs_aligner = pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="needs the training extra")
 needs_pico = pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+needs_kokoro = pytest.mark.skipif(
+    not (kokoro.FOLDER / "model.onnx").exists() or find_spec("onnxruntime") is None, reason="needs Kokoro"
+)
 needs_rhvoice = pytest.mark.skipif(not (RHVOICE / "say.exe").exists(), reason="needs RHVoice")
 needs_jtalk = pytest.mark.skipif(
     shutil.which("open_jtalk") is None or not (HTS_VOICES / "mei_normal.htsvoice").exists(),
@@ -128,6 +132,12 @@ def _names(phones):
         pytest.param("espeak", "es+m3", "Pepe pide papas y pan para papá.", marks=needs_espeak),
         pytest.param("pico", "es-ES", "Pepe pide papas y pan para papá.", marks=[needs_espeak, needs_pico]),
         pytest.param("rhvoice", "clb", "A pepper, a paper, a puppet, and a copper apple.", marks=needs_rhvoice),
+        pytest.param(
+            "kokoro",
+            "en-gb bf_emma bm_george 0.5",
+            "A pepper, a paper, a puppet, and a copper apple.",
+            marks=[needs_espeak, needs_kokoro],
+        ),
         pytest.param("jtalk", "mei_normal", "パパはパンとピーマンをいっぱい食べた。", marks=needs_jtalk),
     ],
 )
@@ -159,6 +169,7 @@ def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
         pytest.param("espeak", "en-us+f3", marks=[needs_espeak, needs_aligner]),
         pytest.param("pico", "en-GB", marks=[needs_pico, needs_aligner]),
         pytest.param("rhvoice", "bdl", marks=[needs_rhvoice, needs_aligner]),
+        pytest.param("kokoro", "en-us af_heart af_heart 0", marks=[needs_espeak, needs_kokoro, needs_aligner]),
     ],
 )
 @pytest.mark.parametrize("size", [1.0, 1.2])

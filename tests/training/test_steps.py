@@ -10,12 +10,14 @@ pytest.importorskip("anny")
 moderngl = pytest.importorskip("moderngl")
 
 from realtime.lipsync.weights import load_weights  # noqa: E402
+from training import kokoro  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.voices import HTS_VOICES, RHVOICE  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
         not (RHVOICE / "say.exe").exists()
+        or not kokoro.voice_names()
         or not (HTS_VOICES / "mei_normal.htsvoice").exists()
         or not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng", "open_jtalk")),
         reason="needs all synthesisers",

@@ -1,0 +1,79 @@
+# ruff: noqa: RUF001 (phonetic letters look like others)
+"""Kokoro-82M, a neural synthesiser with 54 voices, run by ONNX Runtime: from phonetic symbols to sound.
+
+Hexgrad, Kokoro-82M 1.0, Apache-2.0: StyleTTS 2 with an iSTFTNet decoder. A voice is a table of style vectors, one for
+each length of a sentence; between two voices lies another.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+FOLDER = Path("/usr/share/kokoro")
+"""Holds ``model.onnx``, ``vocab.json`` and ``voices/*.bin``."""
+RATE_HZ = 24000
+_STYLES = (510, 1, 256)
+_ENGLISH = {
+    "eɪ": "A", "aɪ": "I", "aʊ": "W", "ɔɪ": "Y", "oʊ": "O", "əʊ": "Q", "dʒ": "ʤ", "tʃ": "ʧ", "ɜː": "ɜɹ", "ɚ": "əɹ",
+    "ɐ": "ə", "r": "ɹ", "ɾ": "T",
+}  # fmt: skip
+"""Its English diphthongs and affricates are single symbols."""
+
+
+@cache
+def _model() -> tuple[Any, dict[str, int]]:
+    import onnxruntime  # noqa: PLC0415 (only this needs it)
+
+    if not (FOLDER / "model.onnx").exists():
+        raise FileNotFoundError(f"there is no {FOLDER / 'model.onnx'}; training/README.md says how to get it")
+    numbers = json.loads((FOLDER / "vocab.json").read_text())["vocab"]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # shards are spoken side by side
+    return onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), options), numbers
+
+
+@cache
+def voice_names() -> tuple[str, ...]:
+    """Return the names of all voices; the first letter is the language, the second ``f`` or ``m``."""
+    return tuple(sorted(path.stem for path in (FOLDER / "voices").glob("*.bin")))
+
+
+@cache
+def _styles(voice: str) -> Floats:
+    return np.fromfile(FOLDER / "voices" / f"{voice}.bin", np.float32).reshape(_STYLES)
+
+
+def speak(ipa: str, voices: tuple[str, str], share: float, *, english: bool, speed: float = 1.0) -> Floats:
+    """Say what phonetic symbols stand for, ``float32[n]`` at `RATE_HZ`.
+
+    Args:
+        ipa: As espeak-ng writes it, with stress and punctuation; what is no symbol of Kokoro's is left out.
+        voices: Two of `voice_names`, or the same one twice.
+        share: Of the second voice, 0..1.
+        english: Whether the symbols are those of English.
+        speed: Faster above 1.
+
+    Raises:
+        FileNotFoundError: If Kokoro is not there.
+    """
+    model, numbers = _model()
+    if english:
+        for written, symbol in _ENGLISH.items():
+            ipa = ipa.replace(written, symbol)
+    tokens = [numbers[symbol] for symbol in ipa if symbol in numbers][: len(_styles(voices[0])) - 1]
+    first, second = (_styles(voice)[len(tokens)] for voice in voices)
+    inputs = {
+        "tokens": np.array([[0, *tokens, 0]]),
+        "style": first + np.float32(share) * (second - first),
+        "speed": np.array([speed], np.float32),
+    }
+    samples: Floats = model.run(None, inputs)[0].ravel()
+    return samples
