@@ -68,8 +68,8 @@ def speak(ipa: str, voices: tuple[str, str], share: float, *, english: bool, spe
     if english:
         for written, symbol in _ENGLISH.items():
             ipa = ipa.replace(written, symbol)
-    tokens = [numbers[symbol] for symbol in ipa if symbol in numbers][: len(_styles(voices[0])) - 1]
-    first, second = (_styles(voice)[len(tokens)] for voice in voices)
+    tokens = [numbers[symbol] for symbol in ipa if symbol in numbers][: len(_styles(voices[0]))]
+    first, second = (_styles(voice)[len(tokens) - 1] for voice in voices)
     inputs = {
         "tokens": np.array([[0, *tokens, 0]]),
         "style": first + np.float32(share) * (second - first),

@@ -208,6 +208,10 @@ def test_a_fit_goes_on_with_a_critic_which_resumes_too(data):
         assert (data / "fit-critic.pt").exists() == critical
     steps = [torch.load(data / name, weights_only=True)["step"] for name in ("fit.pt", "fit-critic.pt")]
     assert 0 < steps[1] < steps[0]
+    (data / "fit.pt").unlink()
+    fit(data, data / "fit.pt", minutes=0.02, critical=True, batch_size=2 * TARGETS, progress=str)
+    seconds = [torch.load(data / name, weights_only=True)["seconds"] for name in ("fit.pt", "fit-critic.pt")]
+    assert seconds[1] == pytest.approx(seconds[0], abs=2), "a critic of an earlier fit ends with the new one"
 
 
 def test_lag_and_similarity_read_what_was_put_in():
