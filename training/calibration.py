@@ -23,6 +23,6 @@ def write_calibration(data: Path, out: Path, *, seed: int) -> None:
     rng = np.random.default_rng(seed)
     sound, pictures = Sound(data, "speech"), Pictures(data, "faces")
     mel = sound.windows(rng.integers(len(sound.mouth), size=WINDOWS))
-    scenes = rng.integers(len(pictures.images), size=FACES)
+    scenes, shown = (rng.integers(count, size=FACES) for count in pictures.images.shape[:2])
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, mel=mel.astype(np.float16), crops=pictures.images[scenes, 0])
+    np.savez_compressed(out, mel=mel.astype(np.float16), crops=pictures.images[scenes, shown])

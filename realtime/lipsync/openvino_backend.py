@@ -20,7 +20,7 @@ from realtime.lipsync.predictor import FaceFeatures
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "8"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
+_FORMAT = "9"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
 _LEVELS = 7
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, faces, BGR."""

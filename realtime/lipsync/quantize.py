@@ -13,14 +13,14 @@ import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 
-LEAST_CHANNELS = 16
+LEAST_CHANNELS = 48
 """In and out: with fewer a convolution is thin."""
 _CHANNELS_OUT = {"Convolution": 0, "ConvolutionBackpropData": 1}
 """Kinds of convolution, and the axis of their weights that counts output channels."""
 _INPUT_LEVELS, _WEIGHT_LEVELS = 256, 255
 _SMALLEST = 1e-4
 """A range that never was used is taken as this wide."""
-_RARE = 3e-4
+_RARE = 2e-4
 """Share of a sample's values beyond either end of a range: finer steps are worth a few that are cut off."""
 
 Inputs = Sequence[npt.NDArray[Any]]
