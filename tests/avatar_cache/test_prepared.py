@@ -60,7 +60,8 @@ def test_every_cached_frame_draws_what_the_whole_network_draws(predictor: MouthP
     away = np.abs(cached - whole.numpy())
     assert away.mean() < 0.5
     assert away.mean(axis=(1, 2, 3)).max() < 1
-    assert away.max() <= 12
+    assert np.quantile(away, 0.9999) <= 6
+    assert away.max() <= 24, "with few bits a bright border may lie a little beside where it was"
 
 
 def test_no_edge_shows_around_a_speaking_mouth(predictor: MouthPredictor, tmp_path: Path) -> None:
