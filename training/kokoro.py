@@ -28,27 +28,36 @@ _ENGLISH = {
 """Its English diphthongs and affricates are single symbols."""
 
 
+def _there(name: str) -> Path:
+    path = FOLDER / name
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}; training/README.md says how to get it")
+    return path
+
+
 @cache
 def _model() -> tuple[Any, dict[str, int]]:
     import onnxruntime  # noqa: PLC0415 (only this needs it)
 
-    if not (FOLDER / "model.onnx").exists():
-        raise FileNotFoundError(f"there is no {FOLDER / 'model.onnx'}; training/README.md says how to get it")
-    numbers = json.loads((FOLDER / "vocab.json").read_text())["vocab"]
+    numbers = json.loads(_there("vocab.json").read_text())["vocab"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # shards are spoken side by side
-    return onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), options), numbers
+    return onnxruntime.InferenceSession(str(_there("model.onnx")), options), numbers
 
 
 @cache
 def voice_names() -> tuple[str, ...]:
-    """Return the names of all voices; the first letter is the language, the second ``f`` or ``m``."""
-    return tuple(sorted(path.stem for path in (FOLDER / "voices").glob("*.bin")))
+    """Return the names of all voices; the first letter is the language, the second ``f`` or ``m``.
+
+    Raises:
+        FileNotFoundError: If Kokoro is not there.
+    """
+    return tuple(sorted(path.stem for path in _there("voices").glob("*.bin")))
 
 
 @cache
 def _styles(voice: str) -> Floats:
-    return np.fromfile(FOLDER / "voices" / f"{voice}.bin", np.float32).reshape(_STYLES)
+    return np.fromfile(_there(f"voices/{voice}.bin"), np.float32).reshape(_STYLES)
 
 
 def speak(ipa: str, voices: tuple[str, str], share: float, *, english: bool, speed: float = 1.0) -> Floats:

@@ -17,7 +17,7 @@ from training.voices import HTS_VOICES, RHVOICE  # noqa: E402
 pytestmark = [
     pytest.mark.skipif(
         not (RHVOICE / "say.exe").exists()
-        or not kokoro.voice_names()
+        or not (kokoro.FOLDER / "model.onnx").exists()
         or not (HTS_VOICES / "mei_normal.htsvoice").exists()
         or not all(shutil.which(name) for name in ("flite", "festival", "espeak-ng", "open_jtalk")),
         reason="needs all synthesisers",
