@@ -120,7 +120,7 @@ def fit(
         judge, [{"params": list(judge.parameters()), "pace": 1.0}], _beside(checkpoint), minutes=minutes, rate=RATE
     )
     if judging:
-        judging.seconds = run.seconds  # one that stopped learning first would be taken in from then on
+        judging.keep_time_with(run)  # one that stopped learning first would be taken in from then on
     rng = np.random.default_rng([seed, run.step, rank])
     counts = mouth_weights().to(device)
     shown: list[float] = []

@@ -71,6 +71,10 @@ class Run:
         """How much of the schedule is over, 0..1."""
         return min(self.seconds / (self._minutes * 60), 1.0)
 
+    def keep_time_with(self, other: Run) -> None:
+        """Take over how long another has learned, so that both end together."""
+        self.seconds = self._saved_at_s = other.seconds
+
     def learn(self, loss: Tensor) -> bool:
         """Take one step down a loss; return whether to go on.
 

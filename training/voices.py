@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import subprocess
@@ -16,15 +15,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from training import kokoro
+from training import espeak, kokoro
 from training.aligner import align, as_word
-from training.phones import from_ipa, from_japanese, from_russian
+from training.phones import from_japanese, from_russian
 from training.visemes import Phone
 
 Floats = NDArray[np.float32]
 
 RATE_HZ = 16000
-_ESPEAK_RATE_HZ = 22050
 _PICO_HZ = 170.0
 """About the pitch of Pico's women when they are left alone."""
 _JTALK_HZ = {"mei": 200.0, "nitech": 120.0}
@@ -69,6 +67,14 @@ def _to_16_khz(frames: Any) -> Floats:
     return np.concatenate([piece.to_ndarray()[0] for piece in pieces]).astype(np.float32)
 
 
+def _at_16_khz(samples: NDArray[Any], rate_hz: int) -> Floats:
+    """Return samples ``int16[n]``, or ``float32[n]`` in -1..1, of another rate at ours."""
+    kind = "s16" if samples.dtype == np.int16 else "flt"
+    frame = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
+    frame.sample_rate = rate_hz
+    return _to_16_khz([frame])
+
+
 def parse_phones(printed: str) -> list[Phone]:
     """Read what ``flite -psdur`` prints: ``name:end_s`` separated by blanks."""
     return _ends_to_phones(re.findall(r"([a-z]+):([0-9.]+)", printed))
@@ -110,58 +116,13 @@ def speak_festival(text: str, voice: str, manner: Manner) -> Spoken:
         return Spoken(read_audio(path), phones)
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-_SYNCHRONOUS, _UTF8, _IPA = 2, 1, 2
-_SPEED, _PITCH, _PITCH_RANGE = 1, 3, 4
-
-
-class _Espeak:
-    """The library, which lives once in a process and speaks into one list."""
-
-    def __init__(self) -> None:
-        self.library = ctypes.CDLL("libespeak-ng.so.1")
-        self.pieces: list[NDArray[np.int16]] = []
-        self._callback = _CALLBACK(self._receive)
-        self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
-        self.library.espeak_SetSynthCallback(self._callback)
-        self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-
-    def _receive(self, samples: Any, count: int, _events: Any) -> int:
-        if samples and count:
-            self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0
-
-
-@cache
-def _espeak() -> _Espeak:
-    return _Espeak()
-
-
-def _in_ipa(text: str, voice: str) -> list[str]:
-    """Return the phonetic symbols of each clause of a text, as one of espeak-ng's voices would say it."""
-    library, clauses = _espeak().library, []
-    library.espeak_SetVoiceByName(voice.encode())
-    rest = ctypes.c_char_p(text.encode())
-    while rest.value:  # a call takes a clause
-        clause = library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode()
-        clauses.append(re.sub(r"\([a-z-]+\)", "", clause))  # marks of another language's words
-    return clauses
-
-
-def pronounce(text: str, voice: str) -> list[list[str]]:
-    """Return the phones of each word of a text, as one of espeak-ng's voices would say them."""
-    written = " ".join(_in_ipa(text, voice)).split()
-    words = [[phone.name for phone in from_ipa(word, 0, 1) if phone.name != "pau"] for word in written]
-    return [word for word in words if word]
-
-
 def english_words(text: str) -> str:
     """Return the words of an English text as the aligner's dictionary writes them."""
     return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
 def _as_words(text: str, voice: str) -> str:
-    return " ".join(as_word(phones) for phones in pronounce(text, voice))
+    return " ".join(as_word(phones) for phones in espeak.pronounce(text, voice))
 
 
 def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
@@ -170,16 +131,9 @@ def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
     Its own times leave the silence of a stop to the phone before it, and so shut the lips too late: its phones are
     aligned.
     """
-    engine, encoded = _espeak(), text.encode() + b"\0"
-    engine.pieces.clear()
-    engine.library.espeak_SetVoiceByName(voice.encode())
-    engine.library.espeak_SetParameter(_SPEED, round(165 / (manner.stretch * manner.size)), 0)
-    engine.library.espeak_SetParameter(_PITCH, round(np.clip((manner.pitch_hz - 60) / 1.6, 10, 90)), 0)
-    engine.library.espeak_SetParameter(_PITCH_RANGE, 55, 0)
-    engine.library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _UTF8, None, None)
-    frame = av.AudioFrame.from_ndarray(np.concatenate(engine.pieces)[None], format="s16", layout="mono")
-    frame.sample_rate = _ESPEAK_RATE_HZ
-    samples = _to_16_khz([frame])
+    words_a_minute = round(165 / (manner.stretch * manner.size))
+    pitch = round(np.clip((manner.pitch_hz - 60) / 1.6, 10, 90))
+    samples = _at_16_khz(espeak.speak(text, voice, words_a_minute=words_a_minute, pitch=pitch), espeak.RATE_HZ)
     return Spoken(samples, align(samples, _as_words(text, voice)))
 
 
@@ -252,9 +206,7 @@ def speak_rhvoice(text: str, voice: str, manner: Manner) -> Spoken:
     child.stdin.write(f"{voice}\t{rate:.3f}\t{pitch:.3f}\t{text}\n".encode())
     child.stdin.flush()
     count = int(np.frombuffer(child.stdout.read(4), np.uint32)[0])
-    frame = av.AudioFrame.from_ndarray(np.frombuffer(child.stdout.read(2 * count), np.int16)[None], "s16", "mono")
-    frame.sample_rate = _RHVOICE_RATE_HZ
-    samples = _to_16_khz([frame])
+    samples = _at_16_khz(np.frombuffer(child.stdout.read(2 * count), np.int16), _RHVOICE_RATE_HZ)
     return Spoken(samples, align(samples, english_words(text)))
 
 
@@ -270,12 +222,10 @@ def speak_kokoro(text: str, voice: str, manner: Manner) -> Spoken:
         FileNotFoundError: If it is not there.
     """
     said_as, first, second, share = voice.split()
-    ipa, english = ", ".join(_in_ipa(text, said_as)) + ".", said_as.startswith("en")
+    ipa, english = ", ".join(espeak.in_ipa(text, said_as)) + ".", said_as.startswith("en")
     speed = 1 / (manner.stretch * manner.size)
     spoken = kokoro.speak(ipa, (first, second), float(share), english=english, speed=speed)
-    frame = av.AudioFrame.from_ndarray(spoken[None], format="flt", layout="mono")
-    frame.sample_rate = kokoro.RATE_HZ
-    samples = _to_16_khz([frame])
+    samples = _at_16_khz(spoken, kokoro.RATE_HZ)
     return Spoken(samples, align(samples, _as_words(text, said_as)))
 
 

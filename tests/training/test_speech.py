@@ -8,13 +8,14 @@ import pytest
 
 from training import kokoro
 from training.aligner import align, as_word
+from training.espeak import pronounce
 from training.motion import idle_clip
 from training.phones import from_ipa, from_japanese, from_russian
 from training.sounds import coloured_noise, unspoken, vary
 from training.speech import closed_frames, make_clip, pack_mel, unpack_mel
 from training.texts import OTHER_LANGUAGES, SENTENCES, random_text
 from training.visemes import MOUTH_ACTIONS, Phone
-from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_phones, pronounce, speak
+from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_phones, speak
 
 needs_aligner = pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="needs the training extra")
 needs_pico = pytest.mark.skipif(find_spec("ttspico") is None, reason="needs the training extra")
