@@ -75,7 +75,7 @@ class SendRate:
         """Return the target, which begins with what fits the picture's size, and the link as far as it is known."""
         if self.target is None:
             usual = start_bitrate(pixels)
-            self.target = usual if self.known is None else min(usual, max(LEAST_START, self.known))
+            self.target = usual if self.known is None else min(usual, _clamp(self.known))
             self._ceiling = _clamp(int(HEADROOM * usual))
         return self.target
 

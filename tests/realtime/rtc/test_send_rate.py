@@ -49,7 +49,7 @@ def test_the_start_fits_the_picture() -> None:
 
 @pytest.mark.parametrize(
     ("known", "begins"),
-    [(None, START_BITRATE), (2 * START_BITRATE, START_BITRATE), (200_000, 200_000), (1, LEAST_START)],
+    [(None, START_BITRATE), (2 * START_BITRATE, START_BITRATE), (200_000, 200_000), (1, MIN_BITRATE)],
 )
 def test_a_link_that_is_known_is_not_filled_again(known: int | None, begins: int) -> None:
     rate = SendRate()
