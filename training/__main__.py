@@ -162,11 +162,13 @@ def _export(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from training.evaluate import evaluate
     from training.photograph import photograph_figures
+    from training.vowels import vowel_figures
 
     told = (options.photograph, options.face_mesh, options.recordings)
     if options.photograph and None in told:
         raise SystemExit("evaluate --photograph needs --face-mesh and --recordings")
     figures = evaluate(options.weights, options.data, options.recordings, plots=options.plots, clips=options.clips)
+    figures |= vowel_figures(options.weights, options.data, sentences=options.clips)
     if options.photograph:
         figures |= photograph_figures(options.weights, options.data, *told, plots=options.plots)
     for name, value in figures.items():

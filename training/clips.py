@@ -1,9 +1,10 @@
-"""Clips of heads that speak, everything but the mouth at rest."""
+"""Clips of heads that speak, with the same pictures at rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from training.geometry import lip_gap, lip_width
 from training.heads import Floats, HeadSet
 from training.hearing import Sound
 from training.looks import Pose, random_look, random_stage
+from training.motion import idle_clip
 from training.pairs import CROP
 from training.renderer import Renderer
 from training.sync import HEARD_OFFSET
-from training.visemes import spread_actions
+from training.visemes import FRAME_RATE_HZ, spread_actions
 
 Images = NDArray[np.uint8]
 
 _SYNC_FRAMES = 60
+_LOOP_FRAMES = 10 * FRAME_RATE_HZ
 
 
 @dataclass
@@ -31,7 +34,7 @@ class SpokenClip:
 
     Attributes:
         truth: ``uint8[T, 96, 96, 3]``, blue first.
-        rest: The same picture with the mouth at rest, ``uint8[96, 96, 3]``.
+        rest: The same pictures with the mouth at rest; one is enough where the head is still.
         lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
         mouths: What the mouth does, ``float32[T, 13]``.
     """
@@ -56,20 +59,39 @@ class ClipPainter:
     def _renderer(self) -> Renderer:
         return Renderer(self.heads, CROP, samples=0, shells=3)
 
-    def draw(self, index: int, mouths: Floats, rng: np.random.Generator, *, male: bool) -> SpokenClip:
-        """Return a head with these mouths, ``float32[T, 13]``."""
+    def draw(
+        self, index: int, mouths: Floats, rng: np.random.Generator, *, male: bool, living: bool = False
+    ) -> SpokenClip:
+        """Return a head with these mouths, ``float32[T, 13]``.
+
+        Args:
+            index: Which head.
+            mouths: What it does.
+            rng: Decides look, light and pose.
+            male: Whether it looks like a man.
+            living: Whether it sways and nods as the built-in avatars do, the face box following it; else it is still.
+        """
         heads = self.heads
         sitter = self._renderer.sit(index, random_look(rng, male=male))
         stage, pose = random_stage(rng), Pose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
-        window = face_window(heads, sitter.vertices, index, pose, stage)
-        pictures, lips = [], []
-        for mouth in [np.zeros_like(mouths[0]), *mouths]:
-            actions = spread_actions(mouth, heads.action_names)
-            pictures.append(self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1])
-            vertices = sitter.vertices + np.tensordot(actions, heads.actions, 1)
-            lips.append((lip_gap(heads, vertices), lip_width(heads, vertices)))
-        images, lips_m = np.stack(pictures), np.array(lips, np.float32)
-        return SpokenClip(images[1:], images[0], lips_m[1:] - lips_m[0], mouths)
+        poses = idle_clip(_LOOP_FRAMES, FRAME_RATE_HZ, rng)[0] if living else [pose]
+        at_rest = np.zeros_like(mouths[0])
+
+        def picture(mouth: Floats, pose: Pose) -> Images:
+            window = face_window(heads, sitter.vertices, index, pose, stage)
+            return self._renderer.draw(sitter, spread_actions(mouth, heads.action_names), pose, stage, window)[
+                ..., ::-1
+            ]
+
+        def lips(mouth: Floats) -> tuple[float, float]:
+            moved = np.tensordot(spread_actions(mouth, heads.action_names), heads.actions, 1)
+            return lip_gap(heads, sitter.vertices + moved), lip_width(heads, sitter.vertices + moved)
+
+        shown = list(islice(cycle(poses), len(mouths)))
+        truth = np.stack([picture(mouth, pose) for mouth, pose in zip(mouths, shown, strict=True)])
+        rest = np.stack([picture(at_rest, pose) for pose in (shown if living else poses)])
+        lips_m = np.array([lips(mouth) for mouth in mouths], np.float32) - np.array(lips(at_rest), np.float32)
+        return SpokenClip(truth, rest, lips_m, mouths)
 
 
 class HeldClips:
@@ -85,13 +107,13 @@ class HeldClips:
         self._folder = folder / "held-clips"
         self._folder.mkdir(exist_ok=True)
 
-    def clip(self, name: str, number: int, mouths: Floats) -> SpokenClip:
-        """Return a clip: the head of a number with these mouths."""
+    def clip(self, name: str, number: int, mouths: Floats, *, living: bool = False) -> SpokenClip:
+        """Return a clip: the head of a number with these mouths; see `ClipPainter.draw`."""
         path = self._folder / f"{name}-{number:02d}-{self._seed}.npz"
         if not path.exists():
             index = len(self._painter.heads.names) - HELD_OUT + number % HELD_OUT
             rng = np.random.default_rng([self._seed, number])
-            np.savez(path, **vars(self._painter.draw(index, mouths, rng, male=bool(number % 2))))
+            np.savez(path, **vars(self._painter.draw(index, mouths, rng, male=bool(number % 2), living=living)))
         with np.load(path) as data:
             return SpokenClip(**{key: data[key] for key in data.files})
 

@@ -38,7 +38,6 @@ Images = NDArray[np.uint8]
 _SHUT_M = 0.0015
 _STILL_M = 0.002
 _CLIP_FRAMES = 90
-_HELD = 0.02
 _SOUNDS = 24
 _PLOTS = 3
 
@@ -94,13 +93,13 @@ def read_lips(pictures: Images, clip: SpokenClip) -> Floats:
 
     Args:
         pictures: ``uint8[T, 96, 96, 3]``.
-        clip: Its true frames and the one at rest are the yardstick.
+        clip: Its true frames and those at rest are the yardstick.
 
     Returns:
         ``float32[T, 2]``, metres beyond those at rest.
     """
-    known = crop_mouth(np.concatenate([clip.truth, clip.rest[None]])).reshape(len(clip.truth) + 1, -1)
-    lips_m = np.concatenate([clip.lips_m, np.zeros((1, 2), np.float32)])
+    known = crop_mouth(np.concatenate([clip.truth, clip.rest])).reshape(len(clip.truth) + len(clip.rest), -1)
+    lips_m = np.concatenate([clip.lips_m, np.zeros((len(clip.rest), 2), np.float32)])
     found = np.empty((len(pictures), 2), np.float32)
     for number, picture in enumerate(crop_mouth(pictures).reshape(len(pictures), -1)):
         away = np.abs(known - picture).mean(axis=1)
@@ -118,13 +117,12 @@ def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[st
         clip: The truth.
         windows: What is heard, ``float32[T, 80, 16]``.
     """
-    output = render(network, windows, clip.rest[None], clip.rest[None])
-    rest = np.repeat(clip.rest[None], len(output), axis=0)
+    output = render(network, windows, clip.rest, clip.rest)
+    rest = np.broadcast_to(clip.rest, output.shape)
     mean = np.repeat(clip.truth.mean(axis=0).round().astype(np.uint8)[None], len(output), axis=0)
     opening = loudness_opening(windows, float(clip.lips_m[:, 0].max()))
     loud = clip.truth[np.abs(clip.lips_m[:, :1] - opening).argmin(axis=0)]
     found, truth = read_lips(output, clip), clip.lips_m
-    held = np.abs(np.diff(clip.mouths, axis=0)).max(axis=1) < _HELD
     figures = {
         "mouth L1": mouth_error(output, clip.truth),
         "mouth L1, rest mouth": mouth_error(rest, clip.truth),
@@ -135,9 +133,6 @@ def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[st
         "SSIM": similarity(output, clip.truth),
         "SSIM, rest mouth": similarity(rest, clip.truth),
         "sharpness / truth": sharpness(output) / sharpness(clip.truth),
-        "change on held mouths / truth": float(
-            change(output)[held].mean() / max(change(clip.truth)[held].mean(), 0.05)
-        ),
         "aperture r, loudness mouth": correlation(opening, truth[:, 0]),
     }
     for column, name in enumerate(("aperture", "width")):
@@ -169,13 +164,13 @@ def silence_figures(network: Wav2Lip, clip: SpokenClip, offset: int, seed: int) 
     """Return how well the mouth rests in sounds without a voice, and after an open mouth in the reference."""
     rng = np.random.default_rng(seed)
     windows = np.concatenate([windows_of(unspoken(rng), offset) for _ in range(_SOUNDS)])
-    opening = read_lips(render(network, windows, clip.rest[None], clip.rest[None]), clip)[:, 0]
+    opening = read_lips(render(network, windows, clip.rest, clip.rest), clip)[:, 0]
     silent = np.full((1, 80, 16), -4.0, np.float32)
     widest = clip.truth[clip.lips_m[:, 0].argmax()][None]
-    undone = mouth_error(render(network, silent, widest, widest), clip.rest[None])
+    undone = mouth_error(render(network, silent, widest, widest), clip.rest)
     return {
         "shut in silence, noise and music": float((opening < _STILL_M).mean()),
-        "open reference, silence: left of its opening": undone / mouth_error(widest, clip.rest[None]),
+        "open reference, silence: left of its opening": undone / mouth_error(widest, clip.rest),
     }
 
 
@@ -200,7 +195,7 @@ def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: i
         windows = windows_of(samples, offset)[:_CLIP_FRAMES]
         mouths = mouth_curve(phones, len(samples) / 16000)[: len(windows)]
         clip = drawn.clip(name, 0, mouths)
-        output = render(network, windows, clip.rest[None], clip.rest[None])
+        output = render(network, windows, clip.rest, clip.rest)
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
         quiet, moved = mouths.max(axis=1)[1:] < 0.004, change(output)
         rows.append(
@@ -245,7 +240,7 @@ def evaluate(
         windows, closed = sound.windows(frames), sound.closed[frames]
         clip = drawn.clip("held", number, sound.mouth[frames])
         rows.append(clip_figures(network, clip, windows))
-        output = render(network, windows, clip.rest[None], clip.rest[None])
+        output = render(network, windows, clip.rest, clip.rest)
         if scorer and heard:
             rows[-1] |= scorer.figures(output, clip.truth, heard.windows(frames))
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]

@@ -22,7 +22,7 @@ _SILENCE, _SILENT = 0, -3.99
 _BLUR = 4  # bands to each side: 240 Hz in all
 _BENT_BANDS = (1.8, 1.5, 1.0)  # standard deviations of half a wave, a wave, and one and a half over all bands
 _MASKS, _MASKED_BANDS = 3, 12  # at most, each half of the time
-_NEAR_CLOSURE_WEIGHT = 5.0
+_NEAR_CLOSURE_WEIGHT = 8.0
 
 
 @dataclass

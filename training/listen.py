@@ -24,8 +24,8 @@ _DROPPED, _FIRST_DROPPED = 0.15, 6
 _DECAY = 0.05
 _CODE_WEIGHT = 0.3
 _SOFTENING_MM = 0.3
-_STEADY_WEIGHT = 3.0
-_STEADY_SOFTENING_MM, _HELD_MM = 0.1, 0.6
+_STEADY_WEIGHT = 8.0
+_STEADY_SOFTENING_MM, _HELD_MM = 0.1, 0.2
 
 
 def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
 
 
 def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
-    """Return how much further or less far than the lips do the heard ones move in a frame, millimetres.
+    """Return how much further or less far than the lips do the heard ones move from each frame on, mm, ``[B, N - 1]``.
 
     What counts is lips that are held: there a small change is seen, and a fast one has its time to keep.
 
@@ -58,7 +58,7 @@ def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     moved = mouths.diff(dim=1) @ motion
     away = code_to_mouth(code).diff(dim=1) @ motion - moved
     shimmer = torch.sqrt(away.square().sum(dim=-1) + _STEADY_SOFTENING_MM**2) - _STEADY_SOFTENING_MM
-    return (shimmer / (1 + moved.square().sum(dim=-1) / _HELD_MM**2)).mean()
+    return shimmer / (1 + moved.square().sum(dim=-1) / _HELD_MM**2)
 
 
 def _forget(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
@@ -138,7 +138,9 @@ def listen(
         heard = sound.draw(batch_size, FRAMES, rng)
         code = codes_of(encoder, ear, heard)
         wrong = (heard.weights * misheard(code, heard.mouths, motion)).sum() / heard.weights.sum()
-        loss = wrong + _STEADY_WEIGHT * unsteady(code, heard.mouths, motion)
+        # Lips that touch are still for a frame or two: to be steady there would be never to touch.
+        shimmer = (unsteady(code, heard.mouths, motion) / heard.weights[:, 1:]).mean()
+        loss = wrong + _STEADY_WEIGHT * shimmer
         going = run.learn(loss)
         shown.append(float(loss.detach()))
         if rank == 0 and run.step % 100 == 0:

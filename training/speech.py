@@ -21,7 +21,7 @@ from training.voices import RATE_HZ, Floats, Manner, Spoken, english_words, spea
 
 HELD_OUT = (("flite", "slt", "en"),)
 VOICES = (
-    *[("flite", name, "en") for name in ("rms", "rms", "awb", "awb", "kal16")],
+    *[("flite", name, "en") for name in ("rms", "awb", "kal16")] * 5,
     ("festival", "ked_diphone", "en"),
     ("festival", "msu_ru_nsh_clunits", "ru"),
     ("pico", "en-US", "en"),
@@ -36,8 +36,8 @@ VOICES = (
     ("espeak", "", ""),
     ("espeak", "", ""),
     ("espeak", "", "en"),
-    *[("kokoro", "", "en")] * 8,
-    *[("kokoro", "", language) for language in ("es", "fr", "it")],
+    *[("kokoro", "", "en")] * 12,
+    *[("kokoro", "", language) for language in ("es", "fr", "it")] * 2,
 )
 """Engine, voice and language, as often as each is to speak; espeak-ng's and Kokoro's are drawn from all of theirs."""
 VARIANTS = 3
@@ -56,6 +56,14 @@ _ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language !
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
 _MIXED_SHARE = 0.5
 """Of Kokoro's clips, those by a voice between two."""
+_DRAWLING = ("flite", "festival", "jtalk")
+"""The engines that tell their phones' times themselves, however long they are."""
+_DRAWLED_SHARE = 0.25
+"""Of their clips, those spoken slowly: an encoder that never heard a vowel held does not keep its mouth still there."""
+_VOWELS = frozenset(("aa", "ae", "ah", "ao", "eh", "er", "ih", "iy", "uh", "uw"))
+"""Those of one shape."""
+_VOWEL_EDGE_S = 0.06
+"""Of a vowel, where its neighbours still move the mouth."""
 _PAUSE_S = 0.3
 _UNSPOKEN_SHARE = 0.12
 _QUIET = -4.0
@@ -101,6 +109,8 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
             float(rng.uniform(140, 240) if high else rng.uniform(75, 150)),
             float(rng.uniform(1.05, 1.25) if high else rng.choice((1.0, rng.uniform(0.88, 1.08)))),
         )
+        if engine in _DRAWLING and rng.random() < _DRAWLED_SHARE:
+            manner = manner._replace(stretch=float(rng.uniform(1.35, 3.0)))
     if engine == "espeak":
         language = language or str(rng.choice(_ESPEAK_LANGUAGES))
         spoken_as = str(rng.choice(_ENGLISH)) if language == "en" else language
@@ -129,6 +139,17 @@ def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
         if is_closed(phone.name):
             shut |= np.abs(shown_s - (phone.start_s + phone.end_s) / 2) <= 0.5 / FRAME_RATE_HZ
     return shut
+
+
+def held_vowels(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
+    """Return between which frames a vowel is held, ``bool[frames - 1]``: element n is between n and n + 1."""
+    shown_s = np.arange(frames) / FRAME_RATE_HZ
+    held = np.zeros(frames - 1, bool)
+    for phone in phones:
+        if phone.name in _VOWELS:
+            inside = (shown_s >= phone.start_s + _VOWEL_EDGE_S) & (shown_s <= phone.end_s - _VOWEL_EDGE_S)
+            held |= inside[1:] & inside[:-1]
+    return held
 
 
 def _write_shard(task: tuple[Path, int, int, tuple[tuple[str, str, str], ...]]) -> str:

@@ -12,7 +12,7 @@ from training.espeak import pronounce
 from training.motion import idle_clip
 from training.phones import from_ipa, from_japanese, from_russian
 from training.sounds import coloured_noise, unspoken, vary
-from training.speech import closed_frames, make_clip, pack_mel, unpack_mel
+from training.speech import closed_frames, held_vowels, make_clip, pack_mel, unpack_mel
 from training.texts import OTHER_LANGUAGES, SENTENCES, random_text
 from training.visemes import MOUTH_ACTIONS, Phone
 from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_phones, speak
@@ -39,6 +39,17 @@ def test_phones_are_read_with_their_starts():
 def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
     phones = (Phone("aa", 0.0, 0.4), Phone("m", 0.4, 0.5), Phone("aa", 0.5, 1.0))
     assert np.flatnonzero(closed_frames(phones, 25)).tolist() == [11]
+
+
+def test_a_long_vowel_is_held_between_its_edges_and_nothing_else_is():
+    phones = [
+        Phone("m", 0.0, 0.4),
+        Phone("uw", 0.4, 0.8),  # frames 12 (0.48 s) to 18 (0.72 s) lie 60 ms inside
+        Phone("n", 0.8, 1.0),
+        Phone("ay", 1.0, 1.4),  # two shapes: it moves
+        Phone("ih", 1.4, 1.5),  # too short
+    ]
+    assert np.flatnonzero(held_vowels(phones, 40)).tolist() == list(range(12, 18))
 
 
 def test_other_alphabets_become_phones_that_share_their_time():

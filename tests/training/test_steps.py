@@ -50,6 +50,7 @@ def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "aperture r" in printed
     assert "sync: confidence" in printed
+    assert "held vowels: change / truth" in printed
     assert load_weights(weights)[1].head == "copy"
     assert (tmp_path / "look-ahead.png").exists()
     with np.load(tmp_path / "calibration.npz") as chosen:
