@@ -79,9 +79,8 @@ class ClipPainter:
 
         def picture(mouth: Floats, pose: Pose) -> Images:
             window = face_window(heads, sitter.vertices, index, pose, stage)
-            return self._renderer.draw(sitter, spread_actions(mouth, heads.action_names), pose, stage, window)[
-                ..., ::-1
-            ]
+            actions = spread_actions(mouth, heads.action_names)
+            return self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1]
 
         def lips(mouth: Floats) -> tuple[float, float]:
             moved = np.tensordot(spread_actions(mouth, heads.action_names), heads.actions, 1)
