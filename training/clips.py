@@ -34,7 +34,7 @@ class SpokenClip:
 
     Attributes:
         truth: ``uint8[T, 96, 96, 3]``, blue first.
-        rest: The same pictures with the mouth at rest; one is enough where the head is still.
+        rest: The same pictures with the mouth at rest, ``uint8[T, 96, 96, 3]``; T is 1 where the head is still.
         lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
         mouths: What the mouth does, ``float32[T, 13]``.
     """

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from training import kokoro
+from training import kokoro, speech
 from training.aligner import align, as_word
 from training.espeak import pronounce
 from training.motion import idle_clip
 from training.phones import from_ipa, from_japanese, from_russian
 from training.sounds import coloured_noise, unspoken, vary
-from training.speech import closed_frames, held_vowels, make_clip, pack_mel, unpack_mel
+from training.speech import HELD_OUT, closed_frames, held_vowels, make_clip, pack_mel, random_clip, unpack_mel
 from training.texts import OTHER_LANGUAGES, SENTENCES, random_text
 from training.visemes import MOUTH_ACTIONS, Phone
 from training.voices import HTS_VOICES, RATE_HZ, RHVOICE, Manner, Spoken, parse_phones, speak
@@ -39,6 +39,26 @@ def test_phones_are_read_with_their_starts():
 def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
     phones = (Phone("aa", 0.0, 0.4), Phone("m", 0.4, 0.5), Phone("aa", 0.5, 1.0))
     assert np.flatnonzero(closed_frames(phones, 25)).tolist() == [11]
+
+
+@pytest.mark.parametrize(
+    ("voices", "slow"),
+    [((("flite", "rms", "en"),), True), ((("pico", "en-US", "en"),), False), (HELD_OUT, False)],
+    ids=["tells its times", "is aligned", "held out"],
+)
+def test_some_clips_are_slow_where_the_phones_times_are_told(voices, slow, monkeypatch):
+    stretches = []
+
+    def say(_text, _engine, _voice, manner):
+        stretches.append(manner.stretch)
+        return Spoken(np.ones(1600, np.float32), [Phone("aa", 0.0, 0.1)])
+
+    monkeypatch.setattr(speech, "speak", say)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        random_clip(rng, voices)
+    share = np.mean(np.array(stretches) > 1.35)
+    assert 0.1 < share < 0.5 if slow else share == 0
 
 
 def test_a_long_vowel_is_held_between_its_edges_and_nothing_else_is():
