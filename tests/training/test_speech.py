@@ -43,7 +43,7 @@ def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
 
 @pytest.mark.parametrize(
     ("voices", "slow"),
-    [((("flite", "rms", "en"),), True), ((("pico", "en-US", "en"),), False), (HELD_OUT, False)],
+    [((("flite", "rms", "en"),), True), ((("espeak", "", "en"),), False), (HELD_OUT, False)],
     ids=["tells its times", "is aligned", "held out"],
 )
 def test_some_clips_are_slow_where_the_phones_times_are_told(voices, slow, monkeypatch):
