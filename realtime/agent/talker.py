@@ -1,6 +1,5 @@
 """An agent of three parts, which hear, think and speak; the face begins with the first sentence of an answer."""
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -8,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.agent.agent import Transcript
+from realtime.agent.answer_text import AnswerText
 from realtime.agent.endpoints import Chat, Message, Transcriber
-from realtime.audio.sentences import clean_text, split_sentences
 from realtime.synthesis.synthesizer import SpeechSynthesizer, SpokenSentence
 
 REMEMBERED_MESSAGES = 40
@@ -18,8 +17,6 @@ PROMPT = (
     "You are a friendly face on a screen. A person stands before you and talks to you; your answer is spoken aloud. "
     "Answer in the language that they speak, in two or three short sentences, without lists, links or formatting."
 )
-_THOUGHTS = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
-_FORMATTING = re.compile(r"[*`#]+|^\s*[-•]\s+", re.MULTILINE)
 
 
 class Talker:
@@ -66,17 +63,10 @@ class Talker:
 
 async def sentences_of(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
     """Yield whole sentences of a text that comes in pieces, each as soon as the next one begins."""
-    written, said = "", 0
+    text = AnswerText()
     async with aclosing(pieces):
         async for piece in pieces:
-            written += piece
-            found = _speakable(written)
-            for sentence in found[said:-1]:
+            for sentence in text.push(piece):
                 yield sentence
-            said = max(said, len(found) - 1)
-    for sentence in _speakable(written)[said:]:
+    for sentence in text.flush():
         yield sentence
-
-
-def _speakable(text: str) -> list[str]:
-    return split_sentences(clean_text(_FORMATTING.sub("", _THOUGHTS.sub("", text))))

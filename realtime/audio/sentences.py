@@ -1,4 +1,7 @@
-"""Text cut into sentences, so that the first can be heard while the next ones are still being synthesised."""
+"""Text cut into sentences, so that the first can be heard while the next ones are still being synthesised.
+
+The text comes from clients and language models: every step takes time in proportion to its length.
+"""
 
 import re
 import unicodedata
@@ -12,8 +15,11 @@ _ABBREVIATIONS = frozenset(
     "p pp pres prof rd rep rev sen sep sept sgt sr st str usw vol vs z bzw mme mlle sra srta".split()
 )
 _DOTTED = re.compile(r"(\w\.)+\w")
-_END = re.compile(r"""([.!?…]+["'”’»)\]]*)(?=\s)|([。！？]+["'”’»」』）]*)""")
-_LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*$")
+# Possessive, and only from the first of a run: else a run of n stops is looked through n times.
+_END = re.compile(r"""((?<![.!?…])[.!?…]++["'”’»)\]]*+)(?=\s)|([。！？]++["'”’»」』）]*+)""")
+_LONGEST_WORD = 64
+"""Characters before a stop that are looked at: no abbreviation, initial or list number is longer."""
+_OPENING = frozenset("([\"'“‘«")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、]")
 
 
@@ -61,8 +67,7 @@ def _ends_here(text: str, start: int, stop: "re.Match[str]") -> bool:
         return False
     if stop[1].rstrip("\"'”’»)]") != ".":
         return True
-    found = _LAST_WORD.search(text, start, stop.start())
-    word = found[0] if found else ""
+    word = _last_word(text, start, stop.start())
     is_initial = len(word) == 1 and word.isupper() and word != "I"
     is_list_number = word.isdecimal() and not text[start : stop.start() - len(word)].strip()
     is_number_sign = word.lower() == "no" and following.isdecimal()
@@ -70,23 +75,33 @@ def _ends_here(text: str, start: int, stop: "re.Match[str]") -> bool:
     return not (is_initial or is_list_number or is_number_sign or is_short)
 
 
+def _last_word(text: str, start: int, end: int) -> str:
+    """Return the last word of ``text[start:end]``, or its last ``_LONGEST_WORD`` characters."""
+    at, first = end, max(start, end - _LONGEST_WORD)
+    while at > first and text[at - 1] not in _OPENING and not text[at - 1].isspace():
+        at -= 1
+    return text[at:end]
+
+
 def _voiced(pieces: list[str]) -> list[str]:
     """Put a piece that says nothing, such as a row of dots, with the one before."""
-    joined: list[str] = []
+    groups: list[list[str]] = []
     for piece in pieces:
-        if joined and piece and not _is_speakable(piece):
-            joined[-1] = f"{joined[-1]} {piece}"
+        if groups and piece and not _is_speakable(piece):
+            groups[-1].append(piece)
         elif piece:
-            joined.append(piece)
-    return joined
+            groups.append([piece])
+    return [" ".join(group) for group in groups]
 
 
 def _shorten(sentence: str, longest: int) -> list[str]:
     parts: list[str] = []
-    while len(sentence) > longest:
-        clause = max((found.end() for found in _CLAUSE.finditer(sentence, 0, longest)), default=0)
-        cut = clause if clause > longest // 3 else sentence.rfind(" ", 1, longest + 1)
-        cut = cut if cut > 0 else longest
-        parts.append(sentence[:cut].strip())
-        sentence = sentence[cut:].strip()
-    return [*parts, sentence]
+    start = 0
+    while len(sentence) - start > longest:
+        end = start + longest
+        clause = max((found.end() for found in _CLAUSE.finditer(sentence, start, end)), default=start)
+        cut = clause if clause - start > longest // 3 else sentence.rfind(" ", start + 1, end + 1)
+        cut = cut if cut > start else end
+        parts.append(sentence[start:cut].strip())
+        start = cut + sentence[cut : cut + 1].isspace()
+    return [*parts, sentence[start:].strip()]

@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime.agent.agent import AgentError, Transcript
+from realtime.agent.answer_text import AnswerText
 from realtime.agent.choice import choose_agent
 from realtime.agent.talker import REMEMBERED_MESSAGES, sentences_of
 from realtime.errors import SettingsError
@@ -115,6 +119,38 @@ async def pieces(*texts: str) -> AsyncGenerator[str]:
 )
 async def test_sentences_of_a_text_that_comes_in_pieces(texts: tuple[str, ...], sentences: list[str]) -> None:
     assert [sentence async for sentence in sentences_of(pieces(*texts))] == sentences
+
+
+@given(st.text(st.sampled_from(" .!?…\n\"'-*aB1"), max_size=200), st.lists(st.integers(0, 200), max_size=20))
+def test_pieces_say_what_the_whole_says(text: str, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(text)]
+    written = AnswerText()
+    said = [sentence for at, end in pairwise(edges) for sentence in written.push(text[at:end])]
+    whole = AnswerText()
+    assert letters(said + written.flush()) == letters(whole.push(text) + whole.flush())
+
+
+def letters(sentences: list[str]) -> str:
+    return "".join(char for char in "".join(sentences) if char.isalnum())
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["word ", "word", "!", " ", "\n", "One. ", "<think>", "<think>a</think>", "a<think>b", "- ", "*"],
+)
+def test_memory_does_not_grow_with_the_answer(piece: str) -> None:
+    written = AnswerText()
+    for _ in range(5_000):
+        written.push(piece)
+    assert len(written._unsaid) < 2_000
+
+
+def test_thoughts_are_left_out_however_they_are_cut() -> None:
+    text = "Yes. <think>No. <think>Never. </think>And <think></think>so. <think>Ends."
+    for size in range(1, len(text)):
+        written = AnswerText()
+        said = [one for at in range(0, len(text), size) for one in written.push(text[at : at + size])]
+        assert said + written.flush() == ["Yes.", "And so."]
 
 
 async def test_a_sentence_is_there_before_the_next_is_written() -> None:

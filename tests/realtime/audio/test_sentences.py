@@ -1,5 +1,8 @@
 """Text into sentences: nothing lost, nothing cut that belongs together."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +65,37 @@ def test_cleaning_is_done_once_and_gives_one_line(text: str) -> None:
 @given(st.integers(0, 999), st.integers(0, 999))
 def test_decimals_are_kept_whole(whole: int, part: int) -> None:
     assert split_sentences(f"It is {whole}.{part} Volts. Next.") == [f"It is {whole}.{part} Volts.", "Next."]
+
+
+HOSTILE = {
+    "initials after a quote": lambda n: "a" * n + '"' + " A." * n,
+    "stops": lambda n: "." * n,
+    "initials": lambda n: "A. " * n,
+    "ideographic stops": lambda n: "。" * n,
+    "a row of quotes": lambda n: "." + "'" * n + "x",
+    "stops that say nothing": lambda n: "a. " + "! " * n,
+    "list numbers": lambda n: "1. " * n,
+    "abbreviations": lambda n: "e.g. " * n,
+    "dots in a word": lambda n: "a." * n,
+    "one word": lambda n: "a" * n,
+    "clauses": lambda n: "a, " * n,
+    "blank lines": lambda n: "a \n \n" * n,
+    "blanks": lambda n: "a" + " " * n,
+    "line ends": lambda n: "a" + "\n" * n,
+}
+
+
+def least_time_s(text: str) -> float:
+    """Return the processor time of the quickest of some runs: the others were disturbed."""
+    times = []
+    for _ in range(5):
+        begun_s = time.thread_time()
+        split_sentences(clean_text(text))
+        times.append(time.thread_time() - begun_s)
+    return min(times)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_time_grows_with_the_text_and_no_faster(text: Callable[[int], str]) -> None:
+    """Four times the text takes four times the time; where it grew with the square it would be sixteen times."""
+    assert least_time_s(text(16_000)) < 9 * least_time_s(text(4_000))
