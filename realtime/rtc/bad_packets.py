@@ -2,15 +2,22 @@
 
 aiortc reads packets in the task that receives them, and expects no error but ``ValueError``: a header extension of the
 wrong length, or a chunk of the data channel in the wrong place, ends that task and with it the session. It also keeps
-state for each source (SSRC) that it ever hears of.
+state for each source (SSRC) that it ever hears of. A peer whose data channels cost too much is ended, as
+``association_bounds`` says.
 """
 
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pylibsrtp
 from aiortc.rtcdtlstransport import RTCDtlsTransport
+
+from realtime.rtc.association_bounds import AssociationBounds, AssociationFloodError
+
+logger = logging.getLogger(__name__)
 
 MAX_SOURCES = 32
 """A browser sends two or three: its microphone, and perhaps others when it has started again."""
@@ -23,17 +30,26 @@ class DroppedPackets:
     Attributes:
         malformed: What the parser or the state behind it raised at.
         sources: From more sources than one peer has.
+        chunks: Packets of data channels, over the rate that one peer has.
     """
 
     malformed: int = 0
     sources: int = 0
+    chunks: int = 0
 
 
 dropped_packets = DroppedPackets()
 
 
 class TolerantTransport(RTCDtlsTransport):
-    """A DTLS transport that outlives what its peer sends wrong."""
+    """A DTLS transport that outlives what its peer sends wrong.
+
+    Attributes:
+        on_flood: Called once, with the reason, when the peer's data channels cost more than they may; from then on
+            nothing of them is handled.
+    """
+
+    on_flood: Callable[[str], None] | None = None
 
     async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
         await _tolerate(super()._handle_rtp_data(data, arrival_time_ms=arrival_time_ms))
@@ -44,11 +60,25 @@ class TolerantTransport(RTCDtlsTransport):
     def _register_data_receiver(self, receiver: Any) -> None:
         super()._register_data_receiver(receiver)
         handle: Callable[[bytes], Awaitable[None]] = receiver._handle_data
+        bounds: AssociationBounds | None = AssociationBounds(receiver, time.monotonic())
 
-        async def handle_patiently(data: bytes) -> None:
-            await _tolerate(handle(data))
+        async def handle_within_bounds(data: bytes) -> None:
+            nonlocal bounds
+            if bounds is None:
+                return
+            try:
+                if bounds.admits(data, time.monotonic()):
+                    await _tolerate(handle(data))
+                    bounds.check()
+                else:
+                    dropped_packets.chunks += 1
+            except AssociationFloodError as error:
+                bounds = None
+                logger.warning("data channels ended: %s", error)
+                if self.on_flood:
+                    self.on_flood(str(error))
 
-        receiver._handle_data = handle_patiently
+        receiver._handle_data = handle_within_bounds
 
     def _setup_srtp(self) -> None:
         super()._setup_srtp()

@@ -9,7 +9,7 @@ belongs to ``PlayoutConnection``, so that a stock connection in the same process
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from aiortc import (
@@ -71,6 +71,7 @@ class PlayoutConnection(RTCPeerConnection):
         relay_only: bool = False,
         udp_ports: PortRange | None = None,
         on_sound: OnDecoded | None = None,
+        on_flood: Callable[[str], None] | None = None,
     ) -> None:
         """Begin a connection.
 
@@ -80,6 +81,7 @@ class PlayoutConnection(RTCPeerConnection):
             relay_only: Listen nowhere, and let a TURN server relay everything.
             udp_ports: The ports to listen on; ``None`` for any.
             on_sound: Takes the peer's sound.
+            on_flood: Called with the reason when the peer's data channels cost more than they may.
         """
         policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
         super().__init__(
@@ -87,7 +89,7 @@ class PlayoutConnection(RTCPeerConnection):
                 iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
             )
         )
-        self._addresses, self._udp_ports, self._on_sound = addresses, udp_ports, on_sound
+        self._addresses, self._udp_ports, self._on_sound, self._on_flood = addresses, udp_ports, on_sound, on_flood
         self._connecting: set[asyncio.Task[Any]] = set()
         # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
         self._wall_offset_s = time.time() - time.monotonic()
@@ -163,7 +165,7 @@ class PlayoutConnection(RTCPeerConnection):
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
         certificate: Any = transport._RTCDtlsTransport__local_certificate  # type: ignore[attr-defined]
         certificate.__class__ = OpenCertificate
-        PromptTransport.adopt(transport)  # aiortc names the class in the middle of the method
+        PromptTransport.adopt(transport).on_flood = self._on_flood  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         keep_consent(transport.transport._connection)
         return transport

@@ -140,6 +140,7 @@ class Peer:
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
             on_sound=None if self._terms is WATCHING else self._sound_came,
+            on_flood=lambda why: self._gone(f"its data channels: {why}"),
         )
         self._connection = connection
         connection.on("connectionstatechange", self._state_changed)

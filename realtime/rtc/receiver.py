@@ -127,8 +127,8 @@ class PromptTransport(TolerantTransport):
     _sources: dict[bytes, tuple[int, int, PromptReceiver]]
 
     @classmethod
-    def adopt(cls, transport: RTCDtlsTransport) -> None:
-        """Make a transport that aiortc has just made one of these."""
+    def adopt(cls, transport: RTCDtlsTransport) -> "PromptTransport":
+        """Make a transport that aiortc has just made one of these, and return it."""
         transport.__class__ = cls
         assert isinstance(transport, cls)
         transport._sources = {}
@@ -140,6 +140,7 @@ class PromptTransport(TolerantTransport):
                 enqueue(data, component)
 
         connection.data_received = data_received
+        return transport
 
     def add_source(self, ssrc: int, payload_type: int, receiver: PromptReceiver) -> None:
         """Hand packets of a source to a receiver from now on."""
