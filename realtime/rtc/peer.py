@@ -14,22 +14,11 @@ from aiortc import RTCIceServer, RTCSessionDescription
 from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc import datagram_guard, departures
 from realtime.rtc.broadcast import Broadcast
+from realtime.rtc.candidates import IceFragment, ice_of, read_fragment
 from realtime.rtc.connecting import RtcSettings, addresses_of
 from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
 from realtime.rtc.inbound import Microphone, OnSound
-from realtime.rtc.sdp import (
-    MAX_CANDIDATES,
-    PUBLISHING,
-    SPEAKING,
-    WATCHING,
-    IceFragment,
-    Terms,
-    check_offer,
-    ice_of,
-    multiplexed_only,
-    offered_kinds,
-    read_fragment,
-)
+from realtime.rtc.sdp import MAX_CANDIDATES, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer, multiplexed_only
 from realtime.rtc.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
 from realtime.rtc.waiting import Waiting
 
@@ -133,7 +122,7 @@ class Peer:
         turns = self._settings.turns
         await turns.take()
         offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
-        self._remote_ice = ice_of(offer)
+        self._remote_ice = ice_of(offer.sdp)
         connection = departures.PlayoutConnection(
             addresses=listening,
             ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
@@ -145,9 +134,9 @@ class Peer:
         self._connection = connection
         connection.on("connectionstatechange", self._state_changed)
         connection.on("datachannel", self._control.take)
-        self._add_media(connection, offered_kinds(offer))
+        self._add_media(connection, offer.kinds)
         await turns.take()
-        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
         connection.announce_error_correction()
         await turns.take()
         await connection.setLocalDescription()
@@ -155,7 +144,7 @@ class Peer:
             t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()
         ):
             raise OfferError("The offer does not take both sound and picture.")
-        answer = connection.localDescription.sdp
+        answer = offer.answer(connection.localDescription.sdp)
         if "a=candidate:" not in answer:
             raise self._settings.no_candidates()
         self._start(self._watch(connection))

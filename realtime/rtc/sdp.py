@@ -1,15 +1,14 @@
-"""The gate in front of aiortc's SDP parser: sizes, sections and candidates are checked before it reads a line.
+"""Offers, checked before aiortc's SDP parser reads a line, and answered in their own order.
 
-What comes by trickle ICE (RFC 8840) passes the same gate.
-
-The parser's work grows with the square of the candidates (5,000 of them stop the event loop for 3 s), and every
-candidate that passes makes the server send datagrams to the address it names.
+The parser's work grows with the square of the candidates: 5,000 of them stop the event loop for 3 s.
 """
 
-import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from realtime.errors import BadRequestError, OfferError, TooLargeError
+from realtime.errors import OfferError, TooLargeError
+from realtime.rtc.candidates import END_OF_CANDIDATES, is_candidate, is_usable
+from realtime.rtc.sdp_sections import DIRECTIONS, FINGERPRINT_PREFIX, MediaSection, split_sections
 
 MAX_OFFER_BYTES = 64 * 1024
 MAX_LINES_PER_KIB = 64
@@ -17,61 +16,105 @@ FREE_LINES = 64
 """Lines that an offer of any size may have."""
 MAX_CANDIDATES = 32
 """In one section; a browser that has not been told to bundle repeats its candidates in each."""
-MAX_FRAGMENT_BYTES = 16 * 1024
+MAX_SECTIONS = 16
 
-BUNDLE_PREFIX, MID_PREFIX, FINGERPRINT_PREFIX = "a=group:BUNDLE", "a=mid:", "a=fingerprint:"
-TRANSPORT_PREFIXES = ("a=ice-ufrag:", "a=ice-pwd:", FINGERPRINT_PREFIX, "a=setup:")
-CANDIDATE_PREFIX = "a=candidate:"
-END_OF_CANDIDATES = "a=end-of-candidates"
-CANDIDATE_FIELDS = 8
-
-METADATA_ADDRESSES = frozenset(
-    ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")
-)
-"""Cloud metadata services outside the link-local range, where the others are."""
+BUNDLE_PREFIX = "a=group:BUNDLE"
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an offer must be.
+    """What an offer must be, and which of its sections are taken.
 
     Attributes:
         required: Kinds of media section that it must have.
-        known: Kinds that it may have, at most one section each.
-        directions: Of its sections of sound and picture.
-        multiplexed: Whether each of them must say that RTP and RTCP share a port.
+        known: Kinds of which one section each is taken.
+        directions: Those of sound and picture that are taken, the best first.
+        multiplexed: Whether each section that is taken must say that RTP and RTCP share a port.
+        one_of_a_kind: Whether a second section of a kind refuses the offer (RFC 9725, section 4.4.2) instead of being
+            rejected in the answer.
     """
 
     required: tuple[str, ...]
     known: tuple[str, ...]
-    directions: tuple[str, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
+    directions: tuple[str, ...] = ("sendrecv", "recvonly", "sendonly", "inactive")
     multiplexed: bool = False
+    one_of_a_kind: bool = False
 
 
 SPEAKING = Terms(("audio", "video"), ("audio", "video", "application"))
 """A peer that speaks and watches. What its directions come to is seen in the answer."""
 WATCHING = Terms((), ("audio", "video"), ("recvonly", "sendrecv"), multiplexed=True)
 """A WHEP player."""
-PUBLISHING = Terms(("audio",), ("audio", "video"), ("sendonly", "sendrecv"), multiplexed=True)
+PUBLISHING = Terms(("audio",), ("audio", "video"), ("sendonly", "sendrecv"), multiplexed=True, one_of_a_kind=True)
 """A WHIP client."""
 
 
-def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True) -> str:
+@dataclass(frozen=True, slots=True)
+class CheckedOffer:
+    """An offer whose sections have been chosen among.
+
+    aiortc reads ``sdp``, which has the sections that are taken, sound first: it takes the first transport that it makes
+    for the bundle's, and can reject no section. The client gets an answer to all of them, in its own order.
+
+    Attributes:
+        sdp: What aiortc is to read, ended by CRLF.
+        sections: All sections of the offer, in its order.
+        bundle: Names of the offer's bundle in its order; empty if it has none.
+        kinds: Kinds of the sections that are taken, sound first.
+    """
+
+    sdp: str
+    sections: tuple[MediaSection, ...]
+    bundle: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def answer(self, sdp: str) -> str:
+        """Return aiortc's answer with a section for each of the offer's; those that were not taken are rejected."""
+        head, answered = split_sections(sdp.splitlines())
+        by_name = {section.name: section for section in answered}
+        bundled = " ".join(name for name in self.bundle if name in by_name)
+        lines = [line for line in head if not line.startswith(BUNDLE_PREFIX)]
+        if bundled:
+            lines.append(f"{BUNDLE_PREFIX} {bundled}")
+        for section in self.sections:
+            lines += by_name[section.name].lines if section.name in by_name else section.rejected()
+        return _text(lines)
+
+
+def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True) -> CheckedOffer:
     """Return an offer that is safe to parse, without the candidates that the server must not send to.
+
+    The sections that are taken carry the candidates and the transport of the one that the bundle uses, and none says
+    that these candidates were all.
 
     Args:
         sdp: The offer as it came.
         terms: What it must be.
         allow_loopback: Whether the client may be on this machine.
 
-    Returns:
-        The offer's lines, ended by CRLF. All sections carry the candidates of the one that the bundle uses, and
-        none says that these were all.
-
     Raises:
         TooLargeError: If it is over 64 KiB.
         OfferError: If it has too many lines, sections or candidates, or is not what the terms ask for.
     """
+    head, sections = split_sections(_read(sdp))
+    bundle = _bundle(head, sections)
+    taken = _taken(head, sections, bundle, terms)
+    tag = min(taken, key=lambda section: bundle.index(section.name) if bundle else 0)
+    kept = [line for line in tag.lines if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback)]
+    lines = [line for line in head if not line.startswith(BUNDLE_PREFIX)]
+    if bundle:
+        lines.append(f"{BUNDLE_PREFIX} {' '.join(section.name for section in taken)}")
+    # That these are all is not passed on: told so, aioice gives a client up at once with none of whose candidates it
+    # can make a pair, and takes its own out of the answer. Such a client may still be met by its own checks.
+    for section in taken:
+        led = section.on_the_transport_of(tag)
+        lines += [line for line in led if not is_candidate(line) and line != END_OF_CANDIDATES]
+        lines += kept
+    return CheckedOffer(_text(lines), tuple(sections), bundle, tuple(section.kind for section in taken))
+
+
+def _read(sdp: str) -> list[str]:
+    """Return the lines of an offer, bounded."""
     size = len(sdp.encode("utf-8", errors="replace"))
     if size > MAX_OFFER_BYTES:
         raise TooLargeError(f"The offer is larger than {MAX_OFFER_BYTES // 1024} KiB.")
@@ -81,197 +124,84 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
         raise OfferError("The offer has too many lines.")
     if any(not line.isprintable() for line in lines):
         raise OfferError("The offer holds control characters.")
-    head, sections = _split(lines)
-    _check_sections(sections, terms)
-    _check_fingerprints(head, sections)
-    _check_media(head, sections, terms)
-    tag = _bundle_tag(head, sections)
-    if tag is not sections[0]:
-        head, sections = _led_by_the_first(head, sections, tag)
-    kept = [line for line in tag if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
-    # That these are all is not passed on: told so, aioice gives a client up at once with none of whose candidates it
-    # can make a pair, and takes its own out of the answer. Such a client may still be met by its own checks.
-    for section in sections:
-        head += [line for line in section if not _is_candidate(line) and line != END_OF_CANDIDATES]
-        head += kept
-    return "".join(f"{line}\r\n" for line in head)
+    return lines
 
 
-def _split(lines: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the session's lines and those of each media section."""
-    head: list[str] = []
-    sections: list[list[str]] = []
-    for line in lines:
-        if line.startswith("m="):
-            sections.append([line])
-        else:
-            (sections[-1] if sections else head).append(line)
-    return head, sections
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\r\n" for line in lines)
 
 
-def _kind(section: list[str]) -> str:
-    return section[0][2:].partition(" ")[0]
-
-
-def _check_sections(sections: list[list[str]], terms: Terms) -> None:
-    """Raise an OfferError unless the sections are those of the terms, with not too many candidates."""
-    kinds = [_kind(section) for section in sections]
-    for kind in kinds:
-        if kind not in terms.known:
-            raise OfferError(f"The offer has a section that is none of {', '.join(terms.known)}.")
-        if kinds.count(kind) > 1:
-            raise OfferError(f"The offer has more than one {kind} section.")
-    for kind in terms.required:
-        if kind not in kinds:
-            raise OfferError(f"The offer has no {kind} section.")
-    if not kinds:
-        raise OfferError("The offer has no media.")
-    for section in sections:
-        if sum(map(_is_candidate, section)) > MAX_CANDIDATES:
-            raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
-
-
-def _check_fingerprints(head: list[str], sections: list[list[str]]) -> None:
-    """Raise an OfferError for a section without a fingerprint: the parser takes it, and fails while it connects."""
-    for section in sections:
-        if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section)):
-            raise OfferError("The offer has a section without a fingerprint.")
-
-
-def _check_media(head: list[str], sections: list[list[str]], terms: Terms) -> None:
-    """Raise an OfferError unless sound and picture go where the terms have them go."""
-    every = {"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"}
-    default = next((line for line in head if line in every), "a=sendrecv")
-    for section in sections:
-        if _kind(section) == "application":
-            continue
-        direction = next((line for line in section if line in every), default).removeprefix("a=")
-        if direction not in terms.directions:
-            raise OfferError(f"The {_kind(section)} section is {direction}, not {terms.directions[0]}.")
-        if terms.multiplexed and "a=rtcp-mux" not in section:
-            raise OfferError(f"The {_kind(section)} section does not multiplex RTP and RTCP.")
-
-
-def _bundle_tag(head: list[str], sections: list[list[str]]) -> list[str]:
-    """Return the section whose transport all others share (RFC 9143, section 7.2).
+def _bundle(head: list[str], sections: list[MediaSection]) -> tuple[str, ...]:
+    """Return the names in the offer's bundle; none if it has no bundle.
 
     Raises:
-        OfferError: If a section stands outside the bundle: the server opens one transport only. Also if a section has
-            several names or there are several bundles: the parser would read others than are checked here.
+        OfferError: If there are several bundles, or a name that no section or more than one has: aiortc would read
+            others than are checked here.
     """
-    by_mid: dict[str, list[str]] = {}
-    for section in sections:
-        names = [line[len(MID_PREFIX) :] for line in section if line.startswith(MID_PREFIX)]
-        if len(names) != 1:
-            raise OfferError("The offer has a section without a name, or with several.")
-        by_mid[names[0]] = section
-    if len(sections) == 1 and not any(line.startswith(BUNDLE_PREFIX) for line in head):
-        return sections[0]
-    bundles = [line[len(BUNDLE_PREFIX) :].split() for line in head if line.startswith(BUNDLE_PREFIX)]
-    if len(by_mid) < len(sections) or len(bundles) != 1 or sorted(bundles[0]) != sorted(by_mid):
+    if len(sections) > MAX_SECTIONS:
+        raise OfferError(f"The offer has more than {MAX_SECTIONS} sections.")
+    names = [section.name for section in sections if section.name]
+    bundles = [line.removeprefix(BUNDLE_PREFIX).split() for line in head if line.startswith(BUNDLE_PREFIX)]
+    bundle = bundles[0] if bundles else []
+    if len(bundles) > 1 or len(set(bundle)) < len(bundle) or not set(bundle) <= set(names):
         raise OfferError("The offer does not bundle its sections.")
-    return by_mid[bundles[0][0]]
+    if len(set(names)) < len(names):
+        raise OfferError("The offer has two sections of one name.")
+    return tuple(bundle)
 
 
-def offered_kinds(offer: str) -> list[str]:
-    """Return the kinds of media that a checked offer has, in order."""
-    return [_kind([line]) for line in offer.splitlines() if line.startswith("m=")]
+def _taken(head: list[str], sections: list[MediaSection], bundle: tuple[str, ...], terms: Terms) -> list[MediaSection]:
+    """Return the section of each kind that is taken, sound first; one of sound or picture at least."""
+    taken, faults = [], []
+    for kind in terms.known:
+        offered = [section for section in sections if section.kind == kind and not section.is_disabled]
+        if terms.one_of_a_kind and len(offered) > 1:
+            raise OfferError(f"The offer has more than one {kind} section.")
+        best = min(offered, key=lambda section: _rank(section, head, bundle, terms), default=None)
+        fault = _fault(best, head, bundle, terms) if best else f"The offer has no {kind} section."
+        if fault and kind in terms.required:
+            raise OfferError(fault)
+        if fault:
+            faults.append(fault)
+        elif best:
+            taken.append(best)
+    if not any(section.kind in ("audio", "video") for section in taken):
+        raise OfferError(faults[0])
+    if not bundle and len(taken) > 1:
+        raise OfferError("The offer does not bundle its sections.")
+    for section in taken:
+        _check(section, head, terms)
+    return taken
+
+
+def _rank(section: MediaSection, head: list[str], bundle: tuple[str, ...], terms: Terms) -> tuple[bool, int]:
+    """Return what sorts a kind's sections: those in the bundle first, and of these the best direction."""
+    direction = section.direction(head)
+    known = direction in terms.directions
+    return bool(bundle) and section.name not in bundle, terms.directions.index(direction) if known else len(DIRECTIONS)
+
+
+def _fault(section: MediaSection, head: list[str], bundle: tuple[str, ...], terms: Terms) -> str:
+    """Return why a section cannot be taken; empty if it can."""
+    if bundle and section.name not in bundle:
+        return "The offer does not bundle its sections."
+    if section.kind != "application" and section.direction(head) not in terms.directions:
+        return f"The {section.kind} section is {section.direction(head)}, not {terms.directions[0]}."
+    return ""
+
+
+def _check(section: MediaSection, head: list[str], terms: Terms) -> None:
+    """Raise an OfferError for a section that is taken, and cannot be read or connected to."""
+    if not section.name:
+        raise OfferError("The offer has a section without a name, or with several.")
+    if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section.lines)):
+        raise OfferError("The offer has a section without a fingerprint.")  # aiortc takes it, and fails to connect
+    if sum(map(is_candidate, section.lines)) > MAX_CANDIDATES:
+        raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
+    if terms.multiplexed and "a=rtcp-mux" not in section.lines:
+        raise OfferError(f"The {section.kind} section does not multiplex RTP and RTCP.")
 
 
 def multiplexed_only(answer: str) -> str:
     """Return an answer that says that RTCP has no port of its own (RFC 8858), as WHIP and WHEP want it."""
     return answer.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=rtcp-mux-only\r\n")
-
-
-@dataclass(frozen=True, slots=True)
-class IceFragment:
-    """What a client says about its transport.
-
-    Attributes:
-        credentials: Username fragment and password; ``None`` for what is not said.
-        candidates: Usable ones, without ``a=candidate:``.
-        complete: Whether there will be no more.
-    """
-
-    credentials: tuple[str | None, str | None]
-    candidates: tuple[str, ...]
-    complete: bool
-
-
-def ice_of(offer: str) -> IceFragment:
-    """Return what an offer that was checked says."""
-    return _ice(offer.splitlines(), allow_loopback=True)
-
-
-def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
-    """Return what the body of a trickle PATCH says; candidates that cannot be used are left out.
-
-    Raises:
-        TooLargeError: If it is over 16 KiB.
-        BadRequestError: If it is no SDP fragment.
-    """
-    if len(text.encode("utf-8", errors="replace")) > MAX_FRAGMENT_BYTES:
-        raise TooLargeError(f"The fragment is larger than {MAX_FRAGMENT_BYTES // 1024} KiB.")
-    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
-    lines = [line for line in lines if line]
-    if not lines or any(line[1:2] != "=" or not line[0].isalpha() or not line.isprintable() for line in lines):
-        raise BadRequestError("The body is not an SDP fragment.")
-    ice = _ice(lines, allow_loopback=allow_loopback)
-    if ice.credentials == (None, None):
-        raise BadRequestError("The fragment does not say whose ICE session it is for.")
-    return ice
-
-
-def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
-    def first(prefix: str) -> str | None:
-        return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), None)
-
-    candidates = [line for line in lines if _is_candidate(line) and _is_usable(line, allow_loopback=allow_loopback)]
-    return IceFragment(
-        (first("a=ice-ufrag:"), first("a=ice-pwd:")),
-        tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
-        END_OF_CANDIDATES in lines,
-    )
-
-
-def _led_by_the_first(head: list[str], sections: list[list[str]], tag: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the same offer with its bundle named in the order of the sections, all of them on the tag's transport.
-
-    aiortc stops the transport of every section but the tag's, which is one and the same, unless the first is the tag.
-    """
-    shared = [line for line in tag if line.startswith(TRANSPORT_PREFIXES)]
-    own = tuple(prefix for prefix in TRANSPORT_PREFIXES if any(line.startswith(prefix) for line in shared))
-    led = [[line for line in section if not line.startswith(TRANSPORT_PREFIXES)] + shared for section in sections]
-    names = [line[len(MID_PREFIX) :] for section in sections for line in section if line.startswith(MID_PREFIX)]
-    head = [line for line in head if not line.startswith((BUNDLE_PREFIX, *own))]
-    return [*head, f"{BUNDLE_PREFIX} {' '.join(names)}"], led
-
-
-def _is_candidate(line: str) -> bool:
-    return line.startswith(CANDIDATE_PREFIX)
-
-
-def _is_usable(line: str, *, allow_loopback: bool) -> bool:
-    """Tell whether the server may send connectivity checks to a candidate."""
-    fields = line.removeprefix(CANDIDATE_PREFIX).split()
-    if len(fields) < CANDIDATE_FIELDS or fields[2].lower() != "udp":
-        return False
-    if not (fields[5].isascii() and fields[5].isdigit() and 0 < int(fields[5][:6]) < 1 << 16):
-        return False
-    try:
-        address = ipaddress.ip_address(fields[4])  # a name, such as that of an mDNS candidate, is no address
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return False
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return allow_loopback
-    return not (
-        address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_reserved
-        or address in METADATA_ADDRESSES
-    )

@@ -82,14 +82,18 @@ class Client:
         microphone: bool = True,
         control: bool = True,
         video: str = "recvonly",
+        video_first: bool = False,
         configuration: RTCConfiguration | None = None,
     ) -> None:
         self.pc = RTCPeerConnection(configuration or RTCConfiguration(iceServers=[]))
+        if video_first:
+            self.pc.addTransceiver("video", direction=video)
         if microphone:
             self.pc.addTrack(AudioStreamTrack())
         else:
             self.pc.addTransceiver("audio", direction="recvonly")
-        self.pc.addTransceiver("video", direction=video)
+        if not video_first:
+            self.pc.addTransceiver("video", direction=video)
         self.channel = self.pc.createDataChannel("control") if control else None
         self.messages: list[Any] = []
         if self.channel is not None:

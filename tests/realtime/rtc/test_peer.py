@@ -3,10 +3,13 @@ import gc
 import itertools
 import json
 import os
+import re
 import threading
+from typing import Any
 
 import psutil
 import pytest
+from aiortc import RTCConfiguration
 
 from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc.broadcast import Broadcast
@@ -44,6 +47,31 @@ async def test_a_client_whose_candidates_cannot_be_used_is_met_by_its_own_checks
     await until(lambda: len(client.frames["video"]) > 3, "pictures")
     await call.peer.close()
     await client.close()
+
+
+DATA_FIRST = RTCConfiguration(iceServers=[], alwaysNegotiateDataChannels=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ({"video_first": True}, "video audio application"),
+        ({"control": False, "configuration": DATA_FIRST}, "application audio video"),
+        ({"control": False, "configuration": DATA_FIRST, "video_first": True}, "application video audio"),
+    ],
+)
+async def test_an_offer_that_does_not_begin_with_sound_connects(options: dict[str, Any], order: str) -> None:
+    client = Client(**options)
+    offer = await client.offer()
+    assert re.findall(r"m=(\w+)", offer) == order.split()
+    call = Call(TonePlayout())
+    answer = await call.peer.answer(offer)
+    assert re.findall(r"m=(\w+) [1-9]", answer) == order.split()
+    await client.accept(answer)
+    await until(lambda: len(client.frames["audio"]) > 10 and len(client.frames["video"]) > 5, "sound and pictures")
+    await until(lambda: len(call.sound) > 10, "microphone")
+    await client.close()
+    await call.close()
 
 
 async def test_sound_goes_out_to_a_client_that_only_listens() -> None:

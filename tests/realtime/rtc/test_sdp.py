@@ -1,10 +1,13 @@
+from itertools import permutations
+
 import pytest
 from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.errors import OfferError, TooLargeError
-from realtime.rtc.sdp import MAX_CANDIDATES, check_offer
+from realtime.rtc.sdp import MAX_CANDIDATES, MAX_SECTIONS, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer
+from realtime.rtc.sdp_sections import split_sections
 
 HEAD = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -31,17 +34,17 @@ def candidate(address: str = "192.168.1.2", *, port: object = 5000, transport: s
 
 def kept(*candidates: str, allow_loopback: bool = True) -> list[str]:
     """Return the addresses that stay in each section."""
-    parsed = SessionDescription.parse(
-        check_offer(HEAD + AUDIO + "".join(candidates) + VIDEO + DATA, allow_loopback=allow_loopback)
-    )
+    offer = check_offer(HEAD + AUDIO + "".join(candidates) + VIDEO + DATA, allow_loopback=allow_loopback)
+    parsed = SessionDescription.parse(offer.sdp)
     addresses = [[c.ip for c in media.ice_candidates] for media in parsed.media]
     assert all(section == addresses[0] for section in addresses)
     return addresses[0]
 
 
 def test_a_good_offer_passes_whole() -> None:
-    assert check_offer(OFFER).split() == OFFER.split()
-    assert check_offer(check_offer(OFFER)) == check_offer(OFFER)
+    checked = check_offer(OFFER).sdp
+    assert sorted(checked.split()) == sorted(OFFER.split())
+    assert check_offer(checked).sdp == checked
 
 
 def test_usable_candidates_stay() -> None:
@@ -86,7 +89,7 @@ def test_unusable_candidates_go(bad: str) -> None:
 
 def test_no_end_of_candidates_is_passed_on() -> None:
     for told in ("", candidate(), candidate("fd00::2"), candidate("f7ad6b3c-5a0e.local")):
-        assert "end-of-candidates" not in check_offer(HEAD + AUDIO + told + "a=end-of-candidates\n" + VIDEO + DATA)
+        assert "end-of-candidates" not in check_offer(HEAD + AUDIO + told + "a=end-of-candidates\n" + VIDEO + DATA).sdp
 
 
 def test_a_public_server_sends_nothing_to_itself() -> None:
@@ -96,14 +99,14 @@ def test_a_public_server_sends_nothing_to_itself() -> None:
 def test_the_candidates_of_the_bundles_section_stand_for_all() -> None:
     head = HEAD.replace("0 1 2", "1 0 2")
     offer = head + AUDIO + candidate("10.0.0.1") + VIDEO + candidate("10.0.0.2") + DATA + candidate("10.0.0.3")
-    parsed = SessionDescription.parse(check_offer(offer))
+    parsed = SessionDescription.parse(check_offer(offer).sdp)
     assert [[c.ip for c in media.ice_candidates] for media in parsed.media] == [["10.0.0.2"]] * 3
 
 
 def test_a_bundle_led_by_a_later_section_is_led_by_the_first_with_the_same_transport() -> None:
     head = HEAD.replace("0 1 2", "1 0 2")
     video = VIDEO.replace("abcd", "dcba").replace("AA:BB", "CC:DD")
-    parsed = SessionDescription.parse(check_offer(head + AUDIO + video + DATA))
+    parsed = SessionDescription.parse(check_offer(head + AUDIO + video + DATA).sdp)
     assert [group.items for group in parsed.group] == [["0", "1", "2"]]
     assert [media.rtp.muxId for media in parsed.media] == ["0", "1", "2"]
     assert {media.ice.usernameFragment for media in parsed.media} == {"dcba"}
@@ -120,9 +123,10 @@ def test_a_bundle_led_by_a_later_section_is_led_by_the_first_with_the_same_trans
         OFFER + AUDIO,
         OFFER + VIDEO,
         OFFER + DATA,
-        OFFER + "m=text 9 UDP/TLS/RTP/SAVPF 98\n",
+        OFFER + "m=text 9 UDP/TLS/RTP/SAVPF 98\n" * MAX_SECTIONS,
         OFFER.replace("a=group:BUNDLE 0 1 2\n", ""),
-        OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 1"),
+        OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 2"),
+        OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3"),
         OFFER.replace("BUNDLE 0 1 2", "BUNDLE"),
         OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 2"),
         OFFER.replace("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0\na=group:BUNDLE 0 1 2"),
@@ -141,6 +145,75 @@ def test_wrong_offers_are_refused(offer: str) -> None:
         check_offer(offer)
 
 
+def names(sdp: str) -> list[str]:
+    return [line for line in sdp.splitlines() if line.startswith(("m=", "a=mid:", "a=group"))]
+
+
+@pytest.mark.parametrize("order", list(permutations((AUDIO, VIDEO, DATA))))
+@pytest.mark.parametrize("led", ["0 1 2", "1 0 2", "2 1 0"])
+def test_an_offer_in_any_order_is_read_in_one_order_and_answered_in_its_own(order: tuple[str, ...], led: str) -> None:
+    checked = check_offer(HEAD.replace("0 1 2", led) + "".join(order))
+    assert checked.kinds == ("audio", "video", "application")
+    assert [line[2:7] for line in names(checked.sdp) if line.startswith("m=")] == ["audio", "video", "appli"]
+    assert names(checked.answer(checked.sdp)) == [f"a=group:BUNDLE {led}", *names("".join(order))]
+
+
+TEXT = "m=text 9 UDP/TLS/RTP/SAVPF 98 99\na=mid:7\n"
+SCREEN = VIDEO.replace("a=mid:1", "a=mid:5")
+
+
+@pytest.mark.parametrize(
+    ("sections", "terms", "rejected"),
+    [
+        ([TEXT, AUDIO, VIDEO, DATA], SPEAKING, ["7"]),
+        ([SCREEN.replace("recvonly", "sendonly"), VIDEO, AUDIO], SPEAKING, ["5"]),
+        ([VIDEO, SCREEN, AUDIO], SPEAKING, ["5"]),
+        ([VIDEO.replace("recvonly", "inactive"), SCREEN, AUDIO], SPEAKING, ["1"]),
+        ([VIDEO.replace("m=video 9", "m=video 0"), SCREEN, AUDIO], SPEAKING, ["1"]),
+        ([DATA, VIDEO, AUDIO], WATCHING, ["2"]),
+        ([VIDEO, AUDIO.replace("sendrecv", "sendonly")], WATCHING, ["0"]),
+        ([AUDIO, VIDEO, DATA], PUBLISHING, ["1", "2"]),
+    ],
+)
+def test_sections_that_are_not_wanted_are_rejected_in_the_answer(
+    sections: list[str], terms: Terms, rejected: list[str]
+) -> None:
+    offered = [section[section.index("a=mid:") + 6 :].splitlines()[0] for section in sections]
+    offer = HEAD.replace("0 1 2", " ".join(offered)) + "".join(sections)
+    checked = check_offer(offer, terms)
+    answer = checked.answer(checked.sdp)
+    head, answered = split_sections(answer.splitlines())
+    assert [section.name for section in answered] == offered
+    assert [section.name for section in answered if section.lines[0].split()[1] == "0"] == rejected
+    kept = [name for name in offered if name not in rejected]
+    assert f"a=group:BUNDLE {' '.join(kept)}" in head
+    for section in answered:
+        if section.name in rejected:
+            assert section.lines[1:] == ("c=IN IP4 0.0.0.0", f"a=mid:{section.name}", "a=inactive")
+            media, _, *formats = sections[offered.index(section.name)].splitlines()[0].split()
+            assert section.lines[0].split() == [media, "0", *formats]
+
+
+def test_a_section_outside_the_bundle_is_rejected_and_one_without_a_name_is_too() -> None:
+    checked = check_offer(HEAD.replace("0 1 2", "0 1") + AUDIO + VIDEO + DATA + "m=text 9 RTP/SAVPF 98\n")
+    answer = checked.answer(checked.sdp).split("m=")
+    assert answer[3].split("\r\n")[0] == "application 0 UDP/DTLS/SCTP webrtc-datachannel"
+    assert answer[4].split("\r\n") == ["text 0 RTP/SAVPF 98", "c=IN IP4 0.0.0.0", "a=inactive", ""]
+
+
+def test_a_section_that_has_a_port_by_its_bundle_alone_is_taken() -> None:
+    video = VIDEO.replace("m=video 9", "m=video 0") + "a=bundle-only\n"
+    checked = check_offer(HEAD + AUDIO + video + DATA)
+    assert checked.kinds == ("audio", "video", "application")
+    assert "m=video 9" in checked.sdp
+
+
+def test_a_second_section_of_a_kind_refuses_what_a_publisher_offers() -> None:
+    offer = HEAD.replace("0 1 2", "0 7") + AUDIO + AUDIO.replace("a=mid:0", "a=mid:7")
+    with pytest.raises(OfferError, match="more than one audio"):
+        check_offer(offer, PUBLISHING)
+
+
 def test_a_full_house_of_candidates_passes() -> None:
     assert len(kept(*[candidate(port=5000 + n) for n in range(MAX_CANDIDATES)])) == MAX_CANDIDATES
 
@@ -154,11 +227,13 @@ def test_a_large_offer_is_refused_before_it_is_read() -> None:
 
 def passes_or_is_refused(text: str) -> None:
     try:
-        filtered = check_offer(text)
+        filtered = check_offer(text).sdp
     except (OfferError, TooLargeError):
         return
     lines = text.replace("\r", "\n").split("\n")
-    assert {line for line in filtered.split("\r\n") if line} <= {line.strip() for line in lines}
+    written = {line.strip() for line in lines}
+    made = {line for line in filtered.split("\r\n") if line and line not in written}
+    assert all(line.startswith(("a=group:BUNDLE ", "m=")) for line in made)
 
 
 @given(st.text())

@@ -1,0 +1,102 @@
+"""ICE candidates of a client: which the server may send checks to, and those that come by trickle ICE (RFC 8840).
+
+Every candidate that passes makes the server send datagrams to the address it names.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from realtime.errors import BadRequestError, TooLargeError
+
+MAX_FRAGMENT_BYTES = 16 * 1024
+
+CANDIDATE_PREFIX = "a=candidate:"
+END_OF_CANDIDATES = "a=end-of-candidates"
+CANDIDATE_FIELDS = 8
+
+METADATA_ADDRESSES = frozenset(
+    ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")
+)
+"""Cloud metadata services outside the link-local range, where the others are."""
+
+
+@dataclass(frozen=True, slots=True)
+class IceFragment:
+    """What a client says about its transport.
+
+    Attributes:
+        credentials: Username fragment and password; ``None`` for what is not said.
+        candidates: Usable ones, without ``a=candidate:``.
+        complete: Whether there will be no more.
+    """
+
+    credentials: tuple[str | None, str | None]
+    candidates: tuple[str, ...]
+    complete: bool
+
+
+def ice_of(offer: str) -> IceFragment:
+    """Return what an offer that was checked says."""
+    return _ice(offer.splitlines(), allow_loopback=True)
+
+
+def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
+    """Return what the body of a trickle PATCH says; candidates that cannot be used are left out.
+
+    Raises:
+        TooLargeError: If it is over 16 KiB.
+        BadRequestError: If it is no SDP fragment.
+    """
+    if len(text.encode("utf-8", errors="replace")) > MAX_FRAGMENT_BYTES:
+        raise TooLargeError(f"The fragment is larger than {MAX_FRAGMENT_BYTES // 1024} KiB.")
+    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    lines = [line for line in lines if line]
+    if not lines or any(line[1:2] != "=" or not line[0].isalpha() or not line.isprintable() for line in lines):
+        raise BadRequestError("The body is not an SDP fragment.")
+    ice = _ice(lines, allow_loopback=allow_loopback)
+    if ice.credentials == (None, None):
+        raise BadRequestError("The fragment does not say whose ICE session it is for.")
+    return ice
+
+
+def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
+    def first(prefix: str) -> str | None:
+        return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), None)
+
+    candidates = [line for line in lines if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback)]
+    return IceFragment(
+        (first("a=ice-ufrag:"), first("a=ice-pwd:")),
+        tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
+        END_OF_CANDIDATES in lines,
+    )
+
+
+def is_candidate(line: str) -> bool:
+    """Tell whether a line of an offer or a fragment names a candidate."""
+    return line.startswith(CANDIDATE_PREFIX)
+
+
+def is_usable(line: str, *, allow_loopback: bool) -> bool:
+    """Tell whether the server may send connectivity checks to a candidate."""
+    fields = line.removeprefix(CANDIDATE_PREFIX).split()
+    if len(fields) < CANDIDATE_FIELDS or fields[2].lower() != "udp":
+        return False
+    if not (fields[5].isascii() and fields[5].isdigit() and 0 < int(fields[5][:6]) < 1 << 16):
+        return False
+    try:
+        address = ipaddress.ip_address(fields[4])  # a name, such as that of an mDNS candidate, is no address
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return False
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return allow_loopback
+    return not (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+        or address in METADATA_ADDRESSES
+    )
