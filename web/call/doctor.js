@@ -3,7 +3,7 @@
  *
  * @typedef {{step: string, state: 'good' | 'bad', says: string, advice?: string}} Finding
  */
-import { reasonOf, wordsFor } from './words.js';
+import { reasonOf, wordsFor } from '../shared/words.js';
 
 const RELAY_MS = 5000;
 const REFUSED = 401;
@@ -89,7 +89,7 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url));
 
 /**
  * @param {{
- *   browser: Browser, api: import('./api.js').Api,
+ *   browser: Browser, api: import('../shared/api.js').Api,
  *   openPeer: (options: object) => Promise<{close(): void}>,
  * }} parts
  * @returns {AsyncGenerator<Finding>} until one stands in the way of all others

@@ -1,6 +1,6 @@
 /** A face of one's own: a portrait or a short clip, sent to the server, which makes an avatar of it. */
-import { ApiError } from './api.js';
-import { byId, make } from './dom.js';
+import { ApiError } from '../shared/api.js';
+import { byId, make } from '../shared/dom.js';
 
 /** What the server takes for a picture; a camera's photographs are larger. */
 const MOST_PIXELS = 1920 * 1080;
@@ -11,7 +11,7 @@ export class Upload extends EventTarget {
   /** @type {File | null} that is being asked about */
   #asked = null;
 
-  /** @param {import('./api.js').Api} api */
+  /** @param {import('../shared/api.js').Api} api */
   constructor(api) {
     super();
     this.api = api;

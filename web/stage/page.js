@@ -5,9 +5,9 @@
  * `background=transparent` cuts out the avatar's green, `background=RRGGBB` puts a colour there, without either the
  * window is filled with the colour of the picture's edge; `muted` keeps quiet.
  */
-import { byId, remembered, storageNamed } from './dom.js';
+import { byId, remembered, storageNamed } from '../shared/dom.js';
 import { cutOut } from './keyer.js';
-import { backoffMs } from './retry.js';
+import { backoffMs } from '../shared/retry.js';
 import { watch } from './whep.js';
 
 const root = document.documentElement;

@@ -1,6 +1,6 @@
 /** The microphone's choice, its processing and its level. */
-import { byId, make, remembered, storageNamed } from './dom.js';
-import { levelWords } from './verdicts.js';
+import { byId, make, remembered, storageNamed } from '../shared/dom.js';
+import { levelWords } from '../shared/verdicts.js';
 
 const PROCESSING = { 'echo-cancellation': 'echoCancellation', 'noise-suppression': 'noiseSuppression', 'auto-gain': 'autoGainControl' };
 const WORDS_PERIOD_MS = 500;
@@ -14,7 +14,7 @@ export class Setup {
   #clippedAtS = -Infinity;
   #wordsAtMs = 0;
 
-  /** @param {import('./microphone.js').Microphone} microphone @param {(error: unknown) => void} onError */
+  /** @param {import('../shared/microphone.js').Microphone} microphone @param {(error: unknown) => void} onError */
   constructor(microphone, onError) {
     this.microphone = microphone;
     this.select = byId('microphone');

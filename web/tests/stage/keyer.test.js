@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutOut } from '../keyer.js';
+import { cutOut } from '../../stage/keyer.js';
 
 const cut = (...rgb) => {
   const pixel = Uint8ClampedArray.of(...rgb, 255);

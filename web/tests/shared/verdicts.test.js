@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as verdicts from '../verdicts.js';
+import * as verdicts from '../../shared/verdicts.js';
 
 test('a late mouth is judged against the look-ahead of the weights', () => {
   assert.equal(verdicts.mouthLatencyVerdict(230, 172.5).tone, 'good');

@@ -1,7 +1,7 @@
 /** The stage: the video, what the call is doing, and what went wrong. */
-import { byId } from './dom.js';
-import { clockWords } from './verdicts.js';
-import { reconnectingWords, wordsFor } from './words.js';
+import { byId } from '../shared/dom.js';
+import { clockWords } from '../shared/verdicts.js';
+import { reconnectingWords, wordsFor } from '../shared/words.js';
 
 const STATE_LINES = {
   idle: 'Ready when you are.',
@@ -31,7 +31,7 @@ export class Stage extends EventTarget {
     byId('notice-action').addEventListener('click', () => this.dispatchEvent(new CustomEvent('action')));
   }
 
-  /** @param {{state: import('./call.js').CallState} & import('./call.js').Detail} change */
+  /** @param {{state: import('../shared/call.js').CallState} & import('../shared/call.js').Detail} change */
   show(change) {
     const { state, reason = '' } = change;
     const root = document.documentElement;
@@ -58,13 +58,13 @@ export class Stage extends EventTarget {
     if (byId('status-detail').textContent !== detail) byId('status-detail').textContent = detail;
   }
 
-  /** @param {{state: string} & import('./call.js').Detail} change */
+  /** @param {{state: string} & import('../shared/call.js').Detail} change */
   #words({ state, reason = 'failed', message, attempt = 1 }) {
     if (state === 'failed') return wordsFor(reason, message);
     return state === 'reconnecting' ? reconnectingWords(reason, attempt) : null;
   }
 
-  /** @param {import('./words.js').Words | null} words @param {import('./call.js').Detail} detail */
+  /** @param {import('../shared/words.js').Words | null} words @param {import('../shared/call.js').Detail} detail */
   #notice(words, { retryInMs = 0 }) {
     const notice = byId('notice');
     const button = byId('notice-action');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kioskOptions } from '../kiosk_options.js';
-import { Scene } from '../scene.js';
-import { OLD_MS, STILL_MS, STRANDED_MS, Watchdog } from '../watchdog.js';
+import { kioskOptions } from '../../kiosk/options.js';
+import { Scene } from '../../kiosk/scene.js';
+import { OLD_MS, STILL_MS, STRANDED_MS, Watchdog } from '../../kiosk/watchdog.js';
 
 test('an address says what the kiosk is to be, and nonsense in it counts as not said', () => {
   const plain = kioskOptions('');
@@ -19,7 +19,7 @@ test('an address says what the kiosk is to be, and nonsense in it counts as not 
   assert.equal(kioskOptions(`?${'invite=x&'.repeat(100)}`).invitations.length, 20);
 });
 
-/** @param {Partial<import('../kiosk_options.js').KioskOptions>} [more] */
+/** @param {Partial<import('../../kiosk/options.js').KioskOptions>} [more] */
 const scene = (more) => new Scene({ ...kioskOptions('?idle=10&invite=Hello&invite=Come'), ...more }, 0);
 
 test('a conversation is shown as it goes: heard, thought about, answered, read', () => {

@@ -1,22 +1,22 @@
 /** The call page: joins its parts to one another. */
-import { Api, ApiError } from './api.js';
-import { Call } from './call.js';
+import { Api, ApiError } from '../shared/api.js';
+import { Call } from '../shared/call.js';
 import { connectCheckup } from './checkup.js';
 import { Controls, connectHearing } from './controls.js';
 import { Browser } from './doctor.js';
-import { byId } from './dom.js';
-import { wholeWayMs } from './figures.js';
+import { byId } from '../shared/dom.js';
+import { wholeWayMs } from '../shared/figures.js';
 import { Gallery } from './gallery.js';
-import { Invitation } from './invitation.js';
-import { Microphone } from './microphone.js';
-import { Monitor } from './monitor.js';
+import { Invitation } from '../shared/invitation.js';
+import { Microphone } from '../shared/microphone.js';
+import { Monitor } from '../shared/monitor.js';
 import { clearFigures, showFigures } from './panel.js';
-import { openPeer } from './peer.js';
-import { Seat } from './seat.js';
+import { openPeer } from '../shared/peer.js';
+import { Seat } from '../shared/resume.js';
 import { Setup } from './setup.js';
-import { Stage } from './stage.js';
+import { Stage } from './call_view.js';
 import { VoiceLine } from './voice_line.js';
-import { reasonOf, wordsFor } from './words.js';
+import { reasonOf, wordsFor } from '../shared/words.js';
 
 const METER_PERIOD_MS = 32;
 const RECORDED_LINE = 'This call is being recorded.';

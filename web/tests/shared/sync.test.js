@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Sync } from '../sync.js';
+import { Sync } from '../../shared/sync.js';
 
 /** A browser whose buffers hold at least what the link needs, and at least what they are told. */
 function browser(audioMs, videoMs) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { figuresBetween, readingOf, wholeWayMs } from '../figures.js';
+import { figuresBetween, readingOf, wholeWayMs } from '../../shared/figures.js';
 
 /** @param {object} video @param {object} audio @param {object} pair */
 function report(video = {}, audio = {}, pair = {}) {

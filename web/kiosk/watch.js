@@ -1,5 +1,5 @@
 /** The watchdog's eyes and hands in the page. */
-import { remembered, storageNamed } from './dom.js';
+import { remembered, storageNamed } from '../shared/dom.js';
 import { Watchdog } from './watchdog.js';
 
 const PERIOD_MS = 1000;

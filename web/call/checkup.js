@@ -1,6 +1,6 @@
 /** The dialog that says what stands in a call's way. */
 import { examine } from './doctor.js';
-import { byId, make } from './dom.js';
+import { byId, make } from '../shared/dom.js';
 
 /** @param {Parameters<typeof examine>[0] & {busy: () => boolean}} parts `busy`: whether a call is up, whose seat the check would need */
 export function connectCheckup({ busy, ...parts }) {

@@ -1,13 +1,13 @@
 /** The buttons of a call: which are there in which state, and what they do. */
-import { byId, remembered, storageNamed } from './dom.js';
+import { byId, remembered, storageNamed } from '../shared/dom.js';
 
 const LIVE_LINE = 'Live: speak.';
 
 export class Controls {
   /**
    * @param {{
-   *   call: import('./call.js').Call, api: import('./api.js').Api, stage: import('./stage.js').Stage,
-   *   microphone: import('./microphone.js').Microphone, start: () => void,
+   *   call: import('../shared/call.js').Call, api: import('../shared/api.js').Api, stage: import('./call_view.js').Stage,
+   *   microphone: import('../shared/microphone.js').Microphone, start: () => void,
    * }} parts
    */
   constructor({ call, api, stage, microphone, start }) {
@@ -25,7 +25,7 @@ export class Controls {
     });
   }
 
-  /** @param {{state: import('./call.js').CallState} & import('./call.js').Detail} change */
+  /** @param {{state: import('../shared/call.js').CallState} & import('../shared/call.js').Detail} change */
   show({ state, retryInMs = 0 }) {
     const waiting = state === 'failed' && retryInMs > 0;
     const underWay = !['idle', 'failed'].includes(state) || waiting;

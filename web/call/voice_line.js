@@ -2,7 +2,7 @@
  * The voice on its way: the last seconds of the microphone, right edge now. What is still travelling
  * has one colour, what the avatar has said by now the other; the border is the measured delay.
  */
-import { byId } from './dom.js';
+import { byId } from '../shared/dom.js';
 
 const BAR_PX = 3;
 const STEP_PX = 6;

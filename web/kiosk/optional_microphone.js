@@ -10,7 +10,7 @@ export class Ear extends EventTarget {
   #timer = 0;
   #wanted = false;
 
-  /** @param {import('./microphone.js').Microphone | null} microphone null: this kiosk has none */
+  /** @param {import('../shared/microphone.js').Microphone | null} microphone null: this kiosk has none */
   constructor(microphone) {
     super();
     this.microphone = microphone;

@@ -1,5 +1,5 @@
 /** One viewer's connection by WHEP: made, watched, closed. */
-import { ApiError, UnreachableError } from './api.js';
+import { ApiError, UnreachableError } from '../shared/api.js';
 
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 10000;

@@ -1,5 +1,5 @@
 /** The avatars as a row of pictures, one of them chosen. */
-import { byId, make, remembered, storageNamed } from './dom.js';
+import { byId, make, remembered, storageNamed } from '../shared/dom.js';
 import { Upload } from './upload.js';
 
 const STATE_WORDS = { building: 'being prepared', failed: 'could not be prepared' };
@@ -10,7 +10,7 @@ export class Gallery extends EventTarget {
   #pictures = new Map();
   #memory = remembered(storageNamed('localStorage'), 'avatar');
 
-  /** @param {import('./api.js').Api} api */
+  /** @param {import('../shared/api.js').Api} api */
   constructor(api) {
     super();
     this.api = api;
@@ -38,7 +38,7 @@ export class Gallery extends EventTarget {
     return this.#pictures.get(this.chosen ?? '') ?? null;
   }
 
-  /** @throws {import('./api.js').ApiError | import('./api.js').UnreachableError} */
+  /** @throws {import('../shared/api.js').ApiError | import('../shared/api.js').UnreachableError} */
   async load() {
     const avatars = await this.api.avatars();
     const wanted = this.chosen ?? this.#memory.get();
@@ -58,7 +58,7 @@ export class Gallery extends EventTarget {
     this.note.hidden = false;
   }
 
-  /** @param {import('./api.js').AvatarEntry} avatar */
+  /** @param {import('../shared/api.js').AvatarEntry} avatar */
   #card({ id, name, state, own = false }) {
     const input = make('input', { type: 'radio', name: 'avatar', value: id });
     const picture = make('img', { alt: '', width: '72', height: '72', 'data-preview': id });

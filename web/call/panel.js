@@ -1,6 +1,6 @@
 /** The live panel: numbers, and beside each what it means. */
-import { byId, make } from './dom.js';
-import * as verdicts from './verdicts.js';
+import { byId, make } from '../shared/dom.js';
+import * as verdicts from '../shared/verdicts.js';
 
 /** The longer list: label, unit, and where the value comes from. */
 const ALL_FIGURES = [
@@ -35,7 +35,7 @@ function show(name, { value, digits = 0, verdict, note = '' }) {
   part('note').textContent = note;
 }
 
-/** @param {{server: any, here: import('./figures.js').Figures, freezesLately: number}} figures */
+/** @param {{server: any, here: import('../shared/figures.js').Figures, freezesLately: number}} figures */
 export function showFigures(figures) {
   const { server, here, freezesLately } = figures;
   const mouth = server?.mouth_latency_ms ?? {};

@@ -1,20 +1,20 @@
 /** The kiosk: joins its parts to one another, starts by itself, and never gives up. */
-import { Api } from './api.js';
+import { Api } from '../shared/api.js';
 import { fillScreen, hidePointer, keepAwake } from './awake.js';
 import { paintBackdrop } from './backdrop.js';
-import { Call } from './call.js';
-import { byId, remembered, storageNamed } from './dom.js';
-import { Ear } from './ear.js';
-import { Invitation } from './invitation.js';
-import { kioskOptions } from './kiosk_options.js';
-import { Microphone } from './microphone.js';
-import { Monitor } from './monitor.js';
-import { openPeer } from './peer.js';
+import { Call } from '../shared/call.js';
+import { byId, remembered, storageNamed } from '../shared/dom.js';
+import { Ear } from './optional_microphone.js';
+import { Invitation } from '../shared/invitation.js';
+import { kioskOptions } from './options.js';
+import { Microphone } from '../shared/microphone.js';
+import { Monitor } from '../shared/monitor.js';
+import { openPeer } from '../shared/peer.js';
 import { connectPushToTalk } from './push_to_talk.js';
 import { Scene } from './scene.js';
-import { Seat } from './seat.js';
+import { Seat } from '../shared/resume.js';
 import { watch } from './watch.js';
-import { wordsFor } from './words.js';
+import { wordsFor } from '../shared/words.js';
 
 const AGAIN_MS = 5000;
 const SHOW_MS = 100;

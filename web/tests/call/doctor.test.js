@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ApiError } from '../api.js';
-import { examine } from '../doctor.js';
+import { ApiError } from '../../shared/api.js';
+import { examine } from '../../call/doctor.js';
 
 /** Run an examination whose parts answer as told; return what was found and what was done. */
 async function examined({ secure = true, microphone = 'granted', video = ['video/vp8'], refusal = null, blocked = false, relay = 0, servers = [] } = {}) {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ApiError, joinTokenFrom, UnreachableError } from '../api.js';
-import { Call } from '../call.js';
-import { backoffMs } from '../retry.js';
-import { reasonOf, wordsFor } from '../words.js';
+import { ApiError, joinTokenFrom, UnreachableError } from '../../shared/api.js';
+import { Call } from '../../shared/call.js';
+import { backoffMs } from '../../shared/retry.js';
+import { reasonOf, wordsFor } from '../../shared/words.js';
 
 const settle = () => new Promise((done) => { setImmediate(done); });
 
