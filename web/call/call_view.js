@@ -1,4 +1,4 @@
-/** The stage: the video, what the call is doing, and what went wrong. */
+/** The video, what the call is doing, and what went wrong. */
 import { byId } from '../shared/dom.js';
 import { clockWords } from '../shared/verdicts.js';
 import { reconnectingWords, wordsFor } from '../shared/words.js';
@@ -13,7 +13,7 @@ const STATE_LINES = {
 };
 
 /** Fires `action`: the button of the notice was pressed. */
-export class Stage extends EventTarget {
+export class CallView extends /** @type {import('../types.js').EventsClass<{action: null}>} */ (EventTarget) {
   #countdown = 0;
   #startedMs = 0;
   #clock = 0;
@@ -31,7 +31,7 @@ export class Stage extends EventTarget {
     byId('notice-action').addEventListener('click', () => this.dispatchEvent(new CustomEvent('action')));
   }
 
-  /** @param {{state: import('../shared/call.js').CallState} & import('../shared/call.js').Detail} change */
+  /** @param {import('../shared/call.js').Change} change */
   show(change) {
     const { state, reason = '' } = change;
     const root = document.documentElement;

@@ -6,14 +6,14 @@ const LIVE_LINE = 'Live: speak.';
 export class Controls {
   /**
    * @param {{
-   *   call: import('../shared/call.js').Call, api: import('../shared/api.js').Api, stage: import('./call_view.js').Stage,
+   *   call: import('../shared/call.js').Call, api: import('../shared/api.js').Api, view: import('./call_view.js').CallView,
    *   microphone: import('../shared/microphone.js').Microphone, start: () => void,
    * }} parts
    */
-  constructor({ call, api, stage, microphone, start }) {
+  constructor({ call, api, view, microphone, start }) {
     this.call = call;
     this.api = api;
-    this.stage = stage;
+    this.view = view;
     this.microphone = microphone;
     byId('start').addEventListener('click', start);
     byId('stop').addEventListener('click', () => call.stop());
@@ -25,16 +25,16 @@ export class Controls {
     });
   }
 
-  /** @param {{state: import('../shared/call.js').CallState} & import('../shared/call.js').Detail} change */
+  /** @param {import('../shared/call.js').Change} change */
   show({ state, retryInMs = 0 }) {
     const waiting = state === 'failed' && retryInMs > 0;
     const underWay = !['idle', 'failed'].includes(state) || waiting;
-    const onStage = ['live', 'reconnecting'].includes(state);
+    const isShown = ['live', 'reconnecting'].includes(state);
     const focused = document.activeElement;
     byId('start').hidden = underWay;
     byId('stop').hidden = !underWay;
-    for (const id of ['mute', 'interrupt', 'pop-out', 'figures']) byId(id).hidden = !onStage;
-    byId('intro').hidden = onStage;
+    for (const id of /** @type {const} */ (['mute', 'interrupt', 'pop-out', 'figures'])) byId(id).hidden = !isShown;
+    byId('intro').hidden = isShown;
     byId('interrupt').disabled = state !== 'live';
     // Nobody should find a new call silent because of the last one.
     if (!underWay) this.#mute(false);
@@ -47,7 +47,7 @@ export class Controls {
   #mute(muted) {
     this.microphone.mute(muted);
     byId('mute').setAttribute('aria-pressed', String(muted));
-    if (this.call.state === 'live') this.stage.say(muted ? 'Live, and your microphone is muted.' : LIVE_LINE);
+    if (this.call.state === 'live') this.view.say(muted ? 'Live, and your microphone is muted.' : LIVE_LINE);
   }
 
   /** The face alone, silent: what is said is heard here. */
@@ -62,12 +62,16 @@ export class Controls {
     try {
       await this.api.interrupt(this.call.session);
     } catch {
-      this.stage.say('The avatar could not be interrupted.');
+      this.view.say('The avatar could not be interrupted.');
     }
   }
 }
 
-/** The switch 'Hear the avatar': off at first in every new tab, since loudspeakers and habit are both against it. */
+/**
+ * Connect the switch 'Hear the avatar'. It is off in every new tab: loudspeakers would feed the microphone.
+ *
+ * @param {HTMLVideoElement} video
+ */
 export function connectHearing(video) {
   const memory = remembered(storageNamed('sessionStorage'), 'hear');
   const hear = byId('hear');

@@ -2,8 +2,9 @@
  * What stands in a call's way, step by step, as far as a browser can find out. It touches no page.
  *
  * @typedef {{step: string, state: 'good' | 'bad', says: string, advice?: string}} Finding
+ * @typedef {(options: import('../shared/peer.js').PeerOptions) => Promise<{close(): void}>} OpenPeer
  */
-import { reasonOf, wordsFor } from '../shared/words.js';
+import { messageOf, reasonOf, wordsFor } from '../shared/words.js';
 
 const RELAY_MS = 5000;
 const REFUSED = 401;
@@ -14,7 +15,7 @@ const good = (step, says) => ({ step, state: 'good', says });
 const bad = (step, says, advice) => ({ step, state: 'bad', says, advice });
 /** @param {string} step @param {unknown} error @returns {Finding} */
 function failed(step, error) {
-  const words = wordsFor(reasonOf(error), error.message);
+  const words = wordsFor(reasonOf(error), messageOf(error));
   return bad(step, `${words.title}.`, words.text);
 }
 
@@ -28,7 +29,7 @@ export class Browser {
   async microphone() {
     const devices = await navigator.mediaDevices.enumerateDevices().catch(() => []);
     if (!devices.some(({ kind }) => kind === 'audioinput')) return 'missing';
-    const asked = await navigator.permissions.query(/** @type {any} */ ({ name: 'microphone' })).catch(() => null);
+    const asked = await navigator.permissions.query({ name: /** @type {PermissionName} */ ('microphone') }).catch(() => null);
     return asked?.state ?? 'prompt';
   }
 
@@ -55,7 +56,7 @@ export class Browser {
     connection.createDataChannel('probe');
     let code = 701;
     return new Promise((resolve) => {
-      const settle = (result) => { connection.close(); resolve(result); };
+      const settle = (/** @type {number} */ result) => { connection.close(); resolve(result); };
       connection.onicecandidate = ({ candidate }) => { if (candidate?.candidate) settle(0); };
       connection.onicecandidateerror = ({ errorCode }) => { if (errorCode !== 701) code = errorCode; };
       connection.onicegatheringstatechange = () => { if (connection.iceGatheringState === 'complete') settle(code); };
@@ -90,7 +91,7 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url));
 /**
  * @param {{
  *   browser: Browser, api: import('../shared/api.js').Api,
- *   openPeer: (options: object) => Promise<{close(): void}>,
+ *   openPeer: OpenPeer,
  * }} parts
  * @returns {AsyncGenerator<Finding>} until one stands in the way of all others
  */
@@ -117,7 +118,13 @@ export async function* examine({ browser, api, openPeer }) {
   }
 }
 
-/** @returns {Promise<Finding>} */
+/**
+ * @param {import('../types.js').Session} session
+ * @param {MediaStreamTrack} track
+ * @param {import('../shared/api.js').Api} api
+ * @param {OpenPeer} openPeer
+ * @returns {Promise<Finding>}
+ */
 async function media(session, track, api, openPeer) {
   const step = session.ice_transport_policy === 'relay' ? 'Sound and picture through the relay' : 'Sound and picture (UDP)';
   try {

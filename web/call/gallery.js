@@ -1,11 +1,13 @@
 /** The avatars as a row of pictures, one of them chosen. */
 import { byId, make, remembered, storageNamed } from '../shared/dom.js';
+import { messageOf } from '../shared/words.js';
 import { Upload } from './upload.js';
 
+/** @type {Record<string, string>} */
 const STATE_WORDS = { building: 'being prepared', failed: 'could not be prepared' };
 
-/** Fires `choice` (detail: the avatar's id). */
-export class Gallery extends EventTarget {
+/** Fires `choice` (detail: the avatar's id) and `pictures` (the previews are there). */
+export class Gallery extends /** @type {import('../types.js').EventsClass<{choice: string, pictures: null}>} */ (EventTarget) {
   /** @type {Map<string, string>} object URLs of the previews */
   #pictures = new Map();
   #memory = remembered(storageNamed('localStorage'), 'avatar');
@@ -19,18 +21,18 @@ export class Gallery extends EventTarget {
     this.upload = new Upload(api);
     this.upload.addEventListener('made', async ({ detail: id }) => {
       await this.load().catch(() => {});
-      this.element.querySelector(`[data-avatar="${CSS.escape(id)}"] input`)?.click();
+      this.#inputs(`[data-avatar="${CSS.escape(id)}"] input`)[0]?.click();
     });
-    this.element.addEventListener('change', (event) => {
-      if (event.target.name !== 'avatar') return;
-      this.#memory.set(event.target.value);
-      this.dispatchEvent(new CustomEvent('choice', { detail: event.target.value }));
+    this.element.addEventListener('change', ({ target }) => {
+      if (!(target instanceof HTMLInputElement) || target.name !== 'avatar') return;
+      this.#memory.set(target.value);
+      this.dispatchEvent(new CustomEvent('choice', { detail: target.value }));
     });
   }
 
   /** @returns {string | null} null leaves the choice to the server */
   get chosen() {
-    return this.element.querySelector('input:checked')?.value ?? null;
+    return this.#inputs('input:checked')[0]?.value ?? null;
   }
 
   /** @returns {string | null} the chosen avatar's picture, for the time before the video */
@@ -43,13 +45,18 @@ export class Gallery extends EventTarget {
     const avatars = await this.api.avatars();
     const wanted = this.chosen ?? this.#memory.get();
     this.element.replaceChildren(...avatars.map((avatar) => this.#card(avatar)), this.upload.element);
-    const inputs = [...this.element.querySelectorAll('input[name=avatar]:not(:disabled)')];
+    const inputs = this.#inputs('input[name=avatar]:not(:disabled)');
     const first = inputs.find((input) => input.value === wanted) ?? inputs[0];
     if (first) first.checked = true;
     this.note.textContent = avatars.length ? '' : 'There is no avatar on this server yet.';
     this.note.hidden = avatars.length > 0;
     await Promise.all(avatars.filter(({ state }) => state === 'ready').map(({ id }) => this.#fetch(id)));
     this.dispatchEvent(new CustomEvent('pictures'));
+  }
+
+  /** @param {string} selector of inputs @returns {HTMLInputElement[]} */
+  #inputs(selector) {
+    return [.../** @type {NodeListOf<HTMLInputElement>} */ (this.element.querySelectorAll(selector))];
   }
 
   /** @param {string} words why there is no list */
@@ -82,7 +89,7 @@ export class Gallery extends EventTarget {
         await this.api.removeAvatar(id);
         await this.load();
       } catch (error) {
-        this.explain(error instanceof Error ? error.message : String(error));
+        this.explain(messageOf(error));
       }
     });
     return button;
@@ -90,13 +97,15 @@ export class Gallery extends EventTarget {
 
   /** A missing picture leaves a blank card; the avatar works all the same. @param {string} id */
   async #fetch(id) {
+    let url = this.#pictures.get(id);
     try {
-      if (!this.#pictures.has(id)) this.#pictures.set(id, URL.createObjectURL(await this.api.preview(id)));
+      url ??= URL.createObjectURL(await this.api.preview(id));
     } catch {
       return;
     }
-    for (const picture of this.element.querySelectorAll('[data-preview]')) {
-      if (picture.dataset.preview === id) picture.src = this.#pictures.get(id);
+    this.#pictures.set(id, url);
+    for (const picture of /** @type {NodeListOf<HTMLImageElement>} */ (this.element.querySelectorAll('[data-preview]'))) {
+      if (picture.dataset.preview === id) picture.src = url;
     }
   }
 }

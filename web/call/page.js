@@ -12,9 +12,9 @@ import { Microphone } from '../shared/microphone.js';
 import { Monitor } from '../shared/monitor.js';
 import { clearFigures, showFigures } from './panel.js';
 import { openPeer } from '../shared/peer.js';
-import { Seat } from '../shared/resume.js';
+import { ResumableSession } from '../shared/resume.js';
 import { Setup } from './setup.js';
-import { Stage } from './call_view.js';
+import { CallView } from './call_view.js';
 import { VoiceLine } from './voice_line.js';
 import { reasonOf, wordsFor } from '../shared/words.js';
 
@@ -27,10 +27,10 @@ const root = document.documentElement;
 
 const api = new Api();
 const invitation = new Invitation(api);
-const stage = new Stage();
+const view = new CallView();
 const line = new VoiceLine();
 const gallery = new Gallery(api);
-const seat = new Seat();
+const resumable = new ResumableSession();
 
 /** Why this page can make no call here, or ''. */
 function obstacle() {
@@ -79,16 +79,17 @@ function connectMeter(microphone, setup) {
 
 /** Show each new peer's picture, and in the frame around it whether the avatar speaks. @param {Call} call */
 function connectPicture(call) {
+  /** @type {Record<string, string>} whether the avatar speaks after an event */
   const speaking = { speech_started: 'true', speech_ended: 'false', interrupted: 'false' };
   call.addEventListener('peer', ({ detail: peer }) => {
-    stage.play(peer.stream);
-    peer.addEventListener('stream', () => stage.play(peer.stream));
+    view.play(peer.stream);
+    peer.addEventListener('stream', () => view.play(peer.stream));
     peer.addEventListener('message', ({ detail: { type, message } }) => {
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
-      if (type === 'draining') stage.say(DRAINING_LINE);
-      if (type === 'recording_started') stage.say(RECORDED_LINE);
-      if (type === 'stream_started') stage.say(STREAMED_LINE);
-      if (type === 'error' && typeof message === 'string') stage.say(message);
+      if (type === 'draining') view.say(DRAINING_LINE);
+      if (type === 'recording_started') view.say(RECORDED_LINE);
+      if (type === 'stream_started') view.say(STREAMED_LINE);
+      if (type === 'error' && typeof message === 'string') view.say(message);
     });
   });
 }
@@ -102,26 +103,26 @@ function connectFigures(monitor) {
     root.dataset.speaking = String(Boolean(server.speaking));
     const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
     if (delayMs !== null) line.measure(delayMs);
-    if (server.recorded) stage.say(RECORDED_LINE);
-    if (server.streams?.live) stage.say(STREAMED_LINE);
-    if (server.state === 'draining') stage.say(DRAINING_LINE);
+    if (server.recorded) view.say(RECORDED_LINE);
+    if (server.streams?.live) view.say(STREAMED_LINE);
+    if (server.state === 'draining') view.say(DRAINING_LINE);
   });
 }
 
 /** @param {Microphone} microphone */
 function begin(microphone) {
-  const call = new Call({ api, microphone, openPeer, left: seat.take() });
+  const call = new Call({ api, microphone, openPeer, left: resumable.take() });
   const monitor = new Monitor(call, api);
-  const setup = new Setup(microphone, (error) => stage.say(`${wordsFor(reasonOf(error)).title}.`));
+  const setup = new Setup(microphone, (error) => view.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
-  const controls = new Controls({ call, api, stage, microphone, start });
+  const controls = new Controls({ call, api, view, microphone, start });
   connectMeter(microphone, setup);
   connectPicture(call);
   connectFigures(monitor);
 
   call.addEventListener('state', ({ detail }) => {
     const over = detail.state === 'idle' || (detail.state === 'failed' && !detail.retryInMs);
-    stage.show(detail);
+    view.show(detail);
     controls.show(detail);
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
@@ -129,41 +130,41 @@ function begin(microphone) {
     // What is said into a lost connection reaches no lips.
     if (detail.state === 'reconnecting') line.measure(null);
     if (!over) return;
-    stage.play(null);
+    view.play(null);
     setup.closed();
     line.clear();
     clearFigures();
   });
-  stage.addEventListener('action', async () => {
+  view.addEventListener('action', async () => {
     if (root.dataset.reason === 'unauthorised' && !(await invitation.ask())) return;
     // With a countdown the call is only waiting; without one it has ended.
-    if (stage.waiting) call.hurry();
+    if (view.waiting) call.hurry();
     else start();
   });
   microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
   gallery.addEventListener('choice', ({ detail: avatar }) => {
     call.choose(avatar);
-    stage.poster(gallery.poster);
+    view.poster(gallery.poster);
     if (!call.session) return;
-    api.switchAvatar(call.session, avatar).catch(() => stage.say('The new face comes with the next start.'));
+    api.switchAvatar(call.session, avatar).catch(() => view.say('The new face comes with the next start.'));
   });
   window.addEventListener('online', () => call.hurry());
   // A refresh comes back to its own seat.
-  window.addEventListener('pagehide', () => seat.leave(call.leave()));
+  window.addEventListener('pagehide', () => resumable.leave(call.leave()));
   setup.list();
 }
 
 invitation.take();
 window.addEventListener('hashchange', () => { invitation.take(); loadGallery(); });
-connectHearing(stage.video);
+connectHearing(view.video);
 connectCheckup({ browser: new Browser(), api, openPeer, busy: () => !['idle', 'failed'].includes(root.dataset.state ?? 'idle') });
-gallery.addEventListener('pictures', () => stage.poster(gallery.poster));
+gallery.addEventListener('pictures', () => view.poster(gallery.poster));
 clearFigures();
 line.clear();
 loadGallery();
 const reason = obstacle();
 if (reason) {
-  stage.show({ state: 'failed', reason });
+  view.show({ state: 'failed', reason });
   byId('start').disabled = true;
 } else {
   begin(new Microphone(navigator.mediaDevices));

@@ -2,12 +2,16 @@
 import { byId, make } from '../shared/dom.js';
 import * as verdicts from '../shared/verdicts.js';
 
-/** The longer list: label, unit, and where the value comes from. */
+/**
+ * The longer list: label, unit, where the value comes from, and digits after the point (0 without).
+ *
+ * @type {[string, string, (figures: import('../shared/monitor.js').AllFigures) => number | null | undefined, number?][]}
+ */
 const ALL_FIGURES = [
   ['Look-ahead of the weights', 'ms', ({ server }) => server?.look_ahead_ms],
-  ['Mouth latency, middle frame', 'ms', ({ server }) => server?.mouth_latency_ms?.p50],
-  ['Mouth latency, 95 of 100 frames (above)', 'ms', ({ server }) => server?.mouth_latency_ms?.p95],
-  ['Mouth latency, 99 of 100 frames', 'ms', ({ server }) => server?.mouth_latency_ms?.p99],
+  ['Mouth latency, middle frame', 'ms', ({ server }) => server?.mouth_latency_ms.p50],
+  ['Mouth latency, 95 of 100 frames (above)', 'ms', ({ server }) => server?.mouth_latency_ms.p95],
+  ['Mouth latency, 99 of 100 frames', 'ms', ({ server }) => server?.mouth_latency_ms.p99],
   ['Interrupt, until silent', 'ms', ({ server }) => server?.interrupt_tail_ms],
   ['Frames a second, at the server', 'fps', ({ server }) => server?.fps],
   ['Frames with a speaking mouth', '', ({ server }) => server?.frames_rendered],
@@ -27,20 +31,21 @@ const ALL_FIGURES = [
  */
 function show(name, { value, digits = 0, verdict, note = '' }) {
   const element = /** @type {HTMLElement} */ (document.querySelector(`[data-figure="${name}"]`));
-  const part = (key) => element.querySelector(`[data-part="${key}"]`);
+  /** @param {string} key @param {string} text */
+  const write = (key, text) => { /** @type {HTMLElement} */ (element.querySelector(`[data-part="${key}"]`)).textContent = text; };
   element.dataset.tone = verdict.tone;
   element.dataset.value = value === null || value === undefined ? '' : String(value);
-  part('value').textContent = verdicts.numeral(value, digits);
-  part('word').textContent = verdict.word;
-  part('note').textContent = note;
+  write('value', verdicts.numeral(value, digits));
+  write('word', verdict.word);
+  write('note', note);
 }
 
-/** @param {{server: any, here: import('../shared/figures.js').Figures, freezesLately: number}} figures */
+/** @param {import('../shared/monitor.js').AllFigures} figures */
 export function showFigures(figures) {
   const { server, here, freezesLately } = figures;
-  const mouth = server?.mouth_latency_ms ?? {};
+  const mouthP95 = server?.mouth_latency_ms.p95;
   show('mouth-latency', {
-    value: mouth.p95, verdict: verdicts.mouthLatencyVerdict(mouth.p95, server?.look_ahead_ms ?? 0),
+    value: mouthP95, verdict: verdicts.mouthLatencyVerdict(mouthP95, server?.look_ahead_ms ?? 0),
     note: server ? `${verdicts.numeral(server.look_ahead_ms)} ms is look-ahead` : '',
   });
   const offset = server?.av_offset_ms;
@@ -53,7 +58,7 @@ export function showFigures(figures) {
     value: here.bitrateKbps, verdict: verdicts.lossVerdict(here.lossPercent),
     note: here.lossPercent ? `${verdicts.numeral(here.lossPercent, 1)} % lost` : 'sound and picture',
   });
-  show('round-trip', { value: here.roundTripMs, digits: here.roundTripMs < 10 ? 1 : 0, verdict: verdicts.roundTripVerdict(here.roundTripMs), note: 'there and back' });
+  show('round-trip', { value: here.roundTripMs, digits: (here.roundTripMs ?? 0) < 10 ? 1 : 0, verdict: verdicts.roundTripVerdict(here.roundTripMs), note: 'there and back' });
   show('freezes', {
     value: here.freezes, verdict: verdicts.freezesVerdict(freezesLately, here.freezes),
     note: here.freezes ? `${verdicts.numeral(here.frozenS, 1)} s in all` : 'since the start',
@@ -61,7 +66,7 @@ export function showFigures(figures) {
   showAll(figures);
 }
 
-/** @param {{server: any, here: object}} figures */
+/** @param {import('../shared/monitor.js').AllFigures} figures */
 function showAll(figures) {
   const rows = ALL_FIGURES.map(([label, unit, read, digits = 0]) => {
     const value = read(figures);
@@ -74,6 +79,6 @@ function showAll(figures) {
 /** Back to dashes, so that no figure of the last call is taken for one of this. */
 export function clearFigures() {
   const nothing = { fps: null, bitrateKbps: null, lossPercent: null, roundTripMs: null, freezes: 0, frozenS: 0,
-    videoBufferMs: null, avOffsetHereMs: null, concealedPercent: null };
+    videoBufferMs: null, audioBufferMs: null, avOffsetHereMs: null, concealedPercent: null };
   showFigures({ server: null, here: nothing, freezesLately: 0 });
 }

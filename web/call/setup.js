@@ -2,7 +2,10 @@
 import { byId, make, remembered, storageNamed } from '../shared/dom.js';
 import { levelWords } from '../shared/verdicts.js';
 
-const PROCESSING = { 'echo-cancellation': 'echoCancellation', 'noise-suppression': 'noiseSuppression', 'auto-gain': 'autoGainControl' };
+/** The checkboxes, and the setting of each. */
+const PROCESSING = /** @type {const} */ ([
+  ['echo-cancellation', 'echoCancellation'], ['noise-suppression', 'noiseSuppression'], ['auto-gain', 'autoGainControl'],
+]);
 const WORDS_PERIOD_MS = 500;
 /** How long a silence may be before the page doubts the microphone. */
 const DOUBT_S = 5;
@@ -27,9 +30,10 @@ export class Setup {
       this.#memory.set(this.select.value);
       microphone.choose(this.select.value).catch(onError);
     });
-    for (const [id, name] of Object.entries(PROCESSING)) {
-      byId(id).addEventListener('change', ({ target }) => {
-        microphone.process({ [name]: target.checked }).then(() => this.#showProcessing(), onError);
+    for (const [id, name] of PROCESSING) {
+      const box = byId(id);
+      box.addEventListener('change', () => {
+        microphone.process({ [name]: box.checked }).then(() => this.#showProcessing(), onError);
       });
     }
   }
@@ -46,7 +50,7 @@ export class Setup {
   /** Show what the browser does, which may not be what it was asked. */
   #showProcessing() {
     const settings = this.microphone.track?.getSettings() ?? {};
-    for (const [id, name] of Object.entries(PROCESSING)) {
+    for (const [id, name] of PROCESSING) {
       if (name in settings) byId(id).checked = Boolean(settings[name]);
     }
   }

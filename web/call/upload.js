@@ -1,12 +1,13 @@
 /** A face of one's own: a portrait or a short clip, sent to the server, which makes an avatar of it. */
 import { ApiError } from '../shared/api.js';
 import { byId, make } from '../shared/dom.js';
+import { messageOf } from '../shared/words.js';
 
 /** What the server takes for a picture; a camera's photographs are larger. */
 const MOST_PIXELS = 1920 * 1080;
 
 /** Fires `made` (detail: the avatar's id). */
-export class Upload extends EventTarget {
+export class Upload extends /** @type {import('../types.js').EventsClass<{made: string}>} */ (EventTarget) {
   #abort = new AbortController();
   /** @type {File | null} that is being asked about */
   #asked = null;
@@ -20,7 +21,7 @@ export class Upload extends EventTarget {
     this.share = make('span', { class: 'plus', 'aria-hidden': 'true' }, '+');
     this.element = make('label', { class: 'avatar add' }, this.file, this.share, make('span', { class: 'name' }, 'Add a face'));
     this.file.addEventListener('change', () => {
-      const [file] = this.file.files;
+      const file = this.file.files?.[0];
       this.file.value = '';
       if (file) this.#ask(file);
     });
@@ -36,7 +37,7 @@ export class Upload extends EventTarget {
   /** Ask whose face it is before it leaves this machine. @param {File} file */
   #ask(file) {
     const dialog = byId('consent');
-    dialog.querySelector('form').reset();
+    dialog.querySelector('form')?.reset();
     this.#showWho();
     dialog.returnValue = 'cancel'; // what Escape leaves
     this.#asked = file;
@@ -53,7 +54,7 @@ export class Upload extends EventTarget {
 
   #showWho() {
     const who = byId('consent-who');
-    who.hidden = !byId('consent').querySelector('[value=agreed]').checked;
+    who.hidden = chosenConsent() !== 'agreed';
     who.required = !who.hidden;
     if (!who.hidden) who.focus();
   }
@@ -74,7 +75,7 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** @param {{state: string, progress: number, message: string | null}} build */
+  /** @param {import('../types.js').AvatarBuild} build */
   #follow({ state, progress, message }) {
     if (state === 'failed') throw new Error(`This face cannot be used: ${message}.`);
     this.share.textContent = `${Math.round(progress * 100)} %`;
@@ -98,12 +99,17 @@ export class Upload extends EventTarget {
 function refusal(error) {
   if (error instanceof ApiError && [401, 403].includes(error.status)) return 'Only this server’s operator adds faces.';
   if (error instanceof ApiError && error.reason === 'full') return 'Other faces are being made. Try again in a moment.';
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
+}
+
+/** @returns {string | undefined} the value of the choice made in the dialog */
+function chosenConsent() {
+  return /** @type {HTMLInputElement | null} */ (byId('consent').querySelector('[name=consent]:checked'))?.value;
 }
 
 /** @returns {string} what was said about whose face it is, for the record */
 function consent() {
-  const { value } = byId('consent').querySelector('[name=consent]:checked');
+  const value = chosenConsent();
   if (value === 'agreed') return `agreed: ${byId('consent-who').value.trim()}`;
   return value === 'own' ? 'their own face, said by who uploaded it' : 'no real person, said by who uploaded it';
 }
@@ -125,7 +131,7 @@ async function smaller(file) {
   if (!picture || picture.width * picture.height <= MOST_PIXELS) return file;
   const scale = Math.sqrt(MOST_PIXELS / (picture.width * picture.height));
   const canvas = new OffscreenCanvas(Math.floor(picture.width * scale), Math.floor(picture.height * scale));
-  const brush = canvas.getContext('2d');
+  const brush = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
   brush.imageSmoothingQuality = 'high';
   brush.drawImage(picture, 0, 0, canvas.width, canvas.height);
   return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.93 });

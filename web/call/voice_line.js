@@ -2,7 +2,7 @@
  * The voice on its way: the last seconds of the microphone, right edge now. What is still travelling
  * has one colour, what the avatar has said by now the other; the border is the measured delay.
  */
-import { byId } from '../shared/dom.js';
+import { byId, contextOf } from '../shared/dom.js';
 
 const BAR_PX = 3;
 const STEP_PX = 6;
@@ -55,7 +55,7 @@ export class VoiceLine {
       canvas.width = Math.round(width * scale);
       canvas.height = Math.round(height * scale);
     }
-    const context = canvas.getContext('2d');
+    const context = contextOf(canvas);
     const style = getComputedStyle(canvas);
     const colours = ['--voice', '--mouth', '--dot'].map((name) => style.getPropertyValue(name));
     context.setTransform(scale, 0, 0, scale, 0, 0);

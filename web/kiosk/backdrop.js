@@ -1,4 +1,5 @@
 /** What the picture leaves free of the screen: the colours of its edges, drawn on to the screen's. */
+import { contextOf } from '../shared/dom.js';
 
 const PERIOD_MS = 500;
 /** Of the picture: what of it counts as its edge. */
@@ -8,7 +9,7 @@ const SIDE_PX = 64;
 /** @param {HTMLCanvasElement} canvas as large as the screen @param {HTMLVideoElement} video contained in it */
 export function paintBackdrop(canvas, video) {
   canvas.width = canvas.height = SIDE_PX;
-  const brush = canvas.getContext('2d', { alpha: false });
+  const brush = contextOf(canvas, { alpha: false });
   brush.imageSmoothingQuality = 'high';
   const half = SIDE_PX / 2;
   setInterval(() => {

@@ -1,12 +1,9 @@
-/**
- * A kiosk's microphone: one that may be missing, since a face without ears is better than none. It is asked for again
- * and again, and comes in when it is there.
- */
+/** A kiosk's microphone, which may be missing: the kiosk works without it, and tries to open it every few seconds. */
 
 const RETRY_MS = 5000;
 
 /** Fires `track` (detail: the MediaStreamTrack now in use) and `change`. */
-export class Ear extends EventTarget {
+export class OptionalMicrophone extends /** @type {import('../types.js').EventsClass<{track: MediaStreamTrack, change: null}>} */ (EventTarget) {
   #timer = 0;
   #wanted = false;
 
@@ -15,10 +12,20 @@ export class Ear extends EventTarget {
     super();
     this.microphone = microphone;
     microphone?.addEventListener('track', (event) => {
-      this.dispatchEvent(new CustomEvent('track', { detail: /** @type {CustomEvent} */ (event).detail }));
+      this.dispatchEvent(new CustomEvent('track', { detail: event.detail }));
       this.dispatchEvent(new CustomEvent('change'));
     });
     microphone?.addEventListener('devices', () => { if (this.#wanted && !microphone.track) this.#try(); });
+  }
+
+  /** Whether this kiosk has one at all. */
+  get exists() {
+    return this.microphone !== null;
+  }
+
+  /** @returns {MediaStreamTrack | null} */
+  get track() {
+    return this.microphone?.track ?? null;
   }
 
   get isOpen() {
@@ -45,7 +52,7 @@ export class Ear extends EventTarget {
 
   /** @returns {number} 0..1 */
   level() {
-    return this.isOpen ? this.microphone.level().level : 0;
+    return this.isOpen ? this.microphone?.level().level ?? 0 : 0;
   }
 
   async #try() {

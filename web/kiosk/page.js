@@ -4,7 +4,7 @@ import { fillScreen, hidePointer, keepAwake } from './awake.js';
 import { paintBackdrop } from './backdrop.js';
 import { Call } from '../shared/call.js';
 import { byId, remembered, storageNamed } from '../shared/dom.js';
-import { Ear } from './optional_microphone.js';
+import { OptionalMicrophone } from './optional_microphone.js';
 import { Invitation } from '../shared/invitation.js';
 import { kioskOptions } from './options.js';
 import { Microphone } from '../shared/microphone.js';
@@ -12,7 +12,7 @@ import { Monitor } from '../shared/monitor.js';
 import { openPeer } from '../shared/peer.js';
 import { connectPushToTalk } from './push_to_talk.js';
 import { Scene } from './scene.js';
-import { Seat } from '../shared/resume.js';
+import { ResumableSession } from '../shared/resume.js';
 import { watch } from './watch.js';
 import { wordsFor } from '../shared/words.js';
 
@@ -28,10 +28,10 @@ const api = new Api();
 api.conversation = !options.mirror;
 api.localAudio = options.devices === 'server';
 new Invitation(api, storageNamed('localStorage')).take();
-const hasEar = options.talk !== 'off' && options.devices === 'browser';
-const ear = new Ear(hasEar && navigator.mediaDevices ? new Microphone(navigator.mediaDevices) : null);
-const seat = new Seat();
-const call = new Call({ api, microphone: ear, openPeer, left: seat.take() });
+const hasMicrophone = options.talk !== 'off' && options.devices === 'browser';
+const microphone = new OptionalMicrophone(hasMicrophone && navigator.mediaDevices ? new Microphone(navigator.mediaDevices) : null);
+const resumable = new ResumableSession();
+const call = new Call({ api, microphone, openPeer, left: resumable.take() });
 const monitor = new Monitor(call, api);
 const scene = new Scene(options, performance.now());
 
@@ -54,8 +54,8 @@ function play() {
 function hint() {
   const { mood } = root.dataset;
   if (options.talk === 'off' || mood === 'attract') return '';
-  if (hasEar && !ear.microphone?.track) return 'The microphone is missing.';
-  if (mood === 'speaking') return options.talk === 'push' || options.mirror ? '' : hasEar ? 'Speak or touch to interrupt' : 'Touch to interrupt';
+  if (hasMicrophone && !microphone.track) return 'The microphone is missing.';
+  if (mood === 'speaking') return options.talk === 'push' || options.mirror ? '' : hasMicrophone ? 'Speak or touch to interrupt' : 'Touch to interrupt';
   if (options.talk === 'push' || (options.mirror && mood !== 'quiet')) return '';
   return mood === 'listening' ? 'Listening' : mood === 'thinking' ? 'One moment' : 'Just start talking';
 }
@@ -74,12 +74,12 @@ function write(element, text) {
 function show() {
   const { mood, line, visitor } = scene.view(performance.now());
   root.dataset.mood = mood;
-  root.dataset.ear = ear.isOpen ? 'open' : 'closed';
+  root.dataset.microphone = microphone.isOpen ? 'open' : 'closed';
   write(byId('line'), call.state === 'live' ? line : '');
   byId('visitor').hidden = !visitor;
   byId('visitor').textContent = visitor;
   byId('hint').textContent = hint();
-  byId('level').style.setProperty('--level', ear.level().toFixed(3));
+  byId('level').style.setProperty('--level', microphone.level().toFixed(3));
 }
 
 /** @param {string} type of a control message */
@@ -90,11 +90,11 @@ function control(type) {
 
 function connectTalking() {
   if (options.talk === 'push') {
-    ear.mute(true);
+    microphone.mute(true);
     byId('push').hidden = false;
     connectPushToTalk(byId('push'), {
-      press() { control('interrupt'); ear.mute(false); byId('push-words').textContent = 'Let go to send'; },
-      release() { ear.mute(true); control('end_of_turn'); byId('push-words').textContent = 'Hold to talk'; },
+      press() { control('interrupt'); microphone.mute(false); byId('push-words').textContent = 'Let go to send'; },
+      release() { microphone.mute(true); control('end_of_turn'); byId('push-words').textContent = 'Hold to talk'; },
     });
   }
   addEventListener('pointerdown', (event) => {
@@ -116,7 +116,7 @@ function connectCall() {
     if (state === 'live') {
       monitor.start();
       announce('');
-      if (ear.microphone?.track) granted.set('true');
+      if (microphone.track) granted.set('true');
     } else {
       monitor.stop();
       scene.lose(performance.now());
@@ -132,14 +132,14 @@ function connectCall() {
     peer.addEventListener('stream', take);
     peer.addEventListener('message', ({ detail }) => scene.hear(detail, performance.now()));
   });
-  ear.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
+  microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
   addEventListener('online', () => call.hurry());
-  addEventListener('pagehide', () => seat.leave(call.leave()));
+  addEventListener('pagehide', () => resumable.leave(call.leave()));
 }
 
 /** Whether the microphone may be opened without anybody's hand. */
 async function isGranted() {
-  if (!ear.microphone || granted.get() === 'true') return true;
+  if (!microphone.exists || granted.get() === 'true') return true;
   const permission = await navigator.permissions.query({ name: /** @type {PermissionName} */ ('microphone') }).catch(() => null);
   return permission !== null && permission.state !== 'prompt';
 }
@@ -147,7 +147,7 @@ async function isGranted() {
 async function begin() {
   connectCall();
   connectTalking();
-  byId('hears').textContent = hasEar || options.devices === 'server' ? 'It hears you.' : '';
+  byId('hears').textContent = hasMicrophone || options.devices === 'server' ? 'It hears you.' : '';
   setInterval(show, SHOW_MS);
   keepAwake();
   fillScreen();

@@ -1,10 +1,8 @@
 /**
  * The server's HTTP routes, and what their failures mean.
  *
- * @typedef {{id: string, name: string, state: string, own?: boolean}} AvatarEntry
- * @typedef {{self: string, peer: string, audio: string, whep: string}} SessionUrls
- * @typedef {{id: string, token: string, viewer_token: string, look_ahead_ms: number, ice_servers: RTCIceServer[],
- *   ice_transport_policy: RTCIceTransportPolicy, urls: SessionUrls, local_audio?: ('input' | 'output')[]}} Session
+ * @typedef {import('../types.js').AvatarEntry} AvatarEntry
+ * @typedef {import('../types.js').Session} Session
  */
 
 const PROBE_MS = 1500;
@@ -13,7 +11,7 @@ const PROBE_MS = 1500;
 export class ApiError extends Error {
   /**
    * @param {number} status
-   * @param {{code?: string, message?: string, reason?: string}} error
+   * @param {import('../types.js').ErrorBody} error
    * @param {number | null} retryAfterS
    */
   constructor(status, error, retryAfterS) {
@@ -57,7 +55,7 @@ async function refusal(response) {
   return new ApiError(response.status, body?.error ?? {}, Number.isFinite(seconds) ? seconds : null);
 }
 
-/** @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<string>} its text, piece by piece */
+/** @param {ReadableStream<Uint8Array<ArrayBuffer>>} body @returns {AsyncGenerator<string>} its text, piece by piece */
 async function* readable(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
@@ -141,12 +139,13 @@ export class Api {
    * Follow an avatar that is being made, until it is ready or has failed.
    *
    * @param {string} id
-   * @param {(build: {state: string, progress: number, message: string | null}) => void} onChange
+   * @param {(build: import('../types.js').AvatarBuild) => void} onChange
    * @param {AbortSignal} signal
    */
   async followAvatar(id, onChange, signal) {
     const url = `/api/avatars/${encodeURIComponent(id)}/events`;
     const { body } = await this.request(url, { token: this.joinToken, signal });
+    if (!body) throw new UnreachableError();
     let text = '';
     for await (const piece of readable(body)) {
       text += piece;
@@ -175,7 +174,7 @@ export class Api {
    * server is back, so it gives up soon: a request sent into an outage would hang long after the end of it.
    *
    * @param {Session} session
-   * @returns {Promise<Pick<Session, 'ice_servers' | 'ice_transport_policy'>>}
+   * @returns {Promise<import('../types.js').Connectivity>}
    */
   async connectivity({ urls, token }) {
     return (await this.request(`${urls.self}/connectivity`, { token, signal: AbortSignal.timeout(PROBE_MS) })).json();
@@ -191,7 +190,7 @@ export class Api {
     return (await (await this.request(urls.peer, { method: 'POST', token, body })).json()).answer;
   }
 
-  /** @param {Session} session */
+  /** @param {Session} session @returns {Promise<import('../types.js').SessionFigures>} */
   async figures({ urls, token }) {
     return (await this.request(urls.self, { token })).json();
   }

@@ -6,17 +6,14 @@
  *
  * @typedef {'idle'|'asking'|'connecting'|'live'|'reconnecting'|'failed'} CallState
  * @typedef {{reason?: string, message?: string, attempt?: number, retryInMs?: number}} Detail
- * @typedef {{
- *   replaceTrack(track: MediaStreamTrack): Promise<void>,
- *   framesReceived(): Promise<number>,
- *   close(): void,
- * }} Peer
+ * @typedef {{state: CallState} & Detail} Change
+ * @typedef {import('./peer.js').Peer} Peer
  */
 import { askedToWaitMs, backoffMs, sessionIsGone } from './retry.js';
-import { reasonOf } from './words.js';
+import { messageOf, reasonOf } from './words.js';
 
-/** Fires `state` (detail: CallState and Detail) and `peer` (detail: the Peer now in use). */
-export class Call extends EventTarget {
+/** Fires `state` and `peer` (detail: the Peer now in use). */
+export class Call extends /** @type {import('../types.js').EventsClass<{state: Change, peer: Peer}>} */ (EventTarget) {
   /** @type {CallState} */
   state = 'idle';
   /** @type {import('./api.js').Session | null} */
@@ -24,7 +21,9 @@ export class Call extends EventTarget {
   /** @type {Peer | null} */
   peer = null;
   #run = new AbortController();
+  /** @type {(value?: unknown) => void} */
   #hurry = () => {};
+  /** @type {string | null} */
   #avatar = null;
   /** @type {import('./api.js').Session | null} */
   #left;
@@ -34,7 +33,7 @@ export class Call extends EventTarget {
    * @param {{
    *   api: import('./api.js').Api,
    *   microphone: {open(): Promise<MediaStreamTrack | null>, close(): void},
-   *   openPeer: (options: object) => Promise<Peer>,
+   *   openPeer: (options: import('./peer.js').PeerOptions) => Promise<Peer>,
    *   sleep?: (ms: number) => Promise<void>,
    *   left?: import('./api.js').Session | null,
    * }} parts `left` is the session of the page before a refresh
@@ -42,13 +41,14 @@ export class Call extends EventTarget {
   constructor({ left = null, ...parts }) {
     super();
     this.#left = left;
-    this.#parts = { sleep: (ms) => new Promise((done) => { setTimeout(done, ms); }), ...parts };
+    this.#parts = { sleep: (/** @type {number} */ ms) => new Promise((done) => { setTimeout(done, ms); }), ...parts };
   }
 
   /** @param {string | null} avatar */
   async start(avatar) {
     this.#run.abort();
-    const run = this.#run = new AbortController();
+    const run = new AbortController();
+    this.#run = run;
     this.#avatar = avatar;
     for (;;) {
       const waitMs = await this.#tryToStart(run.signal);
@@ -112,7 +112,7 @@ export class Call extends EventTarget {
       return null;
     } catch (error) {
       if (run.aborted) return null;
-      const detail = { reason: reasonOf(error), message: error.message };
+      const detail = { reason: reasonOf(error), message: messageOf(error) };
       const retryInMs = askedToWaitMs(error);
       if (retryInMs) {
         // The microphone stays open: asking again in a minute could put up a question nobody sees.
@@ -176,7 +176,7 @@ export class Call extends EventTarget {
     let detail = { reason: 'lost' };
     // The state first: until it is set, a second sign of the same loss would start a second loop.
     this.#become('reconnecting', { ...detail, attempt: 1 });
-    const framesAtLoss = await former.framesReceived();
+    const framesAtLoss = (await former?.framesReceived()) ?? 0;
     for (let attempt = 1; !run.aborted; attempt += 1) {
       const retryInMs = Math.max(backoffMs(attempt), detail.retryInMs ?? 0);
       this.#become('reconnecting', { ...detail, attempt, retryInMs });
@@ -185,17 +185,17 @@ export class Call extends EventTarget {
       const hadSession = this.session !== null;
       try {
         // A short outage heals by itself, and a new connection would only cost a second more.
-        const healed = hadSession && this.peer === former && (await former.framesReceived()) > framesAtLoss;
+        const healed = hadSession && former !== null && this.peer === former && (await former.framesReceived()) > framesAtLoss;
         if (!healed) await this.#join(run);
         if (!run.aborted) this.#become('live');
         return;
       } catch (error) {
         if (run.aborted) return;
         const gone = sessionIsGone(error);
-        detail = { reason: gone ? 'session-gone' : reasonOf(error), message: error.message, retryInMs: askedToWaitMs(error) };
+        detail = { reason: gone ? 'session-gone' : reasonOf(error), message: messageOf(error), retryInMs: askedToWaitMs(error) };
         if (gone) this.session = null;
         if (gone && !hadSession) {
-          this.#become('failed', { reason: reasonOf(error), message: error.message });
+          this.#become('failed', { reason: reasonOf(error), message: messageOf(error) });
           await this.#release();
           return;
         }

@@ -1,19 +1,35 @@
 /**
- * The page's elements by their id; a missing one is a mistake in its HTML and says so.
+ * Return an element of the page by its id. A missing one is a mistake in the page's HTML.
  *
- * @param {string} id
- * @returns {any}
+ * @template {keyof import('../types.js').Elements} Id
+ * @param {Id} id
+ * @returns {import('../types.js').Elements[Id]}
  */
 export function byId(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
-  return element;
+  return /** @type {import('../types.js').Elements[Id]} */ (element);
 }
 
 /**
- * @param {string} tag
+ * Return a canvas's drawing context. A canvas of the page has one; null is for a canvas used for something else.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ * @returns {CanvasRenderingContext2D}
+ */
+export function contextOf(canvas, settings) {
+  const context = canvas.getContext('2d', settings);
+  if (!context) throw new Error('the canvas has no 2d context');
+  return context;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, string>} [attributes]
  * @param {(Node | string)[]} children strings become text, never markup
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -23,7 +39,7 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * What the page remembers between visits; it works as well where storage is forbidden.
+ * What the page remembers between visits. Where storage is forbidden it remembers nothing.
  *
  * @param {Storage | null} storage
  * @param {string} key
@@ -32,10 +48,10 @@ export function make(tag, attributes = {}, ...children) {
 export function remembered(storage, key) {
   return {
     get() {
-      try { return storage.getItem(`lipstream.${key}`); } catch { return null; }
+      try { return storage?.getItem(`lipstream.${key}`) ?? null; } catch { return null; }
     },
     set(value) {
-      try { storage.setItem(`lipstream.${key}`, value); } catch { /* private window: forget it */ }
+      try { storage?.setItem(`lipstream.${key}`, value); } catch { /* private window: forget it */ }
     },
   };
 }

@@ -17,7 +17,7 @@
 /**
  * The pair that carries the media now; others are spares, or of a path already left.
  *
- * @param {Map<string, any>} report
+ * @param {RTCStatsReport | Map<string, any>} report
  */
 function activePair(report) {
   for (const entry of report.values()) {
@@ -86,7 +86,6 @@ export function figuresBetween(before, now) {
   const seconds = (now.atMs - from.atMs) / 1000;
   const lost = Math.max(0, now.packetsLost - from.packetsLost);
   const arrived = now.packets - from.packets;
-  const bothPlay = now.playoutAudioMs !== null && now.playoutVideoMs !== null;
   return {
     fps: ratio(now.frames - from.frames, seconds),
     bitrateKbps: times(ratio(now.bytes - from.bytes, seconds), 8 / 1000),
@@ -96,7 +95,7 @@ export function figuresBetween(before, now) {
     frozenS: now.frozenS,
     videoBufferMs: times(ratio(now.bufferS - from.bufferS, now.bufferCount - from.bufferCount), 1000),
     audioBufferMs: times(ratio(now.audioBufferS - from.audioBufferS, now.audioBufferCount - from.audioBufferCount), 1000),
-    avOffsetHereMs: bothPlay ? now.playoutAudioMs - now.playoutVideoMs : null,
+    avOffsetHereMs: now.playoutAudioMs !== null && now.playoutVideoMs !== null ? now.playoutAudioMs - now.playoutVideoMs : null,
     concealedPercent: times(ratio(now.concealed - from.concealed, now.samples - from.samples), 100),
   };
 }

@@ -15,14 +15,14 @@ export class MicrophoneError extends Error {
 }
 
 /** Fires `track` (detail: the MediaStreamTrack now in use) and `devices`. */
-export class Microphone extends EventTarget {
+export class Microphone extends /** @type {import('../types.js').EventsClass<{track: MediaStreamTrack, devices: null}>} */ (EventTarget) {
   deviceId = '';
   /** @type {Processing} */
   processing = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   muted = false;
   /** @type {MediaStream | null} */
   #stream = null;
-  /** @type {{context: AudioContext, source: MediaStreamAudioSourceNode, analyser: AnalyserNode, samples: Float32Array} | null} */
+  /** @type {{context: AudioContext, source: MediaStreamAudioSourceNode, analyser: AnalyserNode, samples: Float32Array<ArrayBuffer>} | null} */
   #meter = null;
   /** Counts openings and closings, so that a slow answer to an old question is thrown away. */
   #generation = 0;
@@ -96,7 +96,8 @@ export class Microphone extends EventTarget {
   }
 
   async #acquire() {
-    const generation = this.#generation += 1;
+    this.#generation += 1;
+    const generation = this.#generation;
     const stream = await this.#ask();
     if (generation !== this.#generation) {
       this.#drop(stream);
@@ -121,7 +122,8 @@ export class Microphone extends EventTarget {
     try {
       return await this.devices.getUserMedia({ audio: { ...audio, ...exact } });
     } catch (error) {
-      const chosenIsGone = this.deviceId && ['OverconstrainedError', 'NotFoundError'].includes(error.name);
+      const refusal = error instanceof DOMException ? error.name : '';
+      const chosenIsGone = this.deviceId && ['OverconstrainedError', 'NotFoundError'].includes(refusal);
       if (!chosenIsGone) throw new MicrophoneError(error);
       this.deviceId = '';
       return this.#ask();

@@ -15,27 +15,42 @@ const LATELY_MS = 30000;
 /** How long the server's last figures stand in for ones that did not come. */
 const STALE_MS = 5000;
 
-/** Fires `figures` (detail: {server, here, freezesLately}). */
-export class Monitor extends EventTarget {
+/**
+ * @typedef {{
+ *   server: import('../types.js').SessionFigures | null, here: import('./figures.js').Figures, freezesLately: number,
+ * }} AllFigures server: null without a recent answer; freezesLately: within the last half minute
+ */
+
+/** Fires `figures`. */
+export class Monitor extends /** @type {import('../types.js').EventsClass<{figures: AllFigures}>} */ (EventTarget) {
+  /** @type {import('./figures.js').Reading[]} the last ones, oldest first */
+  readings = [];
+  /** Readings in a row without a new frame. */
+  still = 0;
+  sync = new Sync();
+  /** @type {{figures: import('../types.js').SessionFigures | null, atMs: number}} */
+  server = { figures: null, atMs: 0 };
+  asking = false;
+  unanswered = false;
+  /** @type {{atMs: number, freezes: number}[]} oldest first */
+  freezes = [];
+  timer = 0;
+
   /** @param {import('./call.js').Call} call @param {import('./api.js').Api} api */
   constructor(call, api) {
     super();
     this.call = call;
     this.api = api;
-    this.timer = 0;
-    this.reset();
   }
 
   /** Forget the readings of the peer connection before. */
   reset() {
-    /** @type {import('./figures.js').Reading[]} */
     this.readings = [];
     this.still = 0;
     this.sync = new Sync();
     this.server = { figures: null, atMs: 0 };
     this.asking = false;
     this.unanswered = false;
-    /** @type {{atMs: number, freezes: number}[]} */
     this.freezes = [];
   }
 

@@ -3,6 +3,12 @@
  *
  * Every reconnection makes a new one. The server takes no trickled candidates, so the offer waits
  * until the browser has gathered its own.
+ *
+ * @typedef {(offer: RTCSessionDescriptionInit) => Promise<RTCSessionDescriptionInit>} Exchange sends an offer, returns the answer
+ * @typedef {{
+ *   configuration: RTCConfiguration, track: MediaStreamTrack | null, exchange: Exchange,
+ *   onLost: (peer: Peer) => void, signal: AbortSignal,
+ * }} PeerOptions
  */
 
 const GATHERING_MS = 2000;
@@ -47,8 +53,8 @@ function until(connection, event, holds, timeoutMs, signal) {
   });
 }
 
-/** Fires `message` (detail: an event of the control channel). */
-export class Peer extends EventTarget {
+/** Fires `message` (detail: a message of the control channel) and `stream` (the picture's stream is there). */
+export class Peer extends /** @type {import('../types.js').EventsClass<{message: import('../types.js').ControlMessage, stream: null}>} */ (EventTarget) {
   /** @type {MediaStream | null} */
   stream = null;
   #closed = false;
@@ -56,7 +62,8 @@ export class Peer extends EventTarget {
   /** @param {RTCConfiguration} configuration @param {MediaStreamTrack | null} track null: perhaps later @param {(peer: Peer) => void} onLost */
   constructor(configuration, track, onLost) {
     super();
-    const connection = this.connection = new RTCPeerConnection(configuration);
+    const connection = new RTCPeerConnection(configuration);
+    this.connection = connection;
     this.microphone = connection.addTransceiver(track ?? 'audio', { direction: 'sendrecv' });
     const picture = connection.addTransceiver('video', { direction: 'recvonly' });
     this.receivers = { audio: this.microphone.receiver, video: picture.receiver };
@@ -72,7 +79,7 @@ export class Peer extends EventTarget {
   }
 
   /**
-   * @param {(offer: RTCSessionDescriptionInit) => Promise<RTCSessionDescriptionInit>} exchange
+   * @param {Exchange} exchange
    * @param {AbortSignal} signal
    */
   async connect(exchange, signal) {
@@ -81,7 +88,7 @@ export class Peer extends EventTarget {
     await until(connection, 'icegatheringstatechange',
       () => connection.iceGatheringState === 'complete', GATHERING_MS, signal);
     if (signal.aborted) return;
-    const answer = await exchange(connection.localDescription);
+    const answer = await exchange(/** @type {RTCSessionDescription} */ (connection.localDescription));
     if (signal.aborted) return;
     await connection.setRemoteDescription(answer);
     const settled = () => ['connected', 'failed', 'closed'].includes(connection.connectionState);
@@ -138,10 +145,7 @@ export class Peer extends EventTarget {
 }
 
 /**
- * @param {{
- *   configuration: RTCConfiguration, track: MediaStreamTrack | null, onLost: (peer: Peer) => void, signal: AbortSignal,
- *   exchange: (offer: RTCSessionDescriptionInit) => Promise<RTCSessionDescriptionInit>,
- * }} options
+ * @param {PeerOptions} options
  * @returns {Promise<Peer>} connected, unless the signal ended the wait
  * @throws {BlockedError} and whatever the exchange throws
  */

@@ -1,13 +1,13 @@
 /**
- * The session that a page leaves behind when it is refreshed, so that the next one comes back to it.
+ * The session that a page leaves behind when it is refreshed, so that the next page resumes it.
  *
- * It is written on the way out and taken once: a duplicated tab must not fight for the same session.
+ * It is written when the page is left and can be taken once: two tabs must not use the same session.
  */
 import { remembered, storageNamed } from './dom.js';
 
-export class Seat {
-  /** For this tab alone, as its token is. */
-  #memory = remembered(storageNamed('sessionStorage'), 'seat');
+export class ResumableSession {
+  /** For this tab alone, like the session's token. */
+  #memory = remembered(storageNamed('sessionStorage'), 'session');
 
   /** @param {import('./api.js').Session | null} session */
   leave(session) {

@@ -120,6 +120,11 @@ export function reasonOf(error) {
   return 'failed';
 }
 
+/** @param {unknown} error @returns {string} the error's own sentence */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /**
  * @param {string} reason
  * @param {string} [message] the server's or browser's own sentence, where ours has nothing to add

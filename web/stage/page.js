@@ -5,10 +5,11 @@
  * `background=transparent` cuts out the avatar's green, `background=RRGGBB` puts a colour there, without either the
  * window is filled with the colour of the picture's edge; `muted` keeps quiet.
  */
-import { byId, remembered, storageNamed } from '../shared/dom.js';
+import { byId, contextOf, remembered, storageNamed } from '../shared/dom.js';
+import { messageOf } from '../shared/words.js';
 import { cutOut } from './keyer.js';
 import { backoffMs } from '../shared/retry.js';
-import { watch } from './whep.js';
+import { authorization, watch } from './whep.js';
 
 const root = document.documentElement;
 const options = new URLSearchParams(location.search);
@@ -30,8 +31,8 @@ function takeToken() {
 async function whepToWatch(token) {
   const chosen = options.get('session');
   if (chosen) return `/api/sessions/${encodeURIComponent(chosen)}/whep`;
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch('/api/sessions', { headers, cache: 'no-store' });
+  const answer = await fetch('/api/sessions', { headers: authorization(token), cache: 'no-store' });
+  /** @type {import('../types.js').ListedSession[]} */
   const sessions = answer.ok ? await answer.json() : [];
   return (sessions.findLast(({ state }) => state !== 'waiting') ?? sessions.at(-1))?.urls.whep ?? null;
 }
@@ -39,7 +40,7 @@ async function whepToWatch(token) {
 /** Draw each picture without its green, over what the background shall be. @param {string} background */
 function cut(background) {
   const canvas = byId('cut-out');
-  const brush = canvas.getContext('2d', { willReadFrequently: true });
+  const brush = contextOf(canvas, { willReadFrequently: true });
   const draw = () => {
     const { videoWidth: width, videoHeight: height } = video;
     if (width && (canvas.width !== width || canvas.height !== height)) Object.assign(canvas, { width, height });
@@ -59,7 +60,7 @@ function cut(background) {
 
 /** Let the picture's edge go on to the window's, so that a green one is green all over. */
 function extend() {
-  const pixel = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d');
+  const pixel = contextOf(Object.assign(document.createElement('canvas'), { width: 1, height: 1 }));
   video.requestVideoFrameCallback(() => {
     pixel.drawImage(video, 0, video.videoHeight / 2, 2, 2, 0, 0, 1, 1);
     root.style.background = `rgb(${pixel.getImageData(0, 0, 1, 1).data.slice(0, 3).join(' ')})`;
@@ -91,7 +92,7 @@ async function run() {
         viewer.close();
       }
     } catch (error) {
-      document.title = `Lipstream: ${error.message}`;
+      document.title = `Lipstream: ${messageOf(error)}`;
     }
     root.dataset.state = 'connecting';
     await new Promise((done) => { setTimeout(done, backoffMs(attempt)); });

@@ -18,6 +18,11 @@ function until(target, event, holds, timeoutMs) {
   });
 }
 
+/** @param {string} token '' where none is asked for @returns {Record<string, string>} headers */
+export function authorization(token) {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 /**
  * @param {string} whep where the session is watched
  * @param {string} token '' where none is asked for
@@ -44,9 +49,8 @@ async function open(peer, whep, token) {
   peer.ontrack = (event) => { stream ??= event.streams[0] ?? new MediaStream([event.track]); };
   await peer.setLocalDescription();
   await until(peer, 'icegatheringstatechange', () => peer.iceGatheringState === 'complete', GATHERING_MS);
-  const authorization = token ? { Authorization: `Bearer ${token}` } : {};
-  const headers = { 'Content-Type': 'application/sdp', ...authorization };
-  const answer = await fetch(whep, { method: 'POST', headers, body: peer.localDescription.sdp })
+  const headers = { 'Content-Type': 'application/sdp', ...authorization(token) };
+  const answer = await fetch(whep, { method: 'POST', headers, body: peer.localDescription?.sdp })
     .catch(() => { throw new UnreachableError(); });
   if (!answer.ok) throw new ApiError(answer.status, (await answer.json().catch(() => null))?.error ?? {}, null);
   await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
@@ -56,7 +60,7 @@ async function open(peer, whep, token) {
   if (peer.connectionState !== 'connected' || !stream) throw new UnreachableError();
   const close = () => {
     peer.close();
-    fetch(resource, { method: 'DELETE', headers: authorization, keepalive: true }).catch(() => {});
+    fetch(resource, { method: 'DELETE', headers: authorization(token), keepalive: true }).catch(() => {});
   };
   return { stream, lost: lossOf(peer), close };
 }
