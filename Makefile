@@ -18,8 +18,8 @@ check: $(VENV)/.test
 	$(MAKE) --no-print-directory check-web
 	$(BIN)/python -m pytest $(ARGS)
 
-# The pages' scripts: types and lint, by packages that only check. Skipped without npm, as tests without what they need.
-ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
+# Types and lint of the pages' scripts. Skipped without node and npm, unless REQUIRE_SYSTEM=1.
+ifneq ($(shell command -v node >/dev/null && command -v npm),)
 check-web: web/node_modules/.installed
 	cd web && node_modules/.bin/tsc -p . && node_modules/.bin/tsc -p tests && node_modules/.bin/biome lint --error-on-warnings .
 else ifeq ($(REQUIRE_SYSTEM),1)
@@ -30,7 +30,7 @@ check-web:
 	@echo "the checks of web/ are skipped: they need node and npm"
 endif
 
-# npm writes where a package asks for donations; without that the lock names no host.
+# Writes the lock without the addresses of packages' funding pages: it names no host.
 lock-web:
 	cd web && npm install --package-lock-only --ignore-scripts
 	cd web && node -e 'const f = "package-lock.json", l = require("./" + f); for (const p of Object.values(l.packages)) delete p.funding; require("fs").writeFileSync(f, JSON.stringify(l, null, 2) + "\n")'

@@ -107,7 +107,7 @@ export class CallView extends /** @type {import('../types.js').EventsClass<{acti
       return;
     }
     this.video.play().catch(() => {
-      // No sound without a gesture, in some browsers: a silent face is better than none.
+      // Some browsers play sound only after a gesture: play it silently then.
       this.video.muted = true;
       byId('hear').checked = false;
       this.video.play().catch(() => {});

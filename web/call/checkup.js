@@ -1,8 +1,8 @@
-/** The dialog that says what stands in a call's way. */
+/** The dialog of the connection check. */
 import { examine } from './doctor.js';
 import { byId, make } from '../shared/dom.js';
 
-/** @param {Parameters<typeof examine>[0] & {busy: () => boolean}} parts `busy`: whether a call is up, whose seat the check would need */
+/** @param {Parameters<typeof examine>[0] & {busy: () => boolean}} parts `busy`: whether a call is running; a check needs a session of its own */
 export function connectCheckup({ busy, ...parts }) {
   const list = byId('checkup-list');
   const line = byId('checkup-line');

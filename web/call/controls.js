@@ -1,4 +1,4 @@
-/** The buttons of a call: which are there in which state, and what they do. */
+/** The buttons of a call: which are shown in which state, and what they do. */
 import { byId, remembered, storageNamed } from '../shared/dom.js';
 
 const LIVE_LINE = 'Live: speak.';
@@ -36,9 +36,9 @@ export class Controls {
     for (const id of /** @type {const} */ (['mute', 'interrupt', 'pop-out', 'figures'])) byId(id).hidden = !isShown;
     byId('intro').hidden = isShown;
     byId('interrupt').disabled = state !== 'live';
-    // Nobody should find a new call silent because of the last one.
+    // A new call starts unmuted, whatever the last one was.
     if (!underWay) this.#mute(false);
-    // The button that was pressed has gone: leave the keyboard at its opposite.
+    // The focused button is hidden now: focus its opposite.
     const isGone = focused instanceof HTMLElement && focused !== document.body && focused.offsetParent === null;
     if (isGone) byId(underWay ? 'stop' : 'start').focus();
   }
@@ -50,7 +50,7 @@ export class Controls {
     if (this.call.state === 'live') this.view.say(muted ? 'Live, and your microphone is muted.' : LIVE_LINE);
   }
 
-  /** The face alone, silent: what is said is heard here. */
+  /** Open the face in a window of its own, muted: the sound plays in this page. */
   #popOut() {
     if (!this.call.session) return;
     const { id, viewer_token: token } = this.call.session;

@@ -1,5 +1,5 @@
 /**
- * What stands in a call's way, step by step, as far as a browser can find out. It touches no page.
+ * Checks, step by step, what would make a call fail. It does not touch the page.
  *
  * @typedef {{step: string, state: 'good' | 'bad', says: string, advice?: string}} Finding
  * @typedef {(options: import('../shared/peer.js').PeerOptions) => Promise<{close(): void}>} OpenPeer
@@ -38,7 +38,7 @@ export class Browser {
     return (window.RTCRtpReceiver?.getCapabilities(kind)?.codecs ?? []).map(({ mimeType }) => mimeType.toLowerCase());
   }
 
-  /** @returns {{track: MediaStreamTrack, close(): void}} a microphone in which nobody speaks: it needs no permission */
+  /** @returns {{track: MediaStreamTrack, close(): void}} a silent track, which needs no permission */
   silence() {
     const context = new AudioContext();
     const track = context.createMediaStreamDestination().stream.getAudioTracks()[0];
@@ -49,7 +49,7 @@ export class Browser {
    * Try to reserve a relay.
    *
    * @param {RTCIceServer} server
-   * @returns {Promise<number>} 0: it was lent; else an HTTP-like code, 701 where nothing answers
+   * @returns {Promise<number>} 0: reserved; else an error code like HTTP's, 701 without an answer
    */
   relay(server) {
     const connection = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });
@@ -93,7 +93,7 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url));
  *   browser: Browser, api: import('../shared/api.js').Api,
  *   openPeer: OpenPeer,
  * }} parts
- * @returns {AsyncGenerator<Finding>} until one stands in the way of all others
+ * @returns {AsyncGenerator<Finding>} until a fault rules out the steps after it
  */
 export async function* examine({ browser, api, openPeer }) {
   yield await microphone(browser);

@@ -1,4 +1,4 @@
-/** The call page: joins its parts to one another. */
+/** The call page: connects its modules. */
 import { Api, ApiError } from '../shared/api.js';
 import { Call } from '../shared/call.js';
 import { connectCheckup } from './checkup.js';
@@ -127,7 +127,7 @@ function begin(microphone) {
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
     if (detail.state !== 'live') delete root.dataset.speaking;
-    // What is said into a lost connection reaches no lips.
+    // Speech during an outage does not reach the avatar, so there is no delay to show.
     if (detail.state === 'reconnecting') line.measure(null);
     if (!over) return;
     view.play(null);
@@ -149,7 +149,7 @@ function begin(microphone) {
     api.switchAvatar(call.session, avatar).catch(() => view.say('The new face comes with the next start.'));
   });
   window.addEventListener('online', () => call.hurry());
-  // A refresh comes back to its own seat.
+  // A refreshed page resumes its session.
   window.addEventListener('pagehide', () => resumable.leave(call.leave()));
   setup.list();
 }

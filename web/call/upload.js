@@ -1,4 +1,4 @@
-/** A face of one's own: a portrait or a short clip, sent to the server, which makes an avatar of it. */
+/** Uploads a portrait or a short clip, of which the server makes an avatar. */
 import { ApiError } from '../shared/api.js';
 import { byId, make } from '../shared/dom.js';
 import { messageOf } from '../shared/words.js';

@@ -1,6 +1,6 @@
 /**
- * The voice on its way: the last seconds of the microphone, right edge now. What is still travelling
- * has one colour, what the avatar has said by now the other; the border is the measured delay.
+ * A strip of the microphone's last seconds, now at the right edge. Sound that the avatar has not said yet has one
+ * colour, sound that it has said the other; the border between them is the measured delay.
  */
 import { byId, contextOf } from '../shared/dom.js';
 
@@ -32,7 +32,7 @@ export class VoiceLine {
     while (this.#levels[0].atS < atS - KEPT_S) this.#levels.shift();
   }
 
-  /** Back to a line of dots. */
+  /** Show a line of dots again. */
   clear() {
     this.#levels = [];
     this.measure(null);

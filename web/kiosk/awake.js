@@ -23,7 +23,7 @@ export function fillScreen() {
   });
 }
 
-/** Hide the pointer while nobody moves it. */
+/** Hide the pointer while it does not move. */
 export function hidePointer() {
   let timer = 0;
   const still = () => { document.documentElement.dataset.pointer = 'still'; };

@@ -1,8 +1,8 @@
-/** What the picture leaves free of the screen: the colours of its edges, drawn on to the screen's. */
+/** Fills the part of the screen beside the picture with the colours of the picture's edges. */
 import { contextOf } from '../shared/dom.js';
 
 const PERIOD_MS = 500;
-/** Of the picture: what of it counts as its edge. */
+/** The width of an edge, as a share of the picture's. */
 const EDGE = 0.02;
 const SIDE_PX = 64;
 

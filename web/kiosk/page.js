@@ -1,4 +1,4 @@
-/** The kiosk: joins its parts to one another, starts by itself, and never gives up. */
+/** The kiosk page: connects its modules, starts by itself, and retries without end. */
 import { Api } from '../shared/api.js';
 import { fillScreen, hidePointer, keepAwake } from './awake.js';
 import { paintBackdrop } from './backdrop.js';
@@ -21,7 +21,7 @@ const SHOW_MS = 100;
 const root = document.documentElement;
 const options = kioskOptions(location.search);
 const video = byId('face');
-/** That a microphone was granted here once: from then on nobody has to touch the screen. */
+/** 'true' once the microphone was granted in this browser: the kiosk then starts without a touch. */
 const granted = remembered(storageNamed('localStorage'), 'kiosk');
 
 const api = new Api();
@@ -44,7 +44,7 @@ function announce(text) {
 function play() {
   video.muted = call.session?.local_audio?.includes('output') ?? false;
   video.play().catch(() => {
-    // Some browsers play sound only after a touch: a silent face is better than none.
+    // Some browsers play sound only after a touch: play it silently then.
     video.muted = true;
     byId('sound').hidden = false;
     video.play().catch(() => {});
@@ -60,12 +60,12 @@ function hint() {
   return mood === 'listening' ? 'Listening' : mood === 'thinking' ? 'One moment' : 'Just start talking';
 }
 
-/** Fade what is there no more, so that nothing jumps. @param {HTMLElement} element @param {string} text */
+/** Show a text; an empty one fades the former out in its place. @param {HTMLElement} element @param {string} text */
 function write(element, text) {
   element.classList.toggle('leaving', !text);
   if (!text || element.textContent === text) return;
   element.textContent = text;
-  // The animation begins anew with each line.
+  // Restart the animation for each line.
   element.style.animation = 'none';
   element.getBoundingClientRect();
   element.style.animation = '';
@@ -137,7 +137,7 @@ function connectCall() {
   addEventListener('pagehide', () => resumable.leave(call.leave()));
 }
 
-/** Whether the microphone may be opened without anybody's hand. */
+/** Whether the microphone can be opened without a touch. */
 async function isGranted() {
   if (!microphone.exists || granted.get() === 'true') return true;
   const permission = await navigator.permissions.query({ name: /** @type {PermissionName} */ ('microphone') }).catch(() => null);

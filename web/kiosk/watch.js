@@ -1,4 +1,4 @@
-/** The watchdog's eyes and hands in the page. */
+/** Feeds the watchdog from the page, and reloads the page on its verdict. */
 import { remembered, storageNamed } from '../shared/dom.js';
 import { Watchdog } from './watchdog.js';
 
@@ -6,8 +6,8 @@ const PERIOD_MS = 1000;
 const ANSWER_MS = 5000;
 
 /**
- * Load the page anew whenever it cannot mend itself; never while the server is away, since a browser's own error page
- * would be the end.
+ * Reload the page when it cannot recover by itself. It does not reload while the server is away: the browser's error
+ * page would stay.
  *
  * @param {{video: HTMLVideoElement, isLive: () => boolean, isIdle: () => boolean}} page
  */
@@ -29,7 +29,7 @@ export function watch({ video, isLive, isIdle }) {
     const answer = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
     asking = false;
     if (!answer) return;
-    console.warn(`the page loads itself anew: ${why}`);
+    console.warn(`the page reloads: ${why}`);
     memory.set(JSON.stringify(watchdog.reloading(nowMs)));
     location.reload();
   }, PERIOD_MS);

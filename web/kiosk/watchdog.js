@@ -1,7 +1,7 @@
 /**
- * When a page that nobody looks after must load itself anew. Pure: the time is handed in.
+ * When an unattended page must reload. Pure: the time is an argument.
  *
- * What can be mended without it is mended elsewhere: a lost connection by the call, a still picture by the monitor.
+ * Other modules recover without a reload where they can: the call from a lost connection, the monitor from a still picture.
  */
 
 /** A page that is not live though its server answers. */
@@ -10,7 +10,7 @@ export const STRANDED_MS = 90_000;
 export const STILL_MS = 20_000;
 const FAULTS = 3;
 const FAULTS_WITHIN_MS = 60_000;
-/** Once a day, while nobody is there: a new version of the page comes, and whatever has leaked goes. */
+/** Once a day while idle: the reload brings a new version of the page and frees leaked memory. */
 export const OLD_MS = 24 * 3600_000;
 const FIRST_WAIT_MS = 60_000;
 const LONGEST_WAIT_MS = 960_000;
@@ -26,7 +26,7 @@ export class Watchdog {
   /** @type {number[]} */
   #faults = [];
 
-  /** @param {number} nowMs @param {number[]} reloads when the pages before this one loaded themselves anew */
+  /** @param {number} nowMs @param {number[]} reloads when the pages before this one reloaded */
   constructor(nowMs, reloads = []) {
     this.#bornMs = this.#liveMs = this.#movedMs = nowMs;
     this.#reloads = reloads.filter((atMs) => atMs <= nowMs && nowMs - atMs < REMEMBERED_MS);
@@ -49,8 +49,8 @@ export class Watchdog {
 
   /**
    * @param {number} nowMs
-   * @param {{idle: boolean}} state whether nobody is there
-   * @returns {'' | 'stranded' | 'still' | 'faults' | 'old'} why to load anew; '' not to
+   * @param {{idle: boolean}} state idle: whether the kiosk is unused
+   * @returns {'' | 'stranded' | 'still' | 'faults' | 'old'} why to reload; '' for no reload
    */
   verdict(nowMs, { idle }) {
     const last = this.#reloads.at(-1);

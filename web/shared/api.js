@@ -66,7 +66,7 @@ export class Api {
   joinToken = '';
   /** Whether new sessions listen to their microphone instead of speaking it. */
   conversation = false;
-  /** Whether they are lent the microphone and the loudspeaker of the server's own machine. */
+  /** Whether new sessions use the microphone and the loudspeaker of the server's machine. */
   localAudio = false;
 
   /** @param {{fetch?: typeof fetch, timeoutMs?: number}} [options] */

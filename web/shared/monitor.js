@@ -9,7 +9,7 @@ const PERIOD_MS = 1000;
 /** Readings without one new frame after which the connection counts as lost: short outages heal by themselves. */
 const STILL = 4;
 const STILL_AND_UNANSWERED = 2;
-/** Rates are taken over this many seconds: over one, 25 fps reads as 24 or 26 by turns. */
+/** Rates are taken over this many seconds: over one second, 25 fps reads as 24 or 26. */
 const RATE_READINGS = 3;
 const LATELY_MS = 30000;
 /** How long the server's last figures stand in for ones that did not come. */

@@ -1,4 +1,4 @@
-/** Cuts out what is green: pixels in, the same pixels with an alpha out. Pure. */
+/** Makes a green background transparent: RGBA pixels, changed in place. Pure. */
 
 /** How far green lies above red and blue: below the first a pixel stays, above the second it goes. */
 const STAYS = 24;

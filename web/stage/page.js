@@ -1,5 +1,5 @@
 /**
- * The face and nothing else: for a window that is captured, and for browser sources such as OBS's.
+ * The face alone, for window capture and for browser sources such as OBS's.
  *
  * `/stage?session=ID#token=TOKEN` shows that session; without `session` the newest one that is listed to the token.
  * `background=transparent` cuts out the avatar's green, `background=RRGGBB` puts a colour there, without either the
@@ -71,7 +71,7 @@ function extend() {
 async function play(stream) {
   video.srcObject = stream;
   video.muted = options.has('muted');
-  // Browsers want a gesture for sound, browser sources do not; a silent face is better than none.
+  // Browsers play sound only after a gesture, browser sources always: play it silently where it is refused.
   await video.play().catch(() => { video.muted = true; return video.play(); }).catch(() => {});
 }
 

@@ -12,7 +12,7 @@ test('the watchdog leaves a page that works alone', () => {
   }
 });
 
-test('it loads anew what is stranded, still, faulty, or old and idle', () => {
+test('it reloads what is stranded, still, faulty, or old and idle', () => {
   const stranded = new Watchdog(0);
   stranded.note({ ...healthy, live: false, frames: 0 }, STRANDED_MS - 1);
   assert.equal(stranded.verdict(STRANDED_MS - 1, { idle: false }), '');
@@ -38,7 +38,7 @@ test('it loads anew what is stranded, still, faulty, or old and idle', () => {
   assert.equal(old.verdict(OLD_MS, { idle: true }), 'old');
 });
 
-test('a page that helps nobody is loaded ever more seldom, and trusted again after an hour', () => {
+test('reloads that do not help come ever more seldom, until an hour has passed', () => {
   let nowMs = 0;
   /** @type {number[]} */
   let reloads = [];
