@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench network fuzz soak clean
+.PHONY: run test check check-web lock-web format bench network fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -15,7 +15,25 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) --no-print-directory check-web
 	$(BIN)/python -m pytest $(ARGS)
+
+# Types and lint of the pages' scripts. Skipped without node and npm, unless REQUIRE_SYSTEM=1.
+ifneq ($(shell command -v node >/dev/null && command -v npm),)
+check-web: web/node_modules/.installed
+	cd web && node_modules/.bin/tsc -p . && node_modules/.bin/tsc -p tests && node_modules/.bin/biome lint --error-on-warnings .
+else ifeq ($(REQUIRE_SYSTEM),1)
+check-web:
+	@echo "the checks of web/ need node and npm, which are missing"; exit 1
+else
+check-web:
+	@echo "the checks of web/ are skipped: they need node and npm"
+endif
+
+# Writes the lock without the addresses of packages' funding pages: it names no host.
+lock-web:
+	cd web && npm install --package-lock-only --ignore-scripts
+	cd web && node -e 'const f = "package-lock.json", l = require("./" + f); for (const p of Object.values(l.packages)) delete p.funding; require("fs").writeFileSync(f, JSON.stringify(l, null, 2) + "\n")'
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -34,7 +52,11 @@ soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks soak cycles limit
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) web/node_modules
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

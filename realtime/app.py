@@ -1,6 +1,7 @@
 """The HTTP side: the application, its pages, and what a server says of itself."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ from realtime.rehearsal import rehearse_request
 from realtime.sessions import Sessions
 
 WEB = Path(__file__).parent.parent / "web"
+_SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
+"""Below ``/static/``; the tests and the checkers' packages lie beside them."""
 
 
 class NewToken(BaseModel):
@@ -85,7 +88,7 @@ def create_app(sessions: Sessions) -> FastAPI:
     over_sdp = (sdp_routes.viewing, sdp_routes.publishing, sdp_routes.options)
     for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
         app.include_router(router)
-    for path, name in {"/": "index.html", "/kiosk": "kiosk.html", "/stage": "stage.html"}.items():
+    for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
         app.add_api_route(path, partial(_page, name), include_in_schema=False)
     app.mount("/static", _Pages(directory=WEB))
     return app
@@ -93,6 +96,10 @@ def create_app(sessions: Sessions) -> FastAPI:
 
 class _Pages(StaticFiles):
     """Files that a browser asks about again each time, so that modules of two versions never mix."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        top = path.partition(os.sep)[0]
+        return super().lookup_path(path) if top in _SERVED else ("", None)
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

@@ -30,7 +30,9 @@ def sources() -> list[Path]:
     code = [ROOT / "run_server.py"]
     for top in ("realtime", "avatar_cache", "training", "benchmarks"):
         code += ROOT.glob(f"{top}/**/*.py")
-    return code + list(ROOT.glob("web/*.js"))
+    return code + [
+        path for top in ("", "call", "kiosk", "stage", "shared") for path in (ROOT / "web" / top).glob("*.js")
+    ]
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

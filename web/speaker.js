@@ -26,7 +26,7 @@ export class SpeakerClosedError extends Error {
 
 /**
  * @param {Int16Array | Float32Array} samples
- * @returns {Uint8Array} s16le
+ * @returns {Uint8Array<ArrayBuffer>} s16le
  */
 export function pcmOf(samples) {
   const bytes = new Uint8Array(samples.length * 2);
@@ -39,8 +39,13 @@ export function pcmOf(samples) {
   return bytes;
 }
 
-/** Fires `event` (detail: what the server tells, but for its credit) and `close` (detail: SpeakerClosedError). */
-export class Speaker extends EventTarget {
+/**
+ * @typedef {{type: string, sample?: number, text?: string, message?: string, heard_ms?: number, queued_ms?: number}} SpeakerEvent
+ * @typedef {import('./types.js').EventsClass<{event: SpeakerEvent, close: SpeakerClosedError}>} SpeakerEvents
+ */
+
+/** Fires `event` (detail: what the server sends, without its credit) and `close`. */
+export class Speaker extends /** @type {SpeakerEvents} */ (EventTarget) {
   #socket;
   #sent = 0;
   #until = 0;
@@ -81,7 +86,7 @@ export class Speaker extends EventTarget {
     const speaker = new Speaker(socket);
     return new Promise((resolve, reject) => {
       socket.addEventListener('open', () => resolve(speaker), { once: true });
-      speaker.addEventListener('close', (event) => reject(/** @type {CustomEvent} */ (event).detail), { once: true });
+      speaker.addEventListener('close', ({ detail }) => reject(detail), { once: true });
     });
   }
 
@@ -92,7 +97,7 @@ export class Speaker extends EventTarget {
   /**
    * Hand over sound; resolves when all of it was sent, which may be as slow as speech, or when it was interrupted.
    *
-   * @param {Int16Array | Float32Array | Uint8Array} sound samples, or bytes of s16le
+   * @param {Int16Array | Float32Array | Uint8Array<ArrayBuffer>} sound samples, or bytes of s16le
    * @throws {SpeakerClosedError} if the server is gone, or another program took over
    */
   say(sound) {
@@ -126,7 +131,7 @@ export class Speaker extends EventTarget {
     this.#socket.close(1000);
   }
 
-  /** @param {Uint8Array} bytes @param {number} generation */
+  /** @param {Uint8Array<ArrayBuffer>} bytes @param {number} generation */
   async #send(bytes, generation) {
     for (let start = 0; start < bytes.length;) {
       while (this.#sent >= this.#until && generation === this.#generation && !this.#closed) {

@@ -102,9 +102,9 @@ def test_no_text_becomes_a_script(
         page.until("document.documentElement.dataset.state === 'live'")
         # What a server's message brings into the page, by the control channel and by an error.
         page.run(
-            "(async () => { const words = await import('/static/words.js'); const { byId } = await"
-            f" import('/static/dom.js'); byId('notice-text').textContent = words.wordsFor('refused', {XSS[0]!r}).text;"
-            " })()"
+            "(async () => { const words = await import('/static/shared/words.js');"
+            " const { byId } = await import('/static/shared/dom.js');"
+            f" byId('notice-text').textContent = words.wordsFor('refused', {XSS[0]!r}).text; }})()"
         )
         assert page.run("window.broken ?? null") is None
         foreign = (

@@ -200,11 +200,14 @@ async def test_the_page_and_its_files_are_served(client: httpx.AsyncClient) -> N
     page = await client.get("/")
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
-    script = await client.get("/static/page.js")
-    assert script.headers["cache-control"] == "no-cache"
+    for path in ("/static/call/page.js", "/static/kiosk/page.js", "/static/stage/page.js", "/static/speaker.js"):
+        script = await client.get(path)
+        assert script.status_code == 200
+        assert script.headers["cache-control"] == "no-cache"
     for path in ("/static/..%2frun_server.py", "/static/%2e%2e/run_server.py", "/static//etc/passwd"):
         assert (await client.get(path)).status_code == 404
-    assert (await client.get("/static/nothing.js")).status_code == 404
+    for path in ("/static/nothing.js", "/static/package.json", "/static/tests/speaker.test.js", "/static/", "/static"):
+        assert (await client.get(path)).status_code == 404
 
 
 async def test_it_answers_before_it_has_started(sessions: Sessions) -> None:

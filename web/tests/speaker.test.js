@@ -4,8 +4,14 @@ import { pcmOf, Speaker, SpeakerClosedError } from '../speaker.js';
 
 const settle = () => new Promise((done) => { setTimeout(done, 0); });
 
-/** A server's end that the test plays. */
+/** The server's end, played by the test. */
 class Socket extends EventTarget {
+  /** @type {Socket} the one made last */
+  static last;
+  /** @type {string} */
+  url;
+  /** @type {string[]} */
+  protocols;
   bufferedAmount = 0;
   /** @type {(string | Uint8Array)[]} */
   sent = [];
@@ -24,7 +30,7 @@ class Socket extends EventTarget {
 }
 
 async function connected(options = {}) {
-  const connecting = Speaker.connect('https://face.example/', 'a b', { WebSocket: Socket, ...options });
+  const connecting = Speaker.connect('https://face.example/', 'a b', { WebSocket: /** @type {any} */ (Socket), ...options });
   const socket = Socket.last;
   socket.open();
   return { speaker: await connecting, socket };
@@ -62,7 +68,7 @@ test('one sound follows the other, and the end of speech both', async () => {
   speaker.endOfSpeech();
   socket.tell({ type: 'credit', until: 1000 });
   await settle();
-  assert.deepEqual([...Buffer.concat(socket.sent.slice(0, 2))], [1, 0, 2, 0, 3, 0]);
+  assert.deepEqual([...Buffer.concat(socket.sent.slice(0, 2).map((data) => Buffer.from(data)))], [1, 0, 2, 0, 3, 0]);
   assert.deepEqual(socket.messages, ['end_of_speech']);
 });
 
@@ -93,7 +99,7 @@ test('the browser\'s own buffer holds little, so that an interruption comes soon
   assert.equal(socket.bytes, 1000);
 });
 
-test('events are told, texts are said, and the end is an error to whoever speaks', async () => {
+test('events are told, texts are said, and the end is an error for a program that speaks', async () => {
   const { speaker, socket } = await connected();
   const events = [];
   speaker.addEventListener('event', ({ detail }) => events.push(detail));
@@ -101,7 +107,7 @@ test('events are told, texts are said, and the end is an error to whoever speaks
   socket.tell({ type: 'credit', until: 5 });
   assert.deepEqual(events, [{ type: 'playout', sample: 5, heard_ms: 1 }]);
   speaker.sayText('Hello.');
-  assert.deepEqual(JSON.parse(socket.sent[0]), { type: 'say', text: 'Hello.' });
+  assert.deepEqual(JSON.parse(String(socket.sent[0])), { type: 'say', text: 'Hello.' });
   const saying = speaker.say(new Uint8Array(100));
   await settle();
   socket.end(4409, '');
@@ -112,7 +118,7 @@ test('events are told, texts are said, and the end is an error to whoever speaks
 });
 
 test('a server that refuses is an error of connect', async () => {
-  const connecting = Speaker.connect('http://127.0.0.1:1', 'x', { WebSocket: Socket });
+  const connecting = Speaker.connect('http://127.0.0.1:1', 'x', { WebSocket: /** @type {any} */ (Socket) });
   Socket.last.end(1006, '');
   await assert.rejects(connecting, SpeakerClosedError);
 });
