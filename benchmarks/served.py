@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import uvicorn
 
 from benchmarks.signals import TimelineSource
 from benchmarks.stage import built_in, painted, pool_size
 from benchmarks.watch import Watch
 from realtime.app import create_app
+from realtime.http_server import HttpServer, server_config
 from realtime.metrics import percentiles
 from realtime.probe.clicks import clicks, voice
 from realtime.session import Session
@@ -214,8 +214,7 @@ async def _serve(host: str, port: int, predictor: str, say: str | None, max_sess
     )
     async with staged as stage:
         sessions = stage[0] if isinstance(stage, tuple) else stage
-        config = uvicorn.Config(create_app(sessions), host=host, port=port, log_level="warning", access_log=False)
-        server = uvicorn.Server(config)
+        server = HttpServer(server_config(create_app(sessions), sessions.settings, host=host, port=port))
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.05)
