@@ -29,6 +29,7 @@ from benchmarks.stage import built_in, painted, pool_size
 from benchmarks.watch import Watch
 from realtime.app import create_app
 from realtime.http_server import HttpServer, server_config
+from realtime.log_lines import Bounds
 from realtime.metrics import percentiles
 from realtime.probe.clicks import clicks, voice
 from realtime.session import Session
@@ -204,7 +205,10 @@ class _Lag:
 
 async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int, *, watched: bool) -> None:
     log = _Log()
-    logging.basicConfig(level=logging.WARNING, handlers=[log, logging.StreamHandler()])
+    shown = logging.StreamHandler()
+    for handler in (log, shown):
+        handler.addFilter(Bounds())
+    logging.basicConfig(level=logging.WARNING, handlers=[log, shown])
     watches: dict[str, Watch] | None = {} if watched else None
     kind = type("Saying", (_Saying,), {"say": say, "watches": watches})
     staged = (

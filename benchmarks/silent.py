@@ -40,6 +40,7 @@ async def _measure(part_s: float) -> Report:
         found = await attacked(server, victim, hold_silent, part_s)
         report.rows = [_row(name, found[name]) for name in ("before", "attack", "control", "after")]
         attack, control, newcomer_s = found["attack"], found["control"], found["newcomer_s"]
+        report.conditions["event loop held by its own work in the attack, ms"] = found["look"]["lag_ms"]["held"]
         lines = found["look"]["log_lines"]
         report.goals = [
             at_most(

@@ -50,7 +50,7 @@ class HttpProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on to the WebSocket's protocol, which looks after its client by pings."""
-        self._note()
+        self.config.connections.enter(self._descriptor, State.WORKING, self.loop.time())
         self._upgraded = True
         super().handle_websocket_upgrade(event)
 
