@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from realtime.rate_limit import RateLimit
+
 HEAD_S = 10.0
 """For a TLS handshake and a request's head together, from the connection or the last answer on."""
 BODY_S = 30.0
@@ -18,6 +20,9 @@ BODY_BYTES_PER_S = 4096
 """A body may take ``BODY_S``, and as long as its bytes so far take at this rate."""
 WRITE_S = 30.0
 """For a client to take what waits to be sent."""
+
+NEW_BURST, NEW_PER_S = 200, 40.0
+"""Connections that one network may open: each costs more than the refusal of one."""
 
 
 class State(enum.Enum):
@@ -87,7 +92,7 @@ class Connections:
 
     Args:
         total: Most of them.
-        per_network: Most of one address, or of one /64 of IPv6. Loopback has no bound of its own: a reverse proxy
+        per_network: Most of one address, or of one /64 of IPv6. Loopback has no bound of its own, as a reverse proxy
             brings all its clients from there.
     """
 
@@ -97,6 +102,7 @@ class Connections:
         self._all = _Group()
         self._networks: dict[str, _Group] = {}
         self._closed = Closed()
+        self._new = RateLimit(NEW_BURST, NEW_PER_S)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -110,14 +116,12 @@ class Connections:
             now_s: Monotonic time.
         """
         network = network_of(address)
-        here = self._networks.get(network)
+        bounded = not _is_loopback(network)
+        if bounded and self._new.take(network, now_s):
+            self._closed.refused += 1
+            return Admission(admitted=False)
         closes = None
-        full = None
-        if here and not _is_loopback(network) and len(here) >= self.per_network:
-            full = here
-        elif len(self._connections) >= self.total:
-            full = self._all
-        if full is not None:
+        if (full := self._full(self._networks.get(network) if bounded else None)) is not None:
             closes = full.first_to_yield
             if closes is None:
                 self._closed.refused += 1
@@ -128,6 +132,12 @@ class Connections:
         for group in (self._all, self._networks.setdefault(network, _Group())):
             group.members[State.WAITING][connection] = None
         return Admission(admitted=True, closes=closes)
+
+    def _full(self, here: _Group | None) -> _Group | None:
+        """Return the connections of which one has to make way, if there is no room for another."""
+        if here and len(here) >= self.per_network:
+            return here
+        return self._all if len(self._connections) >= self.total else None
 
     def enter(self, connection: int, state: State, now_s: float, received: int = 0) -> None:
         """Note what a connection does now; one that is not counted any more is left out.

@@ -2,7 +2,18 @@ import random
 
 import pytest
 
-from realtime.connections import BODY_BYTES_PER_S, BODY_S, HEAD_S, WRITE_S, Admission, Connections, State, network_of
+from realtime.connections import (
+    BODY_BYTES_PER_S,
+    BODY_S,
+    HEAD_S,
+    NEW_BURST,
+    NEW_PER_S,
+    WRITE_S,
+    Admission,
+    Connections,
+    State,
+    network_of,
+)
 
 LOOPBACK = "127.0.0.1"
 
@@ -63,6 +74,14 @@ def test_a_proxy_on_this_machine_may_have_all() -> None:
     connections = Connections(total=10, per_network=2)
     admitted(connections, range(10))
     assert connections.admit(10, LOOPBACK, 1.0) == Admission(admitted=True, closes=0)
+
+
+def test_an_address_that_comes_again_and_again_is_refused_and_others_are_not() -> None:
+    connections = Connections(total=10, per_network=2)
+    came = sum(connections.admit(number, "192.0.2.1", number / 1000).admitted for number in range(5000))
+    assert came == pytest.approx(NEW_BURST + 5 * NEW_PER_S, abs=2)
+    assert connections.admit(5000, "192.0.2.2", 5.0).admitted
+    admitted(connections, range(5001, 9000), LOOPBACK, 5.0)
 
 
 @pytest.mark.parametrize(
