@@ -19,6 +19,7 @@ SHORT = (
     "encoders",
     "viewers",
     "hostile",
+    "silent",
 )
 LONG = ("soak", "cycles", "limit", "core")
 

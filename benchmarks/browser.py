@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 
 from benchmarks.report import Report, at_most
 from benchmarks.stage import painted
 from realtime.app import create_app
+from realtime.http_server import HttpServer, server_config
 from realtime.metrics import percentiles
 from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks
 from realtime.sessions import Sessions
@@ -114,7 +114,7 @@ async def _measure() -> Report:
 @contextlib.asynccontextmanager
 async def _served(sessions: Sessions) -> Any:
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error"))
+    server = HttpServer(server_config(create_app(sessions), sessions.settings, port=port, log_level="error"))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
         await asyncio.sleep(0.05)

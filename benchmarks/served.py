@@ -10,6 +10,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import sys
 import threading
 import time
@@ -22,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import uvicorn
 
 from benchmarks.signals import TimelineSource
 from benchmarks.stage import built_in, painted, pool_size
 from benchmarks.watch import Watch
 from realtime.app import create_app
+from realtime.http_server import HttpServer, server_config
+from realtime.log_lines import Bounds
 from realtime.metrics import percentiles
 from realtime.probe.clicks import clicks, voice
 from realtime.session import Session
@@ -40,6 +42,7 @@ _ANYIO_THREAD = "AnyIO worker thread"
 """These come with requests and go some time after; what is counted is what stays."""
 _LAG_EVERY_S = 0.005
 _LINE_LIMIT = 1 << 24
+_MESSAGES_KEPT = 1000
 
 
 @dataclass
@@ -59,10 +62,10 @@ class Served:
         """Return what there is now, and what has happened since the last look.
 
         Returns:
-            ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse;
-            ``leaving_ms``: how late each picture left, by session, where they are watched; ``lag_ms``: ``p50, p99,
-            max`` of the event loop's lateness, ``held`` the most of it in which its thread worked, rather than waited
-            for a core; ``sessions``: figures by id.
+            ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse,
+            the first 1,000; ``log_lines``: lines of all of them; ``leaving_ms``: how late each picture left, by
+            session, where they are watched; ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, ``held`` the
+            most of it in which its thread worked, rather than waited for a core; ``sessions``: figures by id.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -79,6 +82,7 @@ async def served(
     max_sessions: int = 8,
     watched: bool = False,
     core: int | None = None,
+    descriptors: int | None = None,
 ) -> AsyncIterator[Served]:
     """Run a server.
 
@@ -89,6 +93,7 @@ async def served(
         max_sessions: Sessions at once.
         watched: Whether to note how late each picture leaves.
         core: The one that all its processes have to do with; ``None`` for any.
+        descriptors: Most files and sockets that it may open; ``None`` for the limit of this process.
     """
     port = free_port()
     arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
@@ -98,6 +103,7 @@ async def served(
         *(["--say", say] if say else []),
         *(["--watched"] if watched else []),
         *(["--core", str(core)] if core is not None else []),
+        *(["--descriptors", str(descriptors)] if descriptors is not None else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
@@ -114,11 +120,13 @@ async def served(
         await process.wait()
 
 
-def fetch(url: str, body: object = None, method: str | None = None) -> tuple[int, dict[str, str], bytes]:
+def fetch(
+    url: str, body: object = None, method: str | None = None, *, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """Ask for a URL and return status, headers (lower case) and body of the answer, whatever the status is."""
     data = None if body is None else json.dumps(body).encode()
-    headers = {} if body is None else {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (our own server's)
+    shown = ({} if body is None else {"Content-Type": "application/json"}) | (headers or {})
+    request = urllib.request.Request(url, data, shown, method=method)  # noqa: S310 (our own server's)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
@@ -149,10 +157,14 @@ class _Log(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
+        self.lines = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.messages.append(self.format(record))
+            message = self.format(record)
+            self.lines += message.count("\n") + 1
+            if len(self.messages) < _MESSAGES_KEPT:
+                self.messages.append(message)
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
 
@@ -193,7 +205,10 @@ class _Lag:
 
 async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int, *, watched: bool) -> None:
     log = _Log()
-    logging.basicConfig(level=logging.WARNING, handlers=[log, logging.StreamHandler()])
+    shown = logging.StreamHandler()
+    for handler in (log, shown):
+        handler.addFilter(Bounds())
+    logging.basicConfig(level=logging.WARNING, handlers=[log, shown])
     watches: dict[str, Watch] | None = {} if watched else None
     kind = type("Saying", (_Saying,), {"say": say, "watches": watches})
     staged = (
@@ -203,8 +218,7 @@ async def _serve(host: str, port: int, predictor: str, say: str | None, max_sess
     )
     async with staged as stage:
         sessions = stage[0] if isinstance(stage, tuple) else stage
-        config = uvicorn.Config(create_app(sessions), host=host, port=port, log_level="warning", access_log=False)
-        server = uvicorn.Server(config)
+        server = HttpServer(server_config(create_app(sessions), sessions.settings, host=host, port=port))
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.05)
@@ -238,6 +252,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         watch.late_ms.clear()
     gc.collect()  # ours, as what comes next: not counted
     messages, log.messages = log.messages, []
+    lines, log.lines = log.lines, 0
     process, worker = psutil.Process(), next(iter(sessions.workers.pids), None)
     found = {
         "rss_mb": process.memory_info().rss / (1 << 20),
@@ -249,6 +264,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         "cpu_s": sum(process.cpu_times()[:2]),
         "pictures_cpu_s": sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in sessions.pictures.pids),
         "log": messages,
+        "log_lines": lines,
         "lag_ms": late,
         "leaving_ms": leaving,
         "sessions": {session.id: session.figures() for session in sessions.all()},
@@ -266,9 +282,12 @@ if __name__ == "__main__":
     parser.add_argument("--max-sessions", type=int, default=8)
     parser.add_argument("--watched", action="store_true")
     parser.add_argument("--core", type=int)
+    parser.add_argument("--descriptors", type=int)
     options = parser.parse_args()
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
+    if options.descriptors is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
     watched, say = options.watched, options.say
     asyncio.run(_serve(options.host, options.port, options.predictor, say, options.max_sessions, watched=watched))

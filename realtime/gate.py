@@ -89,7 +89,7 @@ class Gate:
         if not name or (name not in self._names and not _is_address(name)):
             raise ForbiddenError(f"this server does not answer to the host {host!r}")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower() and not self._allows(origin):
+        if origin is not None and _authority(origin) != host.lower() and not self._allows(origin):
             raise ForbiddenError(f"requests from the origin {origin!r} are not taken")
 
     def _allows(self, origin: str) -> bool:
@@ -109,6 +109,13 @@ class Gate:
 def _host_name(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

@@ -12,13 +12,14 @@ from fastapi import Depends, Request, WebSocket
 from starlette.requests import HTTPConnection
 
 from realtime.access import Access, Caller
+from realtime.connections import network_of
 from realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
 from realtime.rate_limit import RateLimit
 from realtime.session import Session
 from realtime.sessions import Sessions
 
 BURST, PER_SECOND = 10, 1.0
-"""New sessions and tokens that one address may ask for, and refused tokens that it may try."""
+"""New sessions and tokens that one address, or one /64 of IPv6, may ask for, and refused tokens that it may try."""
 
 
 class Guard:
@@ -75,7 +76,7 @@ def bearer(request: HTTPConnection) -> str:
 
 
 def _address(request: HTTPConnection) -> str:
-    return request.client.host if request.client else ""
+    return network_of(request.client.host) if request.client else ""
 
 
 async def operator(request: Request) -> None:

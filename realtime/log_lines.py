@@ -9,11 +9,19 @@ import contextvars
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from realtime.rate_limit import RateLimit
 
 OURS = ("lipstream", "realtime", "avatar_cache")
 """Loggers that follow the chosen level; libraries speak from ``warning`` on, some write down whole packets below."""
 NAME_LENGTH = 6
+LIKE_BURST, LIKE_PER_S = 5, 0.5
+"""Of lines that are alike: of one logger, with the same text before its arguments are filled in."""
+LOGGER_BURST, LOGGER_PER_S = 50, 2.0
+"""Of all lines of one logger: what asyncio says of a failed callback is never twice the same text."""
+_KEPT_BACK_KINDS, _KIND_LENGTH = 1000, 300
 
 _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default="")
 
@@ -37,10 +45,42 @@ def set_up(level: str, form: str) -> None:
     """
     handler = logging.StreamHandler()
     handler.addFilter(_name_session)
+    handler.addFilter(Bounds())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(_number(level))
+
+
+class Bounds(logging.Filter):
+    """Keeps back lines that come too often, so that nobody can fill a disk; the next one like them says how many.
+
+    Lines of ``debug`` pass: they are asked for.
+
+    Args:
+        clock: Monotonic time, s.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._alike, self._loggers = RateLimit(LIKE_BURST, LIKE_PER_S), RateLimit(LOGGER_BURST, LOGGER_PER_S)
+        self._kept_back: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line may be written."""
+        if record.levelno <= logging.DEBUG:
+            return True
+        now_s = self._clock()
+        kind = f"{record.name}\n{record.msg}"[:_KIND_LENGTH]
+        if self._alike.take(kind, now_s) or self._loggers.take(record.name, now_s):
+            if kind not in self._kept_back and len(self._kept_back) >= _KEPT_BACK_KINDS:
+                kind = record.name
+            self._kept_back[kind] += 1
+            return False
+        if missing := self._kept_back.pop(kind, 0) + self._kept_back.pop(record.name, 0):
+            record.msg, record.args = f"{record.getMessage()} (and {missing} like it before)", None
+        return True
 
 
 class TextLines(logging.Formatter):

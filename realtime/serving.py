@@ -6,10 +6,10 @@ import os
 import signal
 from types import FrameType
 
-import uvicorn
-
 from realtime.app import create_app
 from realtime.errors import LipstreamError
+from realtime.http_protocol import HttpConfig
+from realtime.http_server import HttpServer, server_config
 from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions
 from realtime.settings import Settings
@@ -17,14 +17,12 @@ from realtime.settings import Settings
 log = logging.getLogger("lipstream")
 
 _DRAIN_LOOK_S = 0.2
-WEBSOCKET_FRAME_BYTES = 256 * 1024
-"""Sound comes in pieces; one larger than this ends its connection."""
 
 
-class Server(uvicorn.Server):
+class Server(HttpServer):
     """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
 
-    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
+    def __init__(self, config: HttpConfig, sessions: Sessions) -> None:
         super().__init__(config)
         self._sessions = sessions
         self.failed = False
@@ -85,19 +83,7 @@ def serve(settings: Settings) -> bool:
         SettingsError: If a file that the settings name cannot be used.
     """
     sessions = Sessions(settings)
-    config = uvicorn.Config(
-        create_app(sessions),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,  # its lines go where ours go
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-        ws_max_size=WEBSOCKET_FRAME_BYTES,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-    )
+    config = server_config(create_app(sessions), settings)
     server = Server(config, sessions)
     server.run()
     return server.started and not server.failed

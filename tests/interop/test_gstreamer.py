@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from realtime.app import create_app
+from realtime.http_server import HttpServer, server_config
 from realtime.probe.clicks import voice
 from realtime.sessions import Sessions
 from realtime.timeline import SOUND_RATE_HZ
@@ -51,7 +51,9 @@ async def result(process: asyncio.subprocess.Process, patience_s: float = 60) ->
 async def served(serve: Serve) -> AsyncIterator[Served]:
     # libnice takes no loopback addresses.
     sessions, port = await serve(host="0.0.0.0", insecure=True), free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error", lifespan="off"))
+    server = HttpServer(
+        server_config(create_app(sessions), sessions.settings, port=port, log_level="error", lifespan="off")
+    )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
     yield Served(sessions, port)

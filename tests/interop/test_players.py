@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from benchmarks.signals import TimelineSource
 from realtime.app import create_app
+from realtime.http_server import HttpServer, server_config
 from realtime.probe.caller import Caller
 from realtime.probe.clicks import voice
 from realtime.session import Session
@@ -113,7 +113,9 @@ def check(name: str, codec: str, found: dict[str, Any]) -> None:
 @pytest.fixture
 async def open_session(serve: Serve) -> AsyncIterator[tuple[Served, Session]]:
     sessions, port = await serve(host="0.0.0.0", insecure=True), free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error", lifespan="off"))
+    server = HttpServer(
+        server_config(create_app(sessions), sessions.settings, port=port, log_level="error", lifespan="off")
+    )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
     yield Served(sessions, port), await speaking(sessions)

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from realtime.app import create_app
 from realtime.audio.queued_source import QueuedSource
-from realtime.serving import WEBSOCKET_FRAME_BYTES
+from realtime.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
 from realtime.sessions import Sessions
 from realtime.speaker import Speaker
 from tests.loopback.conftest import Callers, Serve, until
@@ -29,10 +28,8 @@ Web = Callable[[Sessions], Any]
 @contextlib.asynccontextmanager
 async def web(sessions: Sessions) -> AsyncIterator[str]:
     """Serve some sessions by HTTP; yield the address."""
-    config = uvicorn.Config(
-        create_app(sessions), port=free_port(), log_level="error", ws_max_size=WEBSOCKET_FRAME_BYTES
-    )
-    server = uvicorn.Server(config)
+    config = server_config(create_app(sessions), sessions.settings, port=free_port(), log_level="error")
+    server = HttpServer(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server._serve())
     await until(lambda: server.started, "the server")

@@ -183,7 +183,7 @@ async def test_foreign_hosts_and_origins_are_refused(
 
 
 async def test_another_site_can_neither_ask_nor_read(client: httpx.AsyncClient, sessions: Sessions) -> None:
-    for origin in ("https://evil.example", "http://127.0.0.1:8081", "null"):
+    for origin in ("https://evil.example", "http://127.0.0.1:8081", "null", "http://[", "http://[::1", "//[x]"):
         refused = await client.post("/api/sessions", json={}, headers={"Origin": origin})
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
