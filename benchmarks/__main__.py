@@ -19,7 +19,7 @@ SHORT = (
     "encoders",
     "viewers",
     "hostile",
-    "silent",
+    "attacks",
 )
 LONG = ("soak", "cycles", "limit", "core")
 

@@ -83,6 +83,7 @@ async def served(
     watched: bool = False,
     core: int | None = None,
     descriptors: int | None = None,
+    synthesizer: str = "",
 ) -> AsyncIterator[Served]:
     """Run a server.
 
@@ -94,6 +95,7 @@ async def served(
         watched: Whether to note how late each picture leaves.
         core: The one that all its processes have to do with; ``None`` for any.
         descriptors: Most files and sockets that it may open; ``None`` for the limit of this process.
+        synthesizer: What speaks text, with a predictor of the tests'; empty for nothing.
     """
     port = free_port()
     arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
@@ -104,6 +106,7 @@ async def served(
         *(["--watched"] if watched else []),
         *(["--core", str(core)] if core is not None else []),
         *(["--descriptors", str(descriptors)] if descriptors is not None else []),
+        *(["--synthesizer", synthesizer] if synthesizer else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
@@ -203,18 +206,19 @@ class _Lag:
         self._wait()
 
 
-async def _serve(host: str, port: int, predictor: str, say: str | None, max_sessions: int, *, watched: bool) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     log = _Log()
     shown = logging.StreamHandler()
     for handler in (log, shown):
         handler.addFilter(Bounds())
     logging.basicConfig(level=logging.WARNING, handlers=[log, shown])
-    watches: dict[str, Watch] | None = {} if watched else None
-    kind = type("Saying", (_Saying,), {"say": say, "watches": watches})
+    watches: dict[str, Watch] | None = {} if options.watched else None
+    kind = type("Saying", (_Saying,), {"say": options.say, "watches": watches})
+    host, port, most = options.host, options.port, options.max_sessions
     staged = (
-        built_in(max_sessions=max_sessions, kind=kind)
-        if predictor == BUILT_IN
-        else painted(predictor, max_sessions=max_sessions, kind=kind, host=host)
+        built_in(max_sessions=most, kind=kind)
+        if options.predictor == BUILT_IN
+        else painted(options.predictor, max_sessions=most, kind=kind, host=host, synthesizer=options.synthesizer)
     )
     async with staged as stage:
         sessions = stage[0] if isinstance(stage, tuple) else stage
@@ -283,11 +287,11 @@ if __name__ == "__main__":
     parser.add_argument("--watched", action="store_true")
     parser.add_argument("--core", type=int)
     parser.add_argument("--descriptors", type=int)
+    parser.add_argument("--synthesizer", default="")
     options = parser.parse_args()
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     if options.descriptors is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
-    watched, say = options.watched, options.say
-    asyncio.run(_serve(options.host, options.port, options.predictor, say, options.max_sessions, watched=watched))
+    asyncio.run(_serve(options))

@@ -66,13 +66,21 @@ async def painted(
     kind: type[Sessions] = Sessions,
     avatars: int = 1,
     host: str = "127.0.0.1",
+    synthesizer: str = "",
 ) -> AsyncIterator[Sessions]:
     """Yield sessions whose mouths one of the tests' predictors paints, on one of some avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(
             Path(folder), {"ann": 90} | {f"ann-{i}": 90 for i in range(1, avatars)}, size=FAKE_AVATAR_SIZE
         )
-        settings = Settings(store=store.root, avatar="ann", max_sessions=max_sessions, host=host, insecure=True)
+        settings = Settings(
+            store=store.root,
+            avatar="ann",
+            max_sessions=max_sessions,
+            host=host,
+            insecure=True,
+            synthesizer=synthesizer,
+        )
         async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
 

@@ -97,5 +97,6 @@ async def _reflexive(connection: Connection, sockets: Sequence[StunProtocol]) ->
     found: list[Candidate] = []
     for task in asked:
         with suppress(Exception):  # as aioice does: whatever goes wrong, there is one candidate less
-            found.append((await asyncio.wait_for(task, GATHERING_S))[0])
+            async with asyncio.timeout(GATHERING_S):
+                found.append((await task)[0])
     return found

@@ -53,7 +53,9 @@ class SpeakingProgram:
         try:
             async for piece in self._listen(process, text):
                 yield piece
-            if await asyncio.wait_for(process.wait(), ENGINE_SILENT_S):
+            async with asyncio.timeout(ENGINE_SILENT_S):
+                failed = await process.wait()
+            if failed:
                 log.warning("%s failed: %s", self._name, await complaints)
                 raise SynthesisError(f"{self._name} failed; the server's log says why")
         except TimeoutError:
@@ -72,16 +74,22 @@ class SpeakingProgram:
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its exit status says why
             process.stdin.write(text.encode() + b"\n")
-            await asyncio.wait_for(process.stdin.drain(), ENGINE_SILENT_S)
+            async with asyncio.timeout(ENGINE_SILENT_S):
+                await process.stdin.drain()
             process.stdin.close()
         wave = None if self._rate_hz else WaveStream()
-        while data := await asyncio.wait_for(process.stdout.read(_PIECE_BYTES), ENGINE_SILENT_S):
+        while data := await _piece(process.stdout):
             pcm = wave.push(data) if wave else data
             if pcm:
                 yield SpokenPcm(wave.rate_hz if wave else self._rate_hz, pcm)
 
     async def close(self) -> None:
         """Nothing is kept between sentences."""
+
+
+async def _piece(stream: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(ENGINE_SILENT_S):
+        return await stream.read(_PIECE_BYTES)
 
 
 def espeak_ng(voice: str) -> SpeakingProgram:

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from benchmarks.attackers import CONNECTIONS, hold_silent
+from benchmarks.attacks import DESCRIPTORS
 from benchmarks.served import fetch, served
-from benchmarks.silent import CONNECTIONS, DESCRIPTORS, hold_silent
 from benchmarks.victim import attacked, calling, count_pictures
 
 pytestmark = pytest.mark.timeout(300)

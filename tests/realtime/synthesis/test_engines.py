@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import random
 import stat
 import sys
 import wave
@@ -15,11 +16,13 @@ import numpy as np
 import pytest
 
 from realtime.errors import SettingsError
+from realtime.narrator import Narrator
 from realtime.settings import Settings
 from realtime.synthesis import endpoint as speech_endpoint
 from realtime.synthesis import programs
 from realtime.synthesis.choice import choose_synthesizer
 from realtime.synthesis.endpoint import SpeechEndpoint
+from realtime.synthesis.programs import espeak_ng
 from realtime.synthesis.synthesizer import SpeechSynthesizer, SynthesisError
 from realtime.synthesis.wave_stream import WaveStream
 from tests.realtime.synthesis.endpoint_server import endpoint, voice
@@ -180,3 +183,19 @@ async def test_a_program_that_is_gone_is_one_error(piper_voice: str) -> None:
     (Path(piper_voice).parent / "piper").unlink()
     with pytest.raises(SynthesisError, match="cannot be run"):
         await asyncio.wait_for(spoken(engine, "words"), 10)
+
+
+@pytest.mark.needs("espeak-ng")
+async def test_a_narrator_closes_whenever_it_is_interrupted() -> None:
+    """An interruption may come just as an engine has ended; on Python 3.11 asyncio.wait_for swallowed it there."""
+    chance = random.Random(1)
+    for _ in range(60):
+        narrator = Narrator(espeak_ng(""), lambda _: None)
+        for _ in range(4):
+            narrator.accept("One. Two three. Four!")
+            await asyncio.sleep(0.03 * chance.random())
+            if chance.random() < 0.6:
+                narrator.interrupt(0)
+            await asyncio.sleep(0.02 * chance.random())
+        async with asyncio.timeout(30):
+            await narrator.close()

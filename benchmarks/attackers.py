@@ -1,0 +1,134 @@
+"""Callers that mean harm, each a function that runs in a process of its own against a server's URL for some seconds."""
+
+import asyncio
+import itertools
+import json
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, SCTP_DATA_LAST_FRAG, WEBRTC_STRING, Chunk, DataChunk
+
+from benchmarks.served import fetch
+
+CONNECTIONS = 1500
+_OPENED_AT_ONCE = 50
+_PAUSE_S = 0.03
+
+TEXTS = (
+    "a" * 700 + '"' + " A." * 1432,
+    "." * 5000,
+    "A. " * 1666,
+    "." + "'" * 4000 + "x",
+    "a. " + "! " * 2400,
+    "1. " * 1666,
+    "a \n \n" * 1000,
+)
+"""Each took from a fifth of a second to a minute where text was cut in more than linear time, or is like those."""
+_BETWEEN_TEXTS_S = 0.25
+
+CHUNKS_PER_S = 1500
+_CHUNKS_AT_ONCE = 15
+_DIAL_EVERY_S = 2.0
+
+
+def hold_silent(url: str, seconds: float) -> None:
+    """Keep ``CONNECTIONS`` open without a word, and open those again that the server closes."""
+    address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
+    poll = select.epoll()
+    open_: dict[int, socket.socket] = {}
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        for _ in range(min(_OPENED_AT_ONCE, CONNECTIONS - len(open_))):
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.connect_ex(address)
+            poll.register(connection, select.EPOLLRDHUP)
+            open_[connection.fileno()] = connection
+        for descriptor, _ in poll.poll(_PAUSE_S):
+            open_.pop(descriptor).close()
+        time.sleep(_PAUSE_S)
+    for connection in open_.values():
+        connection.close()
+
+
+def say_hostile_texts(url: str, seconds: float) -> None:
+    """Have one session say texts that are hard to cut, each cut off as soon as it can be heard."""
+    status, _, answer = fetch(f"{url}/api/sessions", {})
+    if status != 201:
+        raise RuntimeError(f"{status}: {answer.decode()}")
+    session = url + json.loads(answer)["urls"]["self"]
+    end_s = time.monotonic() + seconds
+    for text in itertools.cycle(TEXTS):
+        if time.monotonic() > end_s:
+            break
+        fetch(f"{session}/say", {"text": text})
+        fetch(f"{session}/interrupt", {})
+        time.sleep(_BETWEEN_TEXTS_S)
+    fetch(session, method="DELETE")
+
+
+def every_other_chunk(url: str, seconds: float) -> None:
+    """Send chunks with a gap before each."""
+    asyncio.run(_flood(url, seconds, lambda first, number: _data(first + 2 * number)))
+
+
+def endless_message(url: str, seconds: float) -> None:
+    """Send the beginning of a message that never ends."""
+    asyncio.run(
+        _flood(url, seconds, lambda first, number: _data(first + number, 0 if number else SCTP_DATA_FIRST_FRAG))
+    )
+
+
+def whole_messages(url: str, seconds: float) -> None:
+    """Send small messages, whole and in order."""
+    whole = SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG
+    asyncio.run(_flood(url, seconds, lambda first, number: _data(first + number, whole)))
+
+
+def _data(tsn: int, flags: int = SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG) -> DataChunk:
+    chunk = DataChunk(flags=flags)
+    chunk.tsn, chunk.protocol, chunk.user_data = tsn % (1 << 32), WEBRTC_STRING, b"x" * 100
+    return chunk
+
+
+async def _flood(url: str, seconds: float, chunk: Callable[[int, int], Chunk]) -> None:
+    """Send ``CHUNKS_PER_S`` chunks a second on a data channel; dial again where the server has ended it."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        dialled_s = time.monotonic()
+        await _flood_one_call(url, end_s, chunk)
+        await asyncio.sleep(max(0.0, min(end_s, dialled_s + _DIAL_EVERY_S) - time.monotonic()))
+
+
+async def _flood_one_call(url: str, end_s: float, chunk: Callable[[int, int], Chunk]) -> None:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    for kind in ("audio", "video"):
+        connection.addTransceiver(kind, direction="recvonly")
+    channel = connection.createDataChannel("control")
+    await connection.setLocalDescription(await connection.createOffer())
+    body = {"offer": {"sdp": connection.localDescription.sdp, "type": "offer"}}
+    status, _, answer = await asyncio.to_thread(fetch, f"{url}/api/sessions", body)
+    if status != 201:
+        await connection.close()
+        return
+    made = json.loads(answer)
+    await connection.setRemoteDescription(RTCSessionDescription(made["answer"]["sdp"], "answer"))
+    while channel.readyState != "open" and time.monotonic() < end_s:  # noqa: ASYNC110 (as its connection goes on)
+        await asyncio.sleep(0.01)
+    association: Any = connection.sctp
+    first, number, begun_s = association._local_tsn, 0, time.monotonic()  # noqa: SLF001 (no public way to send a chunk)
+    while connection.connectionState == "connected" and time.monotonic() < end_s:
+        for _ in range(_CHUNKS_AT_ONCE):
+            await association._send_chunk(chunk(first, number))  # noqa: SLF001 (as above)
+            number += 1
+        await asyncio.sleep(max(0.0, begun_s + number / CHUNKS_PER_S - time.monotonic()))
+    await connection.close()
+    await asyncio.to_thread(fetch, url + made["urls"]["self"], None, "DELETE")
+
+
+ATTACKS = (hold_silent, say_hostile_texts, every_other_chunk, endless_message, whole_messages)
