@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["realtime.picture_worker.worker", "realtime.render_worker.worker"]
+_IMPORTED = ["realtime.picture_worker.worker", "realtime.render_worker.loading"]
 _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's libraries must not be forked, or cannot be: children import by themselves there."""
 

@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 
 from realtime.app import create_app
-from realtime.errors import LipstreamError
+from realtime.errors import LipstreamError, SettingsError
 from realtime.rtc.encoders import encode_pool
 from realtime.sessions import Sessions
 from realtime.settings import Settings
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
         super().__init__(config)
         self._sessions = sessions
-        self.failed = False
+        self.failed, self.refused = False, None  # type: bool, SettingsError | None
         self._grace_s = sessions.settings.grace_s
         self._drain: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,6 +46,8 @@ class Server(uvicorn.Server):
         """Start while the server already answers; a failure ends it."""
         try:
             await self._sessions.start()
+        except SettingsError as error:
+            self.refused, self.should_exit = error, True
         except LipstreamError as error:
             log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
             self.failed = True
@@ -82,7 +84,7 @@ def serve(settings: Settings) -> bool:
     """Serve until stopped; return whether the server had started.
 
     Raises:
-        SettingsError: If a file that the settings name cannot be used.
+        SettingsError: If a file or a device that the settings name cannot be used.
     """
     sessions = Sessions(settings)
     config = uvicorn.Config(
@@ -100,4 +102,6 @@ def serve(settings: Settings) -> bool:
     )
     server = Server(config, sessions)
     server.run()
+    if server.refused:
+        raise server.refused
     return server.started and not server.failed

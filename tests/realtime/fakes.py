@@ -77,7 +77,7 @@ class FakePredictor:
     """Rest mouths show the crop; spoken ones are drawn by :meth:`draw`."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.metadata = metadata()
+        self.metadata, self.device = metadata(), settings.device
         self._order = order_file(settings.store)
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
