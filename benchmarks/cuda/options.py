@@ -1,8 +1,10 @@
 """What a part of the benchmark is told, and the device that it draws on."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from realtime.lipsync.card import Device, Processor, open_device
+if TYPE_CHECKING:
+    from realtime.lipsync.card import Device
 
 
 class CannotRunError(Exception):
@@ -21,6 +23,12 @@ class Options:
     stand_in: bool = False
     short: bool = False
 
-    def open(self) -> Device:
-        """Return the card, or what stands in for it."""
+    def open(self) -> "Device":
+        """Return the card, or what stands in for it.
+
+        Raises:
+            DeviceLostError: If there is no card that can be used.
+        """
+        from realtime.lipsync.card import Processor, open_device  # noqa: PLC0415 (torch: not all processes need it)
+
         return Processor() if self.stand_in else open_device("cuda")

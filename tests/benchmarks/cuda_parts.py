@@ -63,3 +63,7 @@ def declines(_: Options) -> Iterator[dict[str, Any]]:
 
 def fails_a_test(_: Options) -> Iterator[dict[str, Any]]:
     yield {"outcome": "failed", "tests": 1, "which": "test_a"}
+
+
+def names_a_card(_: Options) -> Iterator[dict[str, Any]]:
+    yield {"fact": "card", "value": "a card"}

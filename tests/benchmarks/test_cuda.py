@@ -113,7 +113,7 @@ def test_another_card_makes_what_was_found_on_the_first_worthless(
 ) -> None:
     count, output = tmp_path / "count", tmp_path / "cuda.json"
     monkeypatch.setenv(COUNTED, str(count))
-    parts = (PARTS[0], _part("counted"))
+    parts = (_part("names_a_card", name="card"), _part("counted"))
     _run(output, parts)
     _run(output, parts)
     assert count.read_text() == "x"
