@@ -48,6 +48,11 @@ class RenderWorkers:
         return sum(worker.ready for worker in self.members)
 
     @property
+    def on_card(self) -> int:
+        """How many of these draw on a card."""
+        return sum(worker.ready and worker.device != "cpu" for worker in self.members)
+
+    @property
     def usable(self) -> list[RenderWorker]:
         """Those that a new session may be placed on."""
         return [worker for worker in self.members if worker.ready and not worker.is_short]

@@ -151,5 +151,6 @@ async def test_new_sessions_go_where_a_card_draws(tmp_path: Path) -> None:
         for _ in range(3):
             workers.place().open_stream("ann", lambda *_: None)
         assert [worker.streams for worker in workers.members] == [0, 3]
+        assert (workers.up, workers.on_card) == (2, 1)
     finally:
         await workers.close()
