@@ -346,7 +346,8 @@ class RenderWorker:
                 self._ready.set()
                 return
             log.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
-            self._give_up_loading()
+            if not self._lost:  # a device that is lost says nothing of the avatar that was being loaded
+                self._give_up_loading()
             await self._stop()
             short_lived = loop.time() - started_s < _STABLE_S
             failures = failures + 1 if short_lived else 0

@@ -78,6 +78,19 @@ async def test_a_fault_alone_is_got_over_by_a_new_process_on_the_same_card(card:
     assert (card.moves, card.worker.counts.restarts) == (0, 1)
 
 
+async def test_an_avatar_that_was_being_loaded_is_loaded_by_the_next_process(tmp_path: Path) -> None:
+    card = _Card(tmp_path)
+    try:
+        await card.worker.start()
+        card.order.write_text("lost")
+        async with asyncio.timeout(60):
+            await card.worker.load_avatar("ann")
+        assert card.worker.counts.restarts == 1
+        await card.is_drawing(0)
+    finally:
+        await card.worker.close()
+
+
 async def test_a_card_that_is_gone_gives_way_to_the_cpu_and_costs_are_learned_again(
     card: _Card, caplog: pytest.LogCaptureFixture
 ) -> None:
