@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check check-web lock-web format bench network fuzz soak clean
+.PHONY: run test check check-web lock-web format bench bench-cuda network fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -44,6 +44,10 @@ network: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+
+# A card's machine may have no network: what is installed there has to do.
+bench-cuda:
+	PYTHONPATH=. $(PYTHON) -m benchmarks.cuda $(ARGS)
 
 fuzz: $(VENV)/.test
 	FUZZ=full $(BIN)/python -m pytest -s --timeout 0 tests/fuzz $(ARGS)

@@ -16,22 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.networks import gflop, random_network
 from benchmarks.report import Goal, Report, at_most
 from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
-from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
 from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
 from realtime.lipsync.torch_backend import TorchPredictor
-from realtime.lipsync.weights import load_weights, save_weights
+from realtime.lipsync.weights import load_weights
 
 QUESTION = "What does a mouth cost?"
 BATCHES = (1, 4, 8)
-MOUTH_AND_JAW = (0.5, 1.0, 0.125, 0.875)
-"""The region of the random networks, in shares of the crop: that of the built-in weights."""
 _ROUNDS = 5
 _SIZES = ((1.0, 96), (0.25, 96), (0.25, 128), (0.25, 256))
 _MATRIX = 2048
@@ -56,16 +52,6 @@ def run() -> Report:
 _DTYPE_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
-def random_network(width: float, size: int, folder: Path) -> Path:
-    """Write a network that was never trained: what it costs does not depend on what it draws."""
-    torch.manual_seed(0)
-    path = folder / f"{width:g}-{size}.safetensors"
-    region = Region(*(int(share * size) for share in MOUTH_AND_JAW))
-    network = Wav2Lip(width, size).eval()
-    save_weights(network, path, window_offset_samples=-640, decoded_region=region, licence="CC0-1.0", name=path.stem)
-    return path
-
-
 @torch.inference_mode()
 def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> list[dict[str, Any]]:
     network, metadata = load_weights(weights)
@@ -83,9 +69,9 @@ def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> lis
     if resolve_device("auto") == "cuda":
         predictors |= {f"CUDA {p}": TorchPredictor(weights, device="cuda", precision=p) for p in ("fp16", "bf16")}
     features = {key: predictor.encode_faces(crops) for key, predictor in predictors.items()}
-    whole = _gflop(lambda: network(window[:1], face[:1]))
+    whole = gflop(lambda: network(window[:1], face[:1]))
     levels = network.encode_face(face[:1])
-    less = _gflop(lambda: network.decode(window[:1], levels, face[:1, 3:], metadata.decoded_region))
+    less = gflop(lambda: network.decode(window[:1], levels, face[:1, 3:], metadata.decoded_region))
     rows = []
     for batch in BATCHES:
         calls: dict[str, Callable[[], Any]] = {
@@ -121,12 +107,6 @@ def _median_ms(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
         calls[key]()
         took[key].append((time.perf_counter() - began_s) * 1000)
     return {key: statistics.median(values[1:]) for key, values in took.items()}
-
-
-def _gflop(call: Callable[[], Tensor]) -> float:
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return float(counter.get_total_flops()) / 1e9
 
 
 def _matrix_rate(dtype: torch.dtype) -> float:

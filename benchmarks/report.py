@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def machine() -> dict[str, Any]:
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "commit": _commit(),
     }
 
@@ -81,13 +82,14 @@ def to_text(report: Report, where: dict[str, Any]) -> str:
     """Return a report as lines for the screen."""
     lines = [report.question, f"  {where['processor']}, {where['cores']} cores, load {where['load_1_min']}"]
     lines += [f"  {name}: {value}" for name, value in report.conditions.items()]
-    lines += ["", *_table(report.rows), ""]
+    lines += ["", *table(report.rows), ""]
     marks = {True: "holds", False: "MISSED", None: "not measured"}
     lines += [f"  {goal.id}: {_cell(goal.value)} ({goal.target}) {marks[goal.holds]}" for goal in report.goals]
     return "\n".join(lines)
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return rows of the same keys as lines."""
     if not rows:
         return []
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
@@ -109,7 +111,16 @@ def _processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
 
 
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def _commit() -> str | None:
+    if not shutil.which("git"):
+        return None
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=RESULTS.parent, capture_output=True, text=True, check=False
     )

@@ -264,6 +264,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         "descriptors": process.num_fds(),
         "tasks": len(asyncio.all_tasks()),
         "worker_pid": worker,
+        "device": sessions.workers.members[0].device,
         "worker_rss_mb": psutil.Process(worker).memory_info().rss / (1 << 20) if worker else None,
         "cpu_s": sum(process.cpu_times()[:2]),
         "pictures_cpu_s": sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in sessions.pictures.pids),

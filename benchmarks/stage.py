@@ -47,7 +47,7 @@ class _OneFace(AvatarStore):
 @asynccontextmanager
 async def full_width(*, max_sessions: int = 8) -> AsyncIterator[tuple[Sessions, str]]:
     """Yield sessions with a network of the published width that was never trained, and what it is."""
-    from benchmarks.predictor import random_network  # noqa: PLC0415 (it brings torch along)
+    from benchmarks.networks import random_network  # noqa: PLC0415 (it brings torch along)
 
     with tempfile.TemporaryDirectory() as folder:
         weights = random_network(1.0, 96, Path(folder))

@@ -56,6 +56,10 @@ class Admission:
             self._mouth.note(mouths, cpu_s)
             self._drawing.note(mouths, took_s)
 
+    def forget_mouths(self) -> None:
+        """Learn from nothing what mouths cost: another device draws them."""
+        self._mouth, self._drawing = _Cost(FIRST_MOUTH_S), _Cost(FIRST_MOUTH_S)
+
     def mouths_in(self, seconds: float) -> int:
         """Return how many mouths the worker draws in so long; at least one."""
         return max(1, int(seconds / max(self._drawing.unit_s, 1e-6)))

@@ -7,6 +7,7 @@ died be replaced soon; and what was imported once lies in memory once.
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["realtime.picture_worker.worker", "realtime.render_worker.worker"]
+_IMPORTED = ["realtime.picture_worker.worker", "realtime.render_worker.loading"]
 _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's libraries must not be forked, or cannot be: children import by themselves there."""
 
@@ -33,6 +34,12 @@ def _context() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     return context
+
+
+log = logging.getLogger(__name__)
+
+_JOIN_S = 10.0
+"""After SIGKILL a process ends at once, unless the kernel waits for a device on its behalf."""
 
 
 class Child:
@@ -99,15 +106,18 @@ class Child:
                 self._connection.send_bytes(message)
 
     async def stop(self) -> None:
-        """End the process, and wait until it has. May be called again."""
+        """End the process, and wait until it has, but not for long: a driver may hold it. May be called again."""
         if self._starting:
             await asyncio.wait([self._starting])
         self.disconnect()
         process, self._process = self._process, None
         if process:
             process.kill()
-            await asyncio.to_thread(process.join)
-            process.close()
+            await asyncio.to_thread(process.join, _JOIN_S)
+            if process.is_alive():
+                log.error("process %s (%d) does not end: it is left behind", self._name, process.pid)
+            else:
+                process.close()
 
     def disconnect(self) -> None:
         """Let go of the pipe; a child that still reads it ends."""

@@ -54,6 +54,7 @@ class Exporter:
         yield Gauge("ready", "1 while a session could be taken.", reason is None)
         yield Gauge("workers", "Render workers, one a device.", len(workers.members))
         yield Gauge("worker_up", "Of these, those that take jobs now.", workers.up)
+        yield Gauge("worker_on_card", "Of these, those that draw on a card.", workers.on_card)
         pictures = sessions.pictures
         yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
         yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)

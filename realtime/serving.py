@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 
 from realtime.app import create_app
-from realtime.errors import LipstreamError
+from realtime.errors import LipstreamError, SettingsError
 from realtime.http_protocol import HttpConfig
 from realtime.http_server import HttpServer, server_config
 from realtime.rtc.encoders import encode_pool
@@ -26,6 +26,7 @@ class Server(HttpServer):
         super().__init__(config)
         self._sessions = sessions
         self.failed = False
+        self.refused: SettingsError | None = None
         self._grace_s = sessions.settings.grace_s
         self._drain: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,6 +45,8 @@ class Server(HttpServer):
         """Start while the server already answers; a failure ends it."""
         try:
             await self._sessions.start()
+        except SettingsError as error:
+            self.refused, self.should_exit = error, True
         except LipstreamError as error:
             log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
             self.failed = True
@@ -80,10 +83,12 @@ def serve(settings: Settings) -> bool:
     """Serve until stopped; return whether the server had started.
 
     Raises:
-        SettingsError: If a file that the settings name cannot be used.
+        SettingsError: If a file or a device that the settings name cannot be used.
     """
     sessions = Sessions(settings)
     config = server_config(create_app(sessions), settings)
     server = Server(config, sessions)
     server.run()
+    if server.refused:
+        raise server.refused
     return server.started and not server.failed

@@ -79,6 +79,8 @@ class Sessions:
             [dataclasses.replace(self.worker_settings, device=device) for device in devices],
             self.meters,
             self.admission.note_mouths,
+            self.admission.forget_mouths,
+            self.worker_settings.on_cpu() if self.worker_settings.device == "auto" and len(devices) > 1 else None,
         )
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
         self.shelf = Shelf(self.store, self.workers, self.worker_settings, settings.mark)

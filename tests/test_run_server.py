@@ -38,6 +38,16 @@ def test_a_wrong_weights_file_ends_the_start(tmp_path) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_a_card_that_is_asked_for_and_not_there_ends_the_start_with_status_2(tmp_path) -> None:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "run_server.py"), "--port", "0", "--device", "cuda:63", "--store", "."],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert "run_server.py: device 'cuda:63' was asked for, but torch finds no CUDA device like that" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_sigterm_drains_and_ends_with_status_0(start_server: StartServer) -> None:
     server = start_server()
     created = server.post("/api/sessions", {})

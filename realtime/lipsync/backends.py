@@ -7,7 +7,7 @@ from pathlib import Path
 
 from realtime.errors import SettingsError
 from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.predictor import MouthPredictor
+from realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 try:
     from realtime.lipsync import openvino_backend
@@ -29,6 +29,7 @@ def create_predictor(
     window_offset_samples: int | None = None,
     threads: int | None = None,
     precision: str | None = None,
+    fall_back: bool = False,
 ) -> MouthPredictor:
     """Load a weights file on a device.
 
@@ -39,27 +40,71 @@ def create_predictor(
         window_offset_samples: Overrides the file's.
         threads: CPU cores that one call may use.
         precision: One of :data:`PRECISIONS` but ``auto``; ``None`` takes the fastest that the device has.
+        fall_back: Whether the CPU draws where a card that was asked for cannot be used, as with ``auto``.
 
     Raises:
         WeightsError: If the file does not fit.
-        SettingsError: If the device is not there, or does not know the precision.
+        SettingsError: If the device is not there or cannot be used, or does not know the precision.
     """
-    found = resolve_device(device)
+    found = _found(device, fall_back=fall_back)
     if found != "cpu" and precision == "int8":
         raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
-    if found == "cpu" and precision == "fp16":
-        raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
-    if found == "cpu" and openvino_backend is not None:
+    if found != "cpu":
+        try:
+            return _on_card(weights, found, window_offset_samples, precision)
+        except (DeviceLostError, MemoryError) as error:
+            if device != "auto" and not fall_back:
+                raise SettingsError(f"device {device!r} was asked for, but it cannot draw: {error}") from error
+            log.warning("no card is used, the CPU draws: %s", error)
+            fall_back = True
+    if precision == "fp16":
+        if not fall_back:
+            raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
+        precision = None
+    return _on_cpu(weights, cache, window_offset_samples, threads, precision)
+
+
+def _found(device: str, *, fall_back: bool) -> str:
+    try:
+        return resolve_device(device)
+    except SettingsError as error:
+        if not fall_back:
+            raise
+        log.warning("the CPU draws: %s", error.message)
+        return "cpu"
+
+
+def _on_card(weights: Path, device: str, window_offset_samples: int | None, precision: str | None) -> MouthPredictor:
+    """Load a network on a card, and draw a mouth there.
+
+    Raises:
+        DeviceLostError: If the card does not do that.
+        MemoryError: If it has no room.
+    """
+    torch_backend = importlib.import_module("realtime.lipsync.torch_backend")
+    try:
+        predictor = torch_backend.TorchPredictor(
+            weights, device=device, window_offset_samples=window_offset_samples, precision=precision
+        )
+        predictor.try_out()
+    except RuntimeError as error:  # a card that answers, and cannot do this
+        raise DeviceLostError(f"{device}: {str(error).partition(chr(10))[0]}") from error
+    drawing: MouthPredictor = predictor
+    return drawing
+
+
+def _on_cpu(
+    weights: Path, cache: Path, window_offset_samples: int | None, threads: int | None, precision: str | None
+) -> MouthPredictor:
+    if openvino_backend is not None:
         hint = {"fp32": "f32"}.get(precision or "", precision)
         folder = openvino_backend.convert(weights, cache, window_offset_samples)
         return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
-    torch_backend = importlib.import_module("realtime.lipsync.torch_backend")
-    if found == "cpu":
-        if precision == "int8":
-            raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
-        log.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
-        importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
-    predictor: MouthPredictor = torch_backend.TorchPredictor(
-        weights, device=found, window_offset_samples=window_offset_samples, precision=precision
+    if precision == "int8":
+        raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
+    log.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
+    importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
+    predictor: MouthPredictor = importlib.import_module("realtime.lipsync.torch_backend").TorchPredictor(
+        weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision
     )
     return predictor

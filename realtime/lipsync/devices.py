@@ -1,12 +1,15 @@
 """What the network can run on here. Torch takes seconds to import: it is asked only where there seem to be cards."""
 
 import importlib
+import logging
 import shutil
 import subprocess
 import sys
 
 from realtime.errors import SettingsError
 from realtime.settings import DEVICE
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_S = 60.0
 _ASK_TORCH = "import torch; print(torch.cuda.device_count())"
@@ -22,11 +25,15 @@ def resolve_device(device: str) -> str:
         raise SettingsError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
     if device == "cpu" or (device == "auto" and not shutil.which("nvidia-smi")):
         return "cpu"
-    found = importlib.import_module("torch").cuda.device_count()
+    card = importlib.import_module("realtime.lipsync.card")
+    found = card.count()
     if device == "auto":
+        if not found:
+            log.warning("nvidia-smi is here, but no card can be used (%s): the CPU draws", card.why_none())
         return "cuda" if found else "cpu"
     if int(device.partition(":")[2] or 0) >= found:
-        raise SettingsError(f"device {device!r} was asked for, but torch finds no CUDA device like that here")
+        why = f" ({card.why_none()})" if not found else ""
+        raise SettingsError(f"device {device!r} was asked for, but torch finds no CUDA device like that here{why}")
     return device
 
 

@@ -107,12 +107,17 @@ def quantized(folder: Path) -> Path:
 class OpenVinoPredictor:
     """``MouthPredictor`` on the CPU.
 
+    Attributes:
+        device: ``cpu``.
+
     Args:
         folder: What :func:`convert` returned.
         threads: Cores that one call may use; ``None`` for all.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
             for. With ``int8`` the mouth's wide convolutions have eight bits; all else has the processor's own floats.
     """
+
+    device = "cpu"
 
     def __init__(self, folder: Path, *, threads: int | None = None, precision: str | None = None) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")

@@ -9,6 +9,10 @@ import numpy.typing as npt
 from realtime.lipsync.metadata import WeightsMetadata
 
 
+class DeviceLostError(Exception):
+    """The device cannot be used, or no more, in this process; the message says why."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class FaceFeatures:
     """The face encoder's output for every frame of a clip, and the crops that the copying head reads.
@@ -24,6 +28,10 @@ class FaceFeatures:
 
 class MouthPredictor(Protocol):
     """One loaded network on one device."""
+
+    @property
+    def device(self) -> str:
+        """That it draws on: ``cpu``, ``cuda`` or ``cuda:N``."""
 
     @property
     def metadata(self) -> WeightsMetadata:
@@ -47,4 +55,5 @@ class MouthPredictor(Protocol):
 
         Raises:
             MemoryError: If the device has no room for so many at once.
+            DeviceLostError: If the device is gone.
         """

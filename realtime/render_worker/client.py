@@ -8,14 +8,14 @@ import itertools
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from realtime.child_process import Child
-from realtime.errors import AvatarError, UnavailableError
+from realtime.errors import AvatarError, LipstreamError, SettingsError, UnavailableError
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.meters import Meters
 from realtime.packets import RenderJob
@@ -30,6 +30,10 @@ STALE_S = 0.1
 """A worker this far behind is given nothing more: what it draws would come too late for everybody."""
 START_TIMEOUT_S = 300.0
 """Converting a large checkpoint and preparing a long clip may take minutes, once."""
+RESTART_TIMEOUT_S = 60.0
+"""That is done by then. A card whose driver is gone may keep a worker from ever being ready."""
+MOST_FAULTS = 2
+"""Times in a row that a device was lost soon after a start, or hung; from then on the CPU draws."""
 SHORT_S = 10.0
 """After a mouth found no room in the device's memory, no session is begun for this long."""
 _WATCH_S = 0.1
@@ -89,6 +93,7 @@ class RenderWorker:
         settings: For the child.
         meters: Where its times are counted.
         on_batch: Told the mouths of each batch, the processor time that the child took over them, and the time, s.
+        on_moved: Told that another device draws from now on: what mouths cost is unknown again.
 
     Attributes:
         counts: What happened to it.
@@ -101,16 +106,20 @@ class RenderWorker:
         settings: WorkerSettings,
         meters: Meters | None = None,
         on_batch: Callable[[int, float, float], None] | None = None,
+        on_moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.counts, self.streams = WorkerCounts(), 0
-        self._on_batch = on_batch
+        self._on_batch, self._on_moved = on_batch, on_moved
         self.metadata: WeightsMetadata | None = None
         self._settings, self._meters = settings, meters or Meters()
         self._short_s = float("-inf")
         self._child = Child("render-worker", run, on_message=self._take)
         self._memory: JobMemory | None = None
         self._ready = asyncio.Event()
-        self._failure: str | None = None
+        self._failure: LipstreamError | None = None
+        self._device: str | None = None
+        self._lost = False  # the device, as the child says
+        self._faults = 0  # of the device, in a row
         self._avatars: dict[str, tuple[int, asyncio.Future[None]]] = {}
         self._handles = itertools.count()
         self._loading: set[int] = set()  # handles; meanwhile jobs have to wait
@@ -137,8 +146,8 @@ class RenderWorker:
 
     @property
     def device(self) -> str:
-        """That it draws on, as the settings name it."""
-        return self._settings.device
+        """That it draws on; as the settings name it until that is known."""
+        return self._device or self._settings.device
 
     @property
     def under_way(self) -> int:
@@ -154,7 +163,8 @@ class RenderWorker:
         """Start the child and wait until it has loaded the network.
 
         Raises:
-            UnavailableError: If it cannot; the message is the child's.
+            SettingsError: If it cannot because of its settings, as a card that is asked for and not there.
+            UnavailableError: If it cannot for another reason; the message is the child's.
         """
         await self._child.start(self._settings)
         self._watcher = asyncio.create_task(self._watch(), name="render-worker-watch")
@@ -166,7 +176,10 @@ class RenderWorker:
             raise UnavailableError("the render worker did not start in time", reason="renderer") from error
         if self.metadata is None:
             await self.close()
-            raise UnavailableError(f"the render worker failed: {self._failure}", reason="renderer")
+            raise self._failure or UnavailableError(
+                "the render worker failed: it ended before it was ready", reason="renderer"
+            )
+        self._settings = replace(self._settings, fall_back=True)  # from now on there are calls to be kept alive
         return self.metadata
 
     def expect_avatar(self, avatar_id: str) -> None:
@@ -256,16 +269,29 @@ class RenderWorker:
             if self._on_batch:
                 self._on_batch(*message["cost"])
         elif "ready" in message:
+            self._on_device(message["device"])
             self._on_ready(WeightsMetadata.from_json(message["ready"]))
         elif "loaded" in message or "failed" in message:
             self._on_avatar(message)
         elif "progress" in message:
             log.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
-        elif "error" in message:
-            self._failure = message["error"]
-            log.error("render worker (%s): %s", self.device, self._failure)
-            if self.metadata is None:
-                self._ready.set()  # start() reports it
+        elif "error" in message or "device_lost" in message:
+            self._on_failure(message)
+
+    def _on_failure(self, message: dict[str, Any]) -> None:
+        self._lost = "device_lost" in message
+        why = message["device_lost"] if self._lost else message["error"]
+        log.error("render worker (%s): %s", self.device, why)
+        if self.metadata is None:  # start() reports it
+            kind = SettingsError(why) if message.get("bad_settings") else None
+            self._failure = kind or UnavailableError(f"the render worker failed: {why}", reason="renderer")
+            self._ready.set()
+
+    def _on_device(self, device: str) -> None:
+        if self._device not in (None, device):
+            log.warning("mouths that were drawn on %s are drawn on %s from now on", self._device, device)
+            self._on_moved()
+        self._device = device
 
     def _on_mouths(self, message: dict[str, Any]) -> None:
         assert self._memory is not None
@@ -317,13 +343,15 @@ class RenderWorker:
             if alive and not self._hangs(loop.time(), started_s):
                 continue
             if self.metadata is None:
-                self._failure = self._failure or "it ended before it was ready"
                 self._ready.set()
                 return
             log.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
-            self._give_up_loading()
+            if not self._lost:  # a device that is lost says nothing of the avatar that was being loaded
+                self._give_up_loading()
             await self._stop()
-            failures = failures + 1 if loop.time() - started_s < _STABLE_S else 0
+            short_lived = loop.time() - started_s < _STABLE_S
+            failures = failures + 1 if short_lived else 0
+            self._note_fault(short_lived=short_lived, hung=alive)
             await asyncio.sleep(_RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)])
             self.counts.restarts += 1
             started_s = loop.time()
@@ -332,9 +360,18 @@ class RenderWorker:
             except OSError:
                 log.exception("render worker cannot be started; trying again")
 
+    def _note_fault(self, *, short_lived: bool, hung: bool) -> None:
+        """Have the CPU draw where a device fails again and again; one fault alone a new process may get over."""
+        fault = self._lost or hung
+        self._faults = (self._faults if short_lived else 0) + 1 if fault else 0
+        self._lost = False
+        if self._faults >= MOST_FAULTS and self._settings.device != "cpu":
+            log.warning("device %s failed %d times in a row: the CPU draws in its place", self.device, self._faults)
+            self._settings = self._settings.on_cpu()
+
     def _hangs(self, now_s: float, started_s: float) -> bool:
         if not self.ready:
-            return now_s - started_s > START_TIMEOUT_S
+            return now_s - started_s > (START_TIMEOUT_S if self.metadata is None else RESTART_TIMEOUT_S)
         return bool(self._under_way) and not self._loading and now_s - self._heard_s > HANG_S
 
     def _give_up_loading(self) -> None:

@@ -24,6 +24,8 @@ class RenderWorkers:
         settings: Of each, one at least.
         meters: Where their times are counted.
         on_batch: As a `RenderWorker` takes it.
+        on_moved: Likewise.
+        spare: Of one that takes the place of all, if none can be started.
 
     Attributes:
         members: The workers; once they are started, those that could be.
@@ -34,13 +36,21 @@ class RenderWorkers:
         settings: Sequence[WorkerSettings],
         meters: Meters | None = None,
         on_batch: Callable[[int, float, float], None] | None = None,
+        on_moved: Callable[[], None] = lambda: None,
+        spare: WorkerSettings | None = None,
     ) -> None:
-        self.members = tuple(RenderWorker(each, meters, on_batch) for each in settings)
+        self.members = tuple(RenderWorker(each, meters, on_batch, on_moved) for each in settings)
+        self._spare = RenderWorker(spare, meters, on_batch, on_moved) if spare else None
 
     @property
     def up(self) -> int:
         """How many take jobs."""
         return sum(worker.ready for worker in self.members)
+
+    @property
+    def on_card(self) -> int:
+        """How many of these draw on a card."""
+        return sum(worker.ready and worker.device != "cpu" for worker in self.members)
 
     @property
     def usable(self) -> list[RenderWorker]:
@@ -66,30 +76,34 @@ class RenderWorkers:
     def place(self) -> RenderWorker:
         """Return the worker for a new session: of those that draw, the one with the fewest.
 
-        One that was started again and still loads its avatars comes last.
+        One that was started again and still loads its avatars comes last; before it, those that the CPU draws for
+        where others have a card.
 
         Raises:
             UnavailableError: If none can.
         """
         if not (usable := self.usable):
             raise UnavailableError("the renderer is being started again", reason="renderer")
-        return min(usable, key=lambda worker: (worker.is_loading, worker.streams))
+        return min(usable, key=lambda worker: (worker.is_loading, worker.device == "cpu", worker.streams))
 
     async def start(self) -> WeightsMetadata:
         """Start all of them, and wait until each has loaded the network; go on with those that could.
 
         Raises:
-            UnavailableError: If none could.
+            SettingsError: If none could because of its settings.
+            UnavailableError: If none could for another reason.
         """
         found = await asyncio.gather(*(worker.start() for worker in self.members), return_exceptions=True)
         pairs = list(zip(self.members, found, strict=True))
         started = [(worker, facts) for worker, facts in pairs if isinstance(facts, WeightsMetadata)]
         for worker, failure in pairs:
             if isinstance(failure, BaseException):
-                if not started:
+                if not started and not self._spare:
                     raise failure
                 log.warning("device %s is left out: %s", worker.device, failure)
                 await worker.close()
+        if not started and self._spare:
+            started = [(self._spare, await self._spare.start())]
         self.members = tuple(worker for worker, _ in started)
         return started[0][1]
 

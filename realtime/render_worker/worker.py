@@ -2,11 +2,16 @@
 
 Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
 ``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
-``{"progress": [what, share]}``, ``{"ready": metadata}``, ``{"loaded": handle}``, ``{"failed": [handle, why]}``,
+``{"progress": [what, share]}``, ``{"ready": metadata, "device": name}``, ``{"loaded": handle}``,
+``{"failed": [handle, why]}``,
 ``{"cost": [mouths, processor s, s]}`` once, before the first that is loaded;
 ``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
 "seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
-``{"error": why}``. A closed pipe ends the process.
+``{"error": why, "bad_settings": bool}`` and ``{"device_lost": why}``, after which it ends. A closed pipe ends the
+process.
+
+What draws and where faces come from is named by the settings and imported then: neither PyAV nor a back end is needed
+to import this module.
 """
 
 import importlib
@@ -16,19 +21,16 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from avatar_cache.builder import prepare
-from avatar_cache.store import AvatarStore
 from realtime.audio.mel import SILENCE_LEVEL
-from realtime.errors import LipstreamError
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from realtime.errors import LipstreamError, SettingsError
+from realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
 from realtime.render_worker.memory import JobMemory
 from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -44,6 +46,8 @@ PROGRESS_S = 2.0
 """Between two words on how far an avatar's preparation is; one that takes less is not talked about."""
 MOST_FAILURES = 16
 """Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
+MOST_SHORT = 50
+"""Mouths in a row that found no room, two seconds of one session: the memory does not come back then."""
 
 Job = tuple[int, int, int]
 """Slot, handle of the avatar, clip frame."""
@@ -60,8 +64,11 @@ class WorkerSettings:
         window_offset_samples: Overrides the weights' own.
         threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
         precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
+        fall_back: Whether the CPU draws where the device cannot be used, as it does with ``auto``.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
             their own.
+        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a function to be told
+            the progress, 0..1, and returns ``FaceFeatures``.
     """
 
     weights: Path
@@ -70,7 +77,13 @@ class WorkerSettings:
     window_offset_samples: int | None = None
     threads: int | None = None
     precision: str = "auto"
-    predictor: str = "realtime.render_worker.worker:load_predictor"
+    fall_back: bool = False
+    predictor: str = "realtime.render_worker.loading:load_predictor"
+    features: str = "realtime.render_worker.loading:load_features"
+
+    def on_cpu(self) -> "WorkerSettings":
+        """Return settings for the CPU in place of a card."""
+        return replace(self, device="cpu", precision="auto" if self.precision == "fp16" else self.precision)
 
 
 def default_threads() -> int:
@@ -78,25 +91,15 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
 
 
-def load_predictor(settings: WorkerSettings) -> MouthPredictor:
-    """Load the network that the settings name."""
-    return create_predictor(
-        settings.weights,
-        device=settings.device,
-        cache=AvatarStore(settings.store).graphs,
-        window_offset_samples=settings.window_offset_samples,
-        threads=settings.threads or default_threads(),
-        precision=None if settings.precision == "auto" else settings.precision,
-    )
-
-
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
     try:
         _Worker(connection, settings).serve()
+    except DeviceLostError as error:
+        _send(connection, {"device_lost": str(error)})
     except LipstreamError as error:
-        _send(connection, {"error": error.message})
+        _send(connection, {"error": error.message, "bad_settings": isinstance(error, SettingsError)})
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the server is gone
     except Exception as error:
@@ -109,25 +112,28 @@ def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 class _Worker:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
-        self._connection = connection
-        self._store = AvatarStore(settings.store)
-        module, _, name = settings.predictor.partition(":")
-        factory: Callable[[WorkerSettings], MouthPredictor] = getattr(importlib.import_module(module), name)
-        self._predictor = factory(settings)
+        self._connection, self._settings = connection, settings
+        self._predictor: MouthPredictor = _named(settings.predictor)(settings)
+        self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
         self._warm = False
         self._largest = LARGEST_BATCH
         self._fitted = 0  # batches since it was last changed
         self._failures = 0
-        self._short = 0
+        self._short = self._short_in_a_row = 0
         self._took: list[tuple[int, float, float]] = []
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, {"ready": self._predictor.metadata.to_json()})
+        _send(self._connection, {"ready": self._predictor.metadata.to_json(), "device": self._predictor.device})
         jobs: list[Job] = []
         try:
             while True:
@@ -158,11 +164,13 @@ class _Worker:
                 _send(self._connection, {"progress": [avatar_id, share]})
 
         try:
-            self._avatars[handle] = prepare(self._store.load(avatar_id), self._predictor, progress=progress).features
+            self._avatars[handle] = self._load_features(self._settings, avatar_id, self._predictor, progress)
             self._warm_up(self._avatars[handle])
         except MemoryError:
             self._avatars.pop(handle, None)
             _send(self._connection, {"failed": [handle, "the device has no memory left for this avatar"]})
+        except DeviceLostError:
+            raise
         except Exception as error:  # a bad avatar must not take the device along
             if not isinstance(error, LipstreamError):
                 log.exception("avatar %s cannot be loaded", avatar_id)
@@ -210,13 +218,18 @@ class _Worker:
             self._largest, self._fitted = max(1, len(jobs) // 2), 0
             log.warning("the device's memory holds no batch of %d; trying %d", len(jobs), self._largest)
             self._short += len(jobs) == 1
+            self._short_in_a_row += len(jobs) == 1
+            if self._short_in_a_row >= MOST_SHORT:
+                raise DeviceLostError("its memory holds not one mouth") from None
+        except DeviceLostError:
+            raise
         except Exception:
             self._failures += len(jobs) == 1
             if self._failures >= MOST_FAILURES:
                 raise
             log.exception("a batch of %d could not be drawn", len(jobs))
         else:
-            self._failures = 0
+            self._failures = self._short_in_a_row = 0
             self._fitted += 1
             if self._fitted >= GROW_AFTER and self._largest < LARGEST_BATCH:
                 self._largest, self._fitted = min(LARGEST_BATCH, 2 * self._largest), 0

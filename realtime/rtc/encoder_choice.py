@@ -130,7 +130,7 @@ def is_reliable(encoder: PictureEncoder) -> bool:
     """
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, VideoCodecContext)
-    pictures = _pictures()
+    pictures = moving_pictures()
     encoder.target_bitrate = _TRIED_BITRATE
     sizes: list[int] = []
     for index in range(_TRIED_PICTURES):
@@ -151,8 +151,8 @@ def is_reliable(encoder: PictureEncoder) -> bool:
 
 
 @functools.cache
-def _pictures() -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return pictures in which something moves, I420."""
+def moving_pictures() -> tuple[npt.NDArray[np.uint8], ...]:
+    """Return ten pictures of 512 x 512 in which something moves, I420, to try encoders with."""
     rows, columns = np.mgrid[0:_TRIED_SIDE, 0:_TRIED_SIDE]
     tiles = np.random.default_rng(0).normal(120, 25, (_TRIED_SIDE // 8, _TRIED_SIDE // 8))
     still = np.kron(tiles, np.ones((8, 8)))

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.store import AvatarStore
+from realtime.errors import SettingsError
 from realtime.lipsync.metadata import Region, WeightsMetadata
-from realtime.lipsync.predictor import FaceFeatures
+from realtime.lipsync.predictor import DeviceLostError, FaceFeatures
 from realtime.render_worker import WorkerSettings
 
 SIZE, FRAMES, CROP = (128, 128), 20, 96
@@ -77,7 +78,7 @@ class FakePredictor:
     """Rest mouths show the crop; spoken ones are drawn by :meth:`draw`."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.metadata = metadata()
+        self.metadata, self.device = metadata(), settings.device
         self._order = order_file(settings.store)
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
@@ -146,3 +147,28 @@ class TightPredictor(FakePredictor):
         if what == "bob" and features.crops[frames].mean(axis=(1, 2, 3)).max() > 100:
             raise ValueError("a face that cannot be drawn")
         return super().predict(mel, features, frames)
+
+
+class FailingCardPredictor(FakePredictor):
+    """A card that is there until its order says ``lost`` (this once), ``gone`` (for good) or ``full``."""
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        what = self._order.read_text() if self._order.exists() else ""
+        if self.device != "cpu" and what:
+            if what == "full":
+                raise MemoryError
+            self._order.write_text("" if what == "lost" else what)
+            raise DeviceLostError("the driver went away")
+        return super().predict(mel, features, frames)
+
+
+def load_failing_card(settings: WorkerSettings) -> FakePredictor:
+    """Load on the card, or as the settings say where it is gone."""
+    order = order_file(settings.store)
+    if settings.device != "cpu" and order.exists() and order.read_text() == "gone":
+        if not settings.fall_back:
+            raise SettingsError("the card was asked for, but it is gone")
+        settings = settings.on_cpu()
+    return FailingCardPredictor(settings)

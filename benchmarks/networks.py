@@ -1,0 +1,42 @@
+"""Networks to be measured, and their arithmetic."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from realtime.lipsync.metadata import Region
+from realtime.lipsync.network import Wav2Lip
+from realtime.lipsync.weights import load_weights, save_weights
+
+MOUTH_AND_JAW = (0.5, 1.0, 0.125, 0.875)
+"""The region of the random networks, in shares of the crop: that of the built-in weights."""
+
+
+def random_network(width: float, size: int, folder: Path) -> Path:
+    """Write a network that was never trained: what it costs does not depend on what it draws."""
+    torch.manual_seed(0)
+    path = folder / f"{width:g}-{size}.safetensors"
+    region = Region(*(int(share * size) for share in MOUTH_AND_JAW))
+    network = Wav2Lip(width, size).eval()
+    save_weights(network, path, window_offset_samples=-640, decoded_region=region, licence="CC0-1.0", name=path.stem)
+    return path
+
+
+def gflop(call: Callable[[], Tensor]) -> float:
+    """Return what a call computes in convolutions and matrix products, two for each multiplication, 1e9."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops()) / 1e9
+
+
+@torch.inference_mode()
+def mouth_gflop(weights: Path) -> float:
+    """Return what one mouth takes where the face is encoded and only the decoded region computed, 1e9."""
+    network, metadata = load_weights(weights)
+    face = torch.zeros(1, 6, metadata.size, metadata.size)
+    levels = network.encode_face(face)
+    window = torch.zeros(1, 1, 80, 16)
+    return gflop(lambda: network.decode(window, levels, face[:, 3:], metadata.decoded_region))
