@@ -1,6 +1,7 @@
 """Callers that mean harm, each a function that runs in a process of its own against a server's URL for some seconds."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import select
@@ -122,11 +123,12 @@ async def _flood_one_call(url: str, end_s: float, chunk: Callable[[int, int], Ch
         await asyncio.sleep(0.01)
     association: Any = connection.sctp
     first, number, begun_s = association._local_tsn, 0, time.monotonic()  # noqa: SLF001 (no public way to send a chunk)
-    while connection.connectionState == "connected" and time.monotonic() < end_s:
-        for _ in range(_CHUNKS_AT_ONCE):
-            await association._send_chunk(chunk(first, number))  # noqa: SLF001 (as above)
-            number += 1
-        await asyncio.sleep(max(0.0, begun_s + number / CHUNKS_PER_S - time.monotonic()))
+    with contextlib.suppress(ConnectionError):  # the server has ended it
+        while connection.connectionState == "connected" and time.monotonic() < end_s:
+            for _ in range(_CHUNKS_AT_ONCE):
+                await association._send_chunk(chunk(first, number))  # noqa: SLF001 (as above)
+                number += 1
+            await asyncio.sleep(max(0.0, begun_s + number / CHUNKS_PER_S - time.monotonic()))
     await connection.close()
     await asyncio.to_thread(fetch, url + made["urls"]["self"], None, "DELETE")
 
