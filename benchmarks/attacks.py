@@ -18,6 +18,8 @@ from benchmarks.victim import Attack, Pictures, attacked, calling
 QUESTION = "What does a caller notice while somebody attacks the server?"
 DESCRIPTORS = 1024
 LOST_A_SECOND, LONGEST_GAP_MS, LOG_A_SECOND, MEMORY_MB = 1.0, 200.0, 10.0, 5.0
+HELD, HELD_MB = "hold silent", 20.0
+"""Connections that stay take memory for as long as they do: 400 of them, some 20 KB each."""
 _SETTLE_S = 3.0
 
 
@@ -69,7 +71,7 @@ def _goals(attack: str, found: dict[str, Any], part_s: float, gained_mb: float, 
     return [
         at_most(f"{attack}: pictures lost to the control", lost, LOST_A_SECOND, "a second"),
         at_most(f"{attack}: longest gap", found["attack"].longest_gap_ms, LONGEST_GAP_MS, "ms"),
-        at_most(f"{attack}: memory", round(gained_mb, 1), MEMORY_MB, "MB more"),
+        at_most(f"{attack}: memory", round(gained_mb, 1), MEMORY_MB if attack != HELD else HELD_MB, "MB more"),
         at_most(f"{attack}: log", round(found["look"]["log_lines"] / part_s, 2), LOG_A_SECOND, "lines a second"),
         Goal(f"{attack}: a new call connects, s", "yes", newcomer_s, newcomer_s is not None),
         Goal(f"{attack}: the call goes on", "yes", None, connected),
