@@ -3,18 +3,19 @@
 import os
 import sys
 
-from realtime import child_process, log_lines
+from realtime import log_format
 from realtime.errors import LipstreamError
 from realtime.settings import read_settings
+from realtime.workers import child_process
 
 
 def main() -> int:
     """Return the process's exit status."""
     try:
         settings = read_settings(sys.argv[1:], os.environ)
-        log_lines.set_up(settings.log_level, settings.log_format)
+        log_format.set_up(settings.log_level, settings.log_format)
         child_process.warm_up()
-        from realtime.serving import serve  # noqa: PLC0415 (all else is imported while the workers' modules are)
+        from realtime.api.serving import serve  # noqa: PLC0415 (all else is imported while the workers' modules are)
 
         return 0 if serve(settings) else 1
     except LipstreamError as error:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from avatar_cache.avatar import Avatar, PreparedAvatar
 from avatar_cache.blend_quality import measure_blend
-from avatar_cache.builder import decode_clip, prepare
-from avatar_cache.face_detector import DETECTORS
-from avatar_cache.ingest import BuildOptions
+from avatar_cache.clip_builder import BuildOptions
+from avatar_cache.detectors import DETECTORS
+from avatar_cache.media_reader import Limits
 from avatar_cache.preflight import Report
-from avatar_cache.source import Limits
+from avatar_cache.prepare import decode_clip, prepare
 from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import LipstreamError, SettingsError, is_no_room
-from realtime.i420 import planes
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.devices import resolve_device
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.mouth_painter import Box
+from realtime.picture.i420 import planes
+from realtime.picture.mouth_painter import Box
 from realtime.timeline import FRAME_RATE_HZ
 
 

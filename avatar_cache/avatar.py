@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_cache.manifest import Manifest
-from realtime.compositor import Compositor, Origin
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
 from realtime.lipsync.predictor import FaceFeatures
-from realtime.mark import MarkStyle, draw_mark
+from realtime.picture.compositor import Compositor, Origin
+from realtime.picture.watermark import MarkStyle, draw_mark
 
 PREPARED_FORMAT = 2
 LEVELS = 7

@@ -11,7 +11,7 @@ from avatar_cache.face_detector import Face, FaceDetector
 from avatar_cache.face_geometry import chin_mm, estimate_pose, face_box
 from avatar_cache.photo import Bgr
 from realtime.errors import AvatarError
-from realtime.mouth_painter import Box
+from realtime.picture.mouth_painter import Box
 
 Windows = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.eyes import settle_eye
+from avatar_cache.eye_fitting import settle_eye
 from avatar_cache.photo import Bgr
 from realtime.timeline import FRAME_RATE_HZ
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realtime.errors import AvatarError
-from realtime.mouth_painter import Box, Outline
+from realtime.picture.mouth_painter import Box, Outline
 from realtime.timeline import FRAME_RATE_HZ
 
 FORMAT = 1

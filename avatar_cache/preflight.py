@@ -10,7 +10,7 @@ import numpy as np
 from avatar_cache.face_detector import Face
 from avatar_cache.face_geometry import estimate_pose, lip_gap_mm
 from avatar_cache.photo import Bgr
-from realtime.mouth_painter import Box
+from realtime.picture.mouth_painter import Box
 
 Verdict = Literal["good", "fair", "poor"]
 _ADVICE_SIDE = 160

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from avatar_cache.avatar import Avatar, file_sha256, verify_prepared
-from avatar_cache.builder import check_clip
-from avatar_cache.ingest import BuildOptions, ingest
+from avatar_cache.clip_builder import BuildOptions, ingest
 from avatar_cache.manifest import Manifest, check_id
-from avatar_cache.scratch import scratch_folder
+from avatar_cache.prepare import check_clip
+from avatar_cache.scratch_folder import scratch_folder
 from realtime.errors import AvatarError, NotFoundError
-from realtime.i420 import i420_to_bgr
+from realtime.picture.i420 import i420_to_bgr
 
 BUILT_IN = Path(__file__).parent / "builtin"
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.report import Report, at_most
 from benchmarks.stage import painted
-from realtime.app import create_app
-from realtime.http_server import HttpServer, server_config
+from realtime.api.app import create_app
+from realtime.api.http_server import HttpServer, server_config
 from realtime.metrics import percentiles
-from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks
-from realtime.sessions import Sessions
+from realtime.server.sessions import Sessions
+from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.browser.chromium import chromium
 from tests.server_process import free_port

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.probe.caller import Caller
-from realtime.probe.recording import Recording
+from realtime.test_client.call_recording import Recording
+from realtime.test_client.caller import Caller
 
 _LINE_LIMIT = 1 << 28
 """A recording travels as one line."""

@@ -18,7 +18,7 @@ from benchmarks.report import Report, at_least
 from benchmarks.served import served
 from benchmarks.stage import speech_file
 from realtime.metrics import percentiles
-from realtime.probe.clicks import Sound, voice
+from realtime.test_client.click_track import Sound, voice
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 
 QUESTION = "How many sessions does one core serve, but for the model?"

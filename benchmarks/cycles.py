@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import Served, fetch, served
 from realtime.metrics import percentiles
-from realtime.probe.caller import Caller
-from realtime.probe.recording import decode_pictures
+from realtime.test_client.call_recording import decode_pictures
+from realtime.test_client.caller import Caller
 
 QUESTION = "How long does it take to connect, and does hanging up leave anything behind?"
 WARM_UP = 100

@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import Served, fetch, served
 from realtime.metrics import percentiles
-from realtime.probe.caller import Caller
 from realtime.rtc.sdp import MAX_CANDIDATES
+from realtime.test_client.caller import Caller
 from realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "What do four speaking sessions notice of callers that mean harm, and of one too many?"

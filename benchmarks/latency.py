@@ -18,10 +18,10 @@ from benchmarks.signals import TimelineSource, speech
 from benchmarks.stage import FAKE_MOUTH, built_in, painted, speech_file
 from realtime.clock import PlayoutClock
 from realtime.metrics import percentiles
-from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks, find_clicks, find_flashes, offsets_ms
-from realtime.probe.recording import decode_pictures, decode_sound
-from realtime.rtc.sender import NTP_EPOCH_S
-from realtime.session import Session
+from realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
+from realtime.session.session import Session
+from realtime.test_client.call_recording import decode_pictures, decode_sound
+from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks, find_clicks, find_flashes, offsets_ms
 from realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "How late is the mouth, and how close to its sound?"

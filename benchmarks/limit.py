@@ -21,8 +21,8 @@ from benchmarks.served import Served, fetch, served
 from benchmarks.signals import speech
 from benchmarks.stage import speech_file
 from realtime.metrics import percentiles
-from realtime.probe.caller import Caller
-from realtime.probe.recording import Packet, Recording
+from realtime.test_client.call_recording import Packet, Recording
+from realtime.test_client.caller import Caller
 from realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "What do four sessions keep in ten minutes at the limit, while one more is asked for again and again?"

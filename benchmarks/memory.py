@@ -19,7 +19,7 @@ from benchmarks.caller_process import caller_process
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import built_in, painted, speech_file
-from realtime.sessions import Sessions
+from realtime.server.sessions import Sessions
 
 QUESTION = "What does a session keep, and does anything grow?"
 COUNT = 4

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.builder import prepare
+from avatar_cache.prepare import prepare
 from avatar_cache.store import AvatarStore
 from benchmarks.report import Report, at_least, at_most
 from benchmarks.signals import speech

@@ -26,13 +26,13 @@ from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import PRECISION, built_in, full_width, speech_file
 from benchmarks.watch import Taker, Watch
-from realtime.i420 import planes
+from realtime.encoding.encoded_unit import RAW_PICTURES, Unit
 from realtime.metrics import percentiles
-from realtime.probe.clicks import Sound
-from realtime.probe.recording import Recording, Seen, decode_pictures
-from realtime.rtc.unit import RAW_PICTURES, Unit
-from realtime.session import Session
-from realtime.sessions import Sessions
+from realtime.picture.i420 import planes
+from realtime.server.sessions import Sessions
+from realtime.session.session import Session
+from realtime.test_client.call_recording import Recording, Seen, decode_pictures
+from realtime.test_client.click_track import Sound
 from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
 
 QUESTION = "How many sessions can speak at once?"

@@ -9,9 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from realtime.audio.source_buffer import SourceCounts
+from realtime.audio.jitter_buffer import SourceCounts
 from realtime.clock import PlayoutClock
-from realtime.probe.clicks import Sound, voice
+from realtime.test_client.click_track import Sound, voice
 from realtime.timeline import (
     BLOCK_SAMPLES,
     BLOCK_SOUND,

@@ -11,11 +11,11 @@ import numpy as np
 
 from avatar_cache.manifest import Manifest
 from avatar_cache.store import AvatarStore
+from realtime.encoding.encoders import encode_pool
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.probe.clicks import Sound
-from realtime.rtc.encoders import encode_pool
-from realtime.sessions import Sessions
+from realtime.server.sessions import Sessions
 from realtime.settings import Settings
+from realtime.test_client.click_track import Sound
 from tests.realtime.fakes import make_store, worker_settings
 
 PRECISION = os.environ.get("PRECISION", "auto")

@@ -19,19 +19,19 @@ from pylibsrtp import Policy
 from pylibsrtp import Session as SrtpSession
 
 from avatar_cache.avatar import PreparedAvatar, load_prepared
-from avatar_cache.builder import prepare
+from avatar_cache.prepare import prepare
 from avatar_cache.store import AvatarStore, default_root
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
-from realtime.animator import Animator, ClipLoop
+from realtime.audio.jitter_buffer import SourceBuffer
 from realtime.audio.resample import Resampler
-from realtime.audio.source_buffer import SourceBuffer
+from realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
+from realtime.encoding.pacing import picture_frame, speech_frame
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.predictor import MouthPredictor
 from realtime.packets import PcmChunk
-from realtime.rtc.encoders import LiveVp8Encoder, SpeechEncoder
-from realtime.rtc.outbound import picture_frame, speech_frame
+from realtime.session.animator import Animator, ClipLoop
 from realtime.timeline import (
     BLOCK_SOUND,
     BLOCKS_PER_FRAME,

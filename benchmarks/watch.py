@@ -2,10 +2,10 @@
 
 import time
 
-from realtime.playout import PlayoutBuffer
-from realtime.rtc.outbound import Kind
-from realtime.rtc.unit import Unit
-from realtime.session import Session
+from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.pacing import Kind
+from realtime.session.playout import PlayoutBuffer
+from realtime.session.session import Session
 
 
 class Taker:

@@ -23,8 +23,8 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from realtime.errors import LipstreamError
-from realtime.probe.caller import Caller
-from realtime.probe.server import RefusedError, Server, UnreachableError, token_from_environment
+from realtime.test_client.caller import Caller
+from realtime.test_client.server_client import RefusedError, Server, UnreachableError, token_from_environment
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 8.0

@@ -20,7 +20,7 @@
     ├── AvatarError           500  an avatar that cannot be prepared or read
     └── SettingsError         500  an option that makes no sense
 
-The status is what ``realtime.app`` answers with; the library itself never speaks HTTP.
+The status is what ``realtime.api.app`` answers with; the library itself never speaks HTTP.
 """
 
 import errno

@@ -2,7 +2,7 @@
 
 ``python -m realtime.render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
 0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames. Picture and
-file say that they are made by AI (`realtime.mark`, `realtime.provenance`).
+file say that they are made by AI (`realtime.picture.watermark`, `realtime.picture.provenance`).
 """
 
 import argparse
@@ -19,18 +19,19 @@ import numpy.typing as npt
 
 from avatar_cache.avatar import load_prepared
 from avatar_cache.store import AvatarStore, default_root
-from realtime.animator import Animator, ClipLoop
 from realtime.audio.resample import Resampler
 from realtime.errors import BadRequestError, LipstreamError
-from realtime.i420 import Picture
 from realtime.lipsync.alignment import samples_needed
 from realtime.lipsync.backends import PRECISIONS
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.mark import CORNERS, MarkStyle
 from realtime.packets import PcmChunk, RenderJob
-from realtime.provenance import content_id, open_marked, provenance
-from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.picture.i420 import Picture
+from realtime.picture.provenance import content_id, open_marked, provenance
+from realtime.picture.watermark import CORNERS, MarkStyle
+from realtime.session.animator import Animator, ClipLoop
 from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
+from realtime.workers.render_client import RenderWorker
+from realtime.workers.render_worker import WorkerSettings
 
 BATCH = 8
 """Frames that are drawn together: always the same ones, so that a second run gives the same bytes."""

@@ -23,11 +23,11 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
 from realtime.errors import LipstreamError
 from realtime.metrics import percentiles
-from realtime.probe.caller import Caller
-from realtime.probe.clicks import Sound, click, find_clicks, voice
-from realtime.probe.mouths import half_open_s
-from realtime.probe.recording import Heard, Recording, Seen, decode_pictures, decode_sound
-from realtime.probe.server import Server, UnreachableError, token_from_environment
+from realtime.test_client.call_recording import Heard, Recording, Seen, decode_pictures, decode_sound
+from realtime.test_client.caller import Caller
+from realtime.test_client.click_track import Sound, click, find_clicks, voice
+from realtime.test_client.mouth_opening import half_open_s
+from realtime.test_client.server_client import Server, UnreachableError, token_from_environment
 from realtime.timeline import SOUND_RATE_HZ
 
 DEFAULT_URL = "http://127.0.0.1:8080"

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from realtime.errors import SettingsError
-from realtime.mark import CORNERS, Corner, MarkStyle
-from realtime.turn import LONGEST_S
+from realtime.picture.watermark import CORNERS, Corner, MarkStyle
+from realtime.rtc.turn_credentials import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")

@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from realtime.settings import read_settings
 from tests.network.coturn import DENIED
-from tests.realtime.sdp_routes.musts import must
+from tests.realtime.api.whip_whep_routes.musts import must
 from tests.server_process import ROOT, Server, free_port
 
 pytestmark = pytest.mark.timeout(300)

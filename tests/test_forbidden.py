@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from avatar_cache.avatar import load_prepared
-from avatar_cache.builder import prepare
+from avatar_cache.prepare import prepare
 from realtime.errors import AvatarError, WeightsError
 from realtime.lipsync.weights import load_weights
 from tests.realtime.fakes import FakePredictor, make_store, worker_settings

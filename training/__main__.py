@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _heads(options: argparse.Namespace) -> None:
+    from training.characters import PEOPLE
     from training.identities import build_heads
-    from training.people import PEOPLE
 
     heads = build_heads([person.identity for person in PEOPLE], options.count, options.seed)
     heads.save(options.data / "heads.npz")
@@ -94,8 +94,8 @@ def _faces(options: argparse.Namespace) -> None:
 
 
 def _listen(options: argparse.Namespace) -> None:
-    from training.hearing import WINDOW_OFFSET_SAMPLES
-    from training.listen import listen
+    from training.audio_encoder import listen
+    from training.augmentation import WINDOW_OFFSET_SAMPLES
 
     offset = WINDOW_OFFSET_SAMPLES if options.offset is None else options.offset
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}

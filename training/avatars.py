@@ -10,10 +10,10 @@ from typing import Any
 import av
 import numpy as np
 
+from training.characters import AVATARS, Person
 from training.dataset import face_window, rest_actions
 from training.heads import HeadSet
 from training.motion import idle_clip
-from training.people import AVATARS, Person
 from training.renderer import Picture, Renderer
 
 SIZE_PX = 512

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.hearing import Sound
+from training.augmentation import Sound
 from training.pairs import Pictures
 
 WINDOWS, FACES = 48, 12

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.appearance import Pose, random_look, random_stage
+from training.augmentation import Sound
 from training.dataset import HELD_OUT, face_window
 from training.geometry import lip_gap, lip_width
 from training.heads import Floats, HeadSet
-from training.hearing import Sound
-from training.looks import Pose, random_look, random_stage
 from training.motion import idle_clip
 from training.pairs import CROP
 from training.renderer import Renderer

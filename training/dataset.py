@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.appearance import Pose, Stage, random_look, random_pose, random_stage
+from training.characters import PEOPLE
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet
-from training.looks import Pose, Stage, random_look, random_pose, random_stage
 from training.pairs import CROP
-from training.people import PEOPLE
 from training.renderer import Renderer
 from training.speech import read_mouths
 from training.visemes import MOUTH_ACTIONS, spread_actions

@@ -12,6 +12,7 @@ from realtime.audio.mel import mel_spectrogram
 from realtime.lipsync.alignment import mel_columns
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights
+from training.augmentation import Sound
 from training.clips import HeldClips, SpokenClip
 from training.figures import (
     best_lag,
@@ -24,7 +25,6 @@ from training.figures import (
     similarity,
 )
 from training.heads import Floats
-from training.hearing import Sound
 from training.pairs import DECODED_REGION, face_input
 from training.plots import plot_opening, write_strip
 from training.recordings import PROMPTS, read_recording

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from realtime.lipsync.weights import save_weights
+from training.augmentation import WINDOW_OFFSET_SAMPLES
 from training.codes import encoder_of, say_firmly
 from training.fit import new_network
-from training.hearing import WINDOW_OFFSET_SAMPLES
 from training.pairs import DECODED_REGION
 
 
@@ -17,7 +17,7 @@ def export(published: Path, sliding: Path, face: Path, out: Path, *, name: str =
     """Write a network as safetensors.
 
     Args:
-        published: Checkpoint of the published audio encoder, see `training.listen`.
+        published: Checkpoint of the published audio encoder, see `training.audio_encoder`.
         sliding: That of the sliding one.
         face: Checkpoint of the rest, see `training.fit`.
         out: The file to write.

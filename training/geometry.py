@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from training.appearance import Stage
 from training.heads import Floats, HeadSet, Ints
-from training.looks import Stage
 
 
 class SurfaceNormals:

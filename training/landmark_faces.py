@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_cache.face_geometry import MEAN_FACE
+from training.appearance import Look, Pose, Stage, random_look, random_stage
 from training.dataset import face_window
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet, Ints
-from training.looks import Look, Pose, Stage, random_look, random_stage
 from training.renderer import Picture, Renderer, Sitter
 
 SIDE_PX = 144

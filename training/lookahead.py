@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from realtime.lipsync.alignment import look_ahead_samples
+from training.audio_encoder import FRAMES, misheard
+from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound
 from training.codes import code_to_mouth, encoder_of, lip_motion
 from training.figures import correlation
 from training.fit import new_network
 from training.geometry import lip_gap, lip_width
 from training.heads import Floats, HeadSet
-from training.hearing import WINDOW_OFFSET_SAMPLES, Sound
-from training.listen import FRAMES, misheard
 from training.plots import plot_look_ahead
 from training.run import Run, join_peers
 from training.visemes import spread_actions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.looks import Pose
+from training.appearance import Pose
 
 Floats = NDArray[np.float32]
 _BLINK_S = 0.30

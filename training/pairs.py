@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime.lipsync.metadata import Region
-from training.people import PEOPLE
+from training.characters import PEOPLE
 from training.speech import shards_of
 
 CROP = 96

@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from avatar_cache.detectors import create_detector
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avatar_cache.face_detector import create_detector
 from avatar_cache.face_geometry import RIGID, estimate_pose, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, to_boxes
-from avatar_cache.source import Limits, open_source
+from avatar_cache.media_reader import Limits, open_source
 from realtime.errors import AvatarError
 from realtime.lipsync.network import Wav2Lip
 from realtime.lipsync.weights import load_weights, save_weights

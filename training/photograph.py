@@ -16,10 +16,11 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from avatar_cache.store import AvatarStore
-from realtime.i420 import i420_to_bgr
-from realtime.mouth_painter import Box
+from realtime.picture.i420 import i420_to_bgr
+from realtime.picture.mouth_painter import Box
 from realtime.render import Sound, render_pictures
-from realtime.render_worker import RenderWorker, WorkerSettings
+from realtime.workers.render_client import RenderWorker
+from realtime.workers.render_worker import WorkerSettings
 from training.figures import best_lag, correlation
 from training.geometry import lip_gap
 from training.heads import Floats, HeadSet

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_cache.store import AvatarStore
-from realtime.i420 import i420_to_bgr
+from realtime.picture.i420 import i420_to_bgr
 from realtime.render import Sound, render_pictures
-from realtime.render_worker import RenderWorker, WorkerSettings
 from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
-from training.people import PEOPLE
+from realtime.workers.render_client import RenderWorker
+from realtime.workers.render_worker import WorkerSettings
+from training.characters import PEOPLE
 from training.voices import Manner, speak
 
 Images = NDArray[np.uint8]

@@ -9,10 +9,10 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
+from training.appearance import Look, Pose, Stage
 from training.geometry import SurfaceNormals, camera_matrix, lip_gap, rotation, sphere_directions
 from training.hair import build_hair
 from training.heads import LASH, SKIN, UPPER_TEETH, Floats, HeadSet, Ints
-from training.looks import Look, Pose, Stage
 from training.shaders import BACKDROP, BACKDROP_VERTEX, FACE, HAIR, VERTEX
 
 Picture = NDArray[np.uint8]

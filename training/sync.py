@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.augmentation import Sound, disguise
 from training.figures import crop_mouth
 from training.heads import Floats
-from training.hearing import Sound, disguise
 from training.run import Run
 
 HEARD_OFFSET = 0

@@ -15,7 +15,7 @@ from benchmarks.limit import begin
 from benchmarks.served import BUILT_IN, served
 from benchmarks.stage import speech_file
 from realtime.metrics import percentiles
-from realtime.probe.clicks import voice
+from realtime.test_client.click_track import voice
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 
 LIMIT_MS, LEAST_RATE_HZ = 40.0, FRAME_RATE_HZ - 0.25

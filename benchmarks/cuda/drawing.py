@@ -6,7 +6,7 @@ from benchmarks.cuda.mouths import FRAMES, faces
 from realtime.lipsync.card import Processor
 from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
 from realtime.lipsync.torch_backend import TorchPredictor
-from realtime.render_worker import WorkerSettings
+from realtime.workers.render_worker import WorkerSettings
 
 
 def on_card(settings: WorkerSettings) -> MouthPredictor:

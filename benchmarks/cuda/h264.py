@@ -8,9 +8,9 @@ import av
 import numpy as np
 
 from benchmarks.cuda.options import CannotRunError, Options
-from realtime.rtc.encoder_choice import HARDWARE_H264, HardwareH264Encoder, hardware_h264, moving_pictures
-from realtime.rtc.encoders import LiveH264Encoder, PictureEncoder
-from realtime.rtc.outbound import picture_frame
+from realtime.encoding.encoder_choice import HARDWARE_H264, HardwareH264Encoder, hardware_h264, moving_pictures
+from realtime.encoding.encoders import LiveH264Encoder, PictureEncoder
+from realtime.encoding.pacing import picture_frame
 from realtime.timeline import FRAME_RATE_HZ
 
 BITRATES = (300_000, 900_000)

@@ -19,8 +19,9 @@ from benchmarks.networks import random_network
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.metrics import percentiles
 from realtime.packets import RenderJob
-from realtime.render_worker import MouthStream, RenderWorker, WorkerSettings
 from realtime.timeline import FRAME_RATE_HZ, MEL_BANDS, WINDOW_COLUMNS
+from realtime.workers.render_client import MouthStream, RenderWorker
+from realtime.workers.render_worker import WorkerSettings
 
 LIMIT_MS = 40.0
 _TOGETHER = 4

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from realtime.errors import SettingsError
-from realtime.settings import DEVICE
+from realtime.lipsync.devices import DEVICE
 
 log = logging.getLogger(__name__)
 

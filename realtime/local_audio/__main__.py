@@ -6,7 +6,7 @@ import json
 import sys
 
 from realtime.errors import SettingsError
-from realtime.local_audio.devices import list_devices
+from realtime.local_audio.sound_devices import list_devices
 
 
 def main() -> int:

@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from realtime.encoding.encoded_unit import RAW_SPEECH, Unit
+from realtime.encoding.pacing import Kind
 from realtime.errors import ConflictError
-from realtime.local_audio.devices import Device, DeviceMissingError, Direction, find_device, list_devices, portaudio
 from realtime.local_audio.play_queue import PlayQueue
-from realtime.rtc.outbound import Kind
-from realtime.rtc.unit import RAW_SPEECH, Unit
-from realtime.session import Session
+from realtime.local_audio.sound_devices import (
+    Device,
+    DeviceMissingError,
+    Direction,
+    find_device,
+    list_devices,
+    portaudio,
+)
+from realtime.session.session import Session
 from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.pieces import Pieces
+from realtime.audio.sample_fifo import Pieces
 from realtime.audio.silence import is_silent
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiortc import RTCDataChannel
 
+from realtime.control_messages import control_error, parse_control
 from realtime.errors import LipstreamError
-from realtime.rtc.control import control_error, parse_control
 
 logger = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from aiortc import RTCIceServer, RTCSessionDescription
 
+from realtime.encoding.broadcast import Broadcast
 from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.rtc import datagram_guard, departures
-from realtime.rtc.broadcast import Broadcast
+from realtime.queue_depths import Waiting
+from realtime.rtc.aiortc_patches import datagram_guard, peer_connection
+from realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
 from realtime.rtc.candidates import IceFragment, ice_of, read_fragment
-from realtime.rtc.connecting import RtcSettings, addresses_of
 from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
-from realtime.rtc.inbound import Microphone, OnSound
+from realtime.rtc.microphone import Microphone, OnSound
+from realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from realtime.rtc.sdp import MAX_CANDIDATES, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer, multiplexed_only
-from realtime.rtc.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
-from realtime.rtc.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Peer:
             broadcast: What to send.
             terms: Whether it speaks and watches, watches (WHEP), or publishes (WHIP).
             settings: How to connect.
-            on_sound: Takes the microphone's sound, see ``realtime.rtc.inbound``.
+            on_sound: Takes the microphone's sound, see ``realtime.rtc.microphone``.
             on_control: Takes a control message, returns the reply or ``None``.
             on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
         """
@@ -80,7 +80,7 @@ class Peer:
         self._microphone = Microphone(on_sound)
         self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
-        self._connection: departures.PlayoutConnection | None = None
+        self._connection: peer_connection.PlayoutConnection | None = None
         self._was_connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
@@ -123,7 +123,7 @@ class Peer:
         await turns.take()
         offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
         self._remote_ice = ice_of(offer.sdp)
-        connection = departures.PlayoutConnection(
+        connection = peer_connection.PlayoutConnection(
             addresses=listening,
             ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
             relay_only=self._settings.relay_only,
@@ -150,7 +150,7 @@ class Peer:
         self._start(self._watch(connection))
         return multiplexed_only(answer) if self._terms.multiplexed else answer
 
-    def _add_media(self, connection: departures.PlayoutConnection, offered: Sequence[str]) -> None:
+    def _add_media(self, connection: peer_connection.PlayoutConnection, offered: Sequence[str]) -> None:
         """Add what is sent or received, whichever the terms say, for the media that are offered."""
         kinds = [kind for kind in ("audio", "video") if kind in offered]
         if self._terms is PUBLISHING:
@@ -237,7 +237,7 @@ class Peer:
         logger.info("peer gone: %s", reason)
         self._on_gone(reason)
 
-    async def _watch(self, connection: departures.PlayoutConnection) -> None:
+    async def _watch(self, connection: peer_connection.PlayoutConnection) -> None:
         """Notice a client that never connects, and one that falls silent."""
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from realtime.errors import LipstreamError
-from realtime.sinks.back_off import BackOff
+from realtime.sinks.backoff import BackOff
 from realtime.sinks.flv import Tag
-from realtime.sinks.link import Address, Link, LinkError
+from realtime.sinks.stream_address import Address, Link, LinkError
 
 log = logging.getLogger(__name__)
 

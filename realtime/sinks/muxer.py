@@ -12,9 +12,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from realtime.i420 import Picture
-from realtime.rtc.outbound import picture_frame, speech_frame
-from realtime.sinks.fit import fit_picture
+from realtime.encoding.pacing import picture_frame, speech_frame
+from realtime.picture.i420 import Picture
+from realtime.sinks.letterbox import fit_picture
 from realtime.timeline import (
     FRAME_RATE_HZ,
     PACKET_SOUND,
@@ -64,7 +64,7 @@ class Muxer:
         container_format: ``mp4`` (fragmented) or ``flv``.
         size: Width and height of the picture, px; pictures of another size are fitted into it.
         first_frame: Frame of the session's timeline at which the container's time begins.
-        facts: Of :func:`realtime.provenance.provenance`.
+        facts: Of :func:`realtime.picture.provenance.provenance`.
 
     Attributes:
         first_frame: As given.

@@ -11,9 +11,9 @@ from typing import IO, Any, Literal
 
 import av
 
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.encoded_unit import Unit
 from realtime.errors import UnavailableError
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.unit import Unit
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
 from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
@@ -35,7 +35,7 @@ class Recording(Sink):
         broadcast: Of the session.
         session_id: Of the session; the files are named after it.
         folder: Where they go; made if it is missing.
-        facts: Of :func:`realtime.provenance.provenance`.
+        facts: Of :func:`realtime.picture.provenance.provenance`.
         on_event: Told its beginning and its end.
 
     Raises:

@@ -5,8 +5,8 @@ import contextlib
 import ssl
 
 from realtime.sinks.flv import Tag
-from realtime.sinks.link import Address, LinkError
 from realtime.sinks.rtmp import RtmpError, RtmpPublisher
+from realtime.sinks.stream_address import Address, LinkError
 
 PORT, TLS_PORT = 1935, 443
 MOST_UNSENT_BYTES = 64 * 1024

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from realtime.log_lines import in_session
-from realtime.priorities import step_back
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.outbound import Kind
-from realtime.rtc.unit import RAW_PICTURES, RAW_SPEECH, Unit
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, Unit
+from realtime.encoding.pacing import Kind
+from realtime.encoding.thread_priority import step_back
+from realtime.log_format import in_session
 from realtime.sinks.muxer import Muxer
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 

@@ -6,8 +6,8 @@ import json
 import sys
 
 from realtime.sinks.flv import FILE_HEADER, Tag
-from realtime.sinks.link import Address, LinkError
 from realtime.sinks.srt_process import FAILED, LIVE
+from realtime.sinks.stream_address import Address, LinkError
 
 _FAREWELL_S = 1.0
 MOST_UNSENT_BYTES = 64 * 1024

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import av
 
 from realtime.errors import LipstreamError
-from realtime.sinks.link import SRT_OPTIONS
+from realtime.sinks.stream_address import SRT_OPTIONS
 
 LIVE, FAILED = "live", "failed: "
 
@@ -44,7 +44,7 @@ class SrtSocket:
     """A connection in libsrt's live mode.
 
     Args:
-        url: ``srt://host:port``, checked by :class:`realtime.sinks.link.Address`.
+        url: ``srt://host:port``, checked by :class:`realtime.sinks.stream_address.Address`.
 
     Raises:
         SrtError: If there is no libsrt, or none at the other end who takes it.

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from realtime.encoding.broadcast import Broadcast
 from realtime.errors import ConflictError, found
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.connecting import RtcSettings
-from realtime.rtc.waiting import Waiting
+from realtime.queue_depths import Waiting
+from realtime.rtc.rtc_settings import RtcSettings
 from realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
 from realtime.sinks.flv import Tag
-from realtime.sinks.link import Address, Link
+from realtime.sinks.flv_sink import Streaming
 from realtime.sinks.rtmp_link import RtmpLink
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.srt_link import SrtLink
-from realtime.sinks.streaming import Streaming
+from realtime.sinks.stream_address import Address, Link
 from realtime.sinks.whip import WhipDestination
 
 MOST = 8
@@ -58,7 +58,7 @@ class Streams:
 
         Args:
             url: Of RTMP(S), SRT, or a WHIP endpoint.
-            facts: Of :func:`realtime.provenance.provenance`.
+            facts: Of :func:`realtime.picture.provenance.provenance`.
 
         Raises:
             BadRequestError: If nothing can be streamed there.

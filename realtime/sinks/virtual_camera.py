@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.encoded_unit import RAW_PICTURES, Unit
 from realtime.errors import SettingsError
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.unit import RAW_PICTURES, Unit
-from realtime.sinks.device import DeviceError, DeviceSink
-from realtime.sinks.fit import fit_picture
+from realtime.sinks.letterbox import fit_picture
+from realtime.sinks.virtual_device import DeviceError, DeviceSink
 from realtime.timeline import FRAME_RATE_HZ
 
 _NO_DEVICE = (

@@ -15,9 +15,9 @@ import subprocess
 import termios
 
 from realtime.audio.silence import is_silent
+from realtime.encoding.encoded_unit import RAW_SPEECH, Unit
 from realtime.errors import SettingsError
-from realtime.rtc.unit import RAW_SPEECH, Unit
-from realtime.sinks.device import DeviceError, DeviceSink
+from realtime.sinks.virtual_device import DeviceError, DeviceSink
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 SINK, MICROPHONE, SHOWN = "lipstream_speech", "lipstream_microphone", "Lipstream"

@@ -9,11 +9,11 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.connecting import RtcSettings
-from realtime.rtc.offering import OfferingPeer
+from realtime.encoding.broadcast import Broadcast
+from realtime.rtc.offering_peer import OfferingPeer
+from realtime.rtc.rtc_settings import RtcSettings
 from realtime.sinks.destination import CONNECT_S, Destination
-from realtime.sinks.link import Address, LinkError
+from realtime.sinks.stream_address import Address, LinkError
 
 _CREATED = 201
 _FAREWELL_S = 1.0

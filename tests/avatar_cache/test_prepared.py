@@ -9,18 +9,18 @@ import torch
 
 from avatar_cache.avatar import load_prepared
 from avatar_cache.blend_quality import measure_blend
-from avatar_cache.builder import decode_clip, prepare
-from avatar_cache.ingest import BuildOptions
-from avatar_cache.source import Limits
+from avatar_cache.clip_builder import BuildOptions
+from avatar_cache.media_reader import Limits
+from avatar_cache.prepare import decode_clip, prepare
 from avatar_cache.store import AvatarStore
 from realtime.audio.mel import mel_spectrogram
 from realtime.errors import TooLargeError
-from realtime.i420 import planes
 from realtime.lipsync.backends import create_predictor
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from realtime.lipsync.predictor import MouthPredictor
 from realtime.lipsync.weights import load_weights
-from realtime.mouth_painter import Box
+from realtime.picture.i420 import planes
+from realtime.picture.mouth_painter import Box
 from tests.avatar_cache.clips import write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 from tests.realtime.speech import voice

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatar_cache.blend_quality import measure_blend
-from avatar_cache.eyes import settle_eye
+from avatar_cache.eye_fitting import settle_eye
 from avatar_cache.face_detector import Face
 from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, jaw_outline, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
 from avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
-from avatar_cache.loop import SHORTEST_FRAMES, Cut, find_cut
+from avatar_cache.loop_finder import SHORTEST_FRAMES, Cut, find_cut
 from avatar_cache.preflight import Report, examine, grade, look_at
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
-from realtime.mouth_painter import Box, feather_mask
+from realtime.picture.mouth_painter import Box, feather_mask
 
 
 def turned_face(yaw: float, pitch: float, roll: float, scale: float = 1.5) -> np.ndarray:

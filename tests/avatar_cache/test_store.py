@@ -8,12 +8,12 @@ import pytest
 
 from avatar_cache.__main__ import main
 from avatar_cache.avatar import load_prepared
-from avatar_cache.builder import decode_clip, prepare
 from avatar_cache.manifest import Manifest
+from avatar_cache.prepare import decode_clip, prepare
 from avatar_cache.store import BUILT_IN, AvatarStore, default_root
 from realtime.errors import AvatarError, NotFoundError
-from realtime.i420 import planes
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from realtime.picture.i420 import planes
 from tests.realtime.fakes import FRAMES, REGION, SIZE, FakePredictor, make_store, worker_settings, write_avatar
 
 

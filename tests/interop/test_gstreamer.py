@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from realtime.app import create_app
-from realtime.http_server import HttpServer, server_config
-from realtime.probe.clicks import voice
-from realtime.sessions import Sessions
+from realtime.api.app import create_app
+from realtime.api.http_server import HttpServer, server_config
+from realtime.server.sessions import Sessions
+from realtime.test_client.click_track import voice
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import Serve, serve, until
 from tests.server_process import free_port

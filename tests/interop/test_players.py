@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.app import create_app
-from realtime.http_server import HttpServer, server_config
-from realtime.probe.caller import Caller
-from realtime.probe.clicks import voice
-from realtime.session import Session
-from realtime.sessions import Sessions
+from realtime.api.app import create_app
+from realtime.api.http_server import HttpServer, server_config
+from realtime.server.sessions import Sessions
+from realtime.session.session import Session
+from realtime.test_client.caller import Caller
+from realtime.test_client.click_track import voice
 from realtime.timeline import FRAME_RATE_HZ
 from tests.browser.chromium import Page, chromium
 from tests.browser.firefox import FirefoxPage, firefox

@@ -5,8 +5,8 @@ from typing import Any
 import av
 import numpy as np
 
-from realtime.probe.clicks import find_clicks, find_flashes, offsets_ms
-from realtime.probe.recording import Heard, Seen
+from realtime.test_client.call_recording import Heard, Seen
+from realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH
 

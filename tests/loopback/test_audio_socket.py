@@ -13,13 +13,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from realtime.app import create_app
-from realtime.audio.queued_source import QueuedSource
-from realtime.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
-from realtime.sessions import Sessions
+from realtime.api.app import create_app
+from realtime.api.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
+from realtime.audio.pcm_queue import QueuedSource
+from realtime.server.sessions import Sessions
 from realtime.speaker import Speaker
 from tests.loopback.conftest import Callers, Serve, until
-from tests.realtime.audio.test_queued_source import tone
+from tests.realtime.audio.test_pcm_queue import tone
 from tests.server_process import free_port
 
 Web = Callable[[Sessions], Any]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from realtime.probe.clicks import voice
+from realtime.test_client.click_track import voice
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
 

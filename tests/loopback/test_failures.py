@@ -15,11 +15,11 @@ import pytest
 
 from benchmarks.signals import TimelineSource
 from realtime.errors import NotFoundError
-from realtime.probe.clicks import voice
-from realtime.probe.recording import decode_pictures
-from realtime.session import Session
-from realtime.sessions import Sessions
+from realtime.server.sessions import Sessions
+from realtime.session.session import Session
 from realtime.settings import Settings
+from realtime.test_client.call_recording import decode_pictures
+from realtime.test_client.click_track import voice
 from realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.rtc.loopback import Client

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.signals import TimelineSource
-from realtime.probe.clicks import Sound, voice
-from realtime.probe.recording import decode_pictures, decode_sound
-from realtime.rtc.sender import NTP_EPOCH_S
-from realtime.session import Session
+from realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
+from realtime.session.session import Session
+from realtime.test_client.call_recording import decode_pictures, decode_sound
+from realtime.test_client.click_track import Sound, voice
 from realtime.timeline import (
     PACKET_SAMPLES,
     SAMPLE_RATE_HZ,

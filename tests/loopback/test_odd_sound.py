@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.audio.resample import Resampler
-from realtime.probe.clicks import voice
+from realtime.test_client.click_track import voice
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.probe.clicks import clicks
-from realtime.probe.recording import decode_pictures, decode_sound
-from realtime.sinks import back_off, srt_process
+from realtime.sinks import backoff, srt_process
+from realtime.test_client.call_recording import decode_pictures, decode_sound
+from realtime.test_client.click_track import clicks
 from realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.played import check_sync, decoded
@@ -23,7 +23,7 @@ from tests.server_process import free_port
 async def test_a_stream_by_srt_comes_back_and_is_in_sync(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(back_off, "LONGEST_WAIT_S", 0.3)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.3)
     port, secret = free_port(), "a long passphrase"
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
@@ -67,7 +67,7 @@ def test_without_libsrt_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -
 async def test_an_sfu_is_published_to_by_whip_and_again_after_it_was_lost(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(back_off, "LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
     session.floor.source = TimelineSource(session.clock, clicks)

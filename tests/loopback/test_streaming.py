@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime import channel as channel_module
-from realtime.app import create_app
-from realtime.channel import Channel
+from realtime.api.app import create_app
 from realtime.errors import SettingsError
-from realtime.probe.clicks import clicks
-from realtime.sessions import Sessions
+from realtime.server import standing_session as channel_module
+from realtime.server.sessions import Sessions
+from realtime.server.standing_session import Channel
 from realtime.settings import read_settings
-from realtime.sinks import back_off
+from realtime.sinks import backoff
 from realtime.sinks import destination as destination_module
+from realtime.test_client.click_track import clicks
 from realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.played import check_sync, decoded
@@ -85,7 +85,7 @@ async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
 async def test_a_server_that_restarts_gets_its_stream_back(
     serve: Serve, rtmp: RtmpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(back_off, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(backoff, "FIRST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
     session.floor.source = TimelineSource(session.clock, clicks)
@@ -124,7 +124,7 @@ async def test_over_tls_only_a_trusted_server_is_told_the_key(
     certificate: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(back_off, "LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.2)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
 

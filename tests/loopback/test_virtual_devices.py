@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import pyvirtualcam.camera
 
-from realtime.app import create_app
-from realtime.channel import Channel
+from realtime.api.app import create_app
 from realtime.errors import SettingsError
-from realtime.probe.clicks import voice
-from realtime.session import Session
-from realtime.sessions import Sessions
+from realtime.server.sessions import Sessions
+from realtime.server.standing_session import Channel
+from realtime.session.session import Session
 from realtime.settings import Settings
-from realtime.sinks import back_off, virtual_camera, virtual_microphone
+from realtime.sinks import backoff, virtual_camera, virtual_microphone
 from realtime.sinks.virtual_microphone import MICROPHONE
+from realtime.test_client.click_track import voice
 from realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Serve, until
 from tests.realtime.local_audio.sound_server import SoundServer, room
@@ -86,7 +86,7 @@ def loud_s(path: Path) -> float:
 async def test_programs_of_this_machine_see_and_hear_a_session_of_the_servers_own(
     serve: Serve, camera: type[Camera], room: SoundServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(back_off, "LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.2)
     camera.there = False
     chosen = defaults()
     sessions = await serve(virtual_camera="/dev/video9", virtual_microphone=True)

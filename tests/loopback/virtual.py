@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from realtime.floor import first_block_samples
-from realtime.grid import TICK_S, tick_of
 from realtime.packets import RenderJob
-from realtime.rtc.connecting import RtcSettings
-from realtime.session import Session
+from realtime.rtc.rtc_settings import RtcSettings
+from realtime.session.session import Session
+from realtime.session.speech_pipeline import first_block_samples
+from realtime.session.tick_schedule import TICK_S, tick_of
 from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 

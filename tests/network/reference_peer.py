@@ -16,7 +16,7 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from realtime.probe.clicks import CLICK_EVERY_FRAMES, clicks
+from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
 
 SIZE = 128

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.rtc.send_rate import HEADROOM, START_BITRATE
+from realtime.encoding.rate_control import HEADROOM, START_BITRATE
 from tests.network.conditions import Conditions
 from tests.network.link import Link
 from tests.network.watched import LONG, Watched, served, watched

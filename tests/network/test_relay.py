@@ -10,8 +10,8 @@ from aioice import stun, turn
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
 from realtime.errors import UnavailableError
-from realtime.rtc.connecting import RtcSettings
-from realtime.turn import TurnSecret
+from realtime.rtc.rtc_settings import RtcSettings
+from realtime.rtc.turn_credentials import TurnSecret
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.probe.clicks import offsets_ms
+from realtime.test_client.click_track import offsets_ms
 from tests.network.conditions import Conditions
 from tests.network.link import ROOT, SERVER_ADDRESS, Link
 from tests.network.watched import LONG, Watched, watched

@@ -13,7 +13,7 @@ from avatar_cache.store import AvatarStore
 from realtime.errors import SettingsError
 from realtime.lipsync.metadata import Region, WeightsMetadata
 from realtime.lipsync.predictor import DeviceLostError, FaceFeatures
-from realtime.render_worker import WorkerSettings
+from realtime.workers.render_worker import WorkerSettings
 
 SIZE, FRAMES, CROP = (128, 128), 20, 96
 BOX = (16, 16, 96, 96)

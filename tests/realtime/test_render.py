@@ -8,10 +8,10 @@ import pytest
 from avatar_cache.store import AvatarStore
 from realtime import render as render_module
 from realtime.errors import BadRequestError
-from realtime.i420 import planes
-from realtime.mark import MarkStyle, draw_mark
+from realtime.picture.i420 import planes
+from realtime.picture.watermark import MarkStyle, draw_mark
 from realtime.render import read_sound, render, render_pictures
-from realtime.render_worker import RenderWorker
+from realtime.workers.render_client import RenderWorker
 from tests.realtime.fakes import FRAMES, make_store, order_file, worker_settings
 from tests.realtime.speech import silence, voice
 from tests.sound_files import write_wav

@@ -8,13 +8,13 @@ import torch
 
 from realtime.lipsync.network import SLIDING_SHARE
 from realtime.lipsync.weights import load_weights
+from training.audio_encoder import codes_of, listen, unsteady
+from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound, disguise
 from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly
 from training.critic import Critic, misjudged, unmasked
 from training.export import export
 from training.figures import best_lag, similarity
 from training.fit import draw_mouths, fit, new_network
-from training.hearing import WINDOW_OFFSET_SAMPLES, Sound, disguise
-from training.listen import codes_of, listen, unsteady
 from training.pairs import CROP, DECODED_REGION, TARGETS, Pictures, decoded, draw_batch
 from training.speech import VARIANTS, pack_mel
 from training.visemes import MOUTH_ACTIONS
@@ -69,7 +69,7 @@ def test_disguised_sound_stays_in_range_and_silence_without_noise_stays_silent()
 
 
 def test_stretches_are_drawn_from_one_clip_with_the_window_of_each_frame(data, monkeypatch):
-    monkeypatch.setattr("training.hearing.disguise", lambda windows, rng: windows)
+    monkeypatch.setattr("training.augmentation.disguise", lambda windows, rng: windows)
     sound = Sound(data, "speech")
     sound.variants = 1
     heard = sound.draw(100, 24, np.random.default_rng(0))
@@ -146,8 +146,8 @@ def test_several_mouths_of_one_face_are_drawn_as_one_by_one():
 
 
 def test_fits_resume_and_their_export_loads(data, monkeypatch):
-    monkeypatch.setattr("training.listen.lip_motion", lambda _: np.eye(ACTIONS, dtype=np.float32))
-    monkeypatch.setattr("training.listen.HeadSet.load", lambda _: None)
+    monkeypatch.setattr("training.audio_encoder.lip_motion", lambda _: np.eye(ACTIONS, dtype=np.float32))
+    monkeypatch.setattr("training.audio_encoder.HeadSet.load", lambda _: None)
     said: list[str] = []
     for minutes in (0.01, 0.02):
         fit(data, data / "fit.pt", minutes=minutes, batch_size=2 * TARGETS, progress=said.append)

@@ -8,13 +8,13 @@ import pytest
 pytest.importorskip("anny")
 moderngl = pytest.importorskip("moderngl")
 
+from training.appearance import Look, Pose, Stage  # noqa: E402
+from training.characters import PEOPLE  # noqa: E402
 from training.dataset import MOUTHS, SceneMaker, face_window  # noqa: E402
 from training.geometry import lip_gap  # noqa: E402
 from training.heads import HeadSet  # noqa: E402
 from training.identities import build_heads  # noqa: E402
-from training.looks import Look, Pose, Stage  # noqa: E402
 from training.pairs import CROP  # noqa: E402
-from training.people import PEOPLE  # noqa: E402
 from training.visemes import MOUTH_ACTIONS  # noqa: E402
 
 

@@ -15,10 +15,10 @@ import av  # noqa: E402
 from realtime.errors import AvatarError  # noqa: E402
 from realtime.lipsync.metadata import BUILT_IN_WEIGHTS  # noqa: E402
 from realtime.lipsync.weights import load_weights  # noqa: E402
+from training.appearance import random_look, random_stage  # noqa: E402
 from training.dataset import HELD_OUT  # noqa: E402
 from training.heads import HeadSet  # noqa: E402
 from training.identities import build_heads  # noqa: E402
-from training.looks import random_look, random_stage  # noqa: E402
 from training.motion import idle_clip  # noqa: E402
 from training.personal import personal_fit, read_clip  # noqa: E402
 from training.renderer import Renderer  # noqa: E402

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.hearing import Sound
+from training.augmentation import Sound
 from training.speech import VARIANTS, pack_mel
 from training.sync import HEARD_OFFSET, SyncScorer, fit_sync, grey_mouths, mistaken, offset_of
 from training.visemes import MOUTH_ACTIONS

@@ -5,8 +5,8 @@ import pytest
 
 from realtime.audio.echo_gate import HOLD_SAMPLES, EchoGate
 from realtime.audio.resample import Resampler
-from realtime.audio.turns import TurnBegan, TurnTaker
-from realtime.probe.clicks import voice
+from realtime.audio.turn_detector import TurnBegan, TurnTaker
+from realtime.test_client.click_track import voice
 
 DELAY_SAMPLES = 1280
 LOUD, SILENT, SHOUT = (np.full(480, level, np.float32) for level in (0.25, 0.0, 0.9))

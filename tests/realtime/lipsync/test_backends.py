@@ -137,7 +137,7 @@ def test_with_the_graphs_there_torch_is_not_imported(weights: Path, cache: Path)
     program = (
         "import sys, pathlib; from realtime.lipsync.backends import create_predictor; "
         f"create_predictor(pathlib.Path({str(weights)!r}), device='cpu', cache=pathlib.Path({str(cache)!r})); "
-        "import realtime.app, realtime.render_worker.loading; "
+        "import realtime.api.app, realtime.workers.render_loading; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
@@ -162,5 +162,5 @@ def test_without_openvino_torch_draws_the_same_and_says_so(
 
 
 def test_a_server_imports_all_it_needs_where_openvino_is_missing() -> None:
-    program = "import sys; sys.modules['openvino'] = None; import realtime.app, realtime.render_worker.loading"
+    program = "import sys; sys.modules['openvino'] = None; import realtime.api.app, realtime.workers.render_loading"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0

@@ -12,9 +12,9 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from realtime.clock import PlayoutClock
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.connecting import RtcSettings
+from realtime.encoding.broadcast import Broadcast
 from realtime.rtc.peer import Peer
+from realtime.rtc.rtc_settings import RtcSettings
 
 WAIT_S = 15.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.source_buffer import LIMIT_SOUND, SourceBuffer
-from realtime.rtc.inbound import PositionTracker
-from realtime.rtc.packet_order import PacketOrder
+from realtime.audio.jitter_buffer import LIMIT_SOUND, SourceBuffer
+from realtime.rtc.microphone import PositionTracker
+from realtime.rtc.reorder_buffer import PacketOrder
 from realtime.timeline import BLOCK_SOUND, PACKET_SOUND, SOUND_RATE_HZ
 
 PACKET_S, BLOCK_S = 0.02, 0.01

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from aiortc import RTCConfiguration
 
+from realtime.encoding.broadcast import Broadcast
 from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.rtc.broadcast import Broadcast
-from realtime.rtc.connecting import RtcSettings, addresses_of
 from realtime.rtc.peer import Peer
+from realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from realtime.errors import BadRequestError
 from realtime.sinks import amf
-from realtime.sinks.back_off import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, BackOff
+from realtime.sinks.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, BackOff
 from realtime.sinks.flv import AUDIO, FILE_HEADER, SCRIPT, VIDEO, Tag, TagSplitter
-from realtime.sinks.link import Address
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.rtmp import RtmpError, RtmpPublisher
 from realtime.sinks.rtmp_link import RtmpLink
+from realtime.sinks.stream_address import Address
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND
 from tests.server_process import free_port
 

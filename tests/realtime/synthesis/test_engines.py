@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from realtime.errors import SettingsError
-from realtime.narrator import Narrator
+from realtime.session.text_queue import Narrator
 from realtime.settings import Settings
 from realtime.synthesis import endpoint as speech_endpoint
 from realtime.synthesis import programs
-from realtime.synthesis.choice import choose_synthesizer
 from realtime.synthesis.endpoint import SpeechEndpoint
+from realtime.synthesis.engine_choice import choose_synthesizer
 from realtime.synthesis.programs import espeak_ng
 from realtime.synthesis.synthesizer import SpeechSynthesizer, SynthesisError
 from realtime.synthesis.wave_stream import WaveStream

@@ -1,0 +1,87 @@
+"""``python -m avatar_cache.build_job``: one avatar built in a process of its own, with bounds on its time and memory.
+
+A job comes as JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
+``limits`` (the fields of `avatar_cache.media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers
+leave as JSON, a line each: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from avatar_cache.media_reader import Limits, open_source
+from realtime.errors import LipstreamError, is_no_room
+
+_BUILD_SHARE = 0.7
+"""Of the whole time: the rest goes into preparing the avatar for the network."""
+
+
+def _tell(**message: Any) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _bound(job: dict[str, Any]) -> None:
+    """Have the system end this process rather than let it take the machine."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 (there is none on Windows)
+
+    resource.setrlimit(resource.RLIMIT_CPU, (job["cpu_s"], job["cpu_s"]))
+    resource.setrlimit(resource.RLIMIT_DATA, (job["memory_bytes"], job["memory_bytes"]))
+    os.nice(10)
+
+
+def _build(job: dict[str, Any]) -> None:
+    limits = Limits(**job["limits"])
+    open_source(Path(job["source"]), limits, side=1)  # what is no picture is refused before the networks are loaded
+
+    from avatar_cache.clip_builder import BuildOptions  # noqa: PLC0415 (as above)
+    from avatar_cache.prepare import prepare  # noqa: PLC0415 (as above)
+    from avatar_cache.store import AvatarStore  # noqa: PLC0415 (as above)
+    from realtime.lipsync.backends import create_predictor  # noqa: PLC0415 (as above)
+
+    store = AvatarStore(job["store"])
+    options = BuildOptions(
+        name=job["name"],
+        licence=job["licence"],
+        consent=job["consent"],
+        face=job["face"],
+        limits=limits,
+    )
+    avatar = store.build(
+        job["source"], job["id"], options=options, progress=lambda share: _tell(progress=_BUILD_SHARE * share)
+    )
+    try:
+        predictor = create_predictor(Path(job["weights"]), device=job["device"], cache=store.graphs, threads=1)
+        prepare(avatar, predictor, progress=lambda share: _tell(progress=_BUILD_SHARE + (1 - _BUILD_SHARE) * share))
+    except BaseException:
+        store.remove(job["id"], missing_ok=True)
+        raise
+
+
+def main() -> int:
+    """Return the process's exit status."""
+    job = json.load(sys.stdin)
+    _bound(job)
+    try:
+        _build(job)
+    except LipstreamError as error:
+        _tell(failed=error.message)
+        return 1
+    except MemoryError:
+        _tell(failed="the file takes more memory than there is for one")
+        return 1
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        _tell(failed="the disk is full")
+        return 1
+    _tell(done=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Makes an avatar's clip and manifest out of any video or photograph."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from avatar_cache.avatar import file_sha256
+from avatar_cache.clip_file import write_clip
+from avatar_cache.detectors import create_detector
+from avatar_cache.face_detector import Face, FaceDetector
+from avatar_cache.face_geometry import jaw_outline
+from avatar_cache.face_track import (
+    FaceTracker,
+    Windows,
+    face_windows,
+    longest_run,
+    shared_windows,
+    smooth,
+    spans,
+    thumbnail,
+    to_boxes,
+)
+from avatar_cache.idle_motion import LivingPhoto
+from avatar_cache.loop_finder import Cut, find_cut
+from avatar_cache.manifest import Loop, Manifest
+from avatar_cache.media_reader import Limits, Source, open_source
+from avatar_cache.photo import Bgr
+from avatar_cache.preflight import Look, Report, examine, look_at
+from realtime.errors import AvatarError, SettingsError
+from realtime.picture.mouth_painter import Box, Outline
+from realtime.timeline import FRAME_RATE_HZ
+
+Progress = Callable[[float], None]
+
+TOOL = "lipstream 0.1"
+SMALLEST_BOX = 32
+"""Face boxes below this side, px, have no mouth to speak of."""
+_LOOK_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How an avatar is made.
+
+    Attributes:
+        name: For people; empty for one made of the id.
+        licence: Of the source.
+        consent: Whose face it is and how they agreed.
+        face: Which face to follow, from 1, the largest first.
+        box: The face box by hand, in the picture as stored; no face is looked for then.
+        still: Whether a photograph stays as it is.
+        loop: How the clip repeats; ``None`` for what suits it.
+        side: Longer side of the stored picture, px; larger ones are scaled down.
+        detector: Which face detector finds landmarks.
+        limits: What the source may be.
+    """
+
+    name: str = ""
+    licence: str = "unknown"
+    consent: str = ""
+    face: int = 1
+    box: Box | None = None
+    still: bool = False
+    loop: Loop | None = None
+    side: int = 1280
+    detector: str = "built-in"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the first pass over a clip leaves: no pictures."""
+
+    thumbnails: list[np.ndarray] = field(default_factory=list)
+    faces: list[Face | None] = field(default_factory=list)
+    looks: list[tuple[int, Look]] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
+    found: int = 0
+
+
+@dataclass(slots=True)
+class _Film:
+    """What becomes the stored clip.
+
+    Attributes:
+        pictures: Of the clip, read or made as they are written.
+        boxes: The face box of each.
+        loop: How the clip repeats.
+        outline: Of lips and jaw.
+        size: Of the picture.
+        report: What its maker should know.
+    """
+
+    pictures: Iterator[Bgr]
+    boxes: tuple[Box, ...]
+    loop: Loop
+    outline: Outline
+    size: tuple[int, int]
+    report: Report
+
+
+def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
+    """Write ``clip.mp4``, ``avatar.json`` and ``report.json`` into a folder.
+
+    Args:
+        path: The video or photograph.
+        avatar_id: The new avatar's.
+        folder: Where to write.
+        options: How.
+        progress: Called with 0..1; whatever it raises ends the work.
+
+    Raises:
+        UnsupportedTypeError: If the source cannot be read.
+        TooLargeError: If it is over a limit.
+        AvatarError: If no avatar can be made of it.
+        SettingsError: If an option makes no sense.
+    """
+    if options.face < 1 or options.side < SMALLEST_BOX:
+        raise SettingsError(f"faces are counted from 1, and the picture's side is at least {SMALLEST_BOX} px")
+    source = open_source(path, options.limits, side=options.side)
+    progress(0.0)
+    seen = _look_through(source, options, progress)
+    film = _film_photo(source, seen, options) if len(seen.thumbnails) == 1 else _film_clip(source, seen, options)
+    if film.boxes[0].width < SMALLEST_BOX:
+        raise AvatarError(
+            f"the face is {film.boxes[0].width} px wide; at least {SMALLEST_BOX} px are needed: film closer"
+        )
+    write_clip(folder / "clip.mp4", _share(film.pictures, len(film.boxes), progress))
+    manifest = Manifest(
+        id=avatar_id,
+        name=options.name or avatar_id.replace("-", " ").title(),
+        loop=film.loop,
+        size=film.size,
+        boxes=film.boxes,
+        licence=options.licence,
+        description="",
+        outline=film.outline,
+        source_sha256=file_sha256(path),
+        clip_sha256=file_sha256(folder / "clip.mp4"),
+        tool=TOOL,
+        consent=options.consent,
+    )
+    (folder / "avatar.json").write_text(manifest.to_json())
+    film.report.notes = source.notes + film.report.notes
+    (folder / "report.json").write_text(film.report.to_json())
+
+
+def _film_clip(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+    windows, start = _windows(seen, options)
+    cut = find_cut(np.stack(seen.thumbnails[start : start + len(windows)]), loop=options.loop)
+    boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
+    first, last = start + cut.start, start + cut.end
+    looks = [look for at, look in seen.looks if first <= at < last]
+    report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
+    report.notes = _notes(seen, start, start + len(windows), cut)
+    outline = _outline(seen.faces[first:last], boxes)
+    return _Film(islice(source.pictures(), first, last), boxes, cut.loop, outline, seen.size, report)
+
+
+def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+    """A photograph stays as it is, or is given a little life."""
+    windows, _ = _windows(seen, options)
+    x, y, half = windows[0].tolist()
+    looks, faces = [look for _, look in seen.looks], seen.faces
+    if options.still:
+        boxes = to_boxes(windows, *seen.size)
+        report = examine(boxes, faces, looks, jump=0, size=seen.size)
+        return _Film(source.pictures(), boxes, "pingpong", _outline(faces, boxes), seen.size, report)
+    points = faces[0].points if faces[0] else None
+    photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
+    outline = _outline(faces, to_boxes(windows, *seen.size))
+    moved = np.array([(*middle, half) for middle in photo.middles()])
+    boxes = to_boxes(moved, *seen.size)
+    report = examine(boxes, faces, looks, jump=1, size=seen.size)
+    report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
+    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report)
+
+
+def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _Seen:
+    """Go over the clip once: where the face is, and how each picture looks."""
+    detector: FaceDetector | None = None if options.box else create_detector(options.detector)
+    tracker = FaceTracker(detector, options.face) if detector else None
+    seen = _Seen()
+    expected = max(source.expected_frames, 1)
+    for index, picture in enumerate(source.pictures()):
+        if not index:
+            seen.size = picture.shape[1], picture.shape[0]
+        elif picture.shape[1::-1] != seen.size:
+            raise AvatarError(f"the picture changes its size at {index / FRAME_RATE_HZ:.1f} s: cut the clip there")
+        face = tracker.push(picture) if tracker else None
+        seen.thumbnails.append(thumbnail(picture))
+        if index % _LOOK_EVERY == 0 and (where := _where(face, options)):
+            seen.looks.append((index, look_at(picture, *where)))
+        progress(min(0.6 * (index + 1) / expected, 0.6))
+    if tracker:
+        seen.faces, seen.found = tracker.track.faces, len(tracker.track.seen)
+    else:
+        seen.faces = [None] * len(seen.thumbnails)
+    return seen
+
+
+def _where(face: Face | None, options: BuildOptions) -> tuple[float, float, float] | None:
+    """Return centre x, y and half the side of what is to be looked at."""
+    if options.box:
+        x, y, half = shared_windows(options.box, 1)[0].tolist()
+        return x, y, half
+    return (float(face.centre[0]), float(face.centre[1]), face.side / 2) if face else None
+
+
+def _windows(seen: _Seen, options: BuildOptions) -> tuple[Windows, int]:
+    """Return the smoothed face windows of the part with a face, and where it starts."""
+    if options.box:
+        box = options.box
+        if min(box.x, box.y) < 0 or box.x + box.width > seen.size[0] or box.y + box.height > seen.size[1]:
+            raise AvatarError(f"the box does not lie in the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
+        return shared_windows(box, len(seen.thumbnails)), 0
+    if not any(seen.faces) and options.face > 1:
+        raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
+    start, end = longest_run(seen.faces)
+    return smooth(face_windows(seen.faces[start:end])), start
+
+
+def _outline(faces: list[Face | None], boxes: tuple[Box, ...]) -> Outline:
+    shares = [(f.points - (b.x, b.y)) / (b.width, b.height) for f, b in zip(faces, boxes, strict=True) if f]
+    return jaw_outline(np.array(shares, np.float32)) if shares else ()
+
+
+def _notes(seen: _Seen, start: int, end: int, cut: Cut) -> list[str]:
+    count = len(seen.thumbnails)
+    notes = []
+    if seen.found > 1:
+        notes.append(f"{seen.found} faces were found; --face N chooses among them, the largest first")
+    if (start, end) != (0, count):
+        notes.append(
+            f"a face is there from {start / FRAME_RATE_HZ:.1f} s to {end / FRAME_RATE_HZ:.1f} s: only that part is used"
+        )
+    if seen.faces[start:end] and any(seen.faces):
+        gaps = [b - a for a, b in spans([face is not None for face in seen.faces[start:end]])]
+        if gaps:
+            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was bridged")
+    if cut.loop == "pingpong" and count > 1:
+        notes.append("no smooth seam was found: the clip runs to and fro")
+    return notes
+
+
+def _share(pictures: Iterator[Bgr], count: int, progress: Progress) -> Iterator[Bgr]:
+    for index, picture in enumerate(pictures):
+        yield picture
+        progress(0.6 + 0.4 * (index + 1) / count)

@@ -1,0 +1,151 @@
+"""Prepares an avatar for a weights file: face features and rest mouths, once, for every frame of its clip."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
+from avatar_cache.manifest import Manifest
+from avatar_cache.scratch_folder import scratch_folder
+from realtime.audio.mel import SILENCE_LEVEL
+from realtime.errors import AvatarError
+from realtime.lipsync.predictor import MouthPredictor
+from realtime.picture.i420 import Picture, i420_to_bgr
+from realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
+from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+
+Progress = Callable[[float], None]
+
+_BATCH = 8
+_LEAST_MASK = 0.5
+
+
+def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
+    """Yield the frames of a clip, ``uint8[h * 3 // 2, w]``, I420.
+
+    Raises:
+        AvatarError: If it cannot be read or is not what the manifest says.
+    """
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                if (frame.width, frame.height) != manifest.size:
+                    width, height = manifest.size
+                    raise AvatarError(f"{path} is {frame.width}x{frame.height}, its manifest says {width}x{height}")
+                count += 1
+                if count <= manifest.frames:
+                    yield np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise AvatarError(f"cannot read the clip {path}: {error}") from error
+    if count != manifest.frames:
+        raise AvatarError(f"{path} has {count} frames, its manifest {manifest.frames} boxes")
+
+
+def check_clip(path: Path, manifest: Manifest) -> None:
+    """Decode a whole clip and keep nothing.
+
+    Raises:
+        AvatarError: If it cannot be read or is not what the manifest says.
+    """
+    for _ in decode_clip(path, manifest):
+        pass
+
+
+def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
+    """Return the face of an I420 frame as the network sees it: ``uint8[size, size, 3]``, BGR."""
+    face = i420_to_bgr(frame, top=box.y, left=box.x, height=box.height, width=box.width)
+    interpolation = cv2.INTER_AREA if box.width >= size else cv2.INTER_CUBIC
+    crop: npt.NDArray[np.uint8] = cv2.resize(face, (size, size), interpolation=interpolation)
+    return crop
+
+
+def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
+    """Prepare an avatar for the predictor's weights, or map it if that was done before.
+
+    All or nothing: a crash leaves the old state. Frames go straight to disk, so that memory does not grow with the
+    length of the clip but for the network's features.
+
+    Args:
+        avatar: The stored avatar.
+        predictor: The loaded network.
+        progress: Called with 0..1.
+
+    Raises:
+        AvatarError: If the clip cannot be read.
+    """
+    fingerprint = predictor.metadata.fingerprint
+    if avatar.is_prepared(fingerprint):
+        return load_prepared(avatar, fingerprint)
+    folder = avatar.prepared_folder(fingerprint)
+    with scratch_folder(folder.parent) as scratch:
+        _compute(avatar, predictor, scratch, progress or (lambda _: None))
+        facts = {
+            "format": PREPARED_FORMAT,
+            "weights": fingerprint,
+            "clip": file_sha256(avatar.clip),
+            "region": list(predictor.metadata.decoded_region),
+            "crop_size": predictor.metadata.size,
+            "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
+        }
+        (scratch / FACTS).write_text(json.dumps(facts))
+        _replace(scratch, folder)
+    if progress:
+        progress(1.0)
+    return load_prepared(avatar, fingerprint)
+
+
+def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Progress) -> None:
+    """Write every array of a prepared avatar."""
+    manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
+    if feather_mask(region, size, manifest.outline).max() < _LEAST_MASK:
+        raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
+    count, (width, height) = manifest.frames, manifest.size
+    frames = _new(folder / "frames.npy", np.uint8, (count, height * 3 // 2, width))
+    crops = _new(folder / "crops.npy", np.uint8, (count, size, size, 3))
+    for index, frame in enumerate(decode_clip(avatar.clip, manifest)):
+        frames[index] = frame
+        crops[index] = crop_face(frame, manifest.boxes[index], size)
+    report(0.2)
+    features = predictor.encode_faces(crops)
+    for number, level in enumerate(features.levels):
+        np.save(folder / f"level{number}.npy", level, allow_pickle=False)
+    report(0.5)
+    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
+    painter = MouthPainter(region, size, manifest.outline)
+    for start in range(0, count, _BATCH):
+        batch = np.arange(start, min(start + _BATCH, count))
+        silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        mouths[batch] = predictor.predict(silence, features, batch)
+        for i in batch.tolist():
+            shown = crops[i, region.top : region.bottom, region.left : region.right]
+            painter.paint(frames[i], manifest.boxes[i], shown=shown, new=mouths[i])
+        report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
+    for array in (frames, crops, mouths):
+        array.flush()
+
+
+def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # the file begins as a hole, and writing to it on a full disk ends the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _replace(scratch: Path, folder: Path) -> None:
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.replace(folder)
+    except OSError:
+        if not (folder / FACTS).exists():  # another process may have been first
+            raise

@@ -1,0 +1,151 @@
+"""The HTTP side: the application, its pages, and what a server says of itself."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
+from realtime.api.authorization import AllSessions, Guard, operator
+from realtime.api.error_responses import answer_errors
+from realtime.api.metrics_exporter import Exporter
+from realtime.api.request_filter import Gate
+from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access
+from realtime.metrics import prometheus_text
+from realtime.server.avatar_builds import AvatarBuilds, UploadLimits
+from realtime.server.sessions import Sessions
+from realtime.server.standing_session import Channel
+from realtime.server.warm_up import rehearse_request
+
+WEB = Path(__file__).parents[2] / "web"
+_SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
+"""Below ``/static/``; the tests and the checkers' packages lie beside them."""
+
+
+class NewToken(BaseModel):
+    """What a token is for."""
+
+    kiosk: bool = False
+
+
+def create_app(sessions: Sessions) -> FastAPI:
+    """Return the application over some sessions, which end with it.
+
+    It answers before they have started: the page can then say that the server is warming up.
+
+    Raises:
+        SettingsError: If the secret file cannot be used, or an address to stream to.
+    """
+    settings = sessions.settings
+    access = Access.read(settings.secret_file)
+    channel = Channel(sessions)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running = [
+            asyncio.create_task(app.state.exporter.run(), name="traffic"),
+            asyncio.create_task(channel.run(), name="channel"),
+        ]
+        await rehearse_request(app)
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+            await app.state.builds.close()
+            await sessions.close()
+
+    app = FastAPI(
+        title="Lipstream", lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    app.state.sessions = sessions
+    app.state.builds = AvatarBuilds(
+        sessions.store,
+        weights=sessions.worker_settings.weights,
+        device=settings.device,
+        limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
+        on_built=sessions.shelf.add,
+    )
+    app.state.exporter = Exporter(sessions, app.state.builds)
+    app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
+    app.add_middleware(Gate, settings=settings)
+    answer_errors(app)
+    guarded = (
+        _for_operators,
+        *(session_routes.operators, session_routes.guests, session_routes.owners),
+        *(avatar_routes.readers, avatar_routes.makers),
+    )
+    over_sdp = (whip_whep_routes.viewing, whip_whep_routes.publishing, whip_whep_routes.options)
+    for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
+        app.include_router(router)
+    for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
+        app.add_api_route(path, partial(_page, name), include_in_schema=False)
+    app.mount("/static", _Pages(directory=WEB))
+    return app
+
+
+class _Pages(StaticFiles):
+    """Files that a browser asks about again each time, so that modules of two versions never mix."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        top = path.partition(os.sep)[0]
+        return super().lookup_path(path) if top in _SERVED else ("", None)
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+_open = APIRouter()
+_for_operators = APIRouter(dependencies=[Depends(operator)])
+
+
+async def _page(name: str) -> FileResponse:
+    return FileResponse(WEB / name, headers={"Cache-Control": "no-cache"})
+
+
+@_open.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Answer while the process serves."""
+    return {"status": "ok"}
+
+
+@_open.get("/readyz")
+async def readyz(sessions: AllSessions) -> JSONResponse:
+    """Answer 200 only when a session could be taken now."""
+    reason = sessions.unready_reason()
+    return JSONResponse({"status": "ok"} if not reason else {"reason": reason}, 503 if reason else 200)
+
+
+@_for_operators.get("/metrics")
+async def metrics(request: Request) -> PlainTextResponse:
+    """Return the server's figures for Prometheus."""
+    exporter: Exporter = request.app.state.exporter
+    return PlainTextResponse(prometheus_text(exporter.families()), media_type="text/plain; version=0.0.4")
+
+
+@_for_operators.get("/openapi.json", include_in_schema=False)
+async def schema(request: Request) -> dict[str, Any]:
+    """Return the API's description."""
+    app: FastAPI = request.app
+    return app.openapi()
+
+
+@_for_operators.post("/api/tokens", status_code=201)
+async def create_token(request: Request, body: NewToken | None = None) -> dict[str, Any]:
+    """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
+    guard: Guard = request.app.state.guard
+    kiosk = body is not None and body.kiosk
+    token = guard.access.join_token(time.time(), kiosk=kiosk)
+    return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}

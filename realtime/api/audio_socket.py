@@ -1,0 +1,178 @@
+"""``WS /api/sessions/{id}/audio``: a program speaks through a session.
+
+Binary frames are s16le mono at the rate that ``?rate=`` names, cut anywhere. Text frames are JSON.
+In: ``{"type": "interrupt"}``, ``{"type": "end_of_speech"}``, ``{"type": "say", "text"}``. Out: ``{"type": "credit",
+"until"}`` (how many bytes may be sent in all by now; whoever sends more is read when there is room), ``{"type":
+"playout", "sample", "heard_ms", "queued_ms"}`` while sound is being heard, the session's own events, ``{"type":
+"error", "message"}``.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import weakref
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from realtime.api.authorization import socket_owner
+from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
+from realtime.control_messages import control_error, parse_control, said_text
+from realtime.errors import BadRequestError, LipstreamError
+from realtime.session.session import Session
+from realtime.timeline import SOUND_RATE_HZ
+
+PROTOCOL = "lipstream.v1"
+REPORT_S = 0.1
+FULL_WAIT_S = 0.05
+MOST_EVENTS = 256
+"""Events that may wait for a program that does not read; more end its connection."""
+DEFAULT_RATE_HZ = 16_000
+_LONGEST_NUMBER = 9
+_GOING_AWAY, _POLICY, _FAILED, _TAKEN_OVER = 1001, 1008, 1011, 4409
+
+log = logging.getLogger(__name__)
+
+sockets = APIRouter()
+_speakers: "weakref.WeakSet[_Speaker]" = weakref.WeakSet()
+
+
+@sockets.websocket("/api/sessions/{session_id}/audio")
+async def audio(socket: WebSocket, session_id: str, rate: str = str(DEFAULT_RATE_HZ)) -> None:
+    """Take a program's sound until it hangs up, the session ends, or another program takes over."""
+    offered = socket.scope.get("subprotocols", [])
+    try:
+        session = await socket_owner(session_id, socket)
+        source = session.floor.take_program(_rate(rate))
+    except LipstreamError as error:
+        await socket.close(_POLICY, error.message)
+        return
+    await socket.accept(PROTOCOL if PROTOCOL in offered else None)
+    await _Speaker(socket, session, source).serve()
+
+
+def _rate(text: str) -> int:
+    rate_hz = int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER else 0
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise BadRequestError(f"rate: {text[:20]!r} is not a number from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
+    return rate_hz
+
+
+def deepest_queue() -> int:
+    """Return how many events wait for the program that is furthest behind."""
+    return max((speaker.events_waiting for speaker in _speakers), default=0)
+
+
+class _Speaker:
+    """One program at one session.
+
+    Args:
+        socket: Accepted.
+        session: Its own.
+        source: Where its sound goes.
+    """
+
+    def __init__(self, socket: WebSocket, session: Session, source: QueuedSource) -> None:
+        self._socket, self._session, self._source = socket, session, source
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_EVENTS)
+        self._over = asyncio.Event()
+        self._received = 0  # bytes of sound
+        self._code = _GOING_AWAY
+        _speakers.add(self)
+
+    @property
+    def events_waiting(self) -> int:
+        """Events that the program has not read."""
+        return self._events.qsize()
+
+    async def serve(self) -> None:
+        """Serve until it is over, however that comes."""
+        session = self._session
+        session.listeners.add(self._tell)
+        tasks = [
+            asyncio.create_task(work(), name=f"audio-socket-{name}")
+            for name, work in (("listen", self._listen), ("send", self._send), ("report", self._report))
+        ]
+        try:
+            over = asyncio.create_task(self._over.wait(), name="audio-socket-over")
+            await asyncio.wait([*tasks, over], return_when=asyncio.FIRST_COMPLETED)
+            over.cancel()
+            self._explain(tasks)
+        finally:
+            session.listeners.discard(self._tell)
+            session.floor.drop_program(self._source)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has hung up already
+                await self._socket.close(self._code)
+
+    def _explain(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Say in the log, and by the code of the end, that a task failed rather than ended."""
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                log.error("%s failed", task.get_name(), exc_info=error)
+                self._code = _FAILED
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            self._over.set()
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                if (pcm := message.get("bytes")) is not None:
+                    self._source.push(pcm)
+                    self._received += len(pcm)
+                    await self._room()
+                else:
+                    self._control(message.get("text") or "")
+
+    async def _room(self) -> None:
+        """Wait until more may come: what is not read waits with the program."""
+        while not self._source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
+            await asyncio.sleep(FULL_WAIT_S)
+
+    def _control(self, text: str) -> None:
+        try:
+            message = parse_control(text)
+            match message.get("type"):
+                case "interrupt":
+                    self._session.floor.interrupt()
+                case "end_of_speech":
+                    self._source.end()
+                case "say":
+                    self._session.floor.narrator.accept(said_text(message))
+                case kind:
+                    raise BadRequestError(f"message of type {kind!r} is not known here")
+        except LipstreamError as error:
+            self._tell(control_error(error.message))
+
+    async def _send(self) -> None:
+        while True:
+            await self._socket.send_text(json.dumps(await self._events.get()))
+
+    async def _report(self) -> None:
+        """Say how far it is; notice that the session ended, or that another program took over."""
+        loop = asyncio.get_running_loop()
+        told: tuple[int, float] | None = None  # credit, ms heard
+        while not self._session.closed:
+            if self._session.floor.source is not self._source:
+                self._code = _TAKEN_OVER
+                return
+            now_s = loop.time()
+            state = (self._received + self._source.room_bytes, self._session.floor.heard_ms(now_s))
+            if told is None or state[0] != told[0]:
+                self._tell({"type": "credit", "until": state[0]})
+            if told is not None and state[1] != told[1]:
+                waiting = {"queued_ms": round(self._source.level * 1000 / SOUND_RATE_HZ, 1)}
+                place = {"sample": self._session.clock.left(now_s), "heard_ms": round(state[1], 1)}
+                self._tell({"type": "playout", **place, **waiting})
+            told = state
+            await asyncio.sleep(REPORT_S)

@@ -1,0 +1,67 @@
+"""Uvicorn's HTTP/1.1, telling the bounds on connections what each of them does."""
+
+import asyncio
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from realtime.api.connections import Connections, State
+
+LONGEST_HEAD_BYTES = 16 * 1024
+
+
+class HttpConfig(uvicorn.Config):
+    """A configuration with the connections of its server."""
+
+    connections: Connections
+
+
+class HttpProtocol(H11Protocol):
+    """One connection until it ends or becomes a WebSocket."""
+
+    config: HttpConfig
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        self._upgraded = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        super().data_received(data)
+        self._note(len(data))
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._note()
+
+    def pause_writing(self) -> None:
+        """Wait for the client."""
+        super().pause_writing()
+        self._note()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        self._note()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection on to the WebSocket's protocol, which looks after its client by pings."""
+        self.config.connections.enter(self._descriptor, State.WORKING, self.loop.time())
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
+
+    def _note(self, received: int = 0) -> None:
+        if not self._upgraded:
+            self.config.connections.enter(self._descriptor, self._state(), self.loop.time(), received)
+
+    def _state(self) -> State:
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused:
+            return State.RECEIVING
+        if self.flow.write_paused or (answered and self.transport.get_write_buffer_size()):
+            return State.SENDING
+        return State.WAITING if answered else State.WORKING

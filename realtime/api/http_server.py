@@ -1,0 +1,89 @@
+"""How the application is served: uvicorn within bounds on connections, for the server, its benchmarks and its tests."""
+
+import logging
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from realtime.api.connections import Connections
+from realtime.api.http_protocol import LONGEST_HEAD_BYTES, HttpConfig, HttpProtocol
+from realtime.api.listening import ACCEPTED_AT_ONCE, NETWORK_SHARE, AcceptedSockets, connection_room, listen_on
+from realtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WEBSOCKET_FRAME_BYTES = 256 * 1024
+"""Sound comes in pieces; one larger than this ends its connection."""
+_TICKS_A_SECOND = 10
+"""Of uvicorn's main loop."""
+_TOLD_TICKS = 10 * _TICKS_A_SECOND
+_CANNOT_LISTEN = 3
+"""Uvicorn's exit status for it."""
+
+
+def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
+    """Return the configuration of a server of the application.
+
+    The process's limit on open files is raised as far as the bounds ask for.
+
+    Args:
+        app: What is served.
+        settings: Its settings.
+        more: Options of :class:`uvicorn.Config` that differ.
+    """
+    room = connection_room(settings.max_sessions, settings.max_viewers)
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,  # its lines go where ours go
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": 3,
+        "ws_max_size": WEBSOCKET_FRAME_BYTES,
+        "ssl_certfile": settings.tls_cert,
+        "ssl_keyfile": settings.tls_key,
+        "http": HttpProtocol,
+        "loop": "asyncio",  # others do not ask our sockets whether they accept
+        "backlog": ACCEPTED_AT_ONCE,
+        "h11_max_incomplete_event_size": LONGEST_HEAD_BYTES,
+    }
+    config = HttpConfig(app, **(options | more))
+    config.connections = Connections(room, max(1, room // NETWORK_SHARE))
+    return config
+
+
+class HttpServer(uvicorn.Server):
+    """Uvicorn that keeps to the bounds of its configuration."""
+
+    config: HttpConfig
+
+    def __init__(self, config: HttpConfig) -> None:
+        super().__init__(config)
+        self._accepted = AcceptedSockets(config.connections)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and begin to answer."""
+        if sockets is None:
+            try:
+                sockets = [*listen_on(self.config.host, self.config.port, self._accepted)]
+            except OSError as error:
+                log.error("cannot listen: %s", error)  # noqa: TRY400 (the message says it all)
+                await self.lifespan.startup()
+                await self.lifespan.shutdown()  # which ends what the application began before
+                sys.exit(_CANNOT_LISTEN)
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close what is overdue, and say now and then how many connections were closed."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._accepted.close_overdue()
+        if counter % _TOLD_TICKS == 0 and (closed := self.config.connections.take_closed()):
+            log.warning(
+                "connections closed in 10 s: %d that kept the server waiting, %d to make room, %d refused; %d are open",
+                closed.overdue, closed.displaced, closed.refused, len(self.config.connections),
+            )  # fmt: skip
+        return await super().on_tick(counter)

@@ -1,0 +1,165 @@
+"""The server's figures for Prometheus: its meters, and what is so at the moment of asking."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from realtime.api import audio_socket
+from realtime.meters import Meters
+from realtime.metrics import Counter, Family, Gauge
+from realtime.queue_depths import Waiting, fullest
+from realtime.rtc.aiortc_patches.datagram_guard import dropped_datagrams
+from realtime.server import avatar_builds
+from realtime.server.avatar_builds import AvatarBuilds
+from realtime.server.sessions import Sessions
+from realtime.workers.shared_memory import SLOTS
+
+SAMPLE_S = 1.0
+
+
+class Exporter:
+    """Tells what a server does.
+
+    Args:
+        sessions: Its sessions.
+        builds: Its uploads.
+    """
+
+    def __init__(self, sessions: Sessions, builds: AvatarBuilds) -> None:
+        self._sessions, self._builds = sessions, builds
+        self._traffic = Traffic(sessions.meters)
+
+    async def run(self) -> None:
+        """Follow what connections have sent, as long as the server serves: a connection takes its counts along."""
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            self.sample()
+
+    def sample(self) -> None:
+        """Take in what was sent since the last time."""
+        connections = ((s.id, s.connections()) for s in self._sessions.all())
+        self._traffic.update({f"{of} {name}": peer for of, peers in connections for name, peer in peers.items()})
+
+    def families(self) -> Iterator[Family]:
+        """Yield everything that is exported."""
+        self.sample()
+        sessions, workers = self._sessions, self._sessions.workers
+        counts = workers.counts
+        reason = sessions.unready_reason()
+        yield Gauge("sessions", "Sessions there are.", sessions.count)
+        yield Gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
+        yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
+        yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
+        yield Gauge("ready", "1 while a session could be taken.", reason is None)
+        yield Gauge("workers", "Render workers, one a device.", len(workers.members))
+        yield Gauge("worker_up", "Of these, those that take jobs now.", workers.up)
+        yield Gauge("worker_on_card", "Of these, those that draw on a card.", workers.on_card)
+        pictures = sessions.pictures
+        yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
+        yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)
+        yield _total("sessions_created_total", "Sessions since the start.", sessions.created)
+        yield _total("mouths_total", "Mouths asked of the workers.", counts.jobs)
+        yield _total("mouths_refused_total", "Mouths they were too busy for.", counts.refused)
+        yield _total("mouths_lost_total", "Mouths they could not draw.", counts.lost)
+        yield _total("mouths_short_total", "Mouths that found no room in the device's memory.", counts.short)
+        yield _total("worker_restarts_total", "Times that one was started again.", counts.restarts)
+        yield from sessions.meters.families()
+        yield Gauge("target_bitrate_bits", "What video encoders aim at, in all, bit/s.", self._traffic.target_bitrate)
+        yield Gauge("round_trip_seconds", "The longest among the peers.", self._traffic.round_trip_s)
+        yield self._datagrams()
+        queues = self._queues()
+        yield Gauge("queue_depth", "The fullest queue of each kind.", {n: q[0] for n, q in queues.items()}, "queue")
+        yield Gauge("queue_limit", "What it takes at most.", {n: q[1] for n, q in queues.items()}, "queue")
+        yield Gauge("resident_memory_bytes", "Memory by process.", self._memory(), "process")
+        yield Gauge("open_descriptors", "Files and sockets that the server holds.", _descriptors())
+        yield Gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+    def _datagrams(self) -> Counter:
+        why = ("empty", "stranger", "malformed", "overflow")
+        family = Counter("datagrams_dropped_total", "Datagrams kept from the media stack, by why.", "why", why)
+        for name in why:
+            family.add(getattr(dropped_datagrams, name), of=name)
+        return family
+
+    def _queues(self) -> Waiting:
+        """Return depth and limit of every queue; of those that sessions have, the fullest."""
+        server = {
+            "render_jobs": (self._sessions.workers.under_way, SLOTS),
+            "uploads": (self._builds.waiting, avatar_builds.MOST_WAITING),
+            "socket_events": (audio_socket.deepest_queue(), audio_socket.MOST_EVENTS),
+            "loudspeaker_ms": self._sessions.local_audio.queue.waiting_ms,
+        }
+        now_s = asyncio.get_running_loop().time()
+        return fullest((server, *(session.waiting(now_s) for session in self._sessions.all())))
+
+    def _memory(self) -> dict[str, float]:
+        pids = {
+            "server": [os.getpid()],
+            "worker": self._sessions.workers.pids,
+            "pictures": self._sessions.pictures.pids,
+        }
+        found = {name: sum(map(_resident_bytes, those)) for name, those in pids.items()}
+        return {name: size for name, size in found.items() if size}
+
+
+class Traffic:
+    """Adds up what connections count for themselves, before they are gone.
+
+    Args:
+        meters: Where it goes.
+    """
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+        self._last: dict[tuple[str, str, str], float] = {}  # by connection, kind, figure
+        self.target_bitrate, self.round_trip_s = 0.0, 0.0
+
+    def update(self, peers: Mapping[str, dict[str, Any] | None]) -> None:
+        """Take in the figures of each connection."""
+        seen: dict[tuple[str, str, str], float] = {}
+        self.target_bitrate, self.round_trip_s = 0.0, 0.0
+        for peer_id, figures in peers.items():
+            for kind in ("audio", "video"):
+                sender = (figures or {}).get(kind) or {}
+                self.target_bitrate += sender.get("target_bitrate") or 0
+                self.round_trip_s = max(self.round_trip_s, (sender.get("round_trip_ms") or 0) / 1000)
+                for name, counter in self._counters(kind):
+                    value = sender.get(name) or 0
+                    key = (peer_id, kind, name)
+                    before = self._last.get(key, 0)
+                    grown = value - before
+                    if grown < 0:  # a new connection, or duplicates made up for what was lost
+                        grown = 0 if name == "packets_lost" else value
+                    counter.add(grown, of="" if name == "key_frames" else kind)
+                    seen[key] = value
+        self._last = seen
+
+    def _counters(self, kind: str) -> Iterator[tuple[str, Counter]]:
+        yield "bytes_sent", self._meters.bytes_sent
+        yield "packets_sent", self._meters.packets_sent
+        yield "packets_lost", self._meters.packets_lost
+        if kind == "video":
+            yield "key_frames", self._meters.key_frames
+
+
+def _total(name: str, meaning: str, value: float) -> Counter:
+    counter = Counter(name, meaning)
+    counter.add(value)
+    return counter
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return the memory that a process holds; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _descriptors() -> int:
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return 0

@@ -1,0 +1,94 @@
+"""Sessions behind uvicorn: started while it already answers, ended by the two-signal rule."""
+
+import asyncio
+import logging
+import os
+import signal
+from types import FrameType
+
+from realtime.api.app import create_app
+from realtime.api.http_protocol import HttpConfig
+from realtime.api.http_server import HttpServer, server_config
+from realtime.encoding.encoders import encode_pool
+from realtime.errors import LipstreamError, SettingsError
+from realtime.server.sessions import Sessions
+from realtime.settings import Settings
+
+log = logging.getLogger("lipstream")
+
+_DRAIN_LOOK_S = 0.2
+
+
+class Server(HttpServer):
+    """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
+
+    def __init__(self, config: HttpConfig, sessions: Sessions) -> None:
+        super().__init__(config)
+        self._sessions = sessions
+        self.failed = False
+        self.refused: SettingsError | None = None
+        self._grace_s = sessions.settings.grace_s
+        self._drain: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Serve until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
+        starting = asyncio.create_task(self._start_sessions(), name="start")
+        await super().serve(sockets)  # type: ignore[arg-type]
+        for task in (starting, self._drain):
+            if task:
+                task.cancel()
+
+    async def _start_sessions(self) -> None:
+        """Start while the server already answers; a failure ends it."""
+        try:
+            await self._sessions.start()
+        except SettingsError as error:
+            self.refused, self.should_exit = error, True
+        except LipstreamError as error:
+            log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
+            self.failed = True
+            self.should_exit = True
+        except Exception:
+            log.exception("cannot start")
+            self.failed = self.should_exit = True
+        else:
+            address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            scheme = "https" if self.config.is_ssl else "http"
+            log.info("ready: open %s://%s:%d", scheme, address, self.config.port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        """Begin to drain, or stop at once if that had begun."""
+        if self._loop is None or self._sessions.draining:
+            self.should_exit = True
+            return
+        log.info("%s: live sessions have %.0f s to end", signal.Signals(sig).name, self._grace_s)
+        self._sessions.drain()
+        self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._sessions.announce_drain(self._grace_s)
+        self._drain = asyncio.create_task(self._wait_for_sessions(), name="drain")
+
+    async def _wait_for_sessions(self) -> None:
+        end_s = asyncio.get_running_loop().time() + self._grace_s
+        while self._sessions.live and asyncio.get_running_loop().time() < end_s:  # noqa: ASYNC110 (looks 5 times a second)
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> bool:
+    """Serve until stopped; return whether the server had started.
+
+    Raises:
+        SettingsError: If a file or a device that the settings name cannot be used.
+    """
+    sessions = Sessions(settings)
+    config = server_config(create_app(sessions), settings)
+    server = Server(config, sessions)
+    server.run()
+    if server.refused:
+        raise server.refused
+    return server.started and not server.failed

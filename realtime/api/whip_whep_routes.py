@@ -1,0 +1,199 @@
+"""WHEP and WHIP: watch a session, or speak in one, with any client that knows them.
+
+After draft-ietf-wish-whep-03 and RFC 9725. ICE may trickle in (PATCH, with the session's ETag); a restart of ICE is
+refused with 422, as both allow. Every answer carries all candidates of the server.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from realtime.api.authorization import AllSessions, OneSession, WatchedSession, new_viewer, operator, viewer
+from realtime.errors import (
+    BadRequestError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    UnavailableError,
+    UnsupportedTypeError,
+)
+from realtime.rtc.peer import Peer
+
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+
+viewing = APIRouter(prefix="/api/sessions/{session_id}/whep", dependencies=[Depends(viewer)])
+publishing = APIRouter(prefix="/api/whip", dependencies=[Depends(operator)])
+options = APIRouter(prefix="/api", include_in_schema=False)
+
+AvatarId = Annotated[str | None, Query(max_length=64)]
+IfMatch = Annotated[str | None, Header()]
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _body(request: Request, kind: str) -> str:
+    if _kind(request) != kind:
+        raise UnsupportedTypeError(f"the body must be {kind}")
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequestError("the body is not UTF-8") from error
+
+
+async def offer(request: Request) -> str:
+    """Return the SDP offer that a request carries.
+
+    Raises:
+        UnsupportedTypeError: If its body is of another type.
+        BadRequestError: If it is no text.
+    """
+    return await _body(request, SDP)
+
+
+async def fragment(request: Request) -> str:
+    """Return the SDP fragment that a request carries.
+
+    Raises:
+        UnsupportedTypeError: If its body is of another type.
+        BadRequestError: If it is no text.
+    """
+    return await _body(request, FRAGMENT)
+
+
+Offered = Annotated[str, Depends(offer)]
+Fragment = Annotated[str, Depends(fragment)]
+
+
+def _created(answer: str, location: str, peer: Peer, ice_servers: list[dict[str, Any]]) -> Response:
+    response = Response(answer, 201, {"Location": location, "ETag": _tag(peer)}, SDP)
+    for link in ice_links(ice_servers):
+        response.headers.append("Link", link)
+    return response
+
+
+def ice_links(servers: list[dict[str, Any]]) -> list[str]:
+    """Return the ``Link`` headers that name STUN and TURN servers (RFC 9725, section 4.6)."""
+    links = []
+    for server in servers:
+        urls = server["urls"]
+        for url in [urls] if isinstance(urls, str) else urls:
+            link = f'<{url}>; rel="ice-server"'
+            if "username" in server:
+                user, password = _quoted(server["username"]), _quoted(server.get("credential", ""))
+                link += f'; username="{user}"; credential="{password}"; credential-type="password"'
+            links.append(link)
+    return links
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _tag(peer: Peer) -> str:
+    return f'"{peer.ice_tag}"'
+
+
+async def _trickle(peer: Peer, body: str, if_match: str | None) -> Response:
+    if if_match is None:
+        raise PreconditionRequiredError("say which ICE session this is for: If-Match with the ETag of the answer")
+    tags = [tag.strip() for tag in if_match.split(",")]
+    if "*" not in tags and '"*"' not in tags and _tag(peer) not in tags:
+        raise PreconditionFailedError("this is for another ICE session")
+    await peer.trickle(body)
+    return Response(status_code=204)
+
+
+# WHEP
+
+
+@viewing.post("", dependencies=[Depends(new_viewer)], status_code=201)
+async def watch(session: WatchedSession, offered: Offered, sessions: AllSessions) -> Response:
+    """Watch a session: an SDP offer in, an SDP answer and the viewer's own URL out."""
+    if sessions.draining:
+        raise UnavailableError("the server is about to stop", reason="draining")
+    viewer_id, answer = await session.viewers.watch(offered)
+    path = f"/api/sessions/{session.id}/whep/{viewer_id}"
+    return _created(answer, path, session.viewers.get(viewer_id), sessions.connectivity(session)["ice_servers"])
+
+
+@viewing.head("")
+async def watching_what() -> Response:
+    """Say what can be posted here."""
+    return Response(status_code=200, headers={"Accept-Post": SDP}, media_type=SDP)
+
+
+@viewing.get("", status_code=204)
+async def watching_here() -> None:
+    """Say that one can watch here."""
+
+
+@viewing.get("/{viewer_id}", status_code=204)
+async def viewer_there(session: WatchedSession, viewer_id: str) -> None:
+    """Say that a viewer is there."""
+    session.viewers.get(viewer_id)
+
+
+@viewing.patch("/{viewer_id}", status_code=204)
+async def trickle_viewer(session: WatchedSession, viewer_id: str, body: Fragment, if_match: IfMatch = None) -> Response:
+    """Take in a viewer's further candidates."""
+    return await _trickle(session.viewers.get(viewer_id), body, if_match)
+
+
+@viewing.delete("/{viewer_id}", status_code=200)
+async def stop_watching(session: WatchedSession, viewer_id: str) -> Response:
+    """Let a viewer go."""
+    await session.viewers.leave(viewer_id)
+    return Response(status_code=200)
+
+
+# WHIP
+
+
+@publishing.post("", status_code=201)
+async def publish(offered: Offered, sessions: AllSessions, avatar: AvatarId = None) -> Response:
+    """Begin a session that says what a WHIP client sends."""
+    session, answer = await sessions.publish(avatar, offered)
+    servers = sessions.connectivity(session)["ice_servers"]
+    return _created(answer, f"/api/whip/{session.id}", session.speaker, servers)
+
+
+@publishing.get("", status_code=204)
+async def publishing_here() -> None:
+    """Say that one can publish here."""
+
+
+@publishing.get("/{session_id}", status_code=204)
+async def publisher_there(session: OneSession) -> None:
+    """Say that a publisher is there."""
+    assert session.speaker
+
+
+@publishing.patch("/{session_id}", status_code=204)
+async def trickle_publisher(session: OneSession, body: Fragment, if_match: IfMatch = None) -> Response:
+    """Take in a publisher's further candidates."""
+    return await _trickle(session.speaker, body, if_match)
+
+
+@publishing.delete("/{session_id}", status_code=200)
+async def stop_publishing(session: OneSession, sessions: AllSessions) -> Response:
+    """End a publisher's session."""
+    await sessions.delete(session.id)
+    return Response(status_code=200)
+
+
+# OPTIONS are asked without a token: by browsers before they send one.
+
+
+@options.options("/sessions/{session_id}/whep")
+@options.options("/whip")
+async def endpoint_options() -> Response:
+    """Say what an endpoint takes."""
+    return Response(status_code=200, headers={"Accept-Post": SDP, "Allow": "OPTIONS, GET, POST"})
+
+
+@options.options("/sessions/{session_id}/whep/{viewer_id}")
+@options.options("/whip/{session_id}")
+async def resource_options() -> Response:
+    """Say what a session's or viewer's own URL takes."""
+    return Response(status_code=200, headers={"Accept-Patch": FRAGMENT, "Allow": "OPTIONS, GET, PATCH, DELETE"})

@@ -1,0 +1,103 @@
+"""Sound that a program hands over as fast as it likes: queued, and read by the timeline in 10 ms blocks.
+
+A live source has a clock of its own (``source_buffer``); a program has none. What it sends waits in order, within a
+bound that it is told of, and where nothing waits there is silence.
+"""
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.audio.jitter_buffer import SourceCounts
+from realtime.audio.resample import Resampler
+from realtime.audio.sample_fifo import Pieces
+from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+
+Sound = npt.NDArray[np.float32]
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, SOUND_RATE_HZ
+LIMIT_SOUND = 10 * SOUND_RATE_HZ
+"""The most that may wait: ten seconds."""
+_BLOCKS_REMEMBERED = 512
+"""More than can be between entering the timeline and leaving."""
+
+
+class QueuedSource:
+    """The sound of one program on its way into the timeline.
+
+    Args:
+        rate_hz: Of what is pushed.
+
+    Raises:
+        ValueError: If the rate is outside 8..48 kHz.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+            raise ValueError(f"a rate of {rate_hz} Hz is not between {LOWEST_RATE_HZ} and {HIGHEST_RATE_HZ}")
+        self.counts = SourceCounts()
+        self.read = 0
+        """Samples of the program's sound that the timeline has read, 48 kHz."""
+        self.pushed = 0
+        """Samples of it that have come out of the resampler, 48 kHz."""
+        self.rate_hz = rate_hz
+        self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
+        self._odd = b""  # half a sample
+        self._pieces = Pieces()
+        self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, read by then
+
+    @property
+    def level(self) -> int:
+        """Samples that wait, 48 kHz."""
+        return self._pieces.level
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes that may come before the queue is full."""
+        return max(0, LIMIT_SOUND - self._pieces.level) * self.rate_hz // SOUND_RATE_HZ * 2
+
+    def push(self, pcm: bytes) -> None:
+        """Take in sound: s16le, mono. Half a sample at the end waits for its other half."""
+        pcm = self._odd + pcm
+        whole = len(pcm) // 2 * 2
+        self._odd = pcm[whole:]
+        if whole:
+            samples = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) * np.float32(1 / 32768)
+            self._append(self._resampler.push(samples))
+
+    def end(self) -> None:
+        """Let out what the resampler holds: an utterance is over."""
+        self._odd = b""
+        self._append(self._resampler.flush())
+
+    def pull(self, now_s: float, *, mark: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a live source's)
+        """Return the next 10 ms, ``float32[480]``, silence where nothing waits; no time of arrival is known."""
+        block, filled = self._pieces.take(BLOCK_SOUND)
+        self.read += filled
+        return block, None
+
+    def clear(self) -> None:
+        """Forget what waits; the next sound begins anew."""
+        self._pieces.clear()
+        self._odd = b""
+        self._resampler = Resampler(self.rate_hz, SOUND_RATE_HZ)
+
+    def note_block(self, end: int) -> None:
+        """Remember how much was read by a place on the timeline, 16 kHz."""
+        self._log.append((end, self.read))
+
+    def heard(self, left: int) -> int:
+        """Return how much had been read at the place on the timeline that leaves now, 48 kHz samples."""
+        return next((read for end, read in reversed(self._log) if end <= left), 0)
+
+    def cut(self, left: int) -> None:
+        """Forget what waits; what was read but has not left counts as never read: it will not be heard."""
+        self.read = self.heard(left)
+        self._log.clear()
+        self._log.append((left, self.read))
+        self.clear()
+
+    def _append(self, sound: Sound) -> None:
+        self.pushed += sound.size
+        self._pieces.append(sound)

@@ -1,0 +1,224 @@
+"""Encodes what a session sends once, however many receive it.
+
+A broadcast runs while somebody takes from it. Speech has one encoding, pictures one for each codec that is in use.
+Takers are called, one after the other, as soon as a unit is encoded: none of them has a queue here or can keep the
+others waiting.
+"""
+
+import asyncio
+import logging
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable
+
+from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, Taker, Unit
+from realtime.encoding.encoder_choice import picture_codecs
+from realtime.encoding.encoders import SpeechEncoder, sound_level_dbov
+from realtime.encoding.pacing import Kind, PicturePacer, Playout, SpeechPacer
+from realtime.encoding.picture_backend import OwnThreads, PicturePlace
+from realtime.encoding.rendition import Rendition
+from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+
+logger = logging.getLogger(__name__)
+
+
+class Broadcast:
+    """The one encode of a session's speech and pictures.
+
+    Args:
+        playout: What leaves.
+        open_place: Returns where its pictures are made, each time they begin.
+
+    Attributes:
+        encoded: Units encoded so far, by codec.
+        key_frames: Key frames among them, by codec.
+        led_bitrate: What the link carried of the last one that led, bit/s; ``None`` before.
+    """
+
+    def __init__(self, playout: Playout, open_place: Callable[[], PicturePlace] = OwnThreads) -> None:
+        self.encoded: Counter[str] = Counter()
+        self.key_frames: Counter[str] = Counter()
+        self.led_bitrate: int | None = None
+        self._speech = _SpeechLane(playout, self.encoded)
+        self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_place)
+        self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
+
+    @property
+    def codecs(self) -> list[str]:
+        """The codecs of pictures in the order in which they should be chosen: what runs already costs nothing."""
+        running = self._pictures.in_use
+        return running + [codec for codec in picture_codecs() if codec not in running]
+
+    def join(self, codec: str, taker: Taker) -> None:
+        """Give all units from now on to a taker.
+
+        Args:
+            codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for what is not encoded.
+            taker: Who takes them.
+
+        Raises:
+            ValueError: If there is no encoder for the codec.
+        """
+        lane = self._speech if codec.lower() in (SPEECH_CODEC, RAW_SPEECH) else self._pictures
+        lane.join(codec.lower(), taker)
+
+    def leave(self, taker: Taker) -> None:
+        """Give no more units to a taker; what nobody takes is not encoded."""
+        if taker.leads and taker.bitrate is not None:
+            self.led_bitrate = taker.bitrate
+        for lane in self._lanes:
+            lane.leave(taker)
+
+    async def close(self) -> None:
+        """Wait until nothing of it runs; those who still take have been let go of."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+
+class _Lane:
+    """What runs for one kind of unit."""
+
+    unit: Kind
+
+    def __init__(self, playout: Playout, encoded: Counter[str]) -> None:
+        self.takers: dict[str, list[Taker]] = {}
+        self._playout, self._encoded = playout, encoded
+        self._run: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def join(self, codec: str, taker: Taker) -> None:
+        if codec not in self.takers:
+            self._open(codec)
+            self.takers[codec] = []
+        self.takers[codec].append(taker)
+        if self._run is None:
+            self._run = asyncio.create_task(self._serve(), name=f"broadcast-{self.unit}")
+            self._ending.add(self._run)
+            self._run.add_done_callback(self._ending.discard)
+
+    def leave(self, taker: Taker) -> None:
+        for codec, takers in list(self.takers.items()):
+            if taker in takers:
+                takers.remove(taker)
+            if not takers:
+                del self.takers[codec]
+                self._shut(codec)
+        if not self.takers:
+            self._stop()
+
+    async def close(self) -> None:
+        self.takers.clear()
+        self._stop()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _stop(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
+
+    async def _serve(self) -> None:
+        try:
+            await self._encode_all()
+        except Exception as error:
+            logger.exception("%s failed", self.unit)
+            if self._run is not asyncio.current_task():  # everybody had left
+                return
+            left = [taker for takers in self.takers.values() for taker in takers]
+            for codec in self.takers:
+                self._shut(codec)
+            self.takers.clear()
+            self._run = None
+            for taker in left:
+                taker.fail(self.unit, error)
+
+    def _hand_out(self, codec: str, unit: Unit) -> None:
+        self._encoded[codec] += 1
+        for taker in tuple(self.takers.get(codec, ())):
+            taker.take(unit)
+
+    def _open(self, codec: str) -> None:
+        """Prepare for a codec; raise a ValueError if there is no encoder."""
+
+    def _shut(self, codec: str) -> None:
+        """Forget a codec."""
+
+    @abstractmethod
+    async def _encode_all(self) -> None:
+        """Encode and hand out, until cancelled."""
+
+
+class _SpeechLane(_Lane):
+    unit = "speech"
+
+    async def _encode_all(self) -> None:
+        pacer, encoder = SpeechPacer(self._playout), SpeechEncoder()
+        while True:
+            index, samples = await pacer.next()
+            due_s, level = pacer.leaves_at(index), sound_level_dbov(samples)
+            if SPEECH_CODEC in self.takers:
+                payloads = encoder.payloads(index, samples)  # quicker than to a thread and back
+                self._hand_out(SPEECH_CODEC, Unit(payloads, index * PACKET_SOUND, due_s, level_dbov=level))
+            if RAW_SPEECH in self.takers:
+                self._hand_out(RAW_SPEECH, Unit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
+
+
+class _PictureLane(_Lane):
+    unit = "picture"
+
+    def __init__(
+        self,
+        playout: Playout,
+        encoded: Counter[str],
+        key_frames: Counter[str],
+        open_place: Callable[[], PicturePlace],
+    ) -> None:
+        super().__init__(playout, encoded)
+        self._renditions: dict[str, Rendition] = {}
+        self._key_frames = key_frames
+        self._open_place = open_place
+
+    @property
+    def in_use(self) -> list[str]:
+        """The codecs that pictures are encoded in now."""
+        return list(self._renditions)
+
+    def _open(self, codec: str) -> None:
+        if codec == RAW_PICTURES:
+            return
+        if codec not in picture_codecs():
+            raise ValueError(f"no encoder for {codec}")
+        self._renditions[codec] = Rendition(codec)
+
+    def _shut(self, codec: str) -> None:
+        self._renditions.pop(codec, None)
+
+    async def close(self) -> None:
+        await super().close()
+        self._renditions.clear()
+
+    async def _encode_all(self) -> None:
+        pacer, place = PicturePacer(self._playout), self._open_place()
+        try:
+            while True:
+                await self._encode_next(pacer, place)
+        finally:
+            place.close()
+
+    async def _encode_next(self, pacer: PicturePacer, place: PicturePlace) -> None:
+        index, paint = await pacer.next()
+        renditions = list(self._renditions.values())
+        orders = [r.order(self.takers[r.codec], time.monotonic()) for r in renditions]
+        due = any(index % order.every == 0 for order in orders)
+        encoded = await place.encode(index, paint, orders) if due else []
+        due_s, timestamp = pacer.leaves_at(index), index * PTS_PER_FRAME
+        for rendition, picture in zip(renditions, encoded, strict=False):  # none, if none was due
+            if picture.payloads:
+                rendition.note(picture, time.monotonic())
+                self._key_frames[rendition.codec] += picture.key
+                unit = Unit(picture.payloads, timestamp, due_s, picture.key, picture.bitrate, picture.pixels)
+                self._hand_out(rendition.codec, unit)
+        if RAW_PICTURES in self.takers:  # painted again: what is encoded elsewhere does not come back as a picture
+            painted = await asyncio.get_running_loop().run_in_executor(None, paint)
+            rows, width = painted.shape
+            self._hand_out(RAW_PICTURES, Unit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))

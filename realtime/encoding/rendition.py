@@ -1,0 +1,57 @@
+"""A session's pictures in one codec: at what bitrate, how many of them, and when a key frame."""
+
+import statistics
+from collections.abc import Sequence
+
+from realtime.encoding.encoded_unit import Taker
+from realtime.encoding.picture_backend import Encoded, Order
+
+KEY_FRAME_INTERVAL_S = 0.5
+FEWER_BELOW = ((80_000, 3), (150_000, 2))
+"""Below such a bitrate every third or second frame is encoded: few sharp pictures are better than many blurred ones."""
+
+
+class Rendition:
+    """The pictures in one codec.
+
+    Args:
+        codec: MIME type.
+    """
+
+    def __init__(self, codec: str) -> None:
+        self.codec = codec
+        self._every = 1
+        self._keys = KeyFrames()
+
+    def order(self, takers: Sequence[Taker], now_s: float) -> Order:
+        """Decide how the next picture is encoded, if it is.
+
+        The bitrate is what the one that leads can take, or what half of the takers can, where none does.
+        """
+        known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
+        rates = [rate for rate in known if rate is not None]
+        bitrate = statistics.median_low(rates) if rates else None
+        if bitrate is not None:
+            self._every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
+        key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
+        return Order(self.codec, bitrate, key, self._every)
+
+    def note(self, picture: Encoded, now_s: float) -> None:
+        """Take in what became of an order."""
+        if picture.key:
+            self._keys.count(sum(map(len, picture.payloads)), picture.bitrate, now_s)
+
+
+class KeyFrames:
+    """How soon after one key frame another may be asked for."""
+
+    def __init__(self) -> None:
+        self._next_s = float("-inf")
+
+    def due(self, now_s: float) -> bool:
+        """Tell whether a key frame may be made now; a request that comes sooner waits."""
+        return now_s >= self._next_s
+
+    def count(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
+        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
+        self._next_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)

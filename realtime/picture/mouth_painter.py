@@ -1,0 +1,212 @@
+"""Paints a small predicted mouth into a full-size picture, so that only what speech changes is painted.
+
+The network sees the face at 96 px or so; the picture has more detail. Where the predicted mouth equals the one that
+the picture already shows, the picture's own detail stays; where it differs, the prediction replaces it::
+
+    out = base + mask * weight * (up(new - shown + changed * shown) - up(changed) * base)
+
+with ``shown`` the base picture's mouth as the network drew (or saw) it, ``new`` the mouth to paint, both at the
+network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) how far the two differ around a pixel. All but
+the last product is worked out at the network's size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realtime.lipsync.metadata import Region
+from realtime.picture.i420 import BGR_TO_YCBCR, BGR_TO_YCBCR_OFFSET, Picture, planes
+
+Floats = npt.NDArray[np.float32]
+Mouth = npt.NDArray[np.uint8]
+
+Outline = tuple[tuple[float, float], ...]
+"""A convex polygon around lips and jaw, in shares of the face box, x before y; empty where none is known."""
+
+_CHANGE_LOW, _CHANGE_HIGH = 6.0, 24.0
+"""Luma difference at which the picture's own detail begins to give way, and at which it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The square of the picture that the network sees, px; all four even."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+_OUTLINE_SOFTNESS = 0.022
+"""Width (standard deviation) of the outline's edge, of the face box."""
+
+
+def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> Floats:
+    """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge.
+
+    Args:
+        region: The decoded region.
+        crop_size: Side of the crop, px; needed with an outline.
+        outline: Keeps what lies around the jaw, a collar or the background, out of the mask.
+    """
+    rows = np.abs((np.arange(region.height) + 0.5) / region.height * 2 - 1)[:, None]
+    columns = np.abs((np.arange(region.width) + 0.5) / region.width * 2 - 1)[None, :]
+    distance = (rows**4 + columns**4) ** 0.25  # a rounded rectangle
+    ramp = np.clip((0.96 - distance) / 0.26, 0, 1)
+    mask: Floats = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return mask * _outline_mask(region, crop_size, outline) if outline else mask
+
+
+def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
+    inside = np.zeros((crop_size, crop_size), np.uint8)
+    corners = np.rint((np.array(outline) * crop_size - 0.5) * 16).astype(np.int32)
+    cv2.fillConvexPoly(inside, corners, 255, cv2.LINE_AA, 4)
+    soft = cv2.GaussianBlur(inside.astype(np.float32) / 255, (0, 0), _OUTLINE_SOFTNESS * crop_size)
+    # The blur never quite ends: what is left of it far out is cut off.
+    clipped: Floats = np.clip(soft * 1.04 - 0.02, 0, 1)[region.top : region.bottom, region.left : region.right]
+    return clipped
+
+
+class MouthPainter:
+    """Paints mouths into pictures of one size of face box; knows the geometry, keeps the masks.
+
+    Args:
+        region: The decoded region of the crop.
+        crop_size: Side of the crop, px.
+        outline: Of lips and jaw, where it is known.
+    """
+
+    def __init__(self, region: Region, crop_size: int, outline: Outline = ()) -> None:
+        self._region, self._size = region, crop_size
+        self._feather = feather_mask(region, crop_size, outline)
+        self._places: dict[tuple[int, int], _Place] = {}
+
+    def paint(self, picture: Picture, box: Box, *, shown: Mouth, new: Mouth, weight: float = 1.0) -> None:
+        """Paint a mouth into a picture, in place.
+
+        Args:
+            picture: ``uint8[h * 3 // 2, w]``, I420.
+            box: The face box.
+            shown: ``uint8[h, w, 3]`` BGR: the mouth that the picture shows, in the decoded region's pixels.
+            new: ``uint8[h, w, 3]`` BGR: the mouth to paint.
+            weight: 0 leaves the picture, 1 replaces the mouth.
+        """
+        place = self._place(box)
+        change = cv2.transform(cv2.subtract(new, shown, dtype=cv2.CV_32F), BGR_TO_YCBCR)
+        changed = _changed(cv2.extractChannel(change, 0))
+        base = cv2.transform(shown.astype(np.float32), BGR_TO_YCBCR_OFFSET)
+        painted = cv2.add(change, cv2.multiply(base, cv2.merge((changed, changed, changed))))
+        wide = place.widen(cv2.merge((painted, changed)))
+        luma, blue, red = planes(picture)
+
+        view = place.luma_of(luma, box)
+        sharp = place.luma_up(cv2.extractChannel(wide, 0), cv2.INTER_CUBIC)
+        _blend(view, sharp, place.luma_up(cv2.extractChannel(wide, 3), cv2.INTER_LINEAR), place.luma_mask, weight)
+
+        _, *ups, changed = cv2.split(place.chroma_up(wide))
+        for up, plane in zip(ups, (blue, red), strict=True):
+            _blend(place.chroma_of(plane, box), up, changed, place.chroma_mask, weight)
+
+    def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
+        place = self._place(box)
+        touched = np.zeros(shape, np.bool_)
+        around = place.chroma_mask.repeat(2, axis=0).repeat(2, axis=1) > 0
+        place.luma_of(touched, box)[:] = (place.luma_mask > 0) | around
+        return touched
+
+    def _place(self, box: Box) -> "_Place":
+        key = box.width, box.height
+        if key not in self._places:
+            self._places[key] = _Place(self._region, self._size, box, self._feather)
+        return self._places[key]
+
+
+class _Span:
+    """One direction of the way from the region's pixels to the picture's.
+
+    OpenCV enlarges whole pixels to whole pixels several times as fast as it warps from anywhere to anywhere. A face box
+    begins and ends on even pixels, so the crop can be enlarged so; of it, the region and as much around it as ends
+    on even pixels of the picture too.
+
+    Attributes:
+        before: What is put before the region, px of the crop.
+        after: Likewise behind it.
+        size: Of the enlarged, px of the picture.
+        within: What of the enlarged lies around the region, even at both ends.
+        start: Where that begins, from the box's beginning, px.
+    """
+
+    def __init__(self, first: int, stop: int, crop: int, box: int) -> None:
+        begin = next(at for at in range(first, -1, -1) if at * box % (2 * crop) == 0)
+        end = next(at for at in range(stop, crop + 1) if at * box % (2 * crop) == 0)
+        self.before, self.after = first - begin, end - stop
+        self.size = (end - begin) * box // crop
+        offset = begin * box // crop
+        self.start = first * box // crop // 2 * 2
+        self.within = slice(self.start - offset, -(-stop * box // (2 * crop)) * 2 - offset)
+
+    @property
+    def half(self) -> slice:
+        """As ``within``, for planes of half the size."""
+        return slice(self.within.start // 2, self.within.stop // 2)
+
+
+class _Place:
+    """Where in face boxes of one size the region lies.
+
+    Attributes:
+        luma_mask, chroma_mask: Of the rectangle around it, ``float32[h, w]``.
+    """
+
+    def __init__(self, region: Region, crop: int, box: Box, feather: Floats) -> None:
+        self._rows = _Span(region.top, region.bottom, crop, box.height)
+        self._columns = _Span(region.left, region.right, crop, box.width)
+        wide = self.widen(feather)
+        self.luma_mask = np.ascontiguousarray(np.clip(self.luma_up(wide, cv2.INTER_LINEAR), 0, 1))
+        self.chroma_mask = np.ascontiguousarray(np.clip(self.chroma_up(wide), 0, 1))
+
+    def widen(self, small: Floats) -> Floats:
+        """Return the region's pixels with what is put around them: their outermost ones once more."""
+        rows, columns = self._rows, self._columns
+        edges = rows.before, rows.after, columns.before, columns.after
+        wide: Floats = cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE) if any(edges) else small
+        return wide
+
+    def luma_up(self, wide: Floats, interpolation: int) -> Floats:
+        """Return the rectangle at the picture's size."""
+        up: Floats = cv2.resize(wide, (self._columns.size, self._rows.size), interpolation=interpolation)
+        return up[self._rows.within, self._columns.within]
+
+    def chroma_up(self, wide: Floats) -> Floats:
+        """Return the rectangle at half the picture's size."""
+        size = self._columns.size // 2, self._rows.size // 2
+        up: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
+        return up[self._rows.half, self._columns.half]
+
+    def luma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
+        """Return the rectangle of a plane."""
+        top, left = box.y + self._rows.start, box.x + self._columns.start
+        height, width = self.luma_mask.shape
+        return plane[top : top + height, left : left + width]
+
+    def chroma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
+        """Return the rectangle of a plane of half the size."""
+        top, left = (box.y + self._rows.start) // 2, (box.x + self._columns.start) // 2
+        height, width = self.chroma_mask.shape
+        return plane[top : top + height, left : left + width]
+
+
+def _changed(luma_change: Floats) -> Floats:
+    ramp = np.clip((np.abs(luma_change) - _CHANGE_LOW) / (_CHANGE_HIGH - _CHANGE_LOW), 0, 1)
+    blurred: Floats = cv2.GaussianBlur(cv2.dilate(ramp, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
+    return blurred
+
+
+def _blend(view: Picture, painted: Floats, changed: Floats, mask: Floats, weight: float) -> None:
+    """Apply the module's formula to one plane, in place."""
+    change = cv2.subtract(painted, cv2.multiply(changed, view, dtype=cv2.CV_32F))
+    view[:] = cv2.add(view, cv2.multiply(change, mask, scale=weight), dtype=cv2.CV_8U)  # rounds, and stays in 0..255

@@ -1,1 +1,0 @@
-"""A client of our own, for measuring a running server: it calls, records what comes, and reads it."""

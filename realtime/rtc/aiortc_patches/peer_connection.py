@@ -1,0 +1,208 @@
+"""Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
+
+Nothing else but ``datagram_guard``, which stands in front of the sockets, ``bad_packets``, which reads packets,
+``receiver`` and ``sender``, the two ends, ``udp_ports``, which opens the sockets, and ``consent``, which asks whether
+the peer is there, touches their private names. The guard changes the two libraries for the whole process. All else
+belongs to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
+from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.sdp import candidate_from_sdp
+from OpenSSL import SSL
+
+from realtime.rtc.aiortc_patches import datagram_guard
+from realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
+from realtime.rtc.aiortc_patches.receiver import OnDecoded, PromptReceiver, PromptTransport
+from realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
+from realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
+
+logger = logging.getLogger(__name__)
+
+OPUS = RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48000, channels=2)
+OPUS_PARAMETERS: dict[str, int | str | None] = {"minptime": 10, "useinbandfec": 1}
+
+CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""aiortc's, and those for peers with an RSA certificate, such as GStreamer: with aiortc's alone none is agreed on."""
+
+
+class OpenCertificate(RTCCertificate):
+    """A certificate of ours that takes those of other kinds on the other end."""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(CIPHERS)
+        return context
+
+
+class PlayoutConnection(RTCPeerConnection):
+    """A peer connection made of the parts above, on chosen addresses, that leaves nothing behind when closed."""
+
+    _RTCPeerConnection__dtlsTransports: set[RTCDtlsTransport]
+    _RTCPeerConnection__iceTransports: set[RTCIceTransport]
+    _RTCPeerConnection__stream_id: str
+    _RTCPeerConnection__transceivers: list[RTCRtpTransceiver]
+
+    def __init__(
+        self,
+        *,
+        addresses: Sequence[str] | None,
+        ice_servers: Sequence[RTCIceServer],
+        relay_only: bool = False,
+        udp_ports: PortRange | None = None,
+        on_sound: OnDecoded | None = None,
+        on_flood: Callable[[str], None] | None = None,
+    ) -> None:
+        """Begin a connection.
+
+        Args:
+            addresses: The addresses to listen on; ``None`` for all but loopback, as aioice has it.
+            ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
+            relay_only: Listen nowhere, and let a TURN server relay everything.
+            udp_ports: The ports to listen on; ``None`` for any.
+            on_sound: Takes the peer's sound.
+            on_flood: Called with the reason when the peer's data channels cost more than they may.
+        """
+        policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+        super().__init__(
+            RTCConfiguration(
+                iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
+            )
+        )
+        self._addresses, self._udp_ports, self._on_sound, self._on_flood = addresses, udp_ports, on_sound, on_flood
+        self._connecting: set[asyncio.Task[Any]] = set()
+        # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
+        self._wall_offset_s = time.time() - time.monotonic()
+
+    def add_sending(self, track: BroadcastTrack, *, receive: bool) -> RTCRtpTransceiver:
+        """Add a track to be sent; with ``receive``, take in the peer's track of the same kind."""
+        transceiver = self.addTransceiver(track, direction="sendrecv" if receive else "sendonly")
+        transceiver.setCodecPreferences([OPUS] if track.kind == "audio" else _capabilities(track.broadcast.codecs))
+        return transceiver
+
+    def add_receiving(self, kind: str) -> RTCRtpTransceiver:
+        """Take in the peer's sound; its picture is thrown away unread, as it comes."""
+        transceiver = self.addTransceiver(kind, direction="recvonly")
+        if kind == "audio":
+            transceiver.setCodecPreferences([OPUS])
+        else:
+            transceiver.receiver._enabled = False
+        return transceiver
+
+    async def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
+        """Take in candidates that come after the offer, as SDP has them; those that cannot be read are left out."""
+        (transport,) = self._RTCPeerConnection__iceTransports
+        for line in candidates:
+            try:
+                await transport.addRemoteCandidate(candidate_from_sdp(line))
+            except (ValueError, AssertionError, IndexError) as error:
+                logger.debug("candidate left out: %s", error)
+        if complete:
+            await transport.addRemoteCandidate(None)
+
+    def announce_error_correction(self) -> None:
+        """Say in the answer that Opus's in-band error correction is used; aiortc's carries no parameters."""
+        for transceiver in self.getTransceivers():
+            for codec in transceiver._codecs:
+                if codec.mimeType.lower() == OPUS.mimeType:
+                    codec.parameters = dict(OPUS_PARAMETERS)
+
+    def heard_s(self) -> float | None:
+        """Return the monotonic time at which the peer last sent anything, media or consent."""
+        times = [datagram_guard.heard_s(transport._connection) for transport in self._RTCPeerConnection__iceTransports]
+        return max((at_s for at_s in times if at_s is not None), default=None)
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many datagrams of the peer's wait to be read, and how many bytes to it in the fullest socket."""
+        agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
+        ways: list[Any] = [getattr(protocol, "transport", None) for agent in agents for protocol in agent._protocols]
+        unsent = [way.get_write_buffer_size() for way in ways if hasattr(way, "get_write_buffer_size")]  # not a relay's
+        return sum(agent._queue.qsize() for agent in agents), max(unsent, default=0)
+
+    @property
+    def consent_expired(self) -> bool:
+        """Whether it was the peer's silence that closed it."""
+        return any(has_expired(transport._connection) for transport in self._RTCPeerConnection__iceTransports)
+
+    def _RTCPeerConnection__createTransceiver(  # noqa: N802
+        self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
+    ) -> RTCRtpTransceiver:
+        transceivers = self._RTCPeerConnection__transceivers
+        bundled = bool(transceivers)
+        transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
+        sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
+        transceiver = RTCRtpTransceiver(
+            direction=direction, kind=kind, sender=sender, receiver=PromptReceiver(kind, transport, self._on_sound)
+        )
+        transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
+        sender._stream_id = self._RTCPeerConnection__stream_id
+        transceiver._bundled = bundled
+        transceivers.append(transceiver)
+        return transceiver
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
+        stock: Any = super()
+        transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
+        certificate: Any = transport._RTCDtlsTransport__local_certificate  # type: ignore[attr-defined]
+        certificate.__class__ = OpenCertificate
+        PromptTransport.adopt(transport).on_flood = self._on_flood  # aiortc names the class in the middle of the method
+        listen_on(transport.transport._connection, self._addresses, self._udp_ports)
+        keep_consent(transport.transport._connection)
+        return transport
+
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802
+        task = asyncio.current_task()
+        assert task is not None
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        stock: Any = super()
+        try:
+            await stock._RTCPeerConnection__connect()
+        except Exception as error:  # noqa: BLE001 - from an offer that parses, but whose parts do not go together
+            logger.warning("cannot connect: %s: %.200a", type(error).__name__, str(error))  # its time will run out
+
+    async def close(self) -> None:
+        """Close, and wait for the tasks that aiortc only cancels, or starts while it closes.
+
+        A connection closed just as its checks succeed would ask for consent on closed sockets for ever.
+        """
+        agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
+        pumps = {transport._task for transport in self._RTCPeerConnection__dtlsTransports if transport._task}
+        await super().close()
+        await _finish((pumps | self._connecting) - {asyncio.current_task()})
+        consents = {agent._query_consent_task for agent in agents if agent._query_consent_task}
+        for task in consents:
+            task.cancel()
+        await _finish(consents)
+
+
+def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
+    """Return what aiortc calls the codecs of pictures, in that order, and the sending again of what was lost."""
+    known = RTCRtpSender.getCapabilities("video").codecs
+    return [codec for name in (*codecs, "video/rtx") for codec in known if codec.mimeType.lower() == name]
+
+
+async def _finish(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Wait for tasks to end, however they do."""
+    if tasks:
+        await asyncio.wait(tasks)

@@ -1,0 +1,288 @@
+"""The sending end of a peer, in place of aiortc's: it takes what a broadcast has encoded, and sends it at once.
+
+Like ``departures`` it touches private names of aiortc and aioice, each for a reason that is given.
+"""
+
+import asyncio
+import logging
+import random
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc.codecs import is_rtx
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcdtlstransport import RTCDtlsTransport, State
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    RTCP_RTPFB_NACK,
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
+
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.pacing import Kind
+from realtime.encoding.rate_control import RetransmitBudget
+from realtime.rtc.packetizer import RtpStream
+from realtime.rtc.receiver_adaptation import Following
+
+logger = logging.getLogger(__name__)
+
+NTP_EPOCH_S = 2_208_988_800
+"""Unix time 0 on the NTP scale (RFC 5905)."""
+MAX_ROUND_TRIP_S = 10.0
+"""More, or less than nothing, is a step of the wall clock, by which aiortc times its reports."""
+MAX_UNSENT_BYTES = 256 * 1024
+"""That may wait in a socket which takes no more, or on the way to a relay; what comes then is lost."""
+ROUND_TRIP_SHARE = 0.15
+"""Of a new round trip in the mean."""
+
+
+class BroadcastTrack(MediaStreamTrack):
+    """One peer's share of a broadcast. aiortc wants a track; the sender takes its units from the broadcast.
+
+    Args:
+        broadcast: What is sent.
+        kind: ``audio`` or ``video``.
+        leads: Whether the encode follows this peer's bitrate.
+
+    Attributes:
+        failure: The exception that ended the track, if one did.
+    """
+
+    def __init__(self, broadcast: Broadcast, kind: str, *, leads: bool) -> None:
+        super().__init__()
+        self.kind = kind
+        self.broadcast, self.leads = broadcast, leads
+        self.failure: tuple[Kind, Exception] | None = None
+
+    async def recv(self) -> Any:
+        """Refuse: a stock sender would encode by itself.
+
+        Raises:
+            MediaStreamError: Always.
+        """
+        raise MediaStreamError
+
+
+class PlayoutSender(RTCRtpSender):
+    """A sender of units that were encoded elsewhere, whose reports carry the media's time.
+
+    aiortc's sender reports pair the RTP timestamp with the moment of sending: a picture sent 300 ms late is then
+    shown 300 ms late for ever, and the browser's own figures say that all is well. It also encodes by itself, a key
+    frame for every request, and awaits four coroutines for each packet.
+    """
+
+    _RTCRtpSender__lsr: int | None
+    _RTCRtpSender__lsr_time: float | None
+    _RTCRtpSender__mid: str
+    _RTCRtpSender__ntp_timestamp: int
+    _RTCRtpSender__octet_count: int
+    _RTCRtpSender__packet_count: int
+    _RTCRtpSender__rtp_exited: asyncio.Event
+    _RTCRtpSender__rtp_started: asyncio.Event
+    _RTCRtpSender__rtp_timestamp: int
+
+    def __init__(
+        self, track_or_kind: MediaStreamTrack | str, transport: RTCDtlsTransport, wall_offset_s: float
+    ) -> None:
+        super().__init__(track_or_kind, transport)
+        self.unsent = 0
+        self._wall_offset_s = wall_offset_s
+        self._following = Following(leads=getattr(track_or_kind, "leads", False))
+        self._budget = RetransmitBudget()
+        self._parameters: RTCRtpSendParameters | None = None
+        self._stream: RtpStream | None = None
+        self._over = asyncio.Event()
+        self._lost: int | None = None
+        self._round_trip_mean_s: float | None = None
+
+    # What a broadcast asks of its takers
+
+    @property
+    def leads(self) -> bool:
+        """Whether the encode follows this peer's bitrate."""
+        return self._following.leads
+
+    @property
+    def bitrate(self) -> int | None:
+        """What the link carries, bit/s; ``None`` before the first picture."""
+        return self._following.rate.target
+
+    def wants_key(self, now_s: float) -> bool:
+        """Tell whether the peer needs a key frame now."""
+        return self._following.wants_key(now_s)
+
+    def take(self, unit: Unit) -> None:
+        """Send a unit at once, if it is for this peer."""
+        now_s = time.monotonic()
+        if self.kind == "video" and not self._following.passes(
+            key=unit.key, pixels=unit.pixels, bitrate=unit.bitrate, now_s=now_s
+        ):
+            return
+        stream = self._stream
+        if stream is None:
+            return
+        send_time = int((now_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 18)) & 0xFFFFFF
+        key = unit.key and self.kind == "video"
+        self._send(
+            stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
+        )
+        self._RTCRtpSender__ntp_timestamp = int((unit.due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
+        self._RTCRtpSender__rtp_timestamp = stream.timestamp
+        self._RTCRtpSender__octet_count = stream.octets
+        self._RTCRtpSender__packet_count = stream.packets
+
+    def fail(self, unit: Kind, error: Exception) -> None:
+        """End: the broadcast has nothing more to send."""
+        if isinstance(self.track, BroadcastTrack):
+            self.track.failure = unit, error
+        self._over.set()
+
+    def _send(self, packets: Sequence[bytes]) -> None:
+        """Protect and send packets without waiting: a datagram that does not go now is as good as lost."""
+        transport: Any = self.transport
+        if transport._state is not State.CONNECTED:
+            return
+        pair = transport.transport._connection._nominated.get(1)
+        if pair is None:
+            return
+        way = pair.protocol.transport
+        waiting = getattr(way, "get_write_buffer_size", None)  # a relay's has none
+        protect, address = transport._tx_srtp.protect, pair.remote_addr
+        for packet in packets:
+            if waiting is not None and waiting() > MAX_UNSENT_BYTES:
+                self.unsent += 1
+            else:
+                way.sendto(protect(packet), address)
+
+    # What aiortc asks of its senders
+
+    async def send(self, parameters: RTCRtpSendParameters) -> None:
+        """Begin to send with what was negotiated."""
+        self._parameters = parameters
+        await super().send(parameters)
+
+    async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
+        """Take part in the broadcast until stopped; this stands in for aiortc's loop over its track."""
+        self._RTCRtpSender__rtp_started.set()
+        track = self.track
+        assert isinstance(track, BroadcastTrack)
+        self._stream = self._new_stream(codec)
+        if self.leads:
+            self._following.rate.known = track.broadcast.led_bitrate
+        try:
+            track.broadcast.join(codec.mimeType, self)
+            await self._over.wait()
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            logger.exception("sender failed")
+            track.failure = "speech" if self.kind == "audio" else "picture", error
+        finally:
+            track.broadcast.leave(self)
+            track.stop()
+            self._RTCRtpSender__rtp_exited.set()
+
+    def _new_stream(self, codec: RTCRtpCodecParameters) -> RtpStream:
+        parameters = self._parameters
+        assert parameters is not None
+        assert codec.payloadType is not None
+        again = [c.payloadType for c in parameters.codecs if is_rtx(c) and c.parameters["apt"] == codec.payloadType]
+        return RtpStream(
+            payload_type=codec.payloadType,
+            ssrc=self._ssrc,
+            sequence=random.randrange(1 << 15),  # in the lower half: no receiver may miss the first wrap-around
+            origin=random.randrange(1 << 32),
+            extensions={extension.uri: extension.id for extension in parameters.headerExtensions},
+            mid=self._RTCRtpSender__mid,
+            rtx=(again[0], self._rtx_ssrc, random.randrange(1 << 15)) if again and again[0] else None,
+        )
+
+    async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
+        # Before the first packet a report would map nothing to nothing.
+        if self._RTCRtpSender__ntp_timestamp or not any(isinstance(packet, RtcpSrPacket) for packet in packets):
+            await super()._send_rtcp(packets)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        now_s = time.monotonic()
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == self._ssrc:
+                    self._report(report, now_s)
+        elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
+            self._repair(packet.lost, now_s)
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_FIR, RTCP_PSFB_PLI):
+            self._following.ask()
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            try:
+                bitrate, ssrcs = unpack_remb_fci(packet.fci)
+            except (ValueError, IndexError, struct.error):
+                return
+            if self._ssrc in ssrcs:
+                self._following.rate.estimate(bitrate, now_s)
+
+    def _report(self, report: RtcpReceiverInfo, now_s: float) -> None:
+        self._lost = report.packets_lost
+        trip_s = self._round_trip_s(report)
+        if trip_s is not None:
+            mean_s = self._round_trip_mean_s
+            self._round_trip_mean_s = trip_s if mean_s is None else mean_s + ROUND_TRIP_SHARE * (trip_s - mean_s)
+        self._following.rate.report(
+            packets_lost=report.packets_lost,
+            highest_sequence=report.highest_sequence,
+            round_trip_s=trip_s,
+            now_s=now_s,
+        )
+
+    def _round_trip_s(self, report: RtcpReceiverInfo) -> float | None:
+        if not report.dlsr or report.lsr != self._RTCRtpSender__lsr or self._RTCRtpSender__lsr_time is None:
+            return None
+        trip_s = time.time() - self._RTCRtpSender__lsr_time - report.dlsr / 65536
+        return trip_s if 0 <= trip_s < MAX_ROUND_TRIP_S else None
+
+    def _repair(self, lost: Sequence[int], now_s: float) -> None:
+        """Send again what was lost, or a key frame after an outage.
+
+        A browser that has missed some seconds asks for every packet of them, and for a key frame not before it has
+        waited three seconds more.
+        """
+        needed = self._stream.worth_repair(lost) if self._stream else []
+        if needed is None:
+            self._following.ask()
+            return
+        for sequence in needed:
+            self._send_again(sequence, now_s)
+
+    def _send_again(self, sequence: int, now_s: float) -> None:
+        """Send a packet again that was lost, within the budget."""
+        target = self.bitrate
+        size = self._stream.sent_size(sequence) if self._stream else None
+        if self._stream is None or size is None or target is None:
+            return
+        if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
+            self._send([packet])
+
+    def figures(self) -> dict[str, float | None]:
+        """Return what this sender has sent and what the other side says about it."""
+        trip_s = self._round_trip_mean_s
+        return {
+            "bytes_sent": self._RTCRtpSender__octet_count,
+            "packets_sent": self._RTCRtpSender__packet_count,
+            "packets_lost": self._lost,
+            "round_trip_ms": None if trip_s is None else 1000 * trip_s,
+            "target_bitrate": self.bitrate,
+            "key_frames": self._following.key_frames,
+            "thinned": self._following.thinned,
+        }

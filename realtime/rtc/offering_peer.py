@@ -1,0 +1,68 @@
+"""A peer that this end calls: it offers what a session sends, as WHIP's clients do."""
+
+from collections.abc import Sequence
+
+from aiortc import RTCIceServer, RTCSessionDescription
+
+from realtime.encoding.broadcast import Broadcast
+from realtime.errors import OfferError
+from realtime.rtc.aiortc_patches import peer_connection
+from realtime.rtc.peer import OnGone, Peer
+from realtime.rtc.rtc_settings import RtcSettings
+from realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_only
+
+
+class OfferingPeer(Peer):
+    """Sends a broadcast to a server that was asked to take it. One offer, one answer, then as any peer.
+
+    Args:
+        broadcast: What to send.
+        settings: How to connect.
+        addresses: To listen on; ``None`` for all but loopback.
+        on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, *, settings: RtcSettings, addresses: Sequence[str] | None, on_gone: OnGone
+    ) -> None:
+        super().__init__(broadcast, terms=WATCHING, settings=settings, on_gone=on_gone)
+        self._addresses = addresses
+
+    async def offer(self) -> str:
+        """Return the offer, with all candidates.
+
+        Raises:
+            UnavailableError: If there is no port or relay for it.
+        """
+        connection = self._connection = peer_connection.PlayoutConnection(
+            addresses=self._addresses,
+            ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
+            relay_only=self._settings.relay_only,
+            udp_ports=self._settings.udp_ports,
+        )
+        connection.on("connectionstatechange", self._state_changed)
+        self._add_media(connection, ("audio", "video"))
+        await connection.setLocalDescription(await connection.createOffer())
+        offer = connection.localDescription.sdp
+        if "a=candidate:" not in offer:
+            raise self._settings.no_candidates()
+        return multiplexed_only(offer)
+
+    async def accept(self, answer_sdp: str) -> None:
+        """Take the server's answer, and wait until media can flow.
+
+        Raises:
+            OfferError: If the answer cannot be used, or does not take both sound and picture.
+        """
+        connection = self._connection
+        assert connection is not None
+        if len(answer_sdp) > MAX_OFFER_BYTES:
+            raise OfferError("the server's answer is too long")
+        try:
+            await connection.setRemoteDescription(RTCSessionDescription(sdp=answer_sdp, type="answer"))
+        except Exception as error:  # aiortc's parser raises nearly anything
+            raise OfferError("the server's answer cannot be used") from error
+        if any(transceiver.currentDirection != "sendonly" for transceiver in connection.getTransceivers()):
+            raise OfferError("the server does not take both sound and picture")
+        self._start(self._watch(connection))
+        await self._was_connected.wait()

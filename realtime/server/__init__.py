@@ -1,0 +1,1 @@
+"""What one server holds: its sessions, its avatars, and how much load it takes."""

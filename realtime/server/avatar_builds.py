@@ -1,0 +1,266 @@
+"""Avatars that are being made of uploads: one at a time, each in a process that can be ended without harm."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import secrets
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from avatar_cache.manifest import check_id
+from avatar_cache.media_reader import Limits
+from avatar_cache.store import AvatarStore
+from realtime.errors import (
+    AvatarError,
+    BadRequestError,
+    ConflictError,
+    LipstreamError,
+    NotFoundError,
+    UnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 4
+MEMORY_BYTES = 4 << 30
+CPU_S = 600
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,png_pipe,jpeg_pipe,webp_pipe"
+"""What an upload may be; the command line takes whatever PyAV reads."""
+_REMEMBERED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How far one avatar is.
+
+    Attributes:
+        id: The avatar's.
+        state: ``building``, ``ready`` or ``failed``.
+        progress: 0..1.
+        message: Why it failed.
+    """
+
+    id: str
+    state: Literal["building", "ready", "failed"]
+    progress: float
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What an upload may be.
+
+    Attributes:
+        bytes: Of the file.
+        seconds: Of a clip.
+        pixels: Of a picture.
+    """
+
+    bytes: int = 200 << 20
+    seconds: float = 60.0
+    pixels: int = 1920 * 1080
+
+
+class AvatarBuilds:
+    """Makes avatars of uploads, in the order in which they came.
+
+    Args:
+        store: Where they go.
+        weights: The weights that they are prepared for.
+        device: What prepares them.
+        limits: What an upload may be.
+        on_built: Told the id of an avatar that is there; it is ``ready`` when this returns.
+    """
+
+    def __init__(
+        self,
+        store: AvatarStore,
+        *,
+        weights: Path,
+        device: str,
+        limits: UploadLimits,
+        on_built: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.limits = limits
+        self._store, self._weights, self._device = store, weights, device
+        self._on_built = on_built
+        self._states: dict[str, Build] = {}
+        self._changed = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+
+    def state(self, avatar_id: str) -> Build | None:
+        """Return how far an avatar is that was uploaded since the start; ``None`` for any other."""
+        return self._states.get(avatar_id)
+
+    @property
+    def waiting(self) -> int:
+        """Uploads that wait or are being built."""
+        return len(self._tasks)
+
+    def all(self) -> list[Build]:
+        """Return every build that goes on, and the latest that are over."""
+        return list(self._states.values())
+
+    async def start(self, file: BinaryIO, *, avatar_id: str, name: str, licence: str, consent: str, face: int) -> str:
+        """Keep an upload and begin to build an avatar of it.
+
+        Args:
+            file: The upload.
+            avatar_id: What it is to be called; empty for an id made of the name.
+            name: For people.
+            licence: Of the picture.
+            consent: Whose face it is and how they agreed; may be empty.
+            face: Which one, the largest is 1.
+
+        Returns:
+            The avatar's id.
+
+        Raises:
+            BadRequestError: If the id or the number of the face makes no sense.
+            ConflictError: If there is an avatar of this id.
+            UnavailableError: If too many are waiting.
+        """
+        avatar_id = self._free_id(avatar_id, name)
+        if face < 1:
+            raise BadRequestError("face: the largest is 1")
+        if len(self._tasks) >= MOST_WAITING:
+            raise UnavailableError("other avatars are being made", reason="full", retry_after_s=30)
+        self._note(Build(avatar_id, "building", 0.0))
+        folder = self._store.root / "uploads" / secrets.token_hex(8)
+        about = {"name": name, "licence": licence, "consent": consent, "face": face}
+        job = {"id": avatar_id, **about, "source": str(folder / "upload")}
+        try:
+            await asyncio.to_thread(_keep, file, folder)
+        except BaseException:
+            self._states.pop(avatar_id, None)
+            raise
+        task = asyncio.create_task(self._run(job, folder), name="build-avatar")
+        self._tasks[avatar_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(avatar_id, None))
+        return avatar_id
+
+    async def changes(self, avatar_id: str) -> AsyncIterator[Build]:
+        """Yield how far an avatar is, now and after every change, until it is ready or has failed."""
+        last = None
+        while build := self._states.get(avatar_id):
+            if build != last:
+                yield build
+            if build.state != "building":
+                return
+            last = build
+            await self._changed.wait()
+
+    async def cancel(self, avatar_id: str) -> bool:
+        """End a build, or forget one that is over; return whether there was one."""
+        task = self._tasks.get(avatar_id)
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+        there = self._states.pop(avatar_id, None) is not None
+        self._wake()
+        return there
+
+    async def close(self) -> None:
+        """End all builds."""
+        for avatar_id in list(self._tasks):
+            await self.cancel(avatar_id)
+
+    def _free_id(self, avatar_id: str, name: str) -> str:
+        if not avatar_id:
+            slug = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split())
+            avatar_id = f"{slug[:40].strip('-') or 'avatar'}-{secrets.token_hex(3)}"
+        try:
+            check_id(avatar_id)
+        except AvatarError as error:
+            raise BadRequestError(error.message) from error
+        build = self._states.get(avatar_id)
+        with contextlib.suppress(NotFoundError):
+            self._store.load(avatar_id)
+            raise ConflictError(f"there is an avatar {avatar_id!r} already")
+        if build and build.state == "building":
+            raise ConflictError(f"the avatar {avatar_id!r} is being made")
+        return avatar_id
+
+    async def _run(self, job: dict[str, Any], folder: Path) -> None:
+        avatar_id = job["id"]
+        try:
+            async with self._turn:
+                failure = await self._build(job)
+                if failure is None:
+                    await self._on_built(avatar_id)
+        except LipstreamError as error:
+            failure = error.message
+        except Exception as error:
+            log.exception("avatar %s could not be made", avatar_id)
+            failure = f"the server failed: {type(error).__name__}"
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        self._note(Build(avatar_id, "ready", 1.0) if failure is None else Build(avatar_id, "failed", 0.0, failure))
+
+    async def _build(self, job: dict[str, Any]) -> str | None:
+        """Run the process; return why it failed, or ``None``."""
+        limits = Limits(
+            seconds=self.limits.seconds, pixels=self.limits.pixels, bytes=self.limits.bytes, formats=FORMATS
+        )
+        job |= {
+            "store": str(self._store.root),
+            "limits": dataclasses.asdict(limits),
+            "weights": str(self._weights),
+            "device": self._device,
+            "memory_bytes": MEMORY_BYTES,
+            "cpu_s": CPU_S,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "avatar_cache.build_job"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        failure: str | None = "it took too long, or too much memory"
+        try:
+            process.stdin.write(json.dumps(job).encode())
+            process.stdin.close()
+            async for line in process.stdout:
+                message = json.loads(line)
+                if "progress" in message:
+                    self._note(Build(job["id"], "building", round(message["progress"], 3)))
+                failure = message.get("failed", None if "done" in message else failure)
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            for scratch in (self._store.root / "avatars").glob(f".build-{process.pid}-*"):  # of one that was killed
+                shutil.rmtree(scratch, ignore_errors=True)
+        return failure
+
+    def _note(self, build: Build) -> None:
+        self._states.pop(build.id, None)
+        self._states[build.id] = build
+        over = [known.id for known in self._states.values() if known.state != "building"]
+        for avatar_id in over[:-_REMEMBERED]:
+            del self._states[avatar_id]
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _keep(file: BinaryIO, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    try:
+        with (folder / "upload").open("wb") as kept:
+            shutil.copyfileobj(file, kept)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,38 @@
+"""What a server's sessions cost it, as its admission wants to know."""
+
+import time
+
+from realtime.server.admission import Admission
+from realtime.session.session import Session
+
+
+class ServerCost:
+    """What the server's sessions have cost since it was last asked."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[int, int]] = {}
+        self._cpu_s, self._loop_s, self._pictures_s = time.process_time(), time.thread_time(), 0.0
+
+    def note(self, sessions: list[Session], admission: Admission, pictures_s: float) -> None:
+        """Tell the admission; called by the event loop's thread.
+
+        Args:
+            sessions: All of them.
+            admission: What is told.
+            pictures_s: Processor time of the picture workers so far.
+        """
+        counts = {session.id: session.playout.counts for session in sessions}
+        now = {key: (c.rendered + c.repeated + c.idle, c.rendered + c.repeated) for key, c in counts.items()}
+        since = [
+            (now[key][0] - before[0], now[key][1] - before[1]) for key, before in self._before.items() if key in now
+        ]
+        cpu_s, loop_s = time.process_time(), time.thread_time()
+        if len(now) == len(since) == len(self._before):  # coming and going costs time that is no picture's
+            admission.note_server(
+                pictures=sum(pictures for pictures, _ in since),
+                spoken=sum(spoken for _, spoken in since),
+                cpu_s=cpu_s - self._cpu_s,
+                loop_s=loop_s - self._loop_s,
+                workers_s=pictures_s - self._pictures_s,
+            )
+        self._before, self._cpu_s, self._loop_s, self._pictures_s = now, cpu_s, loop_s, pictures_s

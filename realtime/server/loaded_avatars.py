@@ -1,0 +1,152 @@
+"""The avatars that sessions may show: loaded, being prepared, or failed."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+
+from avatar_cache.avatar import PreparedAvatar, load_prepared
+from avatar_cache.store import AvatarStore
+from realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
+from realtime.picture.watermark import MarkStyle
+from realtime.workers.render_pool import RenderWorkers
+from realtime.workers.render_worker import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """Avatars in memory, here and in the render workers.
+
+    Args:
+        store: Where they lie.
+        workers: Hold their features too.
+        settings: The workers': an avatar is prepared for weights.
+        mark: Which all of them bear; ``None`` for none.
+
+    Attributes:
+        store: As given.
+    """
+
+    def __init__(
+        self, store: AvatarStore, workers: RenderWorkers, settings: WorkerSettings, mark: MarkStyle | None
+    ) -> None:
+        self.store, self._workers, self._settings, self._mark = store, workers, settings, mark
+        self._fingerprint = ""
+        self._avatars: dict[str, PreparedAvatar] = {}
+        self._failed: set[str] = set()
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+
+    async def fill(self, fingerprint: str) -> None:
+        """Load every avatar of the store, and prepare those that are not.
+
+        Args:
+            fingerprint: Of the weights.
+
+        Raises:
+            UnavailableError: If there is none that can be used.
+        """
+        self._fingerprint = fingerprint
+        for manifest in self.store.list():
+            try:
+                await self.add(manifest.id)
+            except LipstreamError as error:
+                log.warning("avatar %s cannot be used: %s", manifest.id, error.message)
+                self._failed.add(manifest.id)
+        if not self._avatars:
+            raise UnavailableError("there is no usable avatar", reason="warming")
+
+    @property
+    def first(self) -> str:
+        """The avatar for those who name none."""
+        return min(self._avatars)
+
+    def state(self, avatar_id: str) -> str:
+        """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""
+        if avatar_id in self._avatars:
+            return "ready"
+        return "failed" if avatar_id in self._failed else "building"
+
+    async def get(self, avatar_id: str) -> PreparedAvatar:
+        """Return an avatar; one that is not prepared yet begins to be.
+
+        Raises:
+            NotFoundError: If there is none.
+            AvatarError: If it could not be prepared.
+            UnavailableError: While it is.
+        """
+        if avatar_id not in self._avatars:
+            stored = await asyncio.to_thread(self.store.load, avatar_id)
+            if not await asyncio.to_thread(stored.is_prepared, self._fingerprint):
+                if avatar_id in self._failed and avatar_id not in self._preparing:
+                    self._failed.discard(avatar_id)  # told once; the next one tries again
+                    raise AvatarError(f"avatar {avatar_id!r} could not be prepared")
+                self._prepare(avatar_id)
+                raise UnavailableError(f"avatar {avatar_id!r} is being prepared", reason="warming")
+            await self.add(avatar_id)
+        return self._avatars[avatar_id]
+
+    async def add(self, avatar_id: str) -> None:
+        """Load an avatar that the store has.
+
+        Raises:
+            AvatarError: If it cannot be loaded.
+            UnavailableError: If the worker ended over it.
+        """
+        await self._workers.load_avatar(avatar_id)
+        stored = await asyncio.to_thread(self.store.load, avatar_id)
+        prepared = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
+        await asyncio.to_thread(prepared.compositor, self._mark)  # draws the mark, once for each size
+        self._avatars[avatar_id] = prepared
+        self._failed.discard(avatar_id)
+
+    async def remove(self, avatar_id: str, *, is_shown: Callable[[], bool]) -> None:
+        """Remove an avatar from the store.
+
+        Args:
+            avatar_id: Which.
+            is_shown: Tells whether some session shows it.
+
+        Raises:
+            NotFoundError: If there is none.
+            ConflictError: If it is built in, or shown.
+        """
+        await asyncio.to_thread(self.store.load, avatar_id)
+        if not self.store.is_own(avatar_id):
+            raise ConflictError(f"the avatar {avatar_id!r} is built in")
+        if is_shown():
+            raise ConflictError(f"the avatar {avatar_id!r} is being shown")
+        self._avatars.pop(avatar_id, None)
+        self._failed.discard(avatar_id)
+        self._workers.forget_avatar(avatar_id)
+        await asyncio.to_thread(self.store.remove, avatar_id)
+
+    async def close(self) -> None:
+        """End what is being prepared. May be called again."""
+        tasks = list(self._preparing.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _prepare(self, avatar_id: str) -> None:
+        """Prepare an avatar in a process of its own: the worker must not be kept from its jobs."""
+        if avatar_id not in self._preparing:
+            task = asyncio.create_task(self._run_preparation(avatar_id), name="prepare-avatar")
+            self._preparing[avatar_id] = task
+            task.add_done_callback(lambda _: self._preparing.pop(avatar_id, None))
+
+    async def _run_preparation(self, avatar_id: str) -> None:
+        settings = self._settings
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
+            *("--weights", str(settings.weights), "--device", settings.device),
+        )
+        try:
+            if await process.wait():
+                log.error("avatar %s could not be prepared", avatar_id)
+                self._failed.add(avatar_id)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

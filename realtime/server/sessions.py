@@ -1,0 +1,405 @@
+"""All sessions of a server: admission, the common tick, the render workers, the waiting and the end.
+
+Longer than most files: it is the one place that owns lifecycle, and nothing else does.
+"""
+
+import asyncio
+import dataclasses
+import gc
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import cv2
+
+from avatar_cache.store import AvatarStore, default_root
+from realtime.agent.agent_choice import choose_agent
+from realtime.errors import ConflictError, UnavailableError, found
+from realtime.lipsync.devices import devices_of
+from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
+from realtime.local_audio.local_audio import LocalAudio
+from realtime.log_format import in_session
+from realtime.meters import Meters
+from realtime.picture.provenance import provenance
+from realtime.rtc.rtc_settings import RtcSettings
+from realtime.rtc.turn_credentials import TurnSecret, quota_user
+from realtime.server.admission import Admission
+from realtime.server.load import ServerCost
+from realtime.server.loaded_avatars import Shelf
+from realtime.server.warm_up import rehearsal_settings, rehearse_call
+from realtime.session.session import RENDER_BUDGET_SAMPLES, Session
+from realtime.session.speech_pipeline import first_window_samples
+from realtime.session.tick_schedule import begin, next_tick, tick_of
+from realtime.settings import Settings
+from realtime.synthesis.engine_choice import choose_synthesizer
+from realtime.timeline import SAMPLE_RATE_HZ
+from realtime.workers.picture_client import PictureWorkers
+from realtime.workers.render_pool import RenderWorkers
+from realtime.workers.render_worker import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+WAITING_S = 60.0
+"""A session whose peer was lost is kept this long for its owner to come back."""
+UNCLAIMED_S = 10.0
+"""A session without an offer is kept this long for its first one."""
+_REAP_S = 1.0
+_COLLECT_EVERY = 4
+"""Ended sessions, each of which leaves a thousand objects in cycles. They would pile up until the collector's rare full
+pass takes longer than a picture has time."""
+
+
+class Sessions:
+    """The sessions of one server, and the workers that draw for all of them.
+
+    Args:
+        settings: The server's.
+        worker_settings: The workers'; ``None`` derives them from the server's.
+
+    Raises:
+        SettingsError: If the TURN secret cannot be read, or an engine or PortAudio that is asked for is not there.
+    """
+
+    def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
+        self.settings = settings
+        self.store = AvatarStore(settings.store or default_root())
+        self.worker_settings = worker_settings or WorkerSettings(
+            weights=(settings.weights or BUILT_IN_WEIGHTS).absolute(),
+            store=self.store.root.absolute(),
+            device=settings.device,
+            precision=settings.precision,
+            window_offset_samples=settings.window_offset,
+        )
+        self.meters = Meters()
+        self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
+        devices = devices_of(self.worker_settings.device)
+        self.workers = RenderWorkers(
+            [dataclasses.replace(self.worker_settings, device=device) for device in devices],
+            self.meters,
+            self.admission.note_mouths,
+            self.admission.forget_mouths,
+            self.worker_settings.on_cpu() if self.worker_settings.device == "auto" and len(devices) > 1 else None,
+        )
+        self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
+        self.shelf = Shelf(self.store, self.workers, self.worker_settings, settings.mark)
+        self._cost = ServerCost()
+        self.draining = False
+        self.created = 0
+        self._closed, self._settled = 0, False
+        self._rtc = RtcSettings(
+            host=settings.host,
+            ice_servers=settings.ice_servers,
+            turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
+            relay_only=settings.relay_only,
+            udp_ports=settings.udp_ports,
+        )
+        self._synthesizer = choose_synthesizer(settings)
+        self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
+        self._new_agent = choose_agent(settings, self._synthesizer)
+        self._metadata: WeightsMetadata | None = None
+        self._sessions: dict[str, Session] = {}
+        self._next_tick: asyncio.TimerHandle | None = None
+        self._reaper: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the workers, prepare every avatar, begin to tick.
+
+        Raises:
+            UnavailableError: If no worker starts, or there is no avatar.
+        """
+        cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
+        self._metadata = await self.workers.start()
+        await self.shelf.fill(self._metadata.fingerprint)
+        await self._rehearse()
+        self.local_audio.start()
+        self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
+        self._reaper = asyncio.create_task(self._reap(), name="reap")
+        self._tick()
+        gc.collect()
+        gc.freeze()  # a full collection goes through all that was ever imported: 80 ms in which nothing leaves
+
+    async def close(self) -> None:
+        """End every session, then the workers. May be called again."""
+        if self._next_tick:
+            self._next_tick.cancel()
+        if self._reaper:
+            self._reaper.cancel()
+            await asyncio.wait([self._reaper])
+        self._next_tick = self._reaper = None
+        await self.shelf.close()
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            self._note_end(session, "shutdown")
+        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+        if self._ending:
+            await asyncio.wait(self._ending)
+        await self.local_audio.close()
+        if self._synthesizer:
+            await self._synthesizer.close()
+        await self.pictures.close()
+        await self.workers.close()
+        gc.unfreeze()
+
+    def all(self) -> list[Session]:
+        """Return the sessions there are, waiting ones too, oldest first."""
+        return list(self._sessions.values())
+
+    @property
+    def count(self) -> int:
+        """Sessions there are, waiting ones too."""
+        return len(self._sessions)
+
+    @property
+    def live(self) -> int:
+        """Sessions with a connected peer."""
+        return sum(session.state != "waiting" for session in self._sessions.values())
+
+    @property
+    def _is_full(self) -> bool:
+        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+
+    def unready_reason(self) -> str | None:
+        """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
+        if self.draining:
+            return "draining"
+        if self._reaper is None:
+            return "warming"
+        if not self.workers.usable:
+            return "renderer"
+        return "full" if self._is_full and self._oldest_waiting() is None else None
+
+    async def create(
+        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+    ) -> tuple[Session, str | None]:
+        """Begin a session, and answer its offer if there is one: all or nothing.
+
+        Args:
+            avatar_id: Whom it shows; ``None`` leaves that to the settings.
+            offer_sdp: Perhaps.
+            listens: Whether its microphone is listened to, by the agent if there is one, instead of being spoken.
+            local_audio: Whether it is lent this machine's microphone and loudspeaker.
+
+        Raises:
+            LipstreamError: As :meth:`publish` does.
+        """
+        session = await self._begin(avatar_id, listens=listens)
+        if local_audio:
+            try:
+                self.local_audio.lend(session)
+            except ConflictError:
+                self._end(session, "never_connected")
+                raise
+        return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
+
+    async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
+        """Begin a session whose peer only sends its sound, and answer its offer: all or nothing.
+
+        Raises:
+            NotFoundError: If there is no such avatar.
+            UnavailableError: If no session can be taken now.
+            AvatarError: If the avatar could not be prepared.
+            OfferError: If the offer cannot be answered.
+        """
+        session = await self._begin(avatar_id)
+        return session, await self._answered(session, session.publish(offer_sdp))
+
+    async def _rehearse(self) -> None:
+        """Have a call of our own, which nobody hears of."""
+        assert self._metadata is not None
+        session = Session(
+            await self.shelf.get(self.shelf.first),
+            self.workers.members[0],
+            self._metadata,
+            rtc=rehearsal_settings(),
+            epoch_s=self._epoch(asyncio.get_running_loop().time()),
+            most_viewers=0,
+            on_over=lambda *_: None,
+        )
+        await rehearse_call(session)
+
+    async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
+        self._check_ready()
+        avatar = await self.shelf.get(avatar_id or self.settings.avatar or self.shelf.first)
+        await self._rtc.turns.take()
+        self._check_ready()
+        if self._is_full and (yielding := self._oldest_waiting()):
+            self._end(yielding, "yielded")
+        assert self._metadata is not None
+        session = Session(
+            avatar,
+            self.workers.place(),
+            self._metadata,
+            rtc=self._rtc,
+            mark=self.settings.mark,
+            epoch_s=self._epoch(asyncio.get_running_loop().time()),
+            most_viewers=self.settings.max_viewers,
+            on_over=self._end,
+            meters=self.meters,
+            synthesizer=self._synthesizer,
+            listens=listens,
+            agent=self._new_agent() if listens and self._new_agent else None,
+            open_place=self.pictures.open,
+        )
+        self._sessions[session.id] = session
+        self.created += 1
+        with in_session(session.id):
+            log.info("session begins with avatar %s", session.avatar_id)
+        return session
+
+    async def _answered(self, session: Session, answering: Awaitable[str]) -> str:
+        try:
+            return await answering
+        except BaseException:
+            self._end(session, "never_connected")
+            raise
+
+    async def remove_avatar(self, avatar_id: str) -> None:
+        """Remove an avatar from the store.
+
+        Raises:
+            NotFoundError: If there is none.
+            ConflictError: If it is built in, or some session shows it.
+        """
+        await self.shelf.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
+
+    def _check_ready(self) -> None:
+        messages = {
+            "draining": "the server is about to stop",
+            "warming": "the server is still starting",
+            "renderer": "the renderer is being started again",
+            "full": "the server is full",
+        }
+        if reason := self.unready_reason():
+            self.meters.sessions_refused.add(of=reason)
+            raise UnavailableError(messages[reason], reason=reason)
+
+    def get(self, session_id: str) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        return found(self._sessions, session_id, "session")
+
+    async def facts(self, session_id: str) -> dict[str, str]:
+        """Return what files and streams of a session say about where they come from.
+
+        Raises:
+            NotFoundError: If there is no such session.
+        """
+        face = (await asyncio.to_thread(self.store.load, self.get(session_id).avatar_id)).manifest
+        return provenance(secrets.token_hex(16), avatar=face.name, consent=face.consent)
+
+    def connectivity(self, session: Session) -> dict[str, Any]:
+        """Return how a session's client reaches it, as browsers take it: ``ice_servers``, ``ice_transport_policy``.
+
+        Credentials in it run out, so a client asks again before it connects again.
+        """
+        return {
+            "ice_servers": self._rtc.ice_servers_for(quota_user(session.id), time.time()),
+            "ice_transport_policy": "relay" if self._rtc.relay_only else "all",
+        }
+
+    async def switch(self, session_id: str, avatar_id: str) -> None:
+        """Show another avatar in a session.
+
+        Raises:
+            NotFoundError: If there is no such session or avatar.
+            UnavailableError: If the avatar is still being prepared.
+        """
+        session = self.get(session_id)
+        session.switch(await self.shelf.get(avatar_id))
+
+    async def delete(self, session_id: str) -> None:
+        """End a session.
+
+        Raises:
+            NotFoundError: If there is none of this id.
+        """
+        session = self.get(session_id)
+        del self._sessions[session_id]
+        self._note_end(session, "asked")
+        await session.close()
+        asyncio.get_running_loop().call_soon(self._collect)  # milliseconds: not in the round that answers
+
+    def drain(self) -> None:
+        """Take no more sessions; the live ones go on."""
+        self.draining = True
+        for session in self._sessions.values():
+            session.draining = True
+
+    def announce_drain(self, seconds: float) -> None:
+        """Tell every client how long the server goes on."""
+        for session in self._sessions.values():
+            session.drain(seconds)
+
+    def _epoch(self, now_s: float) -> float:
+        """Return where a new session's timeline begins."""
+        assert self._metadata is not None
+        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # with as much again to spare
+        window = first_window_samples(self._metadata.look_ahead_samples)
+        return begin(now_s, window, (session.clock.epoch_s for session in self.all()), in_time)
+
+    def _oldest_waiting(self) -> Session | None:
+        """Return the session that waits longest for its owner to come back."""
+        waiting = [session for session in self._sessions.values() if session.lost_s is not None]
+        return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
+
+    def _note_end(self, session: Session, why: str) -> None:
+        self.meters.sessions_ended.add(of=why)
+        with in_session(session.id):
+            log.info("session ends: %s", why)
+
+    def _end(self, session: Session, why: str) -> None:
+        """Take a session off the list now, and close it in the background."""
+        if self._sessions.pop(session.id, None):
+            session.leave_worker()  # now: another one may be placed in this round of the event loop
+            self._note_end(session, why)
+            task = asyncio.create_task(session.close(), name="end-session")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            task.add_done_callback(lambda _: self._collect())
+
+    def _collect(self) -> None:
+        self._closed += 1
+        if self._closed % _COLLECT_EVERY:
+            return
+        gc.collect()
+        if not self._settled and not self._sessions:
+            self._settled = True
+            gc.freeze()  # what the first calls imported
+
+    def _tick(self) -> None:
+        """Advance every session on one 10 ms grid: jobs which are due together travel together, before all else.
+
+        A timer's own callback, not a task that sleeps: a task wakes one round of the event loop later.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self._next_tick:
+            self.meters.loop_lag.observe(max(0.0, now_s - self._next_tick.when()))
+        self._next_tick = loop.call_at(next_tick(now_s), self._tick)
+        tick = tick_of(now_s)
+        deciding = [session for session in self._sessions.values() if session.decides_at == tick]
+        others = [session for session in self._sessions.values() if session.decides_at != tick]
+        for sessions in (deciding, others):
+            for session in sessions:
+                session.tick(now_s)
+            self.workers.flush()
+
+    async def _reap(self) -> None:
+        """End sessions that nobody came (back) for."""
+        while True:
+            await asyncio.sleep(_REAP_S)
+            now_s = asyncio.get_running_loop().time()
+            self._cost.note(self.all(), self.admission, self.pictures.seconds)
+            self.admission.render_workers = max(1, self.workers.up)
+            for session in list(self._sessions.values()):
+                if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
+                    session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
+                ):
+                    self._end(session, "abandoned")

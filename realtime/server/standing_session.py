@@ -1,0 +1,77 @@
+"""A session of the server's own, for as long as it serves: streamed elsewhere, seen and heard by local programs."""
+
+import asyncio
+import logging
+
+from realtime.errors import LipstreamError, SettingsError
+from realtime.log_format import in_session
+from realtime.server.sessions import Sessions
+from realtime.session.session import Session
+from realtime.sinks.stream_address import Address
+from realtime.sinks.virtual_camera import pyvirtualcam
+from realtime.sinks.virtual_microphone import check_programs
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+
+
+class Channel:
+    """Begins the session, and another when it ends by a fault.
+
+    Where it is a camera or a microphone, it is lent the machine's own microphone and loudspeaker, if there are any.
+
+    Args:
+        sessions: The server's; their settings say where it goes.
+
+    Raises:
+        SettingsError: If nothing can be streamed to one of the addresses, which the message does not repeat, or if
+            something is missing that a virtual device needs.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._settings = settings = sessions.settings
+        self._urls = settings.push
+        for place, url in enumerate(self._urls, 1):
+            try:
+                Address.parse(url)
+            except LipstreamError as error:
+                raise SettingsError(f"push, address {place}: {error.message}") from error
+        if settings.virtual_camera:
+            pyvirtualcam()
+        if settings.virtual_microphone:
+            check_programs()
+        self._is_local = bool(settings.virtual_camera) or settings.virtual_microphone
+
+    async def run(self) -> None:
+        """Stream until cancelled; the session makes way when the server is about to stop."""
+        session: Session | None = None
+        while self._urls or self._is_local:
+            if self._sessions.draining:
+                if session and not session.closed:
+                    await self._sessions.delete(session.id)
+                return
+            if session is None or session.closed:
+                session = await self._begin()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _begin(self) -> Session | None:
+        if self._sessions.unready_reason():
+            return None
+        try:
+            local_audio = self._is_local and bool(self._sessions.local_audio.wanted)
+            session, _ = await self._sessions.create(None, None, local_audio=local_audio)
+            facts = await self._sessions.facts(session.id)
+            with in_session(session.id):
+                for url in self._urls:
+                    session.sinks.streams.add(url, facts)
+                if self._settings.virtual_camera:
+                    session.sinks.open_camera(self._settings.virtual_camera)
+                if self._settings.virtual_microphone:
+                    session.sinks.open_microphone()
+                log.info("the channel is this session")
+        except LipstreamError as error:
+            log.warning("the channel does not begin: %s", error.message)
+            return None
+        return session

@@ -1,0 +1,364 @@
+"""One speaking avatar: who has its floor, what leaves it, the peer it talks to, its viewers and its sinks.
+
+Longer than most files: who is told of what, and in which order things end, is read in one place.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar_cache.avatar import PreparedAvatar
+from realtime.agent.agent import Agent
+from realtime.clock import PlayoutClock
+from realtime.control_messages import control_error, said_text
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.picture_backend import OwnThreads, PicturePlace
+from realtime.errors import BadRequestError, NotFoundError
+from realtime.lipsync.metadata import WeightsMetadata
+from realtime.log_format import in_session
+from realtime.meters import Meters
+from realtime.metrics import percentiles
+from realtime.packets import RenderJob
+from realtime.picture.watermark import MarkStyle
+from realtime.queue_depths import Waiting, fullest
+from realtime.rtc.peer import Peer
+from realtime.rtc.rtc_settings import RtcSettings
+from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
+from realtime.session.animator import ClipLoop
+from realtime.session.playout import PlayoutBuffer
+from realtime.session.speech_pipeline import Floor, first_window_samples
+from realtime.session.tick_schedule import tick_of
+from realtime.session.viewers import Viewers
+from realtime.sinks.session_sinks import Sinks
+from realtime.synthesis.synthesizer import SpeechSynthesizer
+from realtime.timeline import ms_to_samples, samples_to_ms
+from realtime.workers.render_client import RenderWorker
+
+log = logging.getLogger(__name__)
+
+RENDER_BUDGET_SAMPLES = ms_to_samples(20)
+"""From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
+
+State = Literal["live", "waiting", "draining"]
+
+
+class Session:
+    """Sound in by a peer or a program, pictures and the same sound out to the peer.
+
+    Args:
+        avatar: Prepared for the worker's weights.
+        worker: Started, and with the avatar loaded.
+        metadata: Of the weights.
+        rtc: How peers connect.
+        mark: On every picture; ``None`` for none.
+        epoch_s: Monotonic time at which its timeline begins.
+        most_viewers: That may watch it at once.
+        on_over: Told that it should end, and why: ``never_connected``, ``abandoned`` or ``failed``.
+        meters: The server's.
+        synthesizer: Speaks text; ``None`` where the server has none.
+        listens: Whether its microphone is listened to instead of being spoken.
+        agent: Answers what is heard, if it listens.
+        open_place: Returns where its pictures are painted and encoded.
+    """
+
+    def __init__(
+        self,
+        avatar: PreparedAvatar,
+        worker: RenderWorker,
+        metadata: WeightsMetadata,
+        *,
+        rtc: RtcSettings,
+        mark: MarkStyle | None = None,
+        epoch_s: float,
+        most_viewers: int,
+        on_over: Callable[["Session", str], None],
+        meters: Meters | None = None,
+        synthesizer: SpeechSynthesizer | None = None,
+        listens: bool = False,
+        agent: Agent | None = None,
+        open_place: Callable[[], PicturePlace] = OwnThreads,
+    ) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        self.avatar_id = avatar.manifest.id
+        self.look_ahead_ms = samples_to_ms(metadata.look_ahead_samples)
+        self.draining = False
+        self.lost_s: float | None = None  # since when its owner may come back
+        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+        self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
+        self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
+        """The tick of a frame at which its frames are decided."""
+        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
+        self.broadcast = Broadcast(self.playout, open_place)
+        self.floor = Floor(
+            self.playout,
+            loop,
+            metadata,
+            synthesizer=synthesizer,
+            listens=listens,
+            agent=agent,
+            submit=self._submit,
+            tell=self.tell,
+        )
+        self.listeners: set[Callable[[dict[str, Any]], None]] = set()
+        """Told every event that the peer's control channel is."""
+        self._worker, self._mark = worker, mark
+        self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
+        self._rtc = rtc
+        self._on_over = on_over
+        self._has_failed = False
+        self._peer: Peer | None = None
+        self._publishing = False  # whether the peer does nothing else
+        self.sinks = Sinks(self.broadcast, self.id, self.tell, rtc)
+        self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
+        self._was_connected = False
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def state(self) -> State:
+        """``live`` while anybody is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
+        if not self._anybody_connected:
+            return "waiting"
+        return "draining" if self.draining else "live"
+
+    @property
+    def speaking(self) -> bool:
+        """Whether its avatar speaks."""
+        return self.floor.speaking
+
+    @property
+    def _anybody_connected(self) -> bool:
+        peer = self._peer is not None and self._peer.connected
+        return peer or self.viewers.connected or self.sinks.running
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether no offer has come yet."""
+        return not self._in_use and not self._was_connected
+
+    @property
+    def _in_use(self) -> bool:
+        """Whether a peer, a viewer, a sink or a program is there, or on its way."""
+        return self._peer is not None or self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
+
+    @property
+    def speaker(self) -> Peer:
+        """The peer that speaks.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        if self._peer is None:
+            raise NotFoundError("nobody speaks in this session")
+        return self._peer
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Answer an offer; the new peer takes the place of the one before.
+
+        Raises:
+            OfferError: If it cannot be answered; the peer before stays.
+            TooLargeError: Likewise.
+            NotFoundError: If the session ended meanwhile.
+        """
+        with in_session(self.id):  # all that the peer starts inherits it
+            return await self._answer(offer_sdp, SPEAKING)
+
+    async def publish(self, offer_sdp: str) -> str:
+        """Answer the offer of a peer that only sends its sound; the session ends with it.
+
+        Raises:
+            LipstreamError: As :meth:`answer` does.
+        """
+        with in_session(self.id):
+            return await self._answer(offer_sdp, PUBLISHING)
+
+    async def _answer(self, offer_sdp: str, terms: Terms) -> str:
+        peer = Peer(
+            self.broadcast,
+            terms=terms,
+            settings=self._rtc,
+            on_sound=self.floor.push_sound,
+            on_control=self._control,
+            on_gone=lambda reason: self._gone(peer, reason),
+        )
+        answer = await peer.answer(offer_sdp)
+        if self._closed:  # ended meanwhile
+            await peer.close()
+            raise NotFoundError("there is no such session")
+        before, self._peer, self.lost_s = self._peer, peer, None
+        self._publishing = terms is PUBLISHING
+        self.floor.microphone.clear()
+        if before:
+            self._close_later(before)
+        return answer
+
+    def tick(self, now_s: float) -> None:
+        """Let sound into the timeline up to now, and ask for the mouths it decides."""
+        self._note_use(now_s)
+        if not self._anybody_connected:
+            return
+        self._was_connected = True
+        try:
+            self.floor.advance(now_s)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this session's alone)
+            self.fail(error)
+
+    def _note_use(self, now_s: float) -> None:
+        if self._in_use:
+            self.lost_s = None
+        elif self._was_connected and self.lost_s is None:
+            self.lost_s = now_s
+
+    def fail(self, error: Exception | str) -> None:
+        """End the session over a fault, and tell its clients; no other session notices."""
+        if self._has_failed or self._closed:
+            return
+        self._has_failed = True
+        with in_session(self.id):
+            trace = error if isinstance(error, Exception) else None
+            log.error(
+                "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
+            )
+        self.tell(
+            control_error("This call ended by a fault of the server. A new one can begin.", code="session_failed")
+        )
+        self._on_over(self, "failed")
+
+    def drain(self, seconds: float) -> None:
+        """Tell the clients how long the server goes on."""
+        self.tell({"type": "draining", "seconds": seconds})
+
+    def _submit(self, job: RenderJob) -> None:
+        """Ask for a mouth of the avatar that is shown now."""
+        self._stream.submit(job)
+
+    def _take_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
+        try:
+            self.playout.add_mouth(frame, mouth)
+        except Exception as error:  # noqa: BLE001 (the mouths of others come after it)
+            self.fail(error)
+
+    def switch(self, avatar: PreparedAvatar) -> None:
+        """Show another avatar, loaded by the worker, without a break in speech or picture.
+
+        Raises:
+            NotFoundError: If the session ended meanwhile.
+        """
+        if self._closed:
+            raise NotFoundError("there is no such session")
+        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+        self._stream.close()
+        self.playout.show(avatar.compositor(self._mark), loop)
+        self.floor.show(loop)
+        self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
+        self.avatar_id = avatar.manifest.id
+
+    def figures(self) -> dict[str, Any]:
+        """Return the session's live figures."""
+        counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
+        offsets = self.playout.av_offset_ms.values(now_s)
+        return {
+            "id": self.id,
+            "avatar": self.avatar_id,
+            "state": self.state,
+            "speaking": self.speaking,
+            "fps": self.playout.frame_rate(now_s),
+            "look_ahead_ms": self.look_ahead_ms,
+            "mouth_latency_ms": percentiles(self.playout.mouth_latency_ms.values(now_s)),
+            "av_offset_ms": round(float(np.median(offsets)), 1) if offsets else None,
+            "interrupt_tail_ms": percentiles(self.playout.interrupt_tail_ms.values(now_s))["p95"],
+            "frames_rendered": counts.rendered,
+            "frames_idle": counts.idle,
+            "frames_repeated": counts.repeated,
+            "frames_dropped": counts.dropped,
+            "audio_underruns": counts.underruns,
+            "source": self.floor.figures(),
+            "peer": self._peer.figures() if self._peer else None,
+            "viewers": self.viewers.figures(),
+            "recorded": self.sinks.is_recorded,
+            "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
+            "devices": self.sinks.devices(),
+        }
+
+    def waiting(self, now_s: float) -> Waiting:
+        """Return how much waits in each queue of the session, and how much may."""
+        peer = self._peer.waiting() if self._peer else {}
+        own = self.floor.waiting() | self.playout.waiting(now_s) | self.sinks.waiting()
+        return fullest((own, peer, self.viewers.waiting()))
+
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """Return the figures of each of its connections, the speaking peer's and the viewers', by their ids."""
+        peer = {"peer": self._peer.figures()} if self._peer else {}
+        return peer | self.viewers.connections()
+
+    def leave_worker(self) -> None:
+        """Begin the end: ask the worker for nothing more. May be called again."""
+        self._closed = True
+        self._stream.close()
+
+    async def close(self) -> None:
+        """Let go of the worker's stream and the peer. May be called again."""
+        self.leave_worker()
+        await self.floor.close()
+        peer, self._peer = self._peer, None
+        if peer:
+            if self._has_failed:
+                await peer.flush_control()
+            await peer.close()
+        await self.viewers.close()
+        await self.sinks.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+        await self.broadcast.close()
+
+    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        match message.get("type"):
+            case "interrupt":
+                self.floor.interrupt()
+            case "end_of_turn" if self.floor.conversation:
+                self.floor.conversation.end_turn()
+            case "say":
+                self.floor.narrator.accept(said_text(message))
+            case kind:
+                raise BadRequestError(f"control message of type {kind!r} is not known here")
+        return None
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell its clients."""
+        if self._peer:
+            self._peer.send_control(message)
+        self.sinks.hear(message)
+        for listener in list(self.listeners):
+            listener(message)
+
+    def _gone(self, peer: Peer, reason: str) -> None:
+        log.info("peer lost: %s", reason)
+        if peer is self._peer and peer.failed:
+            self.fail(reason)
+            return
+        self._close_later(peer)
+        if peer is self._peer:
+            self._peer = None
+            self.floor.microphone.clear()
+            if not (self._was_connected or self._in_use):
+                self._on_over(self, "never_connected")
+            elif self._publishing:
+                self._on_over(self, "abandoned")
+            else:
+                self._note_use(asyncio.get_running_loop().time())
+
+    def _close_later(self, peer: Peer) -> None:
+        task = asyncio.create_task(peer.close(), name="close-peer")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

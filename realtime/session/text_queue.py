@@ -1,0 +1,273 @@
+"""Text in, speech out: sentences wait, are synthesised one ahead of what is heard, and take the floor in a session.
+
+While text is being said the timeline reads ``source``; what a microphone says meanwhile is not heard, what a program
+sends waits. An interruption throws the source away: whatever an engine still makes goes nowhere.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
+from realtime.audio.sentences import clean_text, split_sentences
+from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from realtime.synthesis.synthesizer import LONGEST_S, SpeechSynthesizer, SpokenPcm, SpokenSentence, SynthesisError
+
+log = logging.getLogger(__name__)
+
+LONGEST_TEXT = 5_000
+"""Characters that are taken at once."""
+MOST_WAITING = 10_000
+"""Characters that may wait to be said."""
+NOT_CONFIGURED = "this server speaks no text: name an engine, such as --synthesizer espeak-ng"
+_LOOK_S = 0.02
+_RETRY_S = 5
+
+
+@dataclass(slots=True)
+class SpokenText:
+    """What one call asked for.
+
+    Attributes:
+        begun: Done when the first sound of it is there; fails if none comes.
+        awaited: Whether somebody waits for that, and is told of a failure by it.
+    """
+
+    begun: "asyncio.Future[None]"
+    awaited: bool = False
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence on its way: where its sound begins and ends in the source, 48 kHz samples; -1 while not known."""
+
+    text: str
+    of: SpokenText = field(repr=False)
+    begins: int = -1
+    ends: int = -1
+    captioned: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """Sentences that bring their sound along; the first is said when what was asked for before it has been."""
+
+    sentences: AsyncGenerator[SpokenSentence]
+    of: SpokenText = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard before an interruption.
+
+    Attributes:
+        sentences: Heard to their end.
+        cut: The one that was cut off; empty if none was.
+    """
+
+    sentences: str
+    cut: str
+
+
+class Narrator:
+    """Says text in one session.
+
+    Args:
+        synthesizer: The engine; ``None`` where the server has none.
+        on_error: Told what went wrong where no caller waits for it.
+
+    Attributes:
+        source: What the timeline reads while text is being said; ``None`` gives the floor back.
+    """
+
+    def __init__(self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None]) -> None:
+        self._synthesizer, self._on_error = synthesizer, on_error
+        self.source: QueuedSource | None = None
+        self._waiting: deque[Sentence | Answer] = deque()
+        self._spoken: deque[Sentence] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._ended: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Characters that wait to be synthesised."""
+        return sum(len(one.text) for one in self._waiting if isinstance(one, Sentence))
+
+    def accept(self, text: str) -> SpokenText:
+        """Queue a text behind what is being said.
+
+        Raises:
+            ConflictError: If the server has no engine.
+            BadRequestError: If there is nothing to say in the text.
+            TooLargeError: If it is longer than what is taken at once.
+            RateLimitError: If too much waits already.
+        """
+        if self._synthesizer is None:
+            raise ConflictError(NOT_CONFIGURED)
+        if len(text) > LONGEST_TEXT:
+            raise TooLargeError(f"a text of {len(text)} characters is longer than {LONGEST_TEXT}")
+        sentences = split_sentences(clean_text(text))
+        if not sentences:
+            raise BadRequestError("there is nothing to say in the text")
+        if self.waiting + sum(map(len, sentences)) > MOST_WAITING:
+            raise RateLimitError("too much text waits to be said", retry_after_s=_RETRY_S)
+        spoken = SpokenText(asyncio.get_running_loop().create_future())
+        self._waiting.extend(Sentence(sentence, spoken) for sentence in sentences)
+        self._begin()
+        return spoken
+
+    def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
+        """Queue an answer behind what is being said; its generator is closed when it is over or dropped."""
+        self._waiting.append(Answer(sentences, SpokenText(asyncio.get_running_loop().create_future())))
+        self._begin()
+
+    def begun(self) -> list[str]:
+        """Return the sentences that the timeline has begun to read since this was last asked."""
+        read = self.source.read if self.source else 0
+        fresh = [one for one in self._spoken if not one.captioned and 0 <= one.begins < read]
+        for one in fresh:
+            one.captioned = True
+        return [one.text for one in fresh]
+
+    def _begin(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="narrator")
+
+    async def say(self, text: str) -> None:
+        """Queue a text; return when its first sound is there, or at once if another text is said before it.
+
+        Raises:
+            LipstreamError: As :meth:`accept` does.
+            UnavailableError: If the engine fails before the first sound.
+            ConflictError: If it is interrupted before that.
+        """
+        busy = self._task is not None and not self._task.done()
+        spoken = self.accept(text)
+        if busy:
+            return
+        spoken.awaited = True
+        try:
+            await asyncio.shield(spoken.begun)
+        finally:
+            spoken.awaited = False
+
+    def interrupt(self, heard_sound: int) -> Heard:
+        """Forget what waits and what is being synthesised, and give the floor back.
+
+        Args:
+            heard_sound: Samples of the source that have been heard, 48 kHz.
+        """
+        spoken = [sentence for sentence in self._spoken if 0 <= sentence.begins < heard_sound]
+        whole = [sentence.text for sentence in spoken if 0 <= sentence.ends <= heard_sound]
+        cut = [sentence.text for sentence in spoken if not 0 <= sentence.ends <= heard_sound]
+        texts = {id(one.of): one.of for one in (*self._spoken, *self._waiting)}
+        self._stop()
+        for text in texts.values():
+            if not text.begun.done():
+                self._fail(text, ConflictError("the text was interrupted before any of it was said"), tell=False)
+        return Heard(" ".join(whole), " ".join(cut))
+
+    async def close(self) -> None:
+        """Stop; nothing is told any more. May be called again."""
+        self.interrupt(0)
+        if self._ended:
+            await asyncio.wait(self._ended)
+
+    def _stop(self) -> None:
+        self.source = None
+        self._waiting.clear()
+        self._spoken.clear()
+        task, self._task = self._task, None
+        if task:
+            self._ended.add(task)
+            task.add_done_callback(self._ended.discard)
+            task.cancel()
+
+    async def _run(self) -> None:
+        """Say what waits, then give the floor back."""
+        while self._waiting or (self.source and self.source.level):
+            if not self._waiting:
+                await asyncio.sleep(_LOOK_S)
+                continue
+            one = self._waiting.popleft()
+            try:
+                if isinstance(one, Answer):
+                    await self._say_answer(one)
+                else:
+                    assert self._synthesizer is not None
+                    await self._synthesise(one, self._synthesizer.speak(one.text))
+            except SynthesisError as error:
+                self._give_up(one.of, f"the text could not be said: {error}")
+            except Exception:
+                log.exception("synthesis failed")
+                self._give_up(one.of, "the text could not be said")
+        self.source = None
+        self._spoken.clear()
+
+    async def _say_answer(self, answer: Answer) -> None:
+        async with contextlib.aclosing(answer.sentences) as sentences:
+            async for sentence in sentences:
+                await self._synthesise(Sentence(sentence.text, answer.of), sentence.sound)
+
+    async def _synthesise(self, sentence: Sentence, sound: AsyncGenerator[SpokenPcm]) -> None:
+        received_s, source = 0.0, self.source
+        self._spoken.append(sentence)
+        try:
+            async with contextlib.aclosing(sound) as pieces:
+                async for piece in pieces:
+                    if sentence.begins < 0:
+                        source = await self._take_floor(piece)
+                        sentence.begins = source.pushed
+                        if not sentence.of.begun.done():
+                            sentence.of.begun.set_result(None)
+                    assert source is not None
+                    if source.rate_hz != piece.rate_hz:
+                        raise SynthesisError("the engine changed its rate")
+                    received_s += len(piece.pcm) / 2 / piece.rate_hz
+                    if received_s > LONGEST_S:
+                        raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
+                    source.push(piece.pcm)
+                    while not source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
+                        await asyncio.sleep(_LOOK_S)
+        finally:
+            if source:
+                source.end()
+                sentence.ends = source.pushed
+            self._forget_heard()
+        if sentence.begins < 0:
+            raise SynthesisError("the engine gave no sound")
+
+    async def _take_floor(self, piece: SpokenPcm) -> QueuedSource:
+        """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
+        if not LOWEST_RATE_HZ <= piece.rate_hz <= HIGHEST_RATE_HZ:
+            raise SynthesisError(f"the engine's rate of {piece.rate_hz} Hz is not taken")
+        while self.source and self.source.rate_hz != piece.rate_hz:
+            if not self.source.level:
+                self.source, self._spoken = None, deque((self._spoken[-1],))
+            else:
+                await asyncio.sleep(_LOOK_S)
+        if self.source is None:
+            self.source = QueuedSource(piece.rate_hz)
+        return self.source
+
+    def _give_up(self, text: SpokenText, message: str) -> None:
+        """Leave out the rest of one text; others go on."""
+        self._waiting = deque(one for one in self._waiting if one.of is not text)
+        self._fail(text, UnavailableError(message, reason="synthesizer", retry_after_s=_RETRY_S), tell=True)
+
+    def _fail(self, text: SpokenText, error: ConflictError | UnavailableError, *, tell: bool) -> None:
+        if text.awaited and not text.begun.done():
+            text.begun.set_exception(error)
+            return
+        text.begun.cancel()
+        if tell:
+            self._on_error(error.message)
+
+    def _forget_heard(self) -> None:
+        """Keep of what was said only what an interruption could still cut off."""
+        read = self.source.read if self.source else 0
+        while self._spoken and 0 <= self._spoken[0].ends <= read - HIGHEST_RATE_HZ:
+            self._spoken.popleft()

@@ -1,0 +1,75 @@
+"""One encode of a session for all servers that it is streamed to by RTMP and SRT."""
+
+from collections.abc import Callable
+
+from realtime.encoding.broadcast import Broadcast
+from realtime.encoding.encoded_unit import Unit
+from realtime.sinks.flv import Tag, TagSplitter
+from realtime.sinks.muxer import Muxer
+from realtime.sinks.sink import Sink, begins_at, write_unit
+
+
+class Streaming(Sink):
+    """Encodes at a constant rate whether or not anybody takes it: a link that comes back joins where the others are.
+
+    The calls' own encode is not used: its bitrate follows their links, its key frames come when they ask, and a
+    picture that never left is missing in it. A stream has all three fixed.
+
+    Args:
+        broadcast: Of the session.
+        session_id: For the log.
+        facts: Of :func:`realtime.picture.provenance.provenance`.
+        on_tag: Told on the event loop of each tag that is no header.
+        on_end: Told on the event loop that no more will come, and by what fault.
+
+    Attributes:
+        headers: What a stream begins with; complete once there is a key frame.
+    """
+
+    def __init__(
+        self,
+        broadcast: Broadcast,
+        session_id: str,
+        facts: dict[str, str],
+        *,
+        on_tag: Callable[[Tag], None],
+        on_end: Callable[[Exception | None], None],
+    ) -> None:
+        super().__init__(broadcast, session_id)
+        self.headers: list[Tag] = []
+        self._facts, self._on_tag, self._on_end = facts, on_tag, on_end
+        self._muxer: Muxer | None = None
+
+    def figures(self) -> dict[str, float | int]:
+        """Return how much was encoded, and what had to be filled in."""
+        muxer = self._muxer
+        return {
+            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
+            "repeated_pictures": muxer.repeated if muxer else 0,
+            "silent_packets": muxer.silent if muxer else 0,
+        }
+
+    def _serve(self) -> None:
+        splitter = TagSplitter(self._pass_on)
+        while (item := self._next()) is not None:
+            if not isinstance(item, Unit):
+                continue
+            if self._muxer:
+                write_unit(self._muxer, item)
+            elif beginning := begins_at(item):
+                first_frame, size = beginning
+                self._muxer = Muxer(splitter, "flv", size=size, first_frame=first_frame, facts=self._facts)
+        if self._muxer:
+            self._muxer.close()
+
+    def _pass_on(self, tag: Tag) -> None:
+        self._loop.call_soon_threadsafe(self._hand_out, tag)
+
+    def _hand_out(self, tag: Tag) -> None:
+        if tag.is_header:
+            self.headers.append(tag)
+        else:
+            self._on_tag(tag)
+
+    def _ended(self, error: Exception | None) -> None:
+        self._on_end(error)

@@ -1,0 +1,188 @@
+"""One picture worker's process, and its end in the server: its streams, their pictures under way, its restart."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from realtime.encoding.picture_backend import Encoded, Order, Paint
+from realtime.lipsync.metadata import Region
+from realtime.picture.compositor import Painting
+from realtime.workers.child_process import Child
+from realtime.workers.picture_messages import encoded_pictures, pack, picture_message, unpack
+from realtime.workers.picture_worker import run
+from realtime.workers.shared_memory import SLOTS, JobMemory
+
+log = logging.getLogger(__name__)
+
+HANG_S = 2.0
+"""With a picture under way for this long, the worker hangs."""
+START_TIMEOUT_S = 120.0
+"""Importing libraries takes a second, and many of them on a machine that is busy."""
+_RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+_STABLE_S = 30.0
+"""A worker that ends sooner than this is started again after a growing pause."""
+
+
+class WorkerGoneError(Exception):
+    """The worker ended with a picture under way."""
+
+
+class PictureFailedError(Exception):
+    """A picture could not be made; it is the broadcast's own fault."""
+
+
+class Seat:
+    """A stream's place at one worker, as long as that runs."""
+
+    def __init__(self, worker: "Worker", stream: int, slot: int) -> None:
+        self.worker, self.stream, self.slot = worker, stream, slot
+
+    async def encode(self, index: int, paint: Paint, orders: Sequence[Order]) -> list[Encoded]:
+        """Have a picture made."""
+        assert isinstance(paint, Painting)
+        return await self.worker.make(self, index, paint, orders)
+
+    def close(self) -> None:
+        """Let go of the encoders."""
+        self.worker.leave(self)
+
+
+class Worker:
+    """One child process, as the server sees it. All methods belong to the event loop's thread.
+
+    Args:
+        store: Root of the avatar store.
+        on_spent: Told the processor time that each picture took there, s.
+
+    Attributes:
+        ready: Whether it takes pictures.
+        region: The decoded region; before it is known there is no room for anybody.
+    """
+
+    def __init__(self, store: Path, on_spent: Callable[[float], None]) -> None:
+        self.ready = asyncio.Event()
+        self.region: Region | None = None
+        self._store, self._on_spent = store, on_spent
+        self._child = Child("picture-worker", run, on_message=self._take, on_lost=self._lost)
+        self._memory: JobMemory | None = None
+        self._ids = itertools.count()
+        self._free: list[int] = []
+        self._seats: dict[int, Seat] = {}  # by stream
+        self._under_way: dict[int, tuple[asyncio.Future[list[Encoded]], float]] = {}  # by stream, and since when
+        self._started_s = 0.0
+        self._failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        return self._child.pid
+
+    @property
+    def streams(self) -> int:
+        """Streams that have a seat."""
+        return len(self._seats)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more stream can have a seat."""
+        return self.ready.is_set() and self.region is not None and len(self._seats) < SLOTS
+
+    def has(self, seat: Seat) -> bool:
+        """Tell whether a seat's encoders are still there."""
+        return self.ready.is_set() and self._seats.get(seat.stream) is seat
+
+    def seat(self) -> Seat:
+        """Return a place for one more stream."""
+        if self._memory is None:
+            assert self.region is not None
+            self._memory = JobMemory(self.region)
+            self._free = list(range(SLOTS))
+            self._send({"memory": [self._memory.name, list(self.region)]})
+        seat = Seat(self, next(self._ids), self._free.pop())
+        self._seats[seat.stream] = seat
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Let go of a stream's encoders."""
+        if self._seats.pop(seat.stream, None):
+            self._free.append(seat.slot)
+            self._under_way.pop(seat.stream, None)
+            self._send({"close": seat.stream})
+
+    async def make(self, seat: Seat, index: int, painting: Painting, orders: Sequence[Order]) -> list[Encoded]:
+        """Have a picture painted and encoded.
+
+        Raises:
+            WorkerGoneError: If the process ends meanwhile.
+            PictureFailedError: If the picture cannot be made.
+        """
+        assert self._memory is not None
+        loop = asyncio.get_running_loop()
+        slot = None
+        if painting.mouth is not None:
+            slot = seat.slot
+            self._memory.mouths[slot] = painting.mouth
+        future: asyncio.Future[list[Encoded]] = loop.create_future()
+        self._under_way[seat.stream] = future, loop.time()
+        self._send(picture_message(seat.stream, index, painting, slot, orders))
+        return await future
+
+    async def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: If it cannot be.
+        """
+        self._started_s = asyncio.get_running_loop().time()
+        await self._child.start(self._store)
+
+    async def restart_if_needed(self) -> bool:
+        """Start the process again if it is gone or hangs; return whether."""
+        now_s = asyncio.get_running_loop().time()
+        hangs = any(now_s - since_s > HANG_S for _, since_s in self._under_way.values())
+        hangs |= not self.ready.is_set() and now_s - self._started_s > START_TIMEOUT_S
+        if self._child.alive and not hangs:
+            return False
+        log.warning("a picture worker %s; starting it again", "hangs" if self._child.alive else "is gone")
+        self._failures = self._failures + 1 if now_s - self._started_s < _STABLE_S else 0
+        await self.stop()
+        await asyncio.sleep(_RESTART_DELAYS_S[min(self._failures, len(_RESTART_DELAYS_S) - 1)])
+        await self.start()
+        return True
+
+    async def stop(self) -> None:
+        """End the process."""
+        await self._child.stop()
+        if self._memory:
+            self._memory.close()
+            self._memory = None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._child.send(pack(message))
+
+    def _take(self, data: bytes) -> None:
+        message, body = unpack(data)
+        if "ready" in message:
+            self.ready.set()
+            return
+        self._on_spent(message.get("seconds", 0.0))
+        asked = self._under_way.pop(message["encoded"] if "encoded" in message else message["failed"], None)
+        if asked is None or asked[0].done():
+            return  # nobody waits for it any more
+        if "encoded" in message:
+            asked[0].set_result(encoded_pictures(message, body))
+        else:
+            asked[0].set_exception(PictureFailedError(message["why"]))
+
+    def _lost(self) -> None:
+        """Have a process that is gone, or about to be, look empty: its streams look for another place."""
+        self.ready.clear()
+        under_way, self._under_way = self._under_way, {}
+        self._seats.clear()
+        self._free.clear()
+        for future, _ in under_way.values():
+            if not future.done():
+                future.set_exception(WorkerGoneError())

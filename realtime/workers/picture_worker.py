@@ -1,0 +1,104 @@
+"""The child process: maps avatars into memory, paints pictures and encodes them, in the order in which they are asked.
+
+In the server's own threads each step of painting and encoding would hand the interpreter's lock to and fro with the
+event loop, which then leaves late however idle the cores are.
+"""
+
+import contextlib
+import gc
+import logging
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from avatar_cache.avatar import load_prepared
+from avatar_cache.store import AvatarStore
+from realtime.encoding.encoder_choice import hardware_h264
+from realtime.encoding.picture_backend import Encoders, Order
+from realtime.encoding.thread_priority import step_back, work_in_batches
+from realtime.lipsync.metadata import Region
+from realtime.picture.compositor import Compositor, Origin
+from realtime.workers.picture_messages import encoded_message, origin_of, pack, unpack
+from realtime.workers.shared_memory import JobMemory
+
+log = logging.getLogger(__name__)
+
+MOST_AVATARS = 32
+"""Kept mapped; of more, the one that came first is mapped again when it is shown."""
+
+
+def run(connection: Connection, store: Path) -> None:
+    """Serve pictures until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    cv2.setNumThreads(1)
+    step_back()
+    work_in_batches()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the server is gone
+        _Worker(connection, AvatarStore(store)).serve()
+
+
+class _Worker:
+    def __init__(self, connection: Connection, store: AvatarStore) -> None:
+        self._connection, self._store = connection, store
+        self._compositors: dict[Origin, Compositor] = {}
+        self._encoders: dict[int, Encoders] = {}
+        self._memory: JobMemory | None = None
+        self._told_s = time.process_time()
+
+    def serve(self) -> None:
+        """Answer messages until the pipe closes."""
+        hardware_h264()  # found out now, while nobody waits for a picture
+        gc.collect()
+        gc.freeze()
+        self._connection.send_bytes(pack({"ready": True}))
+        try:
+            while True:
+                self._take(unpack(self._connection.recv_bytes())[0])
+        finally:
+            if self._memory:
+                self._memory.close()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "memory" in message:
+            name, region = message["memory"]
+            self._memory = JobMemory(Region(*region), name)
+        elif "close" in message:
+            self._encoders.pop(message["close"], None)
+        else:
+            self._make(*message["picture"])
+
+    def _make(
+        self,
+        stream: int,
+        index: int,
+        where: list[Any],
+        clip_frame: int,
+        slot: int | None,
+        spoken: float,
+        orders: list[list[Any]],
+    ) -> None:
+        try:
+            compositor = self._compositor(origin_of(where))
+            mouth = None if slot is None or self._memory is None else self._memory.mouths[slot]
+            picture = compositor.compose(clip_frame, mouth, spoken)
+            encoders = self._encoders.setdefault(stream, Encoders())
+            pictures = encoders.encode(index, picture, [Order(*order) for order in orders])
+        except Exception as error:  # it is this picture's session that ends, and no other
+            log.exception("a picture could not be made")
+            self._connection.send_bytes(pack({"failed": stream, "why": f"{type(error).__name__}: {error}"}))
+            return
+        now_s = time.process_time()
+        self._connection.send_bytes(encoded_message(stream, pictures, now_s - self._told_s))
+        self._told_s = now_s
+
+    def _compositor(self, origin: Origin) -> Compositor:
+        if origin not in self._compositors:
+            if len(self._compositors) >= MOST_AVATARS:
+                del self._compositors[next(iter(self._compositors))]
+            prepared = load_prepared(self._store.load(origin.avatar), origin.fingerprint)
+            self._compositors[origin] = prepared.compositor(origin.mark)
+        return self._compositors[origin]

@@ -1,0 +1,29 @@
+"""What a worker loads: the network, and the features of avatars that are prepared for it."""
+
+from collections.abc import Callable
+
+from avatar_cache.prepare import prepare
+from avatar_cache.store import AvatarStore
+from realtime.lipsync.backends import create_predictor
+from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from realtime.workers.render_worker import WorkerSettings, default_threads
+
+
+def load_predictor(settings: WorkerSettings) -> MouthPredictor:
+    """Load the network that the settings name."""
+    return create_predictor(
+        settings.weights,
+        device=settings.device,
+        cache=AvatarStore(settings.store).graphs,
+        window_offset_samples=settings.window_offset_samples,
+        threads=settings.threads or default_threads(),
+        precision=None if settings.precision == "auto" else settings.precision,
+        fall_back=settings.fall_back,
+    )
+
+
+def load_features(
+    settings: WorkerSettings, avatar_id: str, predictor: MouthPredictor, progress: Callable[[float], None]
+) -> FaceFeatures:
+    """Load a stored avatar's features, computing them if they are not there."""
+    return prepare(AvatarStore(settings.store).load(avatar_id), predictor, progress=progress).features

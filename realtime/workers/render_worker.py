@@ -1,0 +1,260 @@
+"""The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
+
+Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
+``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
+``{"progress": [what, share]}``, ``{"ready": metadata, "device": name}``, ``{"loaded": handle}``,
+``{"failed": [handle, why]}``,
+``{"cost": [mouths, processor s, s]}`` once, before the first that is loaded;
+``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
+"seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
+``{"error": why, "bad_settings": bool}`` and ``{"device_lost": why}``, after which it ends. A closed pipe ends the
+process.
+
+What draws and where faces come from is named by the settings and imported then: neither PyAV nor a back end is needed
+to import this module.
+"""
+
+import importlib
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.audio.mel import SILENCE_LEVEL
+from realtime.errors import LipstreamError, SettingsError
+from realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
+from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from realtime.workers.shared_memory import JobMemory
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 8
+"""Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
+TRIED_BATCHES = (1, 2, 4)
+"""What mouths cost is learned from these before anybody speaks."""
+GROW_AFTER = 500
+"""Batches that fitted into the device's memory, after which larger ones are tried again."""
+PROGRESS_S = 2.0
+"""Between two words on how far an avatar's preparation is; one that takes less is not talked about."""
+MOST_FAILURES = 16
+"""Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
+MOST_SHORT = 50
+"""Mouths in a row that found no room, two seconds of one session: the memory does not come back then."""
+
+Job = tuple[int, int, int]
+"""Slot, handle of the avatar, clip frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker needs to start.
+
+    Attributes:
+        weights: The weights file.
+        store: Root of the avatar store.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        window_offset_samples: Overrides the weights' own.
+        threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
+        precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
+        fall_back: Whether the CPU draws where the device cannot be used, as it does with ``auto``.
+        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
+            their own.
+        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a function to be told
+            the progress, 0..1, and returns ``FaceFeatures``.
+    """
+
+    weights: Path
+    store: Path
+    device: str = "auto"
+    window_offset_samples: int | None = None
+    threads: int | None = None
+    precision: str = "auto"
+    fall_back: bool = False
+    predictor: str = "realtime.workers.render_loading:load_predictor"
+    features: str = "realtime.workers.render_loading:load_features"
+
+    def on_cpu(self) -> "WorkerSettings":
+        """Return settings for the CPU in place of a card."""
+        return replace(self, device="cpu", precision="auto" if self.precision == "fp16" else self.precision)
+
+
+def default_threads() -> int:
+    """Return the cores that the network gets: all but one, which encoding and the event loop share."""
+    return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
+
+
+def run(connection: Connection, settings: WorkerSettings) -> None:
+    """Serve jobs until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    try:
+        _Worker(connection, settings).serve()
+    except DeviceLostError as error:
+        _send(connection, {"device_lost": str(error)})
+    except LipstreamError as error:
+        _send(connection, {"error": error.message, "bad_settings": isinstance(error, SettingsError)})
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the server is gone
+    except Exception as error:
+        log.exception("render worker failed")
+        _send(connection, {"error": f"{type(error).__name__}: {error}"})
+        raise
+
+
+def _send(connection: Connection, message: dict[str, Any]) -> None:
+    connection.send_bytes(json.dumps(message).encode())
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class _Worker:
+    def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
+        self._connection, self._settings = connection, settings
+        self._predictor: MouthPredictor = _named(settings.predictor)(settings)
+        self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
+        self._avatars: dict[int, FaceFeatures] = {}
+        self._memory: JobMemory | None = None
+        self._warm = False
+        self._largest = LARGEST_BATCH
+        self._fitted = 0  # batches since it was last changed
+        self._failures = 0
+        self._short = self._short_in_a_row = 0
+        self._took: list[tuple[int, float, float]] = []
+
+    def serve(self) -> None:
+        """Answer messages until the pipe closes."""
+        _send(self._connection, {"ready": self._predictor.metadata.to_json(), "device": self._predictor.device})
+        jobs: list[Job] = []
+        try:
+            while True:
+                while not jobs or self._connection.poll():
+                    jobs += self._receive(json.loads(self._connection.recv_bytes()))
+                batch, jobs = jobs[: self._largest], jobs[self._largest :]
+                self._draw(batch)
+        finally:
+            if self._memory:
+                self._memory.close()
+
+    def _receive(self, message: dict[str, Any]) -> list[Job]:
+        if "memory" in message:
+            self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
+        elif "avatar" in message:
+            self._load(*message["avatar"])
+        elif "forget" in message:
+            self._avatars.pop(message["forget"], None)
+        return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
+
+    def _load(self, handle: int, avatar_id: str) -> None:
+        told_s = time.monotonic()
+
+        def progress(share: float) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s >= PROGRESS_S:
+                told_s = time.monotonic()
+                _send(self._connection, {"progress": [avatar_id, share]})
+
+        try:
+            self._avatars[handle] = self._load_features(self._settings, avatar_id, self._predictor, progress)
+            self._warm_up(self._avatars[handle])
+        except MemoryError:
+            self._avatars.pop(handle, None)
+            _send(self._connection, {"failed": [handle, "the device has no memory left for this avatar"]})
+        except DeviceLostError:
+            raise
+        except Exception as error:  # a bad avatar must not take the device along
+            if not isinstance(error, LipstreamError):
+                log.exception("avatar %s cannot be loaded", avatar_id)
+            self._avatars.pop(handle, None)
+            _send(self._connection, {"failed": [handle, str(error) or type(error).__name__]})
+        else:
+            _send(self._connection, {"loaded": handle})
+
+    def _warm_up(self, features: FaceFeatures) -> None:
+        """Meet every size of batch once: the first call of each compiles for it. Then tell what mouths cost."""
+        if not self._warm:
+            for size in range(1, LARGEST_BATCH + 1):
+                self._draw_silence(features, size)
+            cpu_s, begun_s = time.process_time(), time.perf_counter()
+            for size in TRIED_BATCHES:
+                self._draw_silence(features, size)
+            took_s = time.perf_counter() - begun_s
+            _send(self._connection, {"cost": [sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s]})
+            self._warm = True
+
+    def _draw_silence(self, features: FaceFeatures, size: int) -> None:
+        silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+        self._predictor.predict(silence, features, np.zeros(size, np.int64))
+
+    def _draw(self, batch: list[Job]) -> None:
+        """Draw a batch over all sessions and avatars at once."""
+        self._short, self._took = 0, []
+        begun_s = time.process_time()
+        done = self._predict([job for job in batch if job[1] in self._avatars])
+        lost = [slot for slot, _, _ in batch if slot not in done]
+        seconds = time.process_time() - begun_s
+        answer = {"done": done, "lost": lost, "short": self._short, "took": self._took, "seconds": seconds}
+        _send(self._connection, answer)
+
+    def _predict(self, jobs: list[Job]) -> list[int]:
+        """Draw jobs; return the slots of those that were.
+
+        What does not fit into the device's memory is drawn in halves, and so is a batch in which one job fails.
+        """
+        if not jobs:
+            return []
+        try:
+            self._predict_at_once(jobs)
+        except MemoryError:
+            self._largest, self._fitted = max(1, len(jobs) // 2), 0
+            log.warning("the device's memory holds no batch of %d; trying %d", len(jobs), self._largest)
+            self._short += len(jobs) == 1
+            self._short_in_a_row += len(jobs) == 1
+            if self._short_in_a_row >= MOST_SHORT:
+                raise DeviceLostError("its memory holds not one mouth") from None
+        except DeviceLostError:
+            raise
+        except Exception:
+            self._failures += len(jobs) == 1
+            if self._failures >= MOST_FAILURES:
+                raise
+            log.exception("a batch of %d could not be drawn", len(jobs))
+        else:
+            self._failures = self._short_in_a_row = 0
+            self._fitted += 1
+            if self._fitted >= GROW_AFTER and self._largest < LARGEST_BATCH:
+                self._largest, self._fitted = min(LARGEST_BATCH, 2 * self._largest), 0
+            return [slot for slot, _, _ in jobs]
+        middle = len(jobs) // 2
+        return self._predict(jobs[:middle]) + self._predict(jobs[middle:]) if middle else []
+
+    def _predict_at_once(self, jobs: list[Job]) -> None:
+        assert self._memory is not None
+        slots = [slot for slot, _, _ in jobs]
+        begun_s = time.perf_counter()
+        features, frames = self._gather([(handle, frame) for _, handle, frame in jobs])
+        gathered_s = time.perf_counter()
+        self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
+        self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
+
+    def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
+        """Return features that hold all faces of a batch, and where in them each face is."""
+        handles = {handle for handle, _ in faces}
+        if len(handles) == 1:
+            return self._avatars[handles.pop()], np.array([frame for _, frame in faces])
+        sources = [(self._avatars[handle], frame) for handle, frame in faces]
+        levels = tuple(
+            np.stack([source.levels[level][frame] for source, frame in sources])
+            for level in range(len(sources[0][0].levels))
+        )
+        crops = np.stack([source.crops[frame] for source, frame in sources])
+        return FaceFeatures(levels, crops), np.arange(len(faces))

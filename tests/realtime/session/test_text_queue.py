@@ -1,0 +1,181 @@
+"""Text through a session in virtual time: order, bounds, interruption at every stage, failures."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from realtime.session.text_queue import LONGEST_TEXT, Narrator
+from realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
+from tests.loopback.virtual import TICK_S, VirtualSession
+
+RATE_HZ = 16_000
+
+
+class Engine:
+    """Speaks a level for each sentence, as many tenths of a second as it has characters; ``gate`` holds it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.stopped = 0
+
+    async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
+        self.asked.append(text)
+        try:
+            if "Mute" in text:
+                return
+            for part in range(len(text)):
+                if part == 1:
+                    await self.gate.wait()
+                if part == 2 and "Fail" in text:
+                    raise SynthesisError("no more")
+                if "Refuse" in text:
+                    raise SynthesisError("not that")
+                yield SpokenPcm(RATE_HZ, np.full(RATE_HZ // 10, level(text), "<i2").tobytes())
+                await asyncio.sleep(0)
+        except GeneratorExit:
+            self.stopped += 1
+            raise
+
+    async def close(self) -> None:
+        pass
+
+
+def level(text: str) -> int:
+    return 2000 + 500 * (ord(text[0]) - ord("A"))
+
+
+@contextlib.asynccontextmanager
+async def told_session() -> Any:
+    virtual, engine, events = VirtualSession(), Engine(), []
+    session = virtual.session
+    session.listeners.add(events.append)
+    session.floor.narrator = Narrator(engine, lambda message: events.append({"type": "error", "message": message}))
+    try:
+        yield virtual, engine, events
+    finally:
+        await session.floor.narrator.close()
+
+
+async def advance(virtual: VirtualSession, seconds: float) -> None:
+    """Let media time pass; whoever makes room-waits looks again, since its sleeps are real and short."""
+    for _ in range(round(seconds / TICK_S)):
+        virtual.tick()
+        await asyncio.sleep(0.0005)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def spoken(virtual: VirtualSession, text: str) -> float:
+    """Return the seconds that left of a sentence."""
+    return float(np.mean(np.abs(virtual.left.astype(int) - level(text)) < 30) * virtual.left.size / 48_000)
+
+
+async def test_sentences_are_said_in_order_and_the_microphone_comes_back() -> None:
+    async with told_session() as (virtual, engine, _):
+        session = virtual.session
+        await session.floor.say("Aaaaa. Bbbbb. Ccc.")
+        await session.floor.say("Dddd.")  # behind the first, and answered at once
+        await advance(virtual, 3.0)
+        await until(lambda: session.floor.narrator.source is None)
+        await advance(virtual, 0.1)
+        assert engine.asked == ["Aaaaa.", "Bbbbb.", "Ccc.", "Dddd."]
+        for text in engine.asked:
+            assert spoken(virtual, text) == pytest.approx(len(text) / 10, abs=0.02)
+        begins = [int(np.argmax(np.abs(virtual.left.astype(int) - level(text)) < 30)) for text in engine.asked]
+        assert begins == sorted(begins)
+
+
+async def test_the_next_sentence_is_synthesised_while_one_plays() -> None:
+    async with told_session() as (virtual, engine, _):
+        await virtual.session.floor.say("Aaaaa. Bbbbb.")
+        await until(lambda: len(engine.asked) == 2)
+        assert virtual.session.floor.narrator.source.read == 0  # nothing has played, and both are there
+
+
+async def test_no_more_than_ten_seconds_are_made_ahead() -> None:
+    async with told_session() as (virtual, engine, _):
+        await virtual.session.floor.say(" ".join(f"{letter}{'a' * 28}." for letter in "ABCDEFGH"))  # 3 s each
+        await until(lambda: len(engine.asked) == 4 and not virtual.session.floor.narrator.source.room_bytes)
+        assert virtual.session.floor.narrator.source.level <= 10.2 * 48_000
+
+
+async def test_what_is_too_much_or_nothing_is_refused_with_one_error() -> None:
+    async with told_session() as (virtual, engine, _):
+        session = virtual.session
+        for text in ("", " \n", "... !"):
+            with pytest.raises(BadRequestError):
+                await session.floor.say(text)
+        with pytest.raises(TooLargeError):
+            await session.floor.say("a" * (LONGEST_TEXT + 1))
+        engine.gate.clear()
+        await session.floor.say("Aaaa.")
+        for _ in range(2):
+            await session.floor.say("word " * 900)
+        with pytest.raises(RateLimitError):
+            await session.floor.say("word " * 900)
+        assert session.floor.narrator.waiting <= 10_000
+        await session.floor.narrator.close()
+        session.floor.narrator = Narrator(None, lambda _: None)
+        with pytest.raises(ConflictError, match="--synthesizer"):
+            await session.floor.say("Aaaa.")
+
+
+async def test_a_failing_engine_ends_one_text_and_no_other() -> None:
+    async with told_session() as (virtual, _, events):
+        session = virtual.session
+        for text in ("Refuse it.", "Mute."):
+            with pytest.raises(UnavailableError, match="could not be said"):
+                await session.floor.say(text)
+        assert not events
+        await session.floor.say("Fail now. Bbbb.")  # in the middle: its first sound was there
+        await session.floor.say("Cccc.")
+        await advance(virtual, 2.0)
+        assert [event["type"] for event in events if event["type"] == "error"] == ["error"]
+        assert spoken(virtual, "Fail") == pytest.approx(0.2, abs=0.02)
+        assert spoken(virtual, "Bbbb.") == 0
+        assert spoken(virtual, "Cccc.") == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("stage", ["requested", "synthesising", "queued", "playing"])
+async def test_an_interruption_leaves_no_stray_word_at_any_stage(stage: str) -> None:
+    async with told_session() as (virtual, engine, events):
+        session = virtual.session
+        if stage in ("requested", "synthesising"):
+            engine.gate.clear()
+        saying = asyncio.create_task(session.floor.say("Aaaaaaaaaa. Bbbbbbbbb."))
+        await asyncio.sleep(0)
+        if stage != "requested":
+            await saying
+        if stage == "playing":
+            await advance(virtual, 1.6)
+        sample = session.floor.interrupt(virtual.now_s)
+        if stage == "requested":
+            with pytest.raises(ConflictError, match="interrupted"):
+                await saying
+        engine.gate.set()
+        await advance(virtual, 1.0)
+        assert np.abs(virtual.left[sample * 3 + 240 :]).max() == 0
+        assert session.floor.narrator.source is None
+        assert session.floor.narrator.waiting == 0
+        if stage == "playing":
+            heard = next(event for event in events if event["type"] == "interrupted")
+            assert heard["sample"] == sample
+            assert heard["heard_text"] == "Aaaaaaaaaa."
+            assert heard["cut_text"] == "Bbbbbbbbb."
+            assert 1100 < heard["heard_ms"] < 1600
+        await session.floor.say("Cccc.")
+        await advance(virtual, 1.0)
+        assert spoken(virtual, "Cccc.") == pytest.approx(0.5, abs=0.02)
+        assert spoken(virtual, "Bbbbbbbbb.") < 1
+        assert not [event for event in events if event["type"] == "error"]
