@@ -1,4 +1,4 @@
-"""``python -m avatar_cache``: the shelf of avatars from the command line."""
+"""``python -m avatar_cache``: avatars from the command line."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from avatar_cache.blend_quality import measure_blend
 from avatar_cache.clip_builder import BuildOptions
 from avatar_cache.detectors import DETECTORS
 from avatar_cache.media_reader import Limits
-from avatar_cache.preflight import Report
+from avatar_cache.preflight import PreflightReport
 from avatar_cache.prepare import decode_clip, prepare
 from avatar_cache.store import AvatarStore, default_root
 from realtime.errors import LipstreamError, SettingsError, is_no_room
@@ -24,7 +24,9 @@ from realtime.timeline import FRAME_RATE_HZ
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m avatar_cache", description="The shelf of avatars.")
+    parser = argparse.ArgumentParser(
+        prog="python -m avatar_cache", description="Build, prepare, show and remove avatars."
+    )
     parser.add_argument("--store", type=Path, default=default_root(), help="its folder (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, a line each")
@@ -95,7 +97,7 @@ def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
     started = time.monotonic()
     store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
     if report := store.report(chosen.id):
-        print(report if chosen.report == "json" else Report.from_json(report).to_text())
+        print(report if chosen.report == "json" else PreflightReport.from_json(report).to_text())
     if not store.load(chosen.id).manifest.consent:
         print(f"{chosen.id}: no consent is on record: --consent says whose face it is", file=sys.stderr)
     if not chosen.no_prepare:

@@ -1,7 +1,7 @@
 """``python -m avatar_cache.build_job``: one avatar built in a process of its own, with bounds on its time and memory.
 
 A job comes as JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
-``limits`` (the fields of `avatar_cache.media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers
+``limits`` (the fields of `media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers
 leave as JSON, a line each: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
 """
 

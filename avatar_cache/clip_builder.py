@@ -10,7 +10,7 @@ import numpy as np
 from avatar_cache.avatar import file_sha256
 from avatar_cache.clip_file import write_clip
 from avatar_cache.detectors import create_detector
-from avatar_cache.face_detector import Face, FaceDetector
+from avatar_cache.face_detector import DetectedFace, FaceDetector
 from avatar_cache.face_geometry import jaw_outline
 from avatar_cache.face_track import (
     FaceTracker,
@@ -28,7 +28,7 @@ from avatar_cache.loop_finder import Cut, find_cut
 from avatar_cache.manifest import Loop, Manifest
 from avatar_cache.media_reader import Limits, Source, open_source
 from avatar_cache.photo import Bgr
-from avatar_cache.preflight import Look, Report, examine, look_at
+from avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
 from realtime.errors import AvatarError, SettingsError
 from realtime.picture.mouth_painter import Box, Outline
 from realtime.timeline import FRAME_RATE_HZ
@@ -71,12 +71,12 @@ class BuildOptions:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _ClipSurvey:
     """What the first pass over a clip leaves: no pictures."""
 
     thumbnails: list[np.ndarray] = field(default_factory=list)
-    faces: list[Face | None] = field(default_factory=list)
-    looks: list[tuple[int, Look]] = field(default_factory=list)
+    faces: list[DetectedFace | None] = field(default_factory=list)
+    looks: list[tuple[int, PictureStatistics]] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     found: int = 0
 
@@ -99,7 +99,7 @@ class _Film:
     loop: Loop
     outline: Outline
     size: tuple[int, int]
-    report: Report
+    report: PreflightReport
 
 
 def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
@@ -148,7 +148,7 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
     (folder / "report.json").write_text(film.report.to_json())
 
 
-def _film_clip(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
     windows, start = _windows(seen, options)
     cut = find_cut(np.stack(seen.thumbnails[start : start + len(windows)]), loop=options.loop)
     boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
@@ -160,7 +160,7 @@ def _film_clip(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
     return _Film(islice(source.pictures(), first, last), boxes, cut.loop, outline, seen.size, report)
 
 
-def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
+def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
     """A photograph stays as it is, or is given a little life."""
     windows, _ = _windows(seen, options)
     x, y, half = windows[0].tolist()
@@ -179,11 +179,11 @@ def _film_photo(source: Source, seen: _Seen, options: BuildOptions) -> _Film:
     return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report)
 
 
-def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _Seen:
+def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _ClipSurvey:
     """Go over the clip once: where the face is, and how each picture looks."""
     detector: FaceDetector | None = None if options.box else create_detector(options.detector)
     tracker = FaceTracker(detector, options.face) if detector else None
-    seen = _Seen()
+    seen = _ClipSurvey()
     expected = max(source.expected_frames, 1)
     for index, picture in enumerate(source.pictures()):
         if not index:
@@ -202,7 +202,7 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
     return seen
 
 
-def _where(face: Face | None, options: BuildOptions) -> tuple[float, float, float] | None:
+def _where(face: DetectedFace | None, options: BuildOptions) -> tuple[float, float, float] | None:
     """Return centre x, y and half the side of what is to be looked at."""
     if options.box:
         x, y, half = shared_windows(options.box, 1)[0].tolist()
@@ -210,7 +210,7 @@ def _where(face: Face | None, options: BuildOptions) -> tuple[float, float, floa
     return (float(face.centre[0]), float(face.centre[1]), face.side / 2) if face else None
 
 
-def _windows(seen: _Seen, options: BuildOptions) -> tuple[Windows, int]:
+def _windows(seen: _ClipSurvey, options: BuildOptions) -> tuple[Windows, int]:
     """Return the smoothed face windows of the part with a face, and where it starts."""
     if options.box:
         box = options.box
@@ -223,12 +223,12 @@ def _windows(seen: _Seen, options: BuildOptions) -> tuple[Windows, int]:
     return smooth(face_windows(seen.faces[start:end])), start
 
 
-def _outline(faces: list[Face | None], boxes: tuple[Box, ...]) -> Outline:
+def _outline(faces: list[DetectedFace | None], boxes: tuple[Box, ...]) -> Outline:
     shares = [(f.points - (b.x, b.y)) / (b.width, b.height) for f, b in zip(faces, boxes, strict=True) if f]
     return jaw_outline(np.array(shares, np.float32)) if shares else ()
 
 
-def _notes(seen: _Seen, start: int, end: int, cut: Cut) -> list[str]:
+def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut) -> list[str]:
     count = len(seen.thumbnails)
     notes = []
     if seen.found > 1:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar_cache.face_detector import Face
+from avatar_cache.face_detector import DetectedFace
 from avatar_cache.photo import Bgr
 from realtime.errors import SettingsError
 
@@ -32,14 +32,14 @@ class FaceAlignmentDetector:
                 "the weights of 'face-alignment' cannot be downloaded: connect once, or use the detector 'built-in'"
             ) from error
 
-    def find(self, picture: Bgr) -> list[Face]:
+    def find(self, picture: Bgr) -> list[DetectedFace]:
         """Return all faces of a picture, the largest first."""
         rgb = np.ascontiguousarray(picture[..., ::-1])
         points, scores, boxes = self._model.get_landmarks_from_image(
             rgb, return_bboxes=True, return_landmark_score=True
         )
         faces = [
-            Face(
+            DetectedFace(
                 np.asarray(face, np.float32),
                 np.clip(_SURE_OF_POINTS - np.asarray(sure, np.float32), 0, None) / 4,
                 float(box[4]),
@@ -48,7 +48,7 @@ class FaceAlignmentDetector:
         ]
         return sorted(faces, key=lambda face: -face.side)
 
-    def follow(self, picture: Bgr, before: Face) -> Face | None:
+    def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
         """Return a face again, in the picture after; ``None`` where it is gone."""
         near = [face for face in self.find(picture) if np.hypot(*(face.centre - before.centre)) < before.side]
         return min(near, key=lambda face: float(np.hypot(*(face.centre - before.centre))), default=None)

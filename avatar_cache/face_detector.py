@@ -13,13 +13,10 @@ import numpy.typing as npt
 
 from avatar_cache.landmark_network import LandmarkNetwork
 from avatar_cache.photo import Bgr
-from realtime.errors import SettingsError
 
 Floats = npt.NDArray[np.float32]
 Square = tuple[float, float, float, float]
 """Centre x, y, turn in degrees (how far what is in it is turned clockwise), side; px."""
-
-DETECTORS = ("built-in", "face-alignment")
 
 _LOOK = 1.4
 """Side of the square that the network sees best, over the longer side of the points' own rectangle."""
@@ -36,7 +33,7 @@ _CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class DetectedFace:
     """One face in one picture.
 
     Attributes:
@@ -69,10 +66,10 @@ class Face:
 class FaceDetector(Protocol):
     """Finds landmarks."""
 
-    def find(self, picture: Bgr) -> list[Face]:
+    def find(self, picture: Bgr) -> list[DetectedFace]:
         """Return all faces of a picture, the largest first."""
 
-    def follow(self, picture: Bgr, before: Face) -> Face | None:
+    def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
         """Return a face again, in the picture after; ``None`` where it is gone."""
 
 
@@ -82,19 +79,19 @@ class BuiltInDetector:
     def __init__(self) -> None:
         self._network = LandmarkNetwork()
 
-    def find(self, picture: Bgr) -> list[Face]:
+    def find(self, picture: Bgr) -> list[DetectedFace]:
         """Return all faces of a picture, the largest first."""
         pyramid = _Pyramid(picture, self._network.size)
         squares = _search_squares(picture.shape[1], picture.shape[0])
         looks = self._look(pyramid, squares)
         best = sorted(looks, key=lambda face: face.mean_doubt)[:_CANDIDATES]
-        found: list[Face] = []
+        found: list[DetectedFace] = []
         for face in sorted(self._settle(pyramid, best), key=lambda face: face.mean_doubt):
             if not any(_overlap(face, other) for other in found):
                 found.append(face)
         return sorted(found, key=lambda face: -face.side)
 
-    def follow(self, picture: Bgr, before: Face) -> Face | None:
+    def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
         """Return a face again, in the picture after; ``None`` where it is gone."""
         pyramid = _Pyramid(picture, self._network.size)
         face = before
@@ -104,7 +101,7 @@ class BuiltInDetector:
                 return None
         return face
 
-    def _settle(self, pyramid: "_Pyramid", faces: list[Face]) -> list[Face]:
+    def _settle(self, pyramid: "_Pyramid", faces: list[DetectedFace]) -> list[DetectedFace]:
         """Look again and again at each face; return those of which the looks come to agree."""
         for _ in range(3):
             faces = [face for face in faces if face.score > _MAYBE]
@@ -118,7 +115,7 @@ class BuiltInDetector:
             and max(float(np.abs(face.points - other.points).mean()) for other in others) < _AGREE * face.side
         ]
 
-    def _look(self, pyramid: "_Pyramid", squares: list[Square]) -> list[Face]:
+    def _look(self, pyramid: "_Pyramid", squares: list[Square]) -> list[DetectedFace]:
         """Return what each square shows, likely or not."""
         if not squares:
             return []
@@ -126,7 +123,7 @@ class BuiltInDetector:
         points, doubts, scores = self._network(np.stack(crops))
         sides = np.ptp(points, axis=1).max(axis=1)
         return [
-            Face((p @ back[:, :2].T + back[:, 2]).astype(np.float32), doubt / side, float(score))
+            DetectedFace((p @ back[:, :2].T + back[:, 2]).astype(np.float32), doubt / side, float(score))
             for p, back, doubt, side, score in zip(points, maps, doubts, sides, scores, strict=True)
         ]
 
@@ -161,13 +158,13 @@ class _Pyramid:
         return np.asarray(crop, np.uint8), back.astype(np.float32)
 
 
-def _square_of(face: Face, look: float = _LOOK) -> Square:
+def _square_of(face: DetectedFace, look: float = _LOOK) -> Square:
     eyes = face.points[42:48].mean(axis=0) - face.points[36:42].mean(axis=0)
     x, y = (float(value) for value in face.centre)
     return x, y, float(np.degrees(np.arctan2(eyes[1], eyes[0]))), max(look * face.side, 8.0)
 
 
-def _overlap(one: Face, other: Face) -> bool:
+def _overlap(one: DetectedFace, other: DetectedFace) -> bool:
     return bool(np.hypot(*(one.centre - other.centre)) < 0.5 * max(one.side, other.side))
 
 
@@ -184,18 +181,3 @@ def _search_squares(width: int, height: int) -> list[Square]:
         ]
         side *= _GROWTH
     return squares
-
-
-def create_detector(name: str) -> FaceDetector:
-    """Return a detector by name.
-
-    Raises:
-        SettingsError: If there is none of this name, or what it needs is missing.
-    """
-    if name == "built-in":
-        return BuiltInDetector()
-    if name == "face-alignment":
-        from avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)
-
-        return FaceAlignmentDetector()
-    raise SettingsError(f"face detector {name!r} is none of {', '.join(DETECTORS)}")

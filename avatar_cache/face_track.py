@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.face_detector import Face, FaceDetector
+from avatar_cache.face_detector import DetectedFace, FaceDetector
 from avatar_cache.face_geometry import chin_mm, estimate_pose, face_box
 from avatar_cache.photo import Bgr
 from realtime.errors import AvatarError
@@ -37,8 +37,8 @@ class FaceTrack:
         seen: The faces among which it was chosen, in the picture where it was found.
     """
 
-    faces: list[Face | None] = field(default_factory=list)
-    seen: list[Face] = field(default_factory=list)
+    faces: list[DetectedFace | None] = field(default_factory=list)
+    seen: list[DetectedFace] = field(default_factory=list)
 
 
 class FaceTracker:
@@ -52,10 +52,10 @@ class FaceTracker:
     def __init__(self, detector: FaceDetector, choice: int = 1) -> None:
         self._detector, self._choice = detector, choice
         self.track = FaceTrack()
-        self._last: Face | None = None
+        self._last: DetectedFace | None = None
         self._lost = 0
 
-    def push(self, picture: Bgr) -> Face | None:
+    def push(self, picture: Bgr) -> DetectedFace | None:
         """Take the next picture; return the face in it."""
         face = None
         if self._last is not None and self._lost < _FOLLOWED_FRAMES:
@@ -68,7 +68,7 @@ class FaceTracker:
         self.track.faces.append(None if in_profile else face)
         return face
 
-    def _search(self, picture: Bgr) -> Face | None:
+    def _search(self, picture: Bgr) -> DetectedFace | None:
         found = self._detector.find(picture)
         if self._last is None:
             if len(found) < self._choice:
@@ -80,7 +80,7 @@ class FaceTracker:
         return min(near, key=lambda face: float(np.hypot(*(face.centre - last.centre))), default=None)
 
 
-def longest_run(faces: list[Face | None]) -> tuple[int, int]:
+def longest_run(faces: list[DetectedFace | None]) -> tuple[int, int]:
     """Return the longest stretch with a face, half-open; short gaps inside it do not end it.
 
     Raises:
@@ -98,7 +98,7 @@ def longest_run(faces: list[Face | None]) -> tuple[int, int]:
     return best
 
 
-def face_windows(faces: list[Face | None]) -> Windows:
+def face_windows(faces: list[DetectedFace | None]) -> Windows:
     """Return the face box of every picture, ``float64[N, 3]``: centre x, y and half the side; gaps are bridged."""
     known = [(i, face, estimate_pose(face.points)) for i, face in enumerate(faces) if face]
     # A low value is the chin of a shut mouth.

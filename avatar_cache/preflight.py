@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from avatar_cache.face_detector import Face
+from avatar_cache.face_detector import DetectedFace
 from avatar_cache.face_geometry import estimate_pose, lip_gap_mm
 from avatar_cache.photo import Bgr
 from realtime.picture.mouth_painter import Box
@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Report:
+class PreflightReport:
     """All lines, and what happened on the way.
 
     Attributes:
@@ -56,7 +56,7 @@ class Report:
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "Report":
+    def from_json(cls, text: str) -> "PreflightReport":
         """Return what :meth:`to_json` wrote."""
         fields = json.loads(text)
         return cls([Line(**line) for line in fields["lines"]], fields["notes"])
@@ -71,7 +71,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PictureStatistics:
     """How one picture's face looks.
 
     Attributes:
@@ -85,7 +85,7 @@ class Look:
     bright: float
 
 
-def look_at(picture: Bgr, x: float, y: float, half: float) -> Look:
+def look_at(picture: Bgr, x: float, y: float, half: float) -> PictureStatistics:
     """Measure the face in the box around ``x``, ``y``."""
     height, width = picture.shape[:2]
     rows = slice(max(int(y - half), 0), min(int(y + half) + 1, height))
@@ -93,7 +93,7 @@ def look_at(picture: Bgr, x: float, y: float, half: float) -> Look:
     face = cv2.cvtColor(picture[rows, columns], cv2.COLOR_BGR2GRAY)
     scaled = cv2.resize(face, (_ADVICE_SIDE, _ADVICE_SIDE), interpolation=cv2.INTER_AREA)
     dark, bright = np.percentile(scaled, (5, 95))
-    return Look(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright))
+    return PictureStatistics(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright))
 
 
 def grade(value: float, good: float, fair: float) -> Verdict:
@@ -109,8 +109,13 @@ def _line(name: str, value: float, unit: str, good: float, fair: float, advice: 
 
 
 def examine(
-    boxes: tuple[Box, ...], faces: list[Face | None], looks: list[Look], *, jump: float, size: tuple[int, int]
-) -> Report:
+    boxes: tuple[Box, ...],
+    faces: list[DetectedFace | None],
+    looks: list[PictureStatistics],
+    *,
+    jump: float,
+    size: tuple[int, int],
+) -> PreflightReport:
     """Return the report on the frames that an avatar is made of.
 
     Args:
@@ -124,7 +129,9 @@ def examine(
     lines = [_line("face", side, "px", 160, 80, "film closer, or in a higher resolution: the face is small")]
     lines += _face_lines([face for face in faces if face])
     if looks:
-        sharp, dark, bright = (float(np.median([getattr(look, key) for look in looks])) for key in Look.__slots__)
+        sharp, dark, bright = (
+            float(np.median([getattr(look, key) for look in looks])) for key in PictureStatistics.__slots__
+        )
         lines += [
             _line("sharpness", sharp, "", 60, 20, "focus on the face, hold still, use more light"),
             _line("bright parts", bright, "of 255", 235, 250, "parts of the face are burnt out: use less exposure")
@@ -136,10 +143,10 @@ def examine(
     lines.append(_line("length", len(boxes) / 25, "s", 3, 0.04, "a few seconds more would repeat less visibly"))
     memory = len(boxes) * size[0] * size[1] * 1.5 / 2**20
     lines.append(_line("pictures", memory, "MiB", 600, 3000, "a shorter clip or a smaller --side needs less"))
-    return Report(lines)
+    return PreflightReport(lines)
 
 
-def _face_lines(faces: list[Face]) -> list[Line]:
+def _face_lines(faces: list[DetectedFace]) -> list[Line]:
     if not faces:
         return []
     poses = [estimate_pose(face.points) for face in faces]

@@ -1,4 +1,4 @@
-"""The shelf of avatars: the built-in ones, and those in the store's folder."""
+"""The avatar store: the built-in ones, and those in the store's folder."""
 
 import dataclasses
 import os

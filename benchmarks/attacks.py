@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.attackers import ATTACKS
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import served
-from benchmarks.victim import Attack, Pictures, attacked, calling
+from benchmarks.victim import Attack, Frames, attacked, calling
 
 QUESTION = "What does a caller notice while somebody attacks the server?"
 DESCRIPTORS = 1024
@@ -55,7 +55,7 @@ async def _measure(attacks: Sequence[Attack], part_s: float) -> Report:
     return report
 
 
-def _row(attack: str, part: str, pictures: Pictures) -> dict[str, Any]:
+def _row(attack: str, part: str, pictures: Frames) -> dict[str, Any]:
     return {
         "attack": attack,
         "part": part,

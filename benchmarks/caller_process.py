@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.test_client.call_recording import Recording
+from realtime.test_client.call_recording import CallRecording
 from realtime.test_client.caller import Caller
 
 _LINE_LIMIT = 1 << 28
@@ -38,12 +38,12 @@ class CallerProcess:
         self._process.stdin.write(json.dumps(answers).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def stop(self) -> list[Recording]:
+    async def stop(self) -> list[CallRecording]:
         """Hang up and return what the callers recorded."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"stop\n")
-        return [Recording.from_json(fields) for fields in json.loads(await self._process.stdout.readline())]
+        return [CallRecording.from_json(fields) for fields in json.loads(await self._process.stdout.readline())]
 
 
 @asynccontextmanager

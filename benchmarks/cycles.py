@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.report import Goal, Report, at_most
-from benchmarks.served import Served, fetch, served
+from benchmarks.served import ServedProcess, fetch, served
 from realtime.metrics import percentiles
 from realtime.test_client.call_recording import decode_pictures
 from realtime.test_client.caller import Caller
@@ -41,7 +41,7 @@ class Cycles:
         unfinished_s: How long each offer that was never followed up was kept.
         noticed_s: After how long the server knew of each client that vanished.
         freed_s: How long after the last of these all was as if they had never called.
-        base: The server after the warm-up, see `benchmarks.served.Served.look`.
+        base: The server after the warm-up, see `benchmarks.served.ServedProcess.look`.
         end: The server at the end.
         log: Warnings and worse.
     """
@@ -109,7 +109,7 @@ async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED, van
     return found
 
 
-async def _connect(server: Served, caller: Caller, found: Cycles) -> tuple[str, float]:
+async def _connect(server: ServedProcess, caller: Caller, found: Cycles) -> tuple[str, float]:
     """Return the URL of a session that a client is connected to, and when it asked for it."""
     offer = {"sdp": await caller.offer(), "type": "offer"}
     posted_s = time.monotonic()
@@ -125,7 +125,7 @@ async def _connect(server: Served, caller: Caller, found: Cycles) -> tuple[str, 
     return server.url + created["urls"]["self"], posted_s
 
 
-async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
+async def _call(server: ServedProcess, found: Cycles, *, goodbye_first: bool) -> None:
     caller = Caller()
     url, posted_s = await _connect(server, caller, found)
     picture = caller.recording.picture
@@ -140,7 +140,7 @@ async def _call(server: Served, found: Cycles, *, goodbye_first: bool) -> None:
     await caller.close()
 
 
-async def _unfinished(server: Served) -> float:
+async def _unfinished(server: ServedProcess) -> float:
     """Return for how long an offer is kept, s, whose client is never heard of again and does not end its candidates."""
     caller = Caller()
     lines = (await caller.offer()).splitlines(keepends=True)
@@ -154,7 +154,7 @@ async def _unfinished(server: Served) -> float:
     return time.monotonic() - posted_s
 
 
-async def _vanish(server: Served, found: Cycles, count: int) -> None:
+async def _vanish(server: ServedProcess, found: Cycles, count: int) -> None:
     """Note when clients are missed that send nothing any more, and when nothing of them is left but their sessions."""
     base = await _at_rest(server)
     callers = [Caller() for _ in range(count)]
@@ -182,7 +182,7 @@ async def _vanish(server: Served, found: Cycles, count: int) -> None:
         await asyncio.to_thread(fetch, url, None, "DELETE")
 
 
-async def _at_rest(server: Served, base: dict[str, Any] | None = None) -> dict[str, Any]:
+async def _at_rest(server: ServedProcess, base: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a look at the server once what ends in the background has ended."""
     deadline_s = time.monotonic() + _WAIT_S
     await asyncio.sleep(1.0)

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from benchmarks.report import Goal, Report, at_most
-from benchmarks.served import Served, fetch, served
+from benchmarks.served import ServedProcess, fetch, served
 from realtime.metrics import percentiles
 from realtime.rtc.sdp import MAX_CANDIDATES
 from realtime.test_client.caller import Caller
@@ -87,7 +87,7 @@ async def _measure(part_s: float) -> Report:
 
 
 async def _part(
-    name: str, seconds: float, server: Served, callers: list[Caller], harm: Harm | None, answers: list[Any]
+    name: str, seconds: float, server: ServedProcess, callers: list[Caller], harm: Harm | None, answers: list[Any]
 ) -> dict[str, Any]:
     """Let some time go by, with harm done ``_PER_SECOND`` times a second, and return what came of it."""
     loop = asyncio.get_running_loop()
@@ -132,7 +132,7 @@ async def _ask(callers: list[Caller]) -> None:
             await caller.ask_for_key_frame()
 
 
-async def _post(server: Served, sdp: str, answers: list[tuple[int, float, bool]]) -> None:
+async def _post(server: ServedProcess, sdp: str, answers: list[tuple[int, float, bool]]) -> None:
     posted_s = time.monotonic()
     body = {"offer": {"sdp": sdp, "type": "offer"}}
     status, headers, answer = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", body)
@@ -159,7 +159,7 @@ def _dialled(stack: AsyncExitStack) -> Caller:
     return caller
 
 
-async def _connected(server: Served, stack: AsyncExitStack) -> Caller:
+async def _connected(server: ServedProcess, stack: AsyncExitStack) -> Caller:
     caller = _dialled(stack)
     body = {"offer": {"sdp": await caller.offer(), "type": "offer"}}
     status, _, answer = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", body)

@@ -47,7 +47,7 @@ async def _measure() -> Report:
         assert answer is not None
         await callers.accept([answer])
         await asyncio.sleep(_SPEECH_S)
-        figures = session.figures()
+        figures = session.stats()
         mouth = list(session.playout.mouth_latency_ms)
         tails = await _interrupt(session)
         await callers.stop()
@@ -76,7 +76,7 @@ async def _interrupt(session: Session) -> list[float]:
     session.playout.interrupt_tail_ms.clear()
     for _ in range(_INTERRUPTIONS):
         await asyncio.sleep(_INTERRUPT_EVERY_S)
-        session.floor.interrupt()
+        session.speech.interrupt()
     await asyncio.sleep(_INTERRUPT_EVERY_S)
     return list(session.playout.interrupt_tail_ms)
 
@@ -86,7 +86,7 @@ async def _offsets() -> tuple[list[float], list[float], list[float], list[float]
     async with painted("FlashPredictor") as sessions, caller_process() as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         assert answer is not None
-        session.floor.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
+        session.speech.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
         await callers.accept([answer])
         await asyncio.sleep(_CLICKS_S)
         (recording,) = await callers.stop()

@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.caller_process import caller_process
 from benchmarks.report import Goal, Report, at_most
-from benchmarks.served import Served, fetch, served
+from benchmarks.served import ServedProcess, fetch, served
 from benchmarks.signals import speech
 from benchmarks.stage import speech_file
 from realtime.metrics import percentiles
-from realtime.test_client.call_recording import Packet, Recording
+from realtime.test_client.call_recording import CallRecording, RecordedPacket
 from realtime.test_client.caller import Caller
 from realtime.timeline import FRAME_RATE_HZ
 
@@ -85,7 +85,7 @@ async def _measure(seconds: float) -> Report:
     return report
 
 
-async def begin(server: Served, offer: str) -> str:
+async def begin(server: ServedProcess, offer: str) -> str:
     """Begin a session with an offer; return the answer."""
     status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", _offer(offer))
     if status != 201:
@@ -94,7 +94,7 @@ async def begin(server: Served, offer: str) -> str:
     return answer
 
 
-async def _ask(server: Served, sdp: str, refusals: list[tuple[int, float, bool]]) -> None:
+async def _ask(server: ServedProcess, sdp: str, refusals: list[tuple[int, float, bool]]) -> None:
     """Ask for one more session, over and over."""
     while True:
         asked_s = time.monotonic()
@@ -127,7 +127,7 @@ def _repeated(look: dict[str, Any]) -> int:
     return sum(session["frames_repeated"] for session in look["sessions"].values())
 
 
-def _arrivals(recording: Recording, began_s: float, ended_s: float) -> list[float]:
+def _arrivals(recording: CallRecording, began_s: float, ended_s: float) -> list[float]:
     """Return when each picture of a time was whole."""
-    packets: list[Packet] = recording.picture.packets
+    packets: list[RecordedPacket] = recording.picture.packets
     return [packet.arrived_s for packet in packets if packet.marker and began_s < packet.arrived_s < ended_s]

@@ -1,4 +1,4 @@
-"""What does a session keep, and does anything grow: with time, with sessions that ended, with avatars on the shelf?
+"""What does a session keep, and does anything grow: with time, with sessions that ended, with loaded avatars?
 
 The server's sessions run in this process, the callers in another. Costs are processor time of server and workers for
 each picture sent while everybody speaks. ``LONG=1`` lets sessions come and go for half an hour.

@@ -46,7 +46,7 @@ _MESSAGES_KEPT = 1000
 
 
 @dataclass
-class Served:
+class ServedProcess:
     """The parent's end.
 
     Attributes:
@@ -84,7 +84,7 @@ async def served(
     core: int | None = None,
     descriptors: int | None = None,
     synthesizer: str = "",
-) -> AsyncIterator[Served]:
+) -> AsyncIterator[ServedProcess]:
     """Run a server.
 
     Args:
@@ -116,7 +116,7 @@ async def served(
         assert process.stdout is not None
         if not await process.stdout.readline():
             raise RuntimeError("the server does not start")
-        yield Served(f"http://127.0.0.1:{port}", process.pid, process)
+        yield ServedProcess(f"http://127.0.0.1:{port}", process.pid, process)
     finally:
         if process.stdin is not None:
             process.stdin.close()
@@ -150,13 +150,13 @@ class _Saying(Sessions):
         session, answer = await super().create(avatar_id, offer_sdp, listens=listens, local_audio=local_audio)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
-            session.floor.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
+            session.speech.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
         if self.watches is not None:
             self.watches[session.id] = Watch(session)
         return session, answer
 
 
-class _Log(logging.Handler):
+class _WarningLog(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
@@ -207,7 +207,7 @@ class _Lag:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    log = _Log()
+    log = _WarningLog()
     shown = logging.StreamHandler()
     for handler in (log, shown):
         handler.addFilter(Bounds())
@@ -249,7 +249,7 @@ async def _orders() -> asyncio.StreamReader:
     return reader
 
 
-def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -> dict[str, Any]:
+def _look(sessions: Sessions, log: _WarningLog, lag: _Lag, watches: dict[str, Watch]) -> dict[str, Any]:
     late = lag.take()
     leaving = {name: [round(ms, 2) for ms in watch.late_ms] for name, watch in watches.items()}
     for watch in watches.values():
@@ -272,7 +272,7 @@ def _look(sessions: Sessions, log: _Log, lag: _Lag, watches: dict[str, Watch]) -
         "log_lines": lines,
         "lag_ms": late,
         "leaving_ms": leaving,
-        "sessions": {session.id: session.figures() for session in sessions.all()},
+        "sessions": {session.id: session.stats() for session in sessions.all()},
     }
     lag.begin()
     return found

@@ -25,13 +25,13 @@ from benchmarks.caller_process import CallerProcess, caller_process
 from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import PRECISION, built_in, full_width, speech_file
-from benchmarks.watch import Taker, Watch
-from realtime.encoding.encoded_unit import RAW_PICTURES, Unit
+from benchmarks.watch import Onlooker, Watch
+from realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
 from realtime.metrics import percentiles
 from realtime.picture.i420 import planes
 from realtime.server.sessions import Sessions
 from realtime.session.session import Session
-from realtime.test_client.call_recording import Recording, Seen, decode_pictures
+from realtime.test_client.call_recording import CallRecording, DecodedPicture, decode_pictures
 from realtime.test_client.click_track import Sound
 from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
 
@@ -133,19 +133,19 @@ async def _hold(sessions: Sessions, who: str, count: int, sound: Sound | None) -
     }
 
 
-class _Painted(Taker):
+class _Painted(Onlooker):
     """The luma that is painted for one session, by frame."""
 
     def __init__(self, session: Session) -> None:
         self.luma: dict[int, npt.NDArray[np.uint8]] = {}
         super().__init__(session, RAW_PICTURES)
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Keep a picture's luma."""
         assert unit.raw is not None
         self.luma[unit.timestamp // PTS_PER_FRAME] = planes(unit.raw)[0].copy()
 
-    def psnr_db(self, seen: list[Seen]) -> float | None:
+    def psnr_db(self, seen: list[DecodedPicture]) -> float | None:
         """Return the mean over the last pictures; their timestamps begin anywhere: the best shift is the true one."""
         if not seen or not self.luma:
             return None
@@ -202,14 +202,14 @@ class _Cpu:
         return times
 
 
-def _fps(recording: Recording) -> float:
+def _fps(recording: CallRecording) -> float:
     """Return the pictures a second that came, after the first ones."""
     came = [packet.arrived_s for packet in recording.picture.packets if packet.marker]
     came = [at_s for at_s in came if at_s > came[0] + _SETTLE_S]
     return (len(came) - 1) / (came[-1] - came[0]) if len(came) > 1 else 0.0
 
 
-def _kbits(recording: Recording) -> float:
+def _kbits(recording: CallRecording) -> float:
     """Return the bitrate of the pictures that came after the first ones, kbit/s."""
     packets = recording.picture.packets
     packets = [packet for packet in packets if packet.arrived_s > packets[0].arrived_s + _SETTLE_S]

@@ -39,7 +39,7 @@ class TimelineSource:
         self.counts = SourceCounts()
         self._clock, self._sound = clock, sound
 
-    def pull(self, now_s: float, *, mark: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a buffer does)
+    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a buffer does)
         """Return the 10 ms that enter the timeline at ``now_s``."""
         sample = round((now_s - self._clock.epoch_s) * SAMPLE_RATE_HZ) - BLOCK_SAMPLES
         return self._sound(sample * SOUND_PER_SAMPLE, BLOCK_SOUND), now_s

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Goal, Report, at_most
-from benchmarks.served import FIRST_CLICKS, Served, fetch, served
+from benchmarks.served import FIRST_CLICKS, ServedProcess, fetch, served
 from benchmarks.stage import FAKE_MOUTH
-from realtime.test_client.call_recording import Recording, decode_pictures, decode_sound
+from realtime.test_client.call_recording import CallRecording, decode_pictures, decode_sound
 from realtime.test_client.caller import Caller
 from realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms, voice
 from realtime.timeline import SOUND_RATE_HZ
@@ -34,12 +34,12 @@ _LISTEN_S = 20.0
 
 
 @dataclass
-class Part:
+class SoakPart:
     """What one part of the run showed.
 
     Attributes:
         end_h: Hours since the calls were up.
-        look: What the server told, see `benchmarks.served.Served.look`.
+        look: What the server told, see `benchmarks.served.ServedProcess.look`.
         offsets_ms: Of clicks to flashes, by media time.
         arrival_ms: Likewise, by arrival.
         connected: Calls that are up.
@@ -81,7 +81,7 @@ class Soak:
         log: Warnings and worse.
     """
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[SoakPart] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def slope(self, value: str) -> float:
@@ -145,11 +145,11 @@ async def soaked(part_s: float, *, parts: int, listen_s: float = _LISTEN_S) -> S
             soak.log += look["log"]
             by_media, by_arrival = await asyncio.to_thread(_offsets, callers[0].recording.copy())
             connected = sum(caller.connected for caller in callers)
-            soak.parts.append(Part((loop.time() - started_s) / 3600, look, by_media, by_arrival, connected))
+            soak.parts.append(SoakPart((loop.time() - started_s) / 3600, look, by_media, by_arrival, connected))
     return soak
 
 
-async def _call(server: Served, caller: Caller) -> None:
+async def _call(server: ServedProcess, caller: Caller) -> None:
     offer = {"sdp": await caller.offer(), "type": "offer"}
     status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": offer})
     if status != 201:
@@ -168,7 +168,7 @@ async def _forget_until(end_s: float, callers: list[Caller]) -> None:
         await asyncio.sleep(min(5.0, max(0.0, end_s - loop.time())))
 
 
-def _offsets(recording: Recording) -> tuple[list[float], list[float]]:
+def _offsets(recording: CallRecording) -> tuple[list[float], list[float]]:
     """Return how far clicks lie before their flashes, by media time and by arrival, ms."""
     if not recording.sound.packets or not recording.picture.packets:
         return [], []

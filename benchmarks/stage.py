@@ -53,7 +53,7 @@ async def full_width(*, max_sessions: int = 8) -> AsyncIterator[tuple[Sessions, 
         weights = random_network(1.0, 96, Path(folder))
         settings = Settings(store=Path(folder), weights=weights, max_sessions=max_sessions, precision=PRECISION)
         sessions = Sessions(settings)
-        sessions.store = sessions.shelf.store = _OneFace(folder)
+        sessions.store = sessions.avatars.store = _OneFace(folder)
         async with _running(sessions):
             yield sessions, f"full width, {weights.name}"
 

@@ -23,7 +23,7 @@ from avatar_cache.prepare import prepare
 from avatar_cache.store import AvatarStore, default_root
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
-from realtime.audio.jitter_buffer import SourceBuffer
+from realtime.audio.jitter_buffer import JitterBuffer
 from realtime.audio.resample import Resampler
 from realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
 from realtime.encoding.pacing import picture_frame, speech_frame
@@ -117,7 +117,7 @@ def _frames(
     sound: npt.NDArray[np.float32], watch: _Stopwatch
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
     """Yield each frame's speech at 16 kHz for the animator, and a packet of it at 48 kHz, as sessions make them."""
-    source, resampler = SourceBuffer(), Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
+    source, resampler = JitterBuffer(), Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
     frame_sound = BLOCKS_PER_FRAME * BLOCK_SOUND
     for index in range(_FRAMES):
         start = index * frame_sound % (sound.size - frame_sound)

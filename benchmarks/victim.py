@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.served import Served, fetch
+from benchmarks.served import ServedProcess, fetch
 from realtime.test_client.caller import Caller
 
 Attack = Callable[[str, float], None]
@@ -27,7 +27,7 @@ _START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Frames:
     """What a caller got in some time.
 
     Attributes:
@@ -44,7 +44,7 @@ class Pictures:
         return sum(self.per_second) / max(1, len(self.per_second))
 
 
-def count_pictures(arrivals_s: list[float], start_s: float, end_s: float) -> Pictures:
+def count_pictures(arrivals_s: list[float], start_s: float, end_s: float) -> Frames:
     """Count pictures by the second.
 
     Args:
@@ -59,7 +59,7 @@ def count_pictures(arrivals_s: list[float], start_s: float, end_s: float) -> Pic
             counts[second] += 1
     edges = [start_s, *inside, end_s]
     gap_s = max(later - earlier for earlier, later in itertools.pairwise(edges))
-    return Pictures(tuple(counts), round(gap_s * 1000, 1))
+    return Frames(tuple(counts), round(gap_s * 1000, 1))
 
 
 class Victim:
@@ -73,7 +73,7 @@ class Victim:
         """Whether its call is up."""
         return self._caller.connected
 
-    async def watch(self, seconds: float) -> Pictures:
+    async def watch(self, seconds: float) -> Frames:
         """Let some time go by and return what came in it."""
         self._caller.forget()
         start_s = time.monotonic()
@@ -108,7 +108,7 @@ async def calling(url: str, headers: dict[str, str] | None = None) -> AsyncItera
         yield Victim(caller)
 
 
-async def attacked(server: Served, victim: Victim, attack: Attack, seconds: float) -> dict[str, Any]:
+async def attacked(server: ServedProcess, victim: Victim, attack: Attack, seconds: float) -> dict[str, Any]:
     """Watch a victim before, in, beside a control of and after an attack.
 
     Args:
@@ -118,7 +118,7 @@ async def attacked(server: Served, victim: Victim, attack: Attack, seconds: floa
         seconds: Length of each of the four parts.
 
     Returns:
-        ``before, attack, control, after``: :class:`Pictures`; ``newcomer_s``: how long a new call took to connect in
+        ``before, attack, control, after``: :class:`Frames`; ``newcomer_s``: how long a new call took to connect in
         the midst of the attack, ``None`` if it did not; ``attack_cpu_s``: the attacker's processor time;
         ``look``: what the server told of itself after the attack.
     """
@@ -136,7 +136,7 @@ async def attacked(server: Served, victim: Victim, attack: Attack, seconds: floa
 
 async def _part(
     url: str, victim: Victim, work: Attack, argument: str, seconds: float
-) -> tuple[Pictures, float, float | None]:
+) -> tuple[Frames, float, float | None]:
     """Watch while a process works; return pictures, its processor time and when a new call was up."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(theirs, work, argument, seconds))

@@ -1,14 +1,14 @@
-"""Takers that look on: they take a session's units beside its peers, and ask for nothing."""
+"""Subscribers that look on: they take a session's units beside its peers, and ask for nothing."""
 
 import time
 
-from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.encoded_unit import EncodedUnit
 from realtime.encoding.pacing import Kind
 from realtime.session.playout import PlayoutBuffer
 from realtime.session.session import Session
 
 
-class Taker:
+class Onlooker:
     """Takes units of a session, and does nothing with them.
 
     Args:
@@ -20,13 +20,13 @@ class Taker:
 
     def __init__(self, session: Session, codec: str) -> None:
         self._broadcast = session.broadcast
-        self._broadcast.join(codec, self)
+        self._broadcast.subscribe(codec, self)
 
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (as takers have it)
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (as subscribers have it)
         """Never."""
         return False
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Take a unit."""
 
     def fail(self, unit: Kind, error: Exception) -> None:
@@ -34,10 +34,10 @@ class Taker:
 
     def close(self) -> None:
         """Take no more."""
-        self._broadcast.leave(self)
+        self._broadcast.unsubscribe(self)
 
 
-class Watch(Taker):
+class Watch(Onlooker):
     """Counts one session's pictures from now on, and how late each has left.
 
     Attributes:
@@ -50,7 +50,7 @@ class Watch(Taker):
         self._before = _late_and_all(self._playout)
         super().__init__(session, session.broadcast.codecs[0])  # the one that is sent: it costs nothing more
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Note a picture, which the peer's sender was given before."""
         self.late_ms.append((time.monotonic() - unit.due_s) * 1000)
 

@@ -24,7 +24,7 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from realtime.errors import LipstreamError
 from realtime.test_client.caller import Caller
-from realtime.test_client.server_client import RefusedError, Server, UnreachableError, token_from_environment
+from realtime.test_client.server_client import RefusedError, ServerClient, UnreachableError, token_from_environment
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 8.0
@@ -32,7 +32,7 @@ RELAY_S = 4.0
 PICTURES = 10
 
 
-class State(Enum):
+class FindingState(Enum):
     """How a step went."""
 
     GOOD = "ok"
@@ -52,7 +52,7 @@ class Finding:
     """
 
     step: str
-    state: State
+    state: FindingState
     says: str
     advice: str = ""
 
@@ -65,10 +65,10 @@ READY_ADVICE = {
 }
 
 
-async def examine(server: Server) -> AsyncIterator[Finding]:
+async def examine(server: ServerClient) -> AsyncIterator[Finding]:
     """Yield what each step finds, until one stands in the way of all others."""
     yield (answers := await _answers(server))
-    if answers.state is State.BAD:
+    if answers.state is FindingState.BAD:
         return
     yield _secure(server)
     yield await _ready(server)
@@ -78,7 +78,7 @@ async def examine(server: Server) -> AsyncIterator[Finding]:
     except LipstreamError as error:
         yield _refused(error)
         return
-    yield Finding("session", State.GOOD, "The server lets us call.")
+    yield Finding("session", FindingState.GOOD, "The server lets us call.")
     relays = [entry for entry in servers if any(map(_is_turn, _urls(entry)))]
     for entry in relays:
         for url in filter(_is_turn, _urls(entry)):
@@ -90,7 +90,7 @@ async def examine(server: Server) -> AsyncIterator[Finding]:
 
 
 @contextlib.asynccontextmanager
-async def _session(server: Server) -> AsyncIterator[dict[str, Any]]:
+async def _session(server: ServerClient) -> AsyncIterator[dict[str, Any]]:
     created = await asyncio.to_thread(server.ask, "/api/sessions", method="POST", body={})
     try:
         yield created
@@ -100,7 +100,7 @@ async def _session(server: Server) -> AsyncIterator[dict[str, Any]]:
             await asyncio.to_thread(server.ask, path, method="DELETE", token=created["token"])
 
 
-async def _answers(server: Server) -> Finding:
+async def _answers(server: ServerClient) -> Finding:
     try:
         await asyncio.to_thread(server.ask, "/healthz")
     except UnreachableError as error:
@@ -109,19 +109,19 @@ async def _answers(server: Server) -> Finding:
             advice = "Its certificate is not one that this machine trusts: use a signed one, or name it with --ca."
         elif "JSON" in error.message:
             advice = "Something else listens there: check address, port and reverse proxy."
-        return Finding("server", State.BAD, f"{server.url} does not answer: {error.message}.", advice)
+        return Finding("server", FindingState.BAD, f"{server.url} does not answer: {error.message}.", advice)
     except RefusedError as error:
         says = f"{server.url} refuses us: {error.message}."
         advice = "Start the server with this host name in --allowed-hosts." if error.answer_status == 403 else ""
-        return Finding("server", State.BAD, says, advice or "Check the reverse proxy in front of it.")
-    return Finding("server", State.GOOD, f"{server.url} answers.")
+        return Finding("server", FindingState.BAD, says, advice or "Check the reverse proxy in front of it.")
+    return Finding("server", FindingState.GOOD, f"{server.url} answers.")
 
 
-def _secure(server: Server) -> Finding:
+def _secure(server: ServerClient) -> Finding:
     if server.secure or _is_local(server.host):
-        return Finding("microphone", State.GOOD, "Browsers may open a microphone at this address.")
+        return Finding("microphone", FindingState.GOOD, "Browsers may open a microphone at this address.")
     return Finding(
-        "microphone", State.BAD, "Browsers open no microphone on http:// but on this very machine.",
+        "microphone", FindingState.BAD, "Browsers open no microphone on http:// but on this very machine.",
         "Serve https: --tls-cert and --tls-key, or a reverse proxy (docs/DEPLOY.md).",
     )  # fmt: skip
 
@@ -133,17 +133,17 @@ def _is_local(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-async def _ready(server: Server) -> Finding:
+async def _ready(server: ServerClient) -> Finding:
     try:
         await asyncio.to_thread(server.ask, "/readyz")
     except RefusedError as error:
         advice = READY_ADVICE.get(error.reason, "Its log says why.")
         return Finding(
-            "readiness", State.BAD, f"The server takes no call now: {error.reason or error.message}.", advice
+            "readiness", FindingState.BAD, f"The server takes no call now: {error.reason or error.message}.", advice
         )
     except UnreachableError as error:
-        return Finding("readiness", State.BAD, f"The server stopped answering: {error.message}.", "Try again.")
-    return Finding("readiness", State.GOOD, "The server could take a call now.")
+        return Finding("readiness", FindingState.BAD, f"The server stopped answering: {error.message}.", "Try again.")
+    return Finding("readiness", FindingState.GOOD, "The server could take a call now.")
 
 
 def _refused(error: LipstreamError) -> Finding:
@@ -152,7 +152,7 @@ def _refused(error: LipstreamError) -> Finding:
         advice = "Put an API key or a join token into the environment variable LIPSTREAM_TOKEN."
     elif isinstance(error, RefusedError):
         advice = READY_ADVICE.get(error.reason, advice)
-    return Finding("session", State.BAD, f"The server refuses the call: {error.message}.", advice)
+    return Finding("session", FindingState.BAD, f"The server refuses the call: {error.message}.", advice)
 
 
 def _is_turn(url: str) -> bool:
@@ -182,15 +182,15 @@ async def _relay(url: str, entry: dict[str, Any]) -> Finding:
         advice = "Are its secret and --turn-secret-file the same, and both machines' clocks right?"
         if code == 486:  # RFC 8656: allocation quota reached
             advice = "Raise its user-quota, or wait until older relays have ended."
-        return Finding("TURN", State.BAD, f"{url} refuses our credentials ({code} {reason}).", advice)
+        return Finding("TURN", FindingState.BAD, f"{url} refuses our credentials ({code} {reason}).", advice)
     except (TimeoutError, OSError, stun.TransactionError) as error:
         says = f"{url} does not answer ({type(error).__name__})."
-        return Finding("TURN", State.BAD, says, "Is it running, and does a firewall let its port through?")
+        return Finding("TURN", FindingState.BAD, says, "Is it running, and does a firewall let its port through?")
     transport.close()
-    return Finding("TURN", State.GOOD, f"{url} lends us a relay.")
+    return Finding("TURN", FindingState.GOOD, f"{url} lends us a relay.")
 
 
-async def _media(server: Server, ice_servers: Sequence[dict[str, Any]], *, relay_only: bool) -> Finding:
+async def _media(server: ServerClient, ice_servers: Sequence[dict[str, Any]], *, relay_only: bool) -> Finding:
     """Make a call, and wait for pictures."""
     step = "media by TURN" if relay_only else "media by UDP"
     policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
@@ -198,7 +198,9 @@ async def _media(server: Server, ice_servers: Sequence[dict[str, Any]], *, relay
     try:
         offer = await caller.offer()
         if relay_only and " typ relay" not in offer:
-            return Finding(step, State.BAD, "There is no relay to send through.", "Repair TURN first; see above.")
+            return Finding(
+                step, FindingState.BAD, "There is no relay to send through.", "Repair TURN first; see above."
+            )
         body = {"sdp": offer, "type": "offer"}
         async with _session(server) as session:
             path = session["urls"]["peer"]
@@ -206,11 +208,11 @@ async def _media(server: Server, ice_servers: Sequence[dict[str, Any]], *, relay
             sdp = answer["answer"]["sdp"]
             if missing := _missing_codec(sdp):
                 advice = "Both ends need Opus, and VP8 or H.264."
-                return Finding("codec", State.BAD, f"There is no common codec for {missing}.", advice)
+                return Finding("codec", FindingState.BAD, f"There is no common codec for {missing}.", advice)
             await caller.accept(sdp)
             return await _pictures(caller, step, sdp)
     except LipstreamError as error:
-        return Finding(step, State.BAD, f"The server cannot answer: {error.message}", "Its log says why.")
+        return Finding(step, FindingState.BAD, f"The server cannot answer: {error.message}", "Its log says why.")
     finally:
         await caller.close()
 
@@ -228,25 +230,27 @@ async def _pictures(caller: Caller, step: str, sdp: str) -> Finding:
         pictures = sum(packet.marker for packet in caller.recording.picture.packets)
         if caller.connected and pictures >= PICTURES:
             took_ms = 1000 * (caller.recording.picture.packets[0].arrived_s - begun_s)
-            return Finding(step, State.GOOD, f"Sound and picture come through; the first after {took_ms:.0f} ms.")
+            return Finding(
+                step, FindingState.GOOD, f"Sound and picture come through; the first after {took_ms:.0f} ms."
+            )
         await asyncio.sleep(0.05)
     candidates = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate")]
     where = ", ".join(sorted({f"{fields[4]}:{fields[5]}" for fields in candidates}))
     if caller.connected:
-        return Finding(step, State.BAD, "Connected, but no picture comes.", "The server's log says why.")
+        return Finding(step, FindingState.BAD, "Connected, but no picture comes.", "The server's log says why.")
     return Finding(
-        step, State.BAD, f"No UDP comes through between here and {where}.",
+        step, FindingState.BAD, f"No UDP comes through between here and {where}.",
         "Let those ports through (--udp-ports names a range for the firewall), or set up TURN (docs/DEPLOY.md).",
     )  # fmt: skip
 
 
-async def _report(server: Server) -> bool:
+async def _report(server: ServerClient) -> bool:
     good = True
     async for finding in examine(server):
         print(f"  {finding.state.value:<8} {finding.step}: {finding.says}")
         if finding.advice:
             print(f"           {finding.advice}")
-        good = good and finding.state is not State.BAD
+        good = good and finding.state is not FindingState.BAD
     print("\nA call comes about." if good else "\nWhat is marked BLOCKED stands in the way.")
     return good
 
@@ -259,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
     try:
-        server = Server(options.url, token=token_from_environment(), certificate=options.ca)
+        server = ServerClient(options.url, token=token_from_environment(), certificate=options.ca)
         return 0 if asyncio.run(_report(server)) else 1
     except (LipstreamError, OSError) as error:
         print(f"doctor: {getattr(error, 'message', error)}", file=sys.stderr)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-Waiting = dict[str, tuple[int, int]]
+QueueDepths = dict[str, tuple[int, int]]
 """How much waits in each queue, and how much may."""
 
 
-def fullest(all_waiting: Iterable[Waiting]) -> Waiting:
+def fullest(all_depths: Iterable[QueueDepths]) -> QueueDepths:
     """Return of each queue the fullest."""
-    found: Waiting = {}
-    for waiting in all_waiting:
-        for name, (depth, limit) in waiting.items():
+    found: QueueDepths = {}
+    for depths in all_depths:
+        for name, (depth, limit) in depths.items():
             found[name] = (max(depth, found.get(name, (0, 0))[0]), limit)
     return found

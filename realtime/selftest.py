@@ -23,11 +23,17 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
 from realtime.errors import LipstreamError
 from realtime.metrics import percentiles
-from realtime.test_client.call_recording import Heard, Recording, Seen, decode_pictures, decode_sound
+from realtime.test_client.call_recording import (
+    CallRecording,
+    DecodedAudio,
+    DecodedPicture,
+    decode_pictures,
+    decode_sound,
+)
 from realtime.test_client.caller import Caller
 from realtime.test_client.click_track import Sound, click, find_clicks, voice
 from realtime.test_client.mouth_opening import half_open_s
-from realtime.test_client.server_client import Server, UnreachableError, token_from_environment
+from realtime.test_client.server_client import ServerClient, UnreachableError, token_from_environment
 from realtime.timeline import SOUND_RATE_HZ
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -89,7 +95,7 @@ def syllables(seconds: float) -> tuple[Sound, list[int]]:
     return np.concatenate((sound, steady)), starts
 
 
-async def measure(server: Server, *, avatar: str | None, seconds: float) -> Findings:
+async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -> Findings:
     """Call a server for a while and return what was found.
 
     Raises:
@@ -111,7 +117,7 @@ async def measure(server: Server, *, avatar: str | None, seconds: float) -> Find
 
 
 @contextlib.asynccontextmanager
-async def _call(server: Server, sound: Sound, avatar: str | None) -> AsyncIterator[tuple[Caller, Any]]:
+async def _call(server: ServerClient, sound: Sound, avatar: str | None) -> AsyncIterator[tuple[Caller, Any]]:
     created = await asyncio.to_thread(
         server.ask, "/api/sessions", method="POST", body={"avatar": avatar} if avatar else {}
     )
@@ -146,7 +152,7 @@ async def _interrupt(ask: Any) -> float:
 
 
 def _findings(
-    recording: Recording, sent_s: list[float], asked_s: list[float], facts: dict[str, Any], figures: dict[str, Any]
+    recording: CallRecording, sent_s: list[float], asked_s: list[float], facts: dict[str, Any], figures: dict[str, Any]
 ) -> Findings:
     heard, pictures = decode_sound(recording.sound), list(decode_pictures(recording.picture))
     found = find_clicks(heard)
@@ -167,7 +173,7 @@ def _findings(
     )
 
 
-def _mouths(pictures: Sequence[Seen], facts: dict[str, Any]) -> npt.NDArray[np.uint8]:
+def _mouths(pictures: Sequence[DecodedPicture], facts: dict[str, Any]) -> npt.NDArray[np.uint8]:
     """Return the part of each picture that holds the mouth: the lower half of the face."""
     (x, y, width, height), (across, down) = facts["face"], facts["size"]
     parts = []
@@ -185,7 +191,7 @@ def _ways(came_s: Sequence[float], sent_s: Sequence[float]) -> list[float]:
     return [way_s for way_s in nearest if way_s < LONGEST_WAY_S]
 
 
-def _arrival_offset_ms(heard: Heard, picture_ways_s: npt.NDArray[np.float64]) -> float | None:
+def _arrival_offset_ms(heard: DecodedAudio, picture_ways_s: npt.NDArray[np.float64]) -> float | None:
     sound_ways_s = heard.arrived_s - heard.media_s
     sound_ways_s = sound_ways_s[~np.isnan(sound_ways_s)]
     picture_ways_s = picture_ways_s[~np.isnan(picture_ways_s)]
@@ -194,7 +200,7 @@ def _arrival_offset_ms(heard: Heard, picture_ways_s: npt.NDArray[np.float64]) ->
     return 1000 * float(np.median(picture_ways_s) - np.median(sound_ways_s))
 
 
-def _tails(heard: Heard, asked_s: Sequence[float]) -> list[float]:
+def _tails(heard: DecodedAudio, asked_s: Sequence[float]) -> list[float]:
     """Return how long after each interruption the first silent packet came."""
     packets = heard.samples.reshape(len(heard.arrived_s), -1)
     silent_s = heard.arrived_s[np.abs(packets).max(axis=1) < SILENCE]
@@ -239,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--seconds is not between 5 and 300")
     logging.disable(logging.CRITICAL)
     try:
-        server = Server(options.url, token=token_from_environment(), certificate=options.ca)
+        server = ServerClient(options.url, token=token_from_environment(), certificate=options.ca)
         findings = asyncio.run(measure(server, avatar=options.avatar, seconds=options.seconds))
     except (LipstreamError, OSError) as error:
         print(f"selftest: {getattr(error, 'message', error)}", file=sys.stderr)

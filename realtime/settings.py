@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from realtime.errors import SettingsError
+from realtime.lipsync.devices import DEVICE
 from realtime.picture.watermark import CORNERS, Corner, MarkStyle
 from realtime.rtc.turn_credentials import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
-DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
 _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 """RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 @dataclass
-class Server:
+class ServerProcess:
     """``run_server.py`` with the built-in weights and avatars."""
 
     store: Path
@@ -110,11 +110,11 @@ def server_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start_server(server_store: Path) -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
+def start_server(server_store: Path) -> Iterator[Callable[..., ServerProcess]]:
+    servers: list[ServerProcess] = []
 
-    def start(*options: str, log: Path | None = None) -> Server:
-        server = Server(server_store, options, log=log)
+    def start(*options: str, log: Path | None = None) -> ServerProcess:
+        server = ServerProcess(server_store, options, log=log)
         servers.append(server)
         server.start()
         return server

@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from realtime.settings import read_settings
 from tests.network.coturn import DENIED
 from tests.realtime.api.whip_whep_routes.musts import must
-from tests.server_process import ROOT, Server, free_port
+from tests.server_process import ROOT, ServerProcess, free_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -66,7 +66,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def behind_nginx(
-    start_server: Callable[..., Server], secret: Path, certificate: tuple[Path, Path], tmp_path: Path
+    start_server: Callable[..., ServerProcess], secret: Path, certificate: tuple[Path, Path], tmp_path: Path
 ) -> Iterator[str]:
     """The address of an nginx in front of a server, configured by the document."""
     server, port = start_server("--secret-file", str(secret)), free_port()

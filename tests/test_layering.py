@@ -1,179 +1,213 @@
-"""Imports point one way, and the pure modules know neither time nor threads nor sockets."""
+"""Imports point one way, and the pure modules know neither time nor threads nor sockets.
+
+``python -m tests.test_layering`` writes the table of layers into ARCHITECTURE.md.
+"""
 
 import ast
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MAP = ROOT / "ARCHITECTURE.md"
+BEGIN, END = "<!-- layers: written by `python -m tests.test_layering` -->\n", "<!-- end of layers -->\n"
+MOST_TOP_MODULES = 16
 
-# A module may import from lower layers and from its own; the longest matching prefix decides.
-LAYERS = {
-    "realtime": 0,
-    "realtime.timeline": 0,
-    "realtime.packets": 0,
-    "realtime.clock": 0,
-    "realtime.errors": 0,
-    "realtime.picture.i420": 0,
-    "realtime.rate_limit": 0,
-    "realtime.api.connections": 0,
-    "realtime.encoding.thread_priority": 0,
-    "realtime.server.admission": 1,
-    "realtime.session.tick_schedule": 1,
-    "realtime.api.tokens": 1,
-    "realtime.speaker": 0,
-    "realtime.rtc.turn_credentials": 1,
-    "realtime.picture.watermark": 1,
-    "realtime.picture.provenance": 1,
-    "realtime.settings": 2,
-    "realtime.metrics": 1,
-    "realtime.meters": 1,
-    "realtime.log_format": 1,
-    "realtime.audio": 1,
-    "realtime.lipsync": 2,
-    "realtime.picture.mouth_painter": 3,
-    "realtime.picture.compositor": 3,
-    "avatar_cache": 4,
-    "realtime.session.animator": 5,
-    "realtime.workers.child_process": 1,
-    "realtime.render_worker": 6,
-    "realtime.rtc": 7,
-    "realtime.sinks": 8,
-    "realtime.synthesis": 3,
-    "realtime.session.text_queue": 4,
-    "realtime.agent": 4,
-    "realtime.session.conversation": 5,
-    "realtime.session.playout": 8,
-    "realtime.session.viewers": 8,
-    "realtime.picture_worker": 8,
-    "realtime.session.speech_pipeline": 9,
-    "realtime.session.session": 9,
-    "realtime.server.warm_up": 9,
-    "realtime.local_audio": 9,
-    "realtime.server.loaded_avatars": 9,
-    "realtime.server.load": 10,
-    "realtime.server.sessions": 10,
-    "realtime.api.request_filter": 10,
-    "realtime.server.avatar_builds": 10,
-    "realtime.api.metrics_exporter": 11,
-    "realtime.server.standing_session": 11,
-    "realtime.api.authorization": 11,
-    "realtime.api.audio_socket": 11,
-    "realtime.api.whip_whep_routes": 12,
-    "realtime.api.avatar_routes": 11,
-    "realtime.api.sink_routes": 11,
-    "realtime.api.session_routes": 11,
-    "realtime.api.error_responses": 11,
-    "realtime.api.listening": 1,
-    "realtime.api.http_protocol": 1,
-    "realtime.api.http_server": 3,
-    "realtime.api.app": 12,
-    "realtime.api.serving": 13,
-    "realtime.render": 13,
-    "realtime.probe": 13,
-    "realtime.selftest": 14,
-    "realtime.doctor": 14,
-    "run_server": 14,
-    "benchmarks": 14,
-    "training": 13,
-}
+
+@dataclass(frozen=True)
+class Layer:
+    """Modules, or folders with all that they hold, and what they are for."""
+
+    members: tuple[str, ...]
+    holds: str
+
+
+# From the bottom to the top. A module imports from its own layer and from lower ones; the longest name decides.
+LAYERS = (
+    Layer(
+        (
+            "realtime",
+            "realtime.clock",
+            "realtime.control_messages",
+            "realtime.errors",
+            "realtime.log_format",
+            "realtime.meters",
+            "realtime.metrics",
+            "realtime.packets",
+            "realtime.queue_depths",
+            "realtime.rate_limit",
+            "realtime.timeline",
+        ),
+        "time, errors, metrics, messages: what every other layer uses",
+    ),
+    Layer(("realtime.audio",), "mel spectrogram, voice activity, resampling, jitter buffer, turns, sentences"),
+    Layer(("realtime.lipsync",), "the network, its weights files and back ends"),
+    Layer(("realtime.picture",), "colour planes, the painted mouth, compositor, watermark, provenance"),
+    Layer(("realtime.encoding",), "pacing, encoders, bitrates; one encode for all receivers"),
+    Layer(("avatar_cache",), "faces found, clips built, prepared and stored"),
+    Layer(("realtime.workers",), "child processes that draw mouths, paint and encode"),
+    Layer(("realtime.rtc",), "peers, SDP, ICE, RTP; `aiortc_patches/` holds all private names of aiortc and aioice"),
+    Layer(("realtime.settings",), "the server's options"),
+    Layer(("realtime.sinks",), "recordings, live streams, virtual camera and microphone"),
+    Layer(("realtime.synthesis",), "engines that turn text into speech"),
+    Layer(("realtime.agent",), "who answers in a conversation"),
+    Layer(("realtime.session",), "one call: speech in, timeline, frames, conversation, viewers"),
+    Layer(("realtime.local_audio",), "microphone and loudspeaker of the server's machine"),
+    Layer(("realtime.server",), "all sessions, admission, loaded avatars, uploads, the standing session"),
+    Layer(("realtime.api",), "HTTP and WebSocket: routes, tokens, request filter, errors, metrics"),
+    Layer(("realtime.test_client",), "a client that calls a server and measures what comes"),
+    Layer(("realtime.doctor", "realtime.render", "realtime.selftest", "realtime.speaker"), "commands"),
+    Layer(("run_server",), "the command that starts the server"),
+    Layer(("training",), "the faces and the weights"),
+    Layer(("benchmarks",), "measurements"),
+)
 PURE = {
-    "realtime.server.admission",
-    "realtime.session.tick_schedule",
-    "realtime.timeline",
-    "realtime.packets",
-    "realtime.clock",
-    "realtime.errors",
-    "realtime.picture.i420",
-    "realtime.rate_limit",
+    "realtime.agent.agent",
     "realtime.api.connections",
     "realtime.api.tokens",
-    "realtime.rtc.turn_credentials",
-    "realtime.audio.mel",
-    "realtime.audio.windows",
-    "realtime.audio.resample",
-    "realtime.audio.voice_activity",
+    "realtime.audio.echo_gate",
     "realtime.audio.jitter_buffer",
+    "realtime.audio.mel",
     "realtime.audio.pcm_queue",
+    "realtime.audio.resample",
+    "realtime.audio.sample_fifo",
     "realtime.audio.sentences",
     "realtime.audio.silence",
-    "realtime.audio.sample_fifo",
-    "realtime.audio.voice_detector",
     "realtime.audio.turn_detector",
-    "realtime.session.conversation",
-    "realtime.audio.echo_gate",
-    "realtime.agent.agent",
-    "realtime.synthesis.synthesizer",
-    "realtime.synthesis.wave_stream",
+    "realtime.audio.voice_activity",
+    "realtime.audio.voice_detector",
+    "realtime.audio.windows",
+    "realtime.clock",
+    "realtime.control_messages",
+    "realtime.encoding.encoded_unit",
+    "realtime.encoding.rate_control",
+    "realtime.encoding.rendition",
+    "realtime.errors",
     "realtime.lipsync.alignment",
-    "realtime.picture.watermark",
-    "realtime.picture.mouth_painter",
+    "realtime.packets",
     "realtime.picture.compositor",
-    "realtime.session.animator",
-    "realtime.session.playout",
-    "realtime.test_client.click_track",
-    "realtime.test_client.mouth_opening",
+    "realtime.picture.i420",
+    "realtime.picture.mouth_painter",
+    "realtime.picture.watermark",
+    "realtime.rate_limit",
+    "realtime.rtc.aiortc_patches.association_bounds",
     "realtime.rtc.candidates",
+    "realtime.rtc.packetizer",
+    "realtime.rtc.receiver_adaptation",
+    "realtime.rtc.reorder_buffer",
     "realtime.rtc.sdp",
     "realtime.rtc.sdp_sections",
-    "realtime.rtc.aiortc_patches.association_bounds",
-    "realtime.encoding.rendition",
-    "realtime.encoding.encoded_unit",
-    "realtime.rtc.reorder_buffer",
-    "realtime.encoding.rate_control",
-    "realtime.rtc.receiver_adaptation",
-    "realtime.rtc.packetizer",
-    "realtime.control_messages",
+    "realtime.rtc.turn_credentials",
+    "realtime.server.admission",
+    "realtime.session.animator",
+    "realtime.session.conversation",
+    "realtime.session.playout",
+    "realtime.session.tick_schedule",
     "realtime.sinks.amf",
     "realtime.sinks.backoff",
-    "realtime.sinks.letterbox",
     "realtime.sinks.flv",
-    "realtime.sinks.stream_address",
+    "realtime.sinks.letterbox",
     "realtime.sinks.rtmp",
+    "realtime.sinks.stream_address",
+    "realtime.synthesis.synthesizer",
+    "realtime.synthesis.wave_stream",
+    "realtime.test_client.click_track",
+    "realtime.test_client.mouth_opening",
+    "realtime.timeline",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
 
 
+@cache
 def _modules() -> dict[str, Path]:
     files = [p for top in ("realtime", "avatar_cache", "benchmarks", "training") for p in ROOT.glob(f"{top}/**/*.py")]
     names = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
-    return names | ({"run_server": ROOT / "run_server.py"} if (ROOT / "run_server.py").exists() else {})
+    return names | {"run_server": ROOT / "run_server.py"}
 
 
-def _layer(module: str) -> int:
-    while module not in LAYERS:
-        assert "." in module, f"{module} has no layer: add it to LAYERS"
-        module = module.rpartition(".")[0]
-    return LAYERS[module]
+def _level(module: str) -> int:
+    """Return the number of a module's layer, 0 at the bottom."""
+    levels = {member: level for level, layer in enumerate(LAYERS) for member in layer.members}
+    name = module
+    while name not in levels:
+        name = name.rpartition(".")[0]
+        assert name not in ("", "realtime"), f"{module} has no layer: add it to LAYERS"
+    return levels[name]
 
 
-def _imports(path: Path) -> set[str]:
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Return the names that a module imports, in functions too, with what it takes from each."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(_modules()[module].read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    return found
+    return frozenset(found)
+
+
+def _files(module: str) -> set[str]:
+    """Return the modules that a module imports, without the folders that they lie in."""
+    found = _imports(module) & _modules().keys()
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)} - {module}
+
+
+def _path(module: str) -> str:
+    file = _modules()[module].relative_to(ROOT)
+    return f"{file.parent}/" if file.name == "__init__.py" else str(file)
+
+
+def _table() -> str:
+    lines = ["| layer | modules | what they hold |", "| --- | --- | --- |"]
+    for level, layer in enumerate(LAYERS):
+        names = [name for name in layer.members if name != "realtime"]
+        shown = ", ".join(f"`{_path(name)}`" for name in names)
+        lines.append(f"| {level} | {shown} | {layer.holds} |")
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("module", sorted(_modules()))
 def test_imports_point_down(module: str) -> None:
-    modules = _modules()
     upward = {
         name
-        for name in _imports(modules[module])
-        if name in modules and _layer(name) > _layer(module) and not name.startswith(module + ".")
+        for name in _imports(module) & _modules().keys()
+        if _level(name) > _level(module) and not name.startswith(f"{module}.")
     }
     assert not upward
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    left = {module: _files(module) for module in _modules()}
+    while free := [module for module, imported in left.items() if not imported & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left, "among these is a circle"
+
+
 @pytest.mark.parametrize("module", sorted(PURE))
 def test_pure_modules_have_no_time_threads_or_sockets(module: str) -> None:
-    imported = {name.partition(".")[0] for name in _imports(_modules()[module])}
+    imported = {name.partition(".")[0] for name in _imports(module)}
     assert not imported & IMPURE_IMPORTS
 
 
 def test_training_is_imported_by_nobody_else() -> None:
-    importers = [m for m, p in _modules().items() if not m.startswith("training") and "training" in _imports(p)]
+    importers = [m for m in _modules() if not m.startswith("training") and "training" in _imports(m)]
     assert not importers
+
+
+def test_every_layer_is_there_and_few_modules_lie_flat() -> None:
+    assert all(member in _modules() for layer in LAYERS for member in layer.members)
+    assert len(list((ROOT / "realtime").glob("*.py"))) <= MOST_TOP_MODULES
+
+
+def test_the_map_shows_these_layers() -> None:
+    shown = MAP.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip() == _table().strip(), "run: python -m tests.test_layering"
+
+
+if __name__ == "__main__":
+    before, _, rest = MAP.read_text().partition(BEGIN)
+    MAP.write_text(f"{before}{BEGIN}\n{_table()}\n{END}{rest.partition(END)[2]}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.server_process import ROOT, Server, free_port
+from tests.server_process import ROOT, ServerProcess, free_port
 
 pytestmark = [pytest.mark.needs("nginx-rtmp", "ffmpeg"), pytest.mark.timeout(300)]
 
@@ -47,7 +47,7 @@ def seen(url: str, path: Path) -> av.VideoFrame:
 
 
 def test_the_page_leads_from_nothing_to_a_stream_and_to_a_channel(
-    start_server: Callable[..., Server], rtmp_port: int, tmp_path: Path
+    start_server: Callable[..., ServerProcess], rtmp_port: int, tmp_path: Path
 ) -> None:
     (toml,) = blocks("toml")
     watched = re.search(r"ffplay (\S+)`", DOCUMENT)

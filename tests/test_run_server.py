@@ -10,9 +10,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.server_process import ROOT, Server
+from tests.server_process import ROOT, ServerProcess
 
-StartServer = Callable[..., Server]
+StartServer = Callable[..., ServerProcess]
 
 pytestmark = pytest.mark.timeout(300)
 

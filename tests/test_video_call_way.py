@@ -17,7 +17,7 @@ import pytest
 
 from realtime.sinks.virtual_microphone import MICROPHONE as LIPSTREAM
 from tests.realtime.local_audio.sound_server import MICROPHONE, SoundServer, room
-from tests.server_process import ROOT, Server
+from tests.server_process import ROOT, ServerProcess
 
 __all__ = ["room"]
 
@@ -47,7 +47,7 @@ def test_what_a_page_installs_is_what_there_is(page: str) -> None:
 
 
 def test_who_speaks_on_this_machine_is_heard_as_a_microphone_of_it(
-    start_server: Callable[..., Server], room: SoundServer, speech_wav: Path, tmp_path: Path
+    start_server: Callable[..., ServerProcess], room: SoundServer, speech_wav: Path, tmp_path: Path
 ) -> None:
     listing = with_words("KIOSK.md", "-m", "realtime.local_audio")
     listed = subprocess.run([sys.executable, *listing[1:]], cwd=ROOT, capture_output=True, text=True, check=True).stdout

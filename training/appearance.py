@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """The paint of one identity.
 
     Attributes:
@@ -76,7 +76,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Pose:
+class HeadPose:
     """Turn of the head on the neck, and of the neck, degrees: yaw, pitch, roll; and a shift, metres."""
 
     head: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -108,7 +108,7 @@ def _colour(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Colour:
     return red, green, blue
 
 
-def random_look(rng: np.random.Generator, *, male: bool) -> Look:
+def random_look(rng: np.random.Generator, *, male: bool) -> Appearance:
     """Draw the paint of one identity."""
     skin = np.array(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.88, 1.1) * rng.normal(1, 0.03, 3)
     painted = 0.0 if male else float(rng.choice((0.0, 0.4, 1.0)))
@@ -126,7 +126,7 @@ def random_look(rng: np.random.Generator, *, male: bool) -> Look:
         pole=(float(rng.uniform(-40, 40)), float(rng.uniform(55, 85))),
         curl=float(rng.choice((0.0, 0.3, 1.0))),
     )
-    return Look(
+    return Appearance(
         skin=_colour(skin),
         lip=_colour(lip),
         brow=_colour(hair * 0.7 + 0.01),
@@ -173,11 +173,11 @@ def random_stage(rng: np.random.Generator) -> Stage:
     )
 
 
-def random_pose(rng: np.random.Generator) -> Pose:
+def random_pose(rng: np.random.Generator) -> HeadPose:
     """Draw a pose: mostly near frontal, sometimes well turned."""
     wide = rng.choice((0.35, 1.0))
     yaw, pitch, roll = rng.normal(0, 11 * wide), rng.normal(0, 7 * wide), rng.normal(0, 4 * wide)
-    return Pose(
+    return HeadPose(
         head=(float(np.clip(yaw, -26, 26)), float(np.clip(pitch, -15, 15)), float(np.clip(roll, -10, 10))),
         neck=(float(rng.normal(0, 3)), float(rng.normal(0, 2)), float(rng.normal(0, 1.5))),
     )

@@ -74,7 +74,7 @@ def codes_of(encoder: nn.Module, ear: str, heard: Stretches) -> Tensor:
     """Return what an encoder says of the frames of stretches, ``[B, N, C]``.
 
     Args:
-        encoder: A part of `realtime.lipsync.network.BothEars`.
+        encoder: A part of `realtime.lipsync.network.CombinedEncoder`.
         ear: Which; the sliding one looks at each column once.
         heard: As `Sound.draw` gives them.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training.appearance import Look, Stage
+from training.appearance import Appearance, Stage
 from training.hair import HairStyle
 from training.heads import Identity
 
@@ -24,7 +24,7 @@ class Person:
 
     id: str
     identity: Identity
-    look: Look
+    look: Appearance
     stage: Stage
     rest: dict[str, float]
     description: str
@@ -46,7 +46,7 @@ ADA = Person(
         | {"mouth-lowerlip-volume-incr": 0.25, "mouth-upperlip-volume-incr": 0.2, "mouth-scale-horiz-incr": 0.18}
         | {"mouth-angles-up": 0.2, "forehead-scale-vert-incr": -0.25, "neck-scale-horiz-incr": -0.1},
     ),
-    Look(
+    Appearance(
         skin=(0.62, 0.385, 0.285),
         lip=(0.50, 0.17, 0.155),
         brow=(0.075, 0.040, 0.024),
@@ -77,7 +77,7 @@ BEN = Person(
         | {"chin-width-incr": 0.12, "mouth-angles-up": 0.15, "forehead-scale-vert-incr": -0.15}
         | {"nose-scale-horiz-incr": -0.1, "mouth-scale-horiz-incr": 0.1},
     ),
-    Look(
+    Appearance(
         skin=(0.235, 0.125, 0.078),
         lip=(0.195, 0.088, 0.074),
         brow=(0.020, 0.014, 0.011),
@@ -115,7 +115,7 @@ MIRA = Person(
         | {"mouth-scale-horiz-incr": 0.05, "mouth-angles-up": 0.2, "neck-scale-horiz-incr": -0.25}
         | {"mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-volume-incr": 0.1},
     ),
-    Look(
+    Appearance(
         skin=(0.72, 0.41, 0.30),
         lip=(0.52, 0.13, 0.15),
         brow=(0.020, 0.016, 0.06),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.appearance import Pose, random_look, random_stage
+from training.appearance import HeadPose, random_look, random_stage
 from training.augmentation import Sound
 from training.dataset import HELD_OUT, face_window
 from training.geometry import lip_gap, lip_width
@@ -73,11 +73,11 @@ class ClipPainter:
         """
         heads = self.heads
         sitter = self._renderer.sit(index, random_look(rng, male=male))
-        stage, pose = random_stage(rng), Pose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
+        stage, pose = random_stage(rng), HeadPose(head=(float(rng.normal(0, 8)), float(rng.normal(0, 4)), 0.0))
         poses = idle_clip(_LOOP_FRAMES, FRAME_RATE_HZ, rng)[0] if living else [pose]
         at_rest = np.zeros_like(mouths[0])
 
-        def picture(mouth: Floats, pose: Pose) -> Images:
+        def picture(mouth: Floats, pose: HeadPose) -> Images:
             window = face_window(heads, sitter.vertices, index, pose, stage)
             actions = spread_actions(mouth, heads.action_names)
             return self._renderer.draw(sitter, actions, pose, stage, window)[..., ::-1]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime.errors import WeightsError
-from realtime.lipsync.network import BothEars, Wav2Lip
+from realtime.lipsync.network import CombinedEncoder, Wav2Lip
 from training.heads import SKIN, Floats, HeadSet
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
@@ -36,7 +36,7 @@ def encoder_of(network: Wav2Lip, ear: str) -> nn.Sequential:
     Raises:
         WeightsError: If it has not.
     """
-    if not isinstance(network.audio_encoder, BothEars):
+    if not isinstance(network.audio_encoder, CombinedEncoder):
         raise WeightsError(f"the weights have the {network.ear} audio encoder alone; here both are taught")
     return network.audio_encoder.sliding if ear == "sliding" else network.audio_encoder.published
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.appearance import Pose, Stage, random_look, random_pose, random_stage
+from training.appearance import HeadPose, Stage, random_look, random_pose, random_stage
 from training.characters import PEOPLE
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet
@@ -67,7 +67,9 @@ class Landmarks:
         return Landmarks(nearest(_UNDER_NOSE), nearest(_CHIN), nearest(_NOSE))
 
 
-def face_window(heads: HeadSet, vertices: Floats, index: int, pose: Pose, stage: Stage) -> tuple[float, float, float]:
+def face_window(
+    heads: HeadSet, vertices: Floats, index: int, pose: HeadPose, stage: Stage
+) -> tuple[float, float, float]:
     """Return the face box in the whole picture: centre x, y (-1..1, up) and half its side.
 
     From about the brows to just under the chin of a wide open jaw; everything that speech moves lies
@@ -187,7 +189,7 @@ class SceneMaker:
             stage, pose = random_stage(rng), random_pose(rng)
             if usual and rng.random() < 0.6:
                 stage = usual.stage
-                pose = Pose(head=tuple(0.4 * angle for angle in pose.head))  # type: ignore[arg-type]
+                pose = HeadPose(head=tuple(0.4 * angle for angle in pose.head))  # type: ignore[arg-type]
             x, y, half = face_window(heads, sitter.vertices, index, pose, stage)
             half *= rng.uniform(0.95, 1.08)
             window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)

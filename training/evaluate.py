@@ -242,7 +242,7 @@ def evaluate(
         rows.append(clip_figures(network, clip, windows))
         output = render(network, windows, clip.rest, clip.rest)
         if scorer and heard:
-            rows[-1] |= scorer.figures(output, clip.truth, heard.windows(frames))
+            rows[-1] |= scorer.stats(output, clip.truth, heard.windows(frames))
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
         opening = loudness_opening(windows, float(truth.max()))
         counts += closure_counts(found, truth, closed)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_cache.face_geometry import MEAN_FACE
-from training.appearance import Look, Pose, Stage, random_look, random_stage
+from training.appearance import Appearance, HeadPose, Stage, random_look, random_stage
 from training.dataset import face_window
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet, Ints
@@ -34,10 +34,10 @@ def landmark_vertices(heads: HeadSet) -> Ints:
     return vertices
 
 
-def _pose(rng: np.random.Generator) -> Pose:
+def _pose(rng: np.random.Generator) -> HeadPose:
     wide = float(rng.choice((0.4, 1.0)))
     yaw, pitch = rng.normal(0, 28 * wide), rng.normal(0, 14 * wide)
-    return Pose(
+    return HeadPose(
         head=(float(np.clip(yaw, -65, 65)), float(np.clip(pitch, -30, 30)), float(rng.normal(0, 6))),
         neck=(float(rng.normal(0, 5)), float(rng.normal(0, 3)), float(rng.normal(0, 3))),
     )
@@ -61,7 +61,7 @@ def _expression(heads: HeadSet, rng: np.random.Generator) -> Floats:
 
 
 def points_in_window(
-    heads: HeadSet, sitter: Sitter, actions: Floats, pose: Pose, stage: Stage, window: tuple[float, float, float]
+    heads: HeadSet, sitter: Sitter, actions: Floats, pose: HeadPose, stage: Stage, window: tuple[float, float, float]
 ) -> Floats:
     """Return the 68 points in a window of the picture, ``float32[68, 2]``: 0..1, x right, y down."""
     chosen = landmark_vertices(heads)
@@ -102,7 +102,7 @@ class HeadPainter:
         """Draw one identity `count` times: ``image uint8[S, S, 4]`` (blue first, coverage last) and ``points``."""
         heads = self._heads
         index = int(rng.integers(len(heads.names)))
-        look: Look = random_look(rng, male=bool(rng.random() < 0.5))
+        look: Appearance = random_look(rng, male=bool(rng.random() < 0.5))
         sitter = self._renderer.sit(index, look)
         made = []
         for _ in range(count):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.appearance import Pose
+from training.appearance import HeadPose
 
 Floats = NDArray[np.float32]
 _BLINK_S = 0.30
@@ -38,7 +38,7 @@ def blinks(frames: int, rate_hz: float, rng: np.random.Generator) -> NDArray[np.
     return closed * closed * (3 - 2 * closed)
 
 
-def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[list[Pose], list[dict[str, float]]]:
+def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[list[HeadPose], list[dict[str, float]]]:
     """Return pose and facial actions of each frame of a seamless loop.
 
     Args:
@@ -55,7 +55,7 @@ def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[li
     for i in range(frames):
         head = (2.6 * yaw[i], 1.3 * pitch[i] + 0.25 * breath[i], 1.2 * roll[i])
         neck = (0.7 * yaw[i - 4], 0.4 * breath[i], 0.5 * sway[i])
-        poses.append(Pose(head=head, neck=neck, shift=(0.0012 * sway[i], 0.0, 0.0011 * breath[i])))
+        poses.append(HeadPose(head=head, neck=neck, shift=(0.0012 * sway[i], 0.0, 0.0011 * breath[i])))
         # The eyes hold the camera while the head moves, and wander a little.
         side = -0.055 * 2.6 * yaw[i] * 0.5 + 0.03 * look_side[i]
         up = -0.025 * 1.3 * pitch[i] + 0.03 * look_up[i]

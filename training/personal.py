@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from avatar_cache.detectors import create_detector
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avatar_cache.detectors import create_detector
 from avatar_cache.face_geometry import RIGID, estimate_pose, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, to_boxes
 from avatar_cache.media_reader import Limits, open_source

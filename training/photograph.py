@@ -100,7 +100,7 @@ def teeth_colour(picture: Images, points: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Sitter:
+class PhotographedSitter:
     """The photograph, built: who speaks, and who reads the lips."""
 
     worker: RenderWorker
@@ -127,7 +127,7 @@ def wanted_opening(heads: HeadSet, mouths: Floats) -> Floats:
 
 
 async def _measure(
-    sitter: Sitter, source: Images, heads: HeadSet, recordings: Path, plots: Path | None
+    sitter: PhotographedSitter, source: Images, heads: HeadSet, recordings: Path, plots: Path | None
 ) -> dict[str, float]:
     points = sitter.points(source)
     skin, teeth = skin_colour(source, points), teeth_colour(source, points)
@@ -197,7 +197,9 @@ def photograph_figures(
         async def run() -> dict[str, float]:
             try:
                 await worker.start()
-                return await _measure(Sitter(worker, store, FaceMesh(mesh)), source, heads, recordings, plots)
+                return await _measure(
+                    PhotographedSitter(worker, store, FaceMesh(mesh)), source, heads, recordings, plots
+                )
             finally:
                 await worker.close()
 

@@ -9,7 +9,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from training.appearance import Look, Pose, Stage
+from training.appearance import Appearance, HeadPose, Stage
 from training.geometry import SurfaceNormals, camera_matrix, lip_gap, rotation, sphere_directions
 from training.hair import build_hair
 from training.heads import LASH, SKIN, UPPER_TEETH, Floats, HeadSet, Ints
@@ -30,7 +30,7 @@ class Sitter:
     """One identity on the graphics device, ready to be drawn with any expression."""
 
     index: int
-    look: Look
+    look: Appearance
     vertices: Floats
     shade: Floats
     hair: list[tuple[Any, float]]
@@ -90,7 +90,7 @@ class Renderer:
             gl.buffer(faces.tobytes()),
         )
 
-    def sit(self, index: int, look: Look) -> Sitter:
+    def sit(self, index: int, look: Appearance) -> Sitter:
         """Prepare one identity: its hair, and how much of the sky each point sees."""
         vertices = self.heads.vertices[index]
         # Random faces do not all rest with closed lips: raise the lower lip until they do.
@@ -171,7 +171,7 @@ class Renderer:
         self,
         sitter: Sitter,
         actions: Floats,
-        pose: Pose,
+        pose: HeadPose,
         stage: Stage,
         window: tuple[float, float, float] = (0.0, 0.0, 1.0),
     ) -> Picture:

@@ -73,7 +73,7 @@ class SyncScorer(nn.Module):
         seen, heard = self.of_pictures(grey_mouths(pictures)), self.of_sound(torch.from_numpy(windows))
         return offset_of((seen @ heard[: len(seen)].T).numpy())
 
-    def figures(self, output: NDArray[np.uint8], truth: NDArray[np.uint8], windows: Floats) -> dict[str, float]:
+    def stats(self, output: NDArray[np.uint8], truth: NDArray[np.uint8], windows: Floats) -> dict[str, float]:
         """Return the table's lines for a clip as drawn and as it should be."""
         (lag, sure), (true_lag, true_sure) = self.measure(output, windows), self.measure(truth, windows)
         return {

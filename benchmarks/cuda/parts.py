@@ -21,7 +21,7 @@ from realtime.errors import LipstreamError
 from realtime.lipsync.predictor import DeviceLostError
 
 _ROOT = Path(__file__).parents[2]
-State = Literal["done", "cannot run", "failed", "ended early", "not begun"]
+PartState = Literal["done", "cannot run", "failed", "ended early", "not begun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Outcome:
         rows: What it found, all of the same keys; of a part that ended early, what it had found by then.
     """
 
-    state: State
+    state: PartState
     sentence: str = ""
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from realtime.agent.agent import AgentError
 from realtime.timeline import SAMPLE_RATE_HZ
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SILENT_S = 30.0
 """An endpoint that sends nothing for so long has failed."""
@@ -55,7 +55,7 @@ class Endpoint:
         except httpx.ConnectError as error:
             raise AgentError(f"the {self.what} cannot be reached") from error
         except httpx.HTTPError as error:
-            log.warning("the %s broke off: %s", self.what, type(error).__name__)
+            logger.warning("the %s broke off: %s", self.what, type(error).__name__)
             raise AgentError(f"the {self.what} broke off") from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise AgentError(f"the {self.what} answered with something else than its API says") from error

@@ -15,15 +15,15 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
 from realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
-from realtime.api.authorization import AllSessions, Guard, operator
+from realtime.api.authorization import AllSessions, Authorization, operator
 from realtime.api.error_responses import answer_errors
-from realtime.api.metrics_exporter import Exporter
-from realtime.api.request_filter import Gate
-from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access
+from realtime.api.metrics_exporter import MetricsExporter
+from realtime.api.request_filter import RequestFilter
+from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
 from realtime.metrics import prometheus_text
 from realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.server.sessions import Sessions
-from realtime.server.standing_session import Channel
+from realtime.server.standing_session import StandingSession
 from realtime.server.warm_up import rehearse_request
 
 WEB = Path(__file__).parents[2] / "web"
@@ -46,8 +46,8 @@ def create_app(sessions: Sessions) -> FastAPI:
         SettingsError: If the secret file cannot be used, or an address to stream to.
     """
     settings = sessions.settings
-    access = Access.read(settings.secret_file)
-    channel = Channel(sessions)
+    tokens = Tokens.read(settings.secret_file)
+    channel = StandingSession(sessions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,11 +74,11 @@ def create_app(sessions: Sessions) -> FastAPI:
         weights=sessions.worker_settings.weights,
         device=settings.device,
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
-        on_built=sessions.shelf.add,
+        on_built=sessions.avatars.add,
     )
-    app.state.exporter = Exporter(sessions, app.state.builds)
-    app.state.guard = Guard(access, limited=access.required or not settings.on_loopback)
-    app.add_middleware(Gate, settings=settings)
+    app.state.exporter = MetricsExporter(sessions, app.state.builds)
+    app.state.authorization = Authorization(tokens, limited=tokens.required or not settings.on_loopback)
+    app.add_middleware(RequestFilter, settings=settings)
     answer_errors(app)
     guarded = (
         _for_operators,
@@ -131,7 +131,7 @@ async def readyz(sessions: AllSessions) -> JSONResponse:
 @_for_operators.get("/metrics")
 async def metrics(request: Request) -> PlainTextResponse:
     """Return the server's figures for Prometheus."""
-    exporter: Exporter = request.app.state.exporter
+    exporter: MetricsExporter = request.app.state.exporter
     return PlainTextResponse(prometheus_text(exporter.families()), media_type="text/plain; version=0.0.4")
 
 
@@ -145,7 +145,7 @@ async def schema(request: Request) -> dict[str, Any]:
 @_for_operators.post("/api/tokens", status_code=201)
 async def create_token(request: Request, body: NewToken | None = None) -> dict[str, Any]:
     """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
-    guard: Guard = request.app.state.guard
+    authorization: Authorization = request.app.state.authorization
     kiosk = body is not None and body.kiosk
-    token = guard.access.join_token(time.time(), kiosk=kiosk)
+    token = authorization.tokens.join_token(time.time(), kiosk=kiosk)
     return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}

@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from realtime.api.authorization import socket_owner
-from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
+from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from realtime.control_messages import control_error, parse_control, said_text
 from realtime.errors import BadRequestError, LipstreamError
 from realtime.session.session import Session
@@ -32,10 +32,10 @@ DEFAULT_RATE_HZ = 16_000
 _LONGEST_NUMBER = 9
 _GOING_AWAY, _POLICY, _FAILED, _TAKEN_OVER = 1001, 1008, 1011, 4409
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 sockets = APIRouter()
-_speakers: "weakref.WeakSet[_Speaker]" = weakref.WeakSet()
+_speakers: "weakref.WeakSet[_ProgramSocket]" = weakref.WeakSet()
 
 
 @sockets.websocket("/api/sessions/{session_id}/audio")
@@ -44,12 +44,12 @@ async def audio(socket: WebSocket, session_id: str, rate: str = str(DEFAULT_RATE
     offered = socket.scope.get("subprotocols", [])
     try:
         session = await socket_owner(session_id, socket)
-        source = session.floor.take_program(_rate(rate))
+        source = session.speech.take_program(_rate(rate))
     except LipstreamError as error:
         await socket.close(_POLICY, error.message)
         return
     await socket.accept(PROTOCOL if PROTOCOL in offered else None)
-    await _Speaker(socket, session, source).serve()
+    await _ProgramSocket(socket, session, source).serve()
 
 
 def _rate(text: str) -> int:
@@ -64,7 +64,7 @@ def deepest_queue() -> int:
     return max((speaker.events_waiting for speaker in _speakers), default=0)
 
 
-class _Speaker:
+class _ProgramSocket:
     """One program at one session.
 
     Args:
@@ -73,7 +73,7 @@ class _Speaker:
         source: Where its sound goes.
     """
 
-    def __init__(self, socket: WebSocket, session: Session, source: QueuedSource) -> None:
+    def __init__(self, socket: WebSocket, session: Session, source: PcmQueue) -> None:
         self._socket, self._session, self._source = socket, session, source
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_EVENTS)
         self._over = asyncio.Event()
@@ -101,7 +101,7 @@ class _Speaker:
             self._explain(tasks)
         finally:
             session.listeners.discard(self._tell)
-            session.floor.drop_program(self._source)
+            session.speech.drop_program(self._source)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,7 +112,7 @@ class _Speaker:
         """Say in the log, and by the code of the end, that a task failed rather than ended."""
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()):
-                log.error("%s failed", task.get_name(), exc_info=error)
+                logger.error("%s failed", task.get_name(), exc_info=error)
                 self._code = _FAILED
 
     def _tell(self, event: dict[str, Any]) -> None:
@@ -144,11 +144,11 @@ class _Speaker:
             message = parse_control(text)
             match message.get("type"):
                 case "interrupt":
-                    self._session.floor.interrupt()
+                    self._session.speech.interrupt()
                 case "end_of_speech":
                     self._source.end()
                 case "say":
-                    self._session.floor.narrator.accept(said_text(message))
+                    self._session.speech.text_queue.accept(said_text(message))
                 case kind:
                     raise BadRequestError(f"message of type {kind!r} is not known here")
         except LipstreamError as error:
@@ -163,11 +163,11 @@ class _Speaker:
         loop = asyncio.get_running_loop()
         told: tuple[int, float] | None = None  # credit, ms heard
         while not self._session.closed:
-            if self._session.floor.source is not self._source:
+            if self._session.speech.source is not self._source:
                 self._code = _TAKEN_OVER
                 return
             now_s = loop.time()
-            state = (self._received + self._source.room_bytes, self._session.floor.heard_ms(now_s))
+            state = (self._received + self._source.room_bytes, self._session.speech.heard_ms(now_s))
             if told is None or state[0] != told[0]:
                 self._tell({"type": "credit", "until": state[0]})
             if told is not None and state[1] != told[1]:

@@ -12,7 +12,7 @@ from fastapi import Depends, Request, WebSocket
 from starlette.requests import HTTPConnection
 
 from realtime.api.connections import network_of
-from realtime.api.tokens import Access, Caller
+from realtime.api.tokens import Role, Tokens
 from realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
 from realtime.rate_limit import RateLimit
 from realtime.server.sessions import Sessions
@@ -22,31 +22,31 @@ BURST, PER_SECOND = 10, 1.0
 """New sessions and tokens that one address, or one /64 of IPv6, may ask for, and refused tokens that it may try."""
 
 
-class Guard:
+class Authorization:
     """The server's access rules.
 
     Args:
-        access: Its keys.
+        tokens: Its keys.
         limited: Whether callers are limited in how often they ask: not on a machine that nobody else can reach.
     """
 
-    def __init__(self, access: Access, *, limited: bool) -> None:
-        self.access = access
+    def __init__(self, tokens: Tokens, *, limited: bool) -> None:
+        self.tokens = tokens
         self._limited = limited
         self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
 
-    def caller(self, request: HTTPConnection) -> Caller:
+    def caller(self, request: HTTPConnection) -> Role:
         """Return who asks."""
-        return self.access.caller(bearer(request), time.time()) if self.access.required else Caller.OPERATOR
+        return self.tokens.role_of(bearer(request), time.time()) if self.tokens.required else Role.OPERATOR
 
-    def count(self, request: HTTPConnection, caller: Caller) -> None:
+    def count(self, request: HTTPConnection, caller: Role) -> None:
         """Count a request that costs something.
 
         Raises:
             RateLimitError: If its caller asks too often.
         """
         if self._limited:
-            self._take(self._asked, bearer(request) if caller is Caller.OPERATOR else _address(request))
+            self._take(self._asked, bearer(request) if caller is Role.OPERATOR else _address(request))
 
     def refuse(self, request: HTTPConnection, message: str) -> UnauthorizedError:
         """Return the refusal of a token, counted against those who try many.
@@ -87,11 +87,11 @@ async def operator(request: Request) -> None:
         ForbiddenError: If it shows a join token.
         RateLimitError: If it asks too often.
     """
-    guard: Guard = request.app.state.guard
-    match guard.caller(request):
-        case Caller.NOBODY:
-            raise guard.refuse(request, "this needs an API key")
-        case Caller.GUEST:
+    authorization: Authorization = request.app.state.authorization
+    match authorization.caller(request):
+        case Role.NOBODY:
+            raise authorization.refuse(request, "this needs an API key")
+        case Role.GUEST:
             raise ForbiddenError("this needs an API key: a join token does not open it")
 
 
@@ -102,9 +102,9 @@ async def guest(request: Request) -> None:
         UnauthorizedError: If the caller shows neither.
         RateLimitError: If it asks too often.
     """
-    guard: Guard = request.app.state.guard
-    if guard.caller(request) is Caller.NOBODY:
-        raise guard.refuse(request, "this needs a join token that has not expired")
+    authorization: Authorization = request.app.state.authorization
+    if authorization.caller(request) is Role.NOBODY:
+        raise authorization.refuse(request, "this needs a join token that has not expired")
 
 
 async def new_guest(request: Request) -> None:
@@ -115,8 +115,8 @@ async def new_guest(request: Request) -> None:
         RateLimitError: If it asks too often.
     """
     await guest(request)
-    guard: Guard = request.app.state.guard
-    guard.count(request, guard.caller(request))
+    authorization: Authorization = request.app.state.authorization
+    authorization.count(request, authorization.caller(request))
 
 
 async def owner(session_id: str, request: Request) -> Session:
@@ -156,15 +156,15 @@ async def new_viewer(session_id: str, request: Request) -> None:
         LipstreamError: As there.
     """
     await viewer(session_id, request)
-    guard: Guard = request.app.state.guard
-    guard.count(request, guard.caller(request))
+    authorization: Authorization = request.app.state.authorization
+    authorization.count(request, authorization.caller(request))
 
 
 def _admit(session_id: str, request: HTTPConnection, *, viewers: bool = False) -> Session:
-    guard: Guard = request.app.state.guard
+    authorization: Authorization = request.app.state.authorization
     sessions: Sessions = request.app.state.sessions
-    caller = guard.caller(request)
-    if caller is Caller.OPERATOR:
+    caller = authorization.caller(request)
+    if caller is Role.OPERATOR:
         return sessions.get(session_id)
     try:
         session = sessions.get(session_id)
@@ -174,9 +174,9 @@ def _admit(session_id: str, request: HTTPConnection, *, viewers: bool = False) -
         good = [session.token, session.viewer_token] if viewers else [session.token]
         if any(hmac.compare_digest(bearer(request).encode(), token.encode()) for token in good):
             return session
-    if caller is Caller.GUEST:
+    if caller is Role.GUEST:
         raise ForbiddenError("this needs the session's own token")
-    raise guard.refuse(request, "this needs the session's token")
+    raise authorization.refuse(request, "this needs the session's token")
 
 
 async def all_sessions(request: Request) -> Sessions:

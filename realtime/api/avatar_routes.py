@@ -1,4 +1,4 @@
-"""The routes of the shelf of avatars: who is there, uploads and their progress, the end of one."""
+"""The routes of avatars: who is there, uploads and their progress, the end of one."""
 
 import dataclasses
 import json
@@ -33,16 +33,16 @@ Builds = Annotated[AvatarBuilds, Depends(_builds)]
 @readers.get("")
 def avatars(sessions: AllSessions, builds: Builds) -> list[dict[str, Any]]:
     """List the avatars, those too that are being made."""
-    shelf: dict[str, dict[str, Any]] = {
+    listed: dict[str, dict[str, Any]] = {
         build.id: {"id": build.id, "name": build.id, "state": build.state, "own": True}
         for build in builds.all()
         if build.state != "ready"
     }
     for facts in sessions.store.list():
         own = sessions.store.is_own(facts.id)
-        shelf.setdefault(facts.id, {"id": facts.id, "state": sessions.shelf.state(facts.id), "own": own})
-        shelf[facts.id]["name"] = facts.name
-    return [shelf[avatar_id] for avatar_id in sorted(shelf)]
+        listed.setdefault(facts.id, {"id": facts.id, "state": sessions.avatars.state(facts.id), "own": own})
+        listed[facts.id]["name"] = facts.name
+    return [listed[avatar_id] for avatar_id in sorted(listed)]
 
 
 @readers.get("/{avatar_id}")
@@ -53,7 +53,7 @@ def avatar(avatar_id: str, sessions: AllSessions, builds: Builds) -> dict[str, A
         return dataclasses.asdict(build)
     facts = sessions.store.load(avatar_id).manifest
     report = sessions.store.report(avatar_id)
-    state = sessions.shelf.state(avatar_id)
+    state = sessions.avatars.state(avatar_id)
     return {
         "id": facts.id,
         "name": facts.name,
@@ -132,7 +132,7 @@ async def _form(request: Request) -> FormData:
     """Read the form, its file to disk.
 
     Raises:
-        LipstreamError: If it cannot be read, or the gate has had enough of it.
+        LipstreamError: If it cannot be read, or it is larger than a request may be.
     """
     try:
         return await request.form(max_files=1, max_fields=_MOST_FIELDS)

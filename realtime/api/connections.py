@@ -25,7 +25,7 @@ NEW_BURST, NEW_PER_S = 200, 40.0
 """Connections that one network may open: each costs more than the refusal of one."""
 
 
-class State(enum.Enum):
+class ConnectionState(enum.Enum):
     """What a connection does; those of the first three may be closed for another, in this order."""
 
     WAITING = enum.auto()
@@ -38,11 +38,11 @@ class State(enum.Enum):
     """The server is at work on a request, or it is a WebSocket."""
 
 
-_YIELDING = (State.WAITING, State.RECEIVING, State.SENDING)
+_YIELDING = (ConnectionState.WAITING, ConnectionState.RECEIVING, ConnectionState.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class ConnectionDecision:
     """Whether a connection may stay, and the one that has to be closed for it."""
 
     admitted: bool
@@ -65,19 +65,19 @@ class Closed:
 class _Connection:
     network: str
     since_s: float
-    state: State = State.WAITING
+    state: ConnectionState = ConnectionState.WAITING
     received: int = 0
 
 
-def _no_members() -> dict[State, "OrderedDict[int, None]"]:
-    return {state: OrderedDict() for state in State}
+def _no_members() -> dict[ConnectionState, "OrderedDict[int, None]"]:
+    return {state: OrderedDict() for state in ConnectionState}
 
 
 @dataclass(slots=True)
 class _Group:
     """Connections by state; of each state, the one that has been there longest without progress comes first."""
 
-    members: dict[State, "OrderedDict[int, None]"] = field(default_factory=_no_members)
+    members: dict[ConnectionState, "OrderedDict[int, None]"] = field(default_factory=_no_members)
 
     def __len__(self) -> int:
         return sum(map(len, self.members.values()))
@@ -107,7 +107,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._connections)
 
-    def admit(self, connection: int, address: str, now_s: float) -> Admission:
+    def admit(self, connection: int, address: str, now_s: float) -> ConnectionDecision:
         """Count a new connection, if there is room or another makes way.
 
         Args:
@@ -119,19 +119,19 @@ class Connections:
         bounded = not _is_loopback(network)
         if bounded and self._new.take(network, now_s):
             self._closed.refused += 1
-            return Admission(admitted=False)
+            return ConnectionDecision(admitted=False)
         closes = None
         if (full := self._full(self._networks.get(network) if bounded else None)) is not None:
             closes = full.first_to_yield
             if closes is None:
                 self._closed.refused += 1
-                return Admission(admitted=False)
+                return ConnectionDecision(admitted=False)
             self.leave(closes)
             self._closed.displaced += 1
         self._connections[connection] = _Connection(network, now_s)
         for group in (self._all, self._networks.setdefault(network, _Group())):
-            group.members[State.WAITING][connection] = None
-        return Admission(admitted=True, closes=closes)
+            group.members[ConnectionState.WAITING][connection] = None
+        return ConnectionDecision(admitted=True, closes=closes)
 
     def _full(self, here: _Group | None) -> _Group | None:
         """Return the connections of which one has to make way, if there is no room for another."""
@@ -139,7 +139,7 @@ class Connections:
             return here
         return self._all if len(self._connections) >= self.total else None
 
-    def enter(self, connection: int, state: State, now_s: float, received: int = 0) -> None:
+    def enter(self, connection: int, state: ConnectionState, now_s: float, received: int = 0) -> None:
         """Note what a connection does now; one that is not counted any more is left out.
 
         Args:
@@ -156,7 +156,7 @@ class Connections:
                 del group.members[known.state][connection]
                 group.members[state][connection] = None
             known.state, known.since_s, known.received = state, now_s, received
-        elif state is State.RECEIVING:
+        elif state is ConnectionState.RECEIVING:
             known.received += received
             for group in (self._all, self._networks[known.network]):
                 group.members[state].move_to_end(connection)
@@ -196,9 +196,9 @@ class Connections:
     def _due_s(self, connection: int) -> float:
         known = self._connections[connection]
         match known.state:
-            case State.RECEIVING:
+            case ConnectionState.RECEIVING:
                 return known.since_s + BODY_S + known.received / BODY_BYTES_PER_S
-            case State.SENDING:
+            case ConnectionState.SENDING:
                 return known.since_s + WRITE_S
             case _:
                 return known.since_s + HEAD_S

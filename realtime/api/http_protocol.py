@@ -6,7 +6,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from realtime.api.connections import Connections, State
+from realtime.api.connections import Connections, ConnectionState
 
 LONGEST_HEAD_BYTES = 16 * 1024
 
@@ -50,7 +50,7 @@ class HttpProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on to the WebSocket's protocol, which looks after its client by pings."""
-        self.config.connections.enter(self._descriptor, State.WORKING, self.loop.time())
+        self.config.connections.enter(self._descriptor, ConnectionState.WORKING, self.loop.time())
         self._upgraded = True
         super().handle_websocket_upgrade(event)
 
@@ -58,10 +58,10 @@ class HttpProtocol(H11Protocol):
         if not self._upgraded:
             self.config.connections.enter(self._descriptor, self._state(), self.loop.time(), received)
 
-    def _state(self) -> State:
+    def _state(self) -> ConnectionState:
         answered = self.cycle is None or self.cycle.response_complete
         if self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused:
-            return State.RECEIVING
+            return ConnectionState.RECEIVING
         if self.flow.write_paused or (answered and self.transport.get_write_buffer_size()):
-            return State.SENDING
-        return State.WAITING if answered else State.WORKING
+            return ConnectionState.SENDING
+        return ConnectionState.WAITING if answered else ConnectionState.WORKING

@@ -13,7 +13,7 @@ from realtime.api.http_protocol import LONGEST_HEAD_BYTES, HttpConfig, HttpProto
 from realtime.api.listening import ACCEPTED_AT_ONCE, NETWORK_SHARE, AcceptedSockets, connection_room, listen_on
 from realtime.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WEBSOCKET_FRAME_BYTES = 256 * 1024
 """Sound comes in pieces; one larger than this ends its connection."""
@@ -71,7 +71,7 @@ class HttpServer(uvicorn.Server):
             try:
                 sockets = [*listen_on(self.config.host, self.config.port, self._accepted)]
             except OSError as error:
-                log.error("cannot listen: %s", error)  # noqa: TRY400 (the message says it all)
+                logger.error("cannot listen: %s", error)  # noqa: TRY400 (the message says it all)
                 await self.lifespan.startup()
                 await self.lifespan.shutdown()  # which ends what the application began before
                 sys.exit(_CANNOT_LISTEN)
@@ -82,7 +82,7 @@ class HttpServer(uvicorn.Server):
         if counter % _TICKS_A_SECOND == 0:
             self._accepted.close_overdue()
         if counter % _TOLD_TICKS == 0 and (closed := self.config.connections.take_closed()):
-            log.warning(
+            logger.warning(
                 "connections closed in 10 s: %d that kept the server waiting, %d to make room, %d refused; %d are open",
                 closed.overdue, closed.displaced, closed.refused, len(self.config.connections),
             )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 from realtime.api.connections import Connections
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS, FEWEST_CONNECTIONS = 1024, 64
 NETWORK_SHARE = 4
@@ -48,7 +48,7 @@ def connection_room(max_sessions: int, max_viewers: int) -> int:
         soft = raised
     room = MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft - kept)
     if room < FEWEST_CONNECTIONS:
-        log.warning(
+        logger.warning(
             "%d open files are too few for %d sessions of %d viewers: raise the limit (LimitNOFILE) to %d",
             soft, max_sessions, max_viewers, wanted,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from realtime.api import audio_socket
 from realtime.meters import Meters
 from realtime.metrics import Counter, Family, Gauge
-from realtime.queue_depths import Waiting, fullest
+from realtime.queue_depths import QueueDepths, fullest
 from realtime.rtc.aiortc_patches.datagram_guard import dropped_datagrams
 from realtime.server import avatar_builds
 from realtime.server.avatar_builds import AvatarBuilds
@@ -19,7 +19,7 @@ from realtime.workers.shared_memory import SLOTS
 SAMPLE_S = 1.0
 
 
-class Exporter:
+class MetricsExporter:
     """Tells what a server does.
 
     Args:
@@ -83,16 +83,16 @@ class Exporter:
             family.add(getattr(dropped_datagrams, name), of=name)
         return family
 
-    def _queues(self) -> Waiting:
+    def _queues(self) -> QueueDepths:
         """Return depth and limit of every queue; of those that sessions have, the fullest."""
         server = {
             "render_jobs": (self._sessions.workers.under_way, SLOTS),
-            "uploads": (self._builds.waiting, avatar_builds.MOST_WAITING),
+            "uploads": (self._builds.queued, avatar_builds.MOST_WAITING),
             "socket_events": (audio_socket.deepest_queue(), audio_socket.MOST_EVENTS),
             "loudspeaker_ms": self._sessions.local_audio.queue.waiting_ms,
         }
         now_s = asyncio.get_running_loop().time()
-        return fullest((server, *(session.waiting(now_s) for session in self._sessions.all())))
+        return fullest((server, *(session.queue_depths(now_s) for session in self._sessions.all())))
 
     def _memory(self) -> dict[str, float]:
         pids = {

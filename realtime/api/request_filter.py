@@ -34,7 +34,7 @@ _PREFLIGHT = {
 }
 
 
-class Gate:
+class RequestFilter:
     """ASGI middleware in front of every route.
 
     Args:

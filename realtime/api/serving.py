@@ -14,12 +14,12 @@ from realtime.errors import LipstreamError, SettingsError
 from realtime.server.sessions import Sessions
 from realtime.settings import Settings
 
-log = logging.getLogger("lipstream")
+logger = logging.getLogger("lipstream")
 
 _DRAIN_LOOK_S = 0.2
 
 
-class Server(HttpServer):
+class DrainingServer(HttpServer):
     """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
 
     def __init__(self, config: HttpConfig, sessions: Sessions) -> None:
@@ -48,23 +48,23 @@ class Server(HttpServer):
         except SettingsError as error:
             self.refused, self.should_exit = error, True
         except LipstreamError as error:
-            log.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
+            logger.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
             self.failed = True
             self.should_exit = True
         except Exception:
-            log.exception("cannot start")
+            logger.exception("cannot start")
             self.failed = self.should_exit = True
         else:
             address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
             scheme = "https" if self.config.is_ssl else "http"
-            log.info("ready: open %s://%s:%d", scheme, address, self.config.port)
+            logger.info("ready: open %s://%s:%d", scheme, address, self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Begin to drain, or stop at once if that had begun."""
         if self._loop is None or self._sessions.draining:
             self.should_exit = True
             return
-        log.info("%s: live sessions have %.0f s to end", signal.Signals(sig).name, self._grace_s)
+        logger.info("%s: live sessions have %.0f s to end", signal.Signals(sig).name, self._grace_s)
         self._sessions.drain()
         self._loop.call_soon_threadsafe(self._begin_drain)
 
@@ -87,7 +87,7 @@ def serve(settings: Settings) -> bool:
     """
     sessions = Sessions(settings)
     config = server_config(create_app(sessions), settings)
-    server = Server(config, sessions)
+    server = DrainingServer(config, sessions)
     server.run()
     if server.refused:
         raise server.refused

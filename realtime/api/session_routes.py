@@ -101,19 +101,19 @@ async def connectivity(session: OneSession, sessions: AllSessions) -> dict[str, 
 @owners.get("")
 async def session_figures(session: OneSession) -> dict[str, Any]:
     """Return a session's live figures."""
-    return session.figures()
+    return session.stats()
 
 
 @owners.post("/interrupt")
 async def interrupt(session: OneSession) -> dict[str, int]:
     """Stop speaking now."""
-    return {"sample": session.floor.interrupt()}
+    return {"sample": session.speech.interrupt()}
 
 
 @owners.post("/say")
 async def say(body: Text, session: OneSession) -> dict[str, int]:
     """Speak a text, behind what is being spoken of others; nothing of it is heard before the sample."""
-    return {"sample": await session.floor.say(body.text)}
+    return {"sample": await session.speech.say(body.text)}
 
 
 @owners.patch("", status_code=204)

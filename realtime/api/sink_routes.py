@@ -25,35 +25,35 @@ async def record(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """Begin to record a session."""
     facts = await sessions.facts(session_id)
     session = sessions.get(session_id)
-    return session.sinks.record(sessions.store.root / RECORDINGS, facts, session.avatar_id).figures()
+    return session.sinks.record(sessions.store.root / RECORDINGS, facts, session.avatar_id).stats()
 
 
 @sinks.get("/recording")
 async def recording(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """Return the state of a session's recording, the last one if it has ended."""
-    return sessions.get(session_id).sinks.recording.figures()
+    return sessions.get(session_id).sinks.recording.stats()
 
 
 @sinks.delete("/recording")
 async def stop_recording(session_id: str, sessions: AllSessions) -> dict[str, Any]:
     """End a recording; return what it became once its file is whole."""
-    return (await sessions.get(session_id).sinks.stop_recording()).figures()
+    return (await sessions.get(session_id).sinks.stop_recording()).stats()
 
 
 @sinks.post("/streams", status_code=201)
 async def stream(session_id: str, new: NewStream, sessions: AllSessions) -> dict[str, Any]:
     """Begin to stream a session to another server."""
     facts = await sessions.facts(session_id)
-    return sessions.get(session_id).sinks.streams.add(new.url, facts).figures()
+    return sessions.get(session_id).sinks.streams.add(new.url, facts).stats()
 
 
 @sinks.get("/streams")
 async def streams(session_id: str, sessions: AllSessions) -> list[dict[str, Any]]:
     """Return the state of each of a session's streams."""
-    return sessions.get(session_id).sinks.streams.figures()
+    return sessions.get(session_id).sinks.streams.stats()
 
 
 @sinks.delete("/streams/{stream_id}")
 async def stop_stream(session_id: str, stream_id: str, sessions: AllSessions) -> dict[str, Any]:
     """End a stream, once its server was told; return what became of it."""
-    return (await sessions.get(session_id).sinks.streams.remove(stream_id)).figures()
+    return (await sessions.get(session_id).sinks.streams.remove(stream_id)).stats()

@@ -25,7 +25,7 @@ SHORTEST_KEY = 16
 _PURPOSE = b"lipstream join token 1"
 
 
-class Caller(Enum):
+class Role(Enum):
     """Whom a token makes its bearer."""
 
     OPERATOR = auto()
@@ -33,7 +33,7 @@ class Caller(Enum):
     NOBODY = auto()
 
 
-class Access:
+class Tokens:
     """The server's API keys, and the join tokens that they sign.
 
     Args:
@@ -45,7 +45,7 @@ class Access:
         self._signing = [hmac.digest(key.encode(), _PURPOSE, "sha256") for key in keys]
 
     @classmethod
-    def read(cls, secret_file: Path | None) -> "Access":
+    def read(cls, secret_file: Path | None) -> "Tokens":
         """Return the access that a secret file gives: an API key a line; blank lines and ``#`` comments are skipped.
 
         Raises:
@@ -69,12 +69,12 @@ class Access:
         """Whether a token is asked for at all."""
         return bool(self._digests)
 
-    def caller(self, token: str, now_s: float) -> Caller:
+    def role_of(self, token: str, now_s: float) -> Role:
         """Return whom a token makes its bearer at a Unix time."""
         digest = hashlib.sha256(token.encode()).digest()
         if any(hmac.compare_digest(digest, key) for key in self._digests):
-            return Caller.OPERATOR
-        return Caller.GUEST if self._is_join_token(token, now_s) else Caller.NOBODY
+            return Role.OPERATOR
+        return Role.GUEST if self._is_join_token(token, now_s) else Role.NOBODY
 
     def join_token(self, now_s: float, *, kiosk: bool = False) -> str:
         """Return a new join token, good for :data:`JOIN_TOKEN_S`, or for a kiosk for :data:`KIOSK_TOKEN_S`.

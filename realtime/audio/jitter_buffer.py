@@ -49,7 +49,7 @@ class SourceCounts:
     corrections: int = 0
 
 
-class SourceBuffer:
+class JitterBuffer:
     """The sound of one source on its way into the timeline."""
 
     def __init__(self) -> None:
@@ -111,12 +111,12 @@ class SourceBuffer:
             self._skip(excess)
         self._append(samples, arrived_s)
 
-    def pull(self, now_s: float, *, mark: int = 0) -> tuple[Sound, float | None]:
+    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:
         """Return the next 10 ms.
 
         Args:
             now_s: Monotonic time at which the block enters the timeline.
-            mark: A sample of the block, 0..479.
+            arrival_of: A sample of the block, 0..479.
 
         Returns:
             ``float32[480]``, and when the packet that holds the marked sample arrived (``None`` for filling).
@@ -126,8 +126,8 @@ class SourceBuffer:
             return np.zeros(BLOCK_SOUND, np.float32), None
         stretch = self._stretch()
         if self.level < BLOCK_SOUND + max(0, stretch):
-            return self._underrun(mark)
-        arrived = self._arrival(mark)
+            return self._underrun(arrival_of)
+        arrived = self._arrival(arrival_of)
         source = self._data[self._read : self._read + BLOCK_SOUND + max(0, stretch)]
         block = source.copy() if not stretch else _stretched(source, BLOCK_SOUND + stretch)
         self.counts.corrections += stretch != 0
@@ -155,16 +155,16 @@ class SourceBuffer:
             self._calm = 0
             self._margin = max(_MARGIN, self._margin - _MARGIN_STEP)
 
-    def _arrival(self, mark: int) -> float | None:
-        """Return when the sample ``mark`` places ahead arrived."""
-        return next((at_s for end, at_s in self._arrivals if end > self._consumed + mark), None)
+    def _arrival(self, arrival_of: int) -> float | None:
+        """Return when the sample ``arrival_of`` places ahead arrived."""
+        return next((at_s for end, at_s in self._arrivals if end > self._consumed + arrival_of), None)
 
-    def _underrun(self, mark: int) -> tuple[Sound, float | None]:
+    def _underrun(self, arrival_of: int) -> tuple[Sound, float | None]:
         """Give what is there, then silence; what comes late is kept."""
         waiting = self.level
         block = np.zeros(BLOCK_SOUND, np.float32)
         block[:waiting] = self._data[self._read : self._write]
-        arrived = self._arrival(mark)
+        arrived = self._arrival(arrival_of)
         self._skip(waiting)
         if not self._owed:
             self.counts.underruns += 1

@@ -1,6 +1,6 @@
 """Sound that a program hands over as fast as it likes: queued, and read by the timeline in 10 ms blocks.
 
-A live source has a clock of its own (``source_buffer``); a program has none. What it sends waits in order, within a
+A live source has a clock of its own (``jitter_buffer``); a program has none. What it sends waits in order, within a
 bound that it is told of, and where nothing waits there is silence.
 """
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from realtime.audio.jitter_buffer import SourceCounts
 from realtime.audio.resample import Resampler
-from realtime.audio.sample_fifo import Pieces
+from realtime.audio.sample_fifo import SampleFifo
 from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ _BLOCKS_REMEMBERED = 512
 """More than can be between entering the timeline and leaving."""
 
 
-class QueuedSource:
+class PcmQueue:
     """The sound of one program on its way into the timeline.
 
     Args:
@@ -44,7 +44,7 @@ class QueuedSource:
         self.rate_hz = rate_hz
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
         self._odd = b""  # half a sample
-        self._pieces = Pieces()
+        self._pieces = SampleFifo()
         self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, read by then
 
     @property
@@ -71,7 +71,7 @@ class QueuedSource:
         self._odd = b""
         self._append(self._resampler.flush())
 
-    def pull(self, now_s: float, *, mark: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a live source's)
+    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a live source's)
         """Return the next 10 ms, ``float32[480]``, silence where nothing waits; no time of arrival is known."""
         block, filled = self._pieces.take(BLOCK_SOUND)
         self.read += filled

@@ -10,7 +10,7 @@ from realtime.timeline import BLOCK_SOUND
 Sound = npt.NDArray[np.float32]
 
 
-class Pieces:
+class SampleFifo:
     """What waits, in order. Pieces shorter than 10 ms are joined: a program may send sample by sample.
 
     Attributes:

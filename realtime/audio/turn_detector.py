@@ -52,7 +52,7 @@ class TurnEnded:
     speech: Sound
 
 
-class TurnTaker:
+class TurnDetector:
     """Follows one speaker.
 
     Args:

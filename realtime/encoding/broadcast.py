@@ -1,7 +1,7 @@
 """Encodes what a session sends once, however many receive it.
 
 A broadcast runs while somebody takes from it. Speech has one encoding, pictures one for each codec that is in use.
-Takers are called, one after the other, as soon as a unit is encoded: none of them has a queue here or can keep the
+Subscribers are called, one after the other, as soon as a unit is encoded: none of them has a queue here or can keep the
 others waiting.
 """
 
@@ -12,11 +12,11 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 
-from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, Taker, Unit
+from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, EncodedUnit, Subscriber
 from realtime.encoding.encoder_choice import picture_codecs
 from realtime.encoding.encoders import SpeechEncoder, sound_level_dbov
 from realtime.encoding.pacing import Kind, PicturePacer, Playout, SpeechPacer
-from realtime.encoding.picture_backend import OwnThreads, PicturePlace
+from realtime.encoding.picture_backend import PictureBackend, ThreadBackend
 from realtime.encoding.rendition import Rendition
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
@@ -28,7 +28,7 @@ class Broadcast:
 
     Args:
         playout: What leaves.
-        open_place: Returns where its pictures are made, each time they begin.
+        open_backend: Returns where its pictures are made, each time they begin.
 
     Attributes:
         encoded: Units encoded so far, by codec.
@@ -36,12 +36,12 @@ class Broadcast:
         led_bitrate: What the link carried of the last one that led, bit/s; ``None`` before.
     """
 
-    def __init__(self, playout: Playout, open_place: Callable[[], PicturePlace] = OwnThreads) -> None:
+    def __init__(self, playout: Playout, open_backend: Callable[[], PictureBackend] = ThreadBackend) -> None:
         self.encoded: Counter[str] = Counter()
         self.key_frames: Counter[str] = Counter()
         self.led_bitrate: int | None = None
         self._speech = _SpeechLane(playout, self.encoded)
-        self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_place)
+        self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_backend)
         self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
 
     @property
@@ -50,25 +50,25 @@ class Broadcast:
         running = self._pictures.in_use
         return running + [codec for codec in picture_codecs() if codec not in running]
 
-    def join(self, codec: str, taker: Taker) -> None:
-        """Give all units from now on to a taker.
+    def subscribe(self, codec: str, subscriber: Subscriber) -> None:
+        """Give all units from now on to a subscriber.
 
         Args:
             codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for what is not encoded.
-            taker: Who takes them.
+            subscriber: Who takes them.
 
         Raises:
             ValueError: If there is no encoder for the codec.
         """
         lane = self._speech if codec.lower() in (SPEECH_CODEC, RAW_SPEECH) else self._pictures
-        lane.join(codec.lower(), taker)
+        lane.subscribe(codec.lower(), subscriber)
 
-    def leave(self, taker: Taker) -> None:
-        """Give no more units to a taker; what nobody takes is not encoded."""
-        if taker.leads and taker.bitrate is not None:
-            self.led_bitrate = taker.bitrate
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Give no more units to a subscriber; what nobody takes is not encoded."""
+        if subscriber.leads and subscriber.bitrate is not None:
+            self.led_bitrate = subscriber.bitrate
         for lane in self._lanes:
-            lane.leave(taker)
+            lane.unsubscribe(subscriber)
 
     async def close(self) -> None:
         """Wait until nothing of it runs; those who still take have been let go of."""
@@ -81,33 +81,33 @@ class _Lane:
     unit: Kind
 
     def __init__(self, playout: Playout, encoded: Counter[str]) -> None:
-        self.takers: dict[str, list[Taker]] = {}
+        self.subscribers: dict[str, list[Subscriber]] = {}
         self._playout, self._encoded = playout, encoded
         self._run: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    def join(self, codec: str, taker: Taker) -> None:
-        if codec not in self.takers:
+    def subscribe(self, codec: str, subscriber: Subscriber) -> None:
+        if codec not in self.subscribers:
             self._open(codec)
-            self.takers[codec] = []
-        self.takers[codec].append(taker)
+            self.subscribers[codec] = []
+        self.subscribers[codec].append(subscriber)
         if self._run is None:
             self._run = asyncio.create_task(self._serve(), name=f"broadcast-{self.unit}")
             self._ending.add(self._run)
             self._run.add_done_callback(self._ending.discard)
 
-    def leave(self, taker: Taker) -> None:
-        for codec, takers in list(self.takers.items()):
-            if taker in takers:
-                takers.remove(taker)
-            if not takers:
-                del self.takers[codec]
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        for codec, subscribers in list(self.subscribers.items()):
+            if subscriber in subscribers:
+                subscribers.remove(subscriber)
+            if not subscribers:
+                del self.subscribers[codec]
                 self._shut(codec)
-        if not self.takers:
+        if not self.subscribers:
             self._stop()
 
     async def close(self) -> None:
-        self.takers.clear()
+        self.subscribers.clear()
         self._stop()
         if self._ending:
             await asyncio.wait(self._ending)
@@ -124,18 +124,18 @@ class _Lane:
             logger.exception("%s failed", self.unit)
             if self._run is not asyncio.current_task():  # everybody had left
                 return
-            left = [taker for takers in self.takers.values() for taker in takers]
-            for codec in self.takers:
+            left = [subscriber for subscribers in self.subscribers.values() for subscriber in subscribers]
+            for codec in self.subscribers:
                 self._shut(codec)
-            self.takers.clear()
+            self.subscribers.clear()
             self._run = None
-            for taker in left:
-                taker.fail(self.unit, error)
+            for subscriber in left:
+                subscriber.fail(self.unit, error)
 
-    def _hand_out(self, codec: str, unit: Unit) -> None:
+    def _hand_out(self, codec: str, unit: EncodedUnit) -> None:
         self._encoded[codec] += 1
-        for taker in tuple(self.takers.get(codec, ())):
-            taker.take(unit)
+        for subscriber in tuple(self.subscribers.get(codec, ())):
+            subscriber.on_unit(unit)
 
     def _open(self, codec: str) -> None:
         """Prepare for a codec; raise a ValueError if there is no encoder."""
@@ -156,11 +156,11 @@ class _SpeechLane(_Lane):
         while True:
             index, samples = await pacer.next()
             due_s, level = pacer.leaves_at(index), sound_level_dbov(samples)
-            if SPEECH_CODEC in self.takers:
+            if SPEECH_CODEC in self.subscribers:
                 payloads = encoder.payloads(index, samples)  # quicker than to a thread and back
-                self._hand_out(SPEECH_CODEC, Unit(payloads, index * PACKET_SOUND, due_s, level_dbov=level))
-            if RAW_SPEECH in self.takers:
-                self._hand_out(RAW_SPEECH, Unit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
+                self._hand_out(SPEECH_CODEC, EncodedUnit(payloads, index * PACKET_SOUND, due_s, level_dbov=level))
+            if RAW_SPEECH in self.subscribers:
+                self._hand_out(RAW_SPEECH, EncodedUnit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
 
 
 class _PictureLane(_Lane):
@@ -171,12 +171,12 @@ class _PictureLane(_Lane):
         playout: Playout,
         encoded: Counter[str],
         key_frames: Counter[str],
-        open_place: Callable[[], PicturePlace],
+        open_backend: Callable[[], PictureBackend],
     ) -> None:
         super().__init__(playout, encoded)
         self._renditions: dict[str, Rendition] = {}
         self._key_frames = key_frames
-        self._open_place = open_place
+        self._open_backend = open_backend
 
     @property
     def in_use(self) -> list[str]:
@@ -198,27 +198,27 @@ class _PictureLane(_Lane):
         self._renditions.clear()
 
     async def _encode_all(self) -> None:
-        pacer, place = PicturePacer(self._playout), self._open_place()
+        pacer, backend = PicturePacer(self._playout), self._open_backend()
         try:
             while True:
-                await self._encode_next(pacer, place)
+                await self._encode_next(pacer, backend)
         finally:
-            place.close()
+            backend.close()
 
-    async def _encode_next(self, pacer: PicturePacer, place: PicturePlace) -> None:
+    async def _encode_next(self, pacer: PicturePacer, backend: PictureBackend) -> None:
         index, paint = await pacer.next()
         renditions = list(self._renditions.values())
-        orders = [r.order(self.takers[r.codec], time.monotonic()) for r in renditions]
-        due = any(index % order.every == 0 for order in orders)
-        encoded = await place.encode(index, paint, orders) if due else []
+        requests = [r.request(self.subscribers[r.codec], time.monotonic()) for r in renditions]
+        due = any(index % request.every == 0 for request in requests)
+        encoded = await backend.encode(index, paint, requests) if due else []
         due_s, timestamp = pacer.leaves_at(index), index * PTS_PER_FRAME
         for rendition, picture in zip(renditions, encoded, strict=False):  # none, if none was due
             if picture.payloads:
                 rendition.note(picture, time.monotonic())
                 self._key_frames[rendition.codec] += picture.key
-                unit = Unit(picture.payloads, timestamp, due_s, picture.key, picture.bitrate, picture.pixels)
+                unit = EncodedUnit(picture.payloads, timestamp, due_s, picture.key, picture.bitrate, picture.pixels)
                 self._hand_out(rendition.codec, unit)
-        if RAW_PICTURES in self.takers:  # painted again: what is encoded elsewhere does not come back as a picture
+        if RAW_PICTURES in self.subscribers:  # painted again: what is encoded elsewhere does not come back as a picture
             painted = await asyncio.get_running_loop().run_in_executor(None, paint)
             rows, width = painted.shape
-            self._hand_out(RAW_PICTURES, Unit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))
+            self._hand_out(RAW_PICTURES, EncodedUnit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))

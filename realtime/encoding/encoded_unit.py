@@ -14,7 +14,7 @@ RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class EncodedUnit:
     """A packet of speech or a picture, encoded.
 
     Attributes:
@@ -38,7 +38,7 @@ class Unit:
     raw: npt.NDArray[Any] | None = None
 
 
-class Taker(Protocol):
+class Subscriber(Protocol):
     """Whoever takes units: the sender of one peer."""
 
     @property
@@ -52,7 +52,7 @@ class Taker(Protocol):
     def wants_key(self, now_s: float) -> bool:
         """Tell whether the next picture must be a key frame for its sake."""
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Take a unit; must neither wait nor raise."""
 
     def fail(self, unit: Kind, error: Exception) -> None:

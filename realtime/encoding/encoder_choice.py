@@ -13,7 +13,7 @@ from realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder, PictureE
 from realtime.encoding.pacing import picture_frame
 from realtime.timeline import FRAME_RATE_HZ
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HARDWARE_H264 = {
     "h264_nvenc": {
@@ -58,7 +58,7 @@ class HardwareH264Encoder(LiveH264Encoder):
         try:
             return super().encode_picture(frame, key=key)
         except (av.FFmpegError, ValueError) as error:
-            log.warning("%s takes no picture (%s); x264 goes on", self._name, error)
+            logger.warning("%s takes no picture (%s); x264 goes on", self._name, error)
         self._name = self.codec = None
         frame.pts, frame.time_base = pts, time_base  # an encoder has put its own there
         return super().encode_picture(frame, key=True)

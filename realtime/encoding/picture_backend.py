@@ -17,7 +17,7 @@ Paint = Callable[[], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EncodeRequest:
     """How a picture is to be encoded.
 
     Attributes:
@@ -50,10 +50,10 @@ class Encoded:
     pixels: int
 
 
-class PicturePlace(Protocol):
+class PictureBackend(Protocol):
     """Where the pictures of one broadcast are made, one after the other; its encoders begin with it."""
 
-    async def encode(self, index: int, paint: Paint, orders: Sequence[Order]) -> list[Encoded]:
+    async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
         """Paint a picture and encode it as ordered; an encoder that is ordered no more is let go of."""
 
     def close(self) -> None:
@@ -66,39 +66,39 @@ class Encoders:
     def __init__(self) -> None:
         self._encoders: dict[str, PictureEncoder] = {}
 
-    def encode(self, index: int, picture: npt.NDArray[np.uint8], orders: Sequence[Order]) -> list[Encoded]:
+    def encode(self, index: int, picture: npt.NDArray[np.uint8], requests: Sequence[EncodeRequest]) -> list[Encoded]:
         """Encode picture ``index`` as ordered; an encoder that is ordered no more is let go of.
 
         Raises:
             ValueError: If there is no encoder for a codec.
         """
-        codecs = [order.codec for order in orders]
+        codecs = [request.codec for request in requests]
         self._encoders = {codec: self._encoders.get(codec) or picture_encoder(codec) for codec in codecs}
-        return [_encode(self._encoders[order.codec], index, picture, order) for order in orders]
+        return [_encode(self._encoders[request.codec], index, picture, request) for request in requests]
 
 
-def _encode(encoder: PictureEncoder, index: int, picture: npt.NDArray[np.uint8], order: Order) -> Encoded:
-    if order.bitrate is not None:
-        encoder.target_bitrate = order.bitrate
-    encoder.every = order.every
-    if index % order.every:
+def _encode(encoder: PictureEncoder, index: int, picture: npt.NDArray[np.uint8], request: EncodeRequest) -> Encoded:
+    if request.bitrate is not None:
+        encoder.target_bitrate = request.bitrate
+    encoder.every = request.every
+    if index % request.every:
         return Encoded((), key=False, bitrate=encoder.target_bitrate, pixels=0)
-    payloads, _ = encoder.encode(picture_frame(index, picture), order.key)
+    payloads, _ = encoder.encode(picture_frame(index, picture), request.key)
     rows, width = picture.shape
     return Encoded(payloads, encoder.sent_key_frame, encoder.target_bitrate, rows * 2 // 3 * width)
 
 
-class OwnThreads:
+class ThreadBackend:
     """Makes pictures in the event loop's executor."""
 
     def __init__(self) -> None:
         self._encoders = Encoders()
 
-    async def encode(self, index: int, paint: Paint, orders: Sequence[Order]) -> list[Encoded]:
+    async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
         """Paint a picture and encode it as ordered."""
 
         def make() -> list[Encoded]:
-            return self._encoders.encode(index, paint(), orders)
+            return self._encoders.encode(index, paint(), requests)
 
         return await asyncio.get_running_loop().run_in_executor(None, make)
 

@@ -49,7 +49,7 @@ def start_bitrate(pixels: int) -> int:
     return max(LEAST_START, _clamp(START_BITRATE * pixels // START_PIXELS))
 
 
-class SendRate:
+class RateControl:
     """The target of one encoder.
 
     Attributes:

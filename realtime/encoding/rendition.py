@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from realtime.encoding.encoded_unit import Taker
-from realtime.encoding.picture_backend import Encoded, Order
+from realtime.encoding.encoded_unit import Subscriber
+from realtime.encoding.picture_backend import Encoded, EncodeRequest
 
 KEY_FRAME_INTERVAL_S = 0.5
 FEWER_BELOW = ((80_000, 3), (150_000, 2))
@@ -23,18 +23,20 @@ class Rendition:
         self._every = 1
         self._keys = KeyFrames()
 
-    def order(self, takers: Sequence[Taker], now_s: float) -> Order:
+    def request(self, subscribers: Sequence[Subscriber], now_s: float) -> EncodeRequest:
         """Decide how the next picture is encoded, if it is.
 
-        The bitrate is what the one that leads can take, or what half of the takers can, where none does.
+        The bitrate is what the one that leads can take, or what half of the subscribers can, where none does.
         """
-        known = [taker.bitrate for taker in takers if taker.leads] or [taker.bitrate for taker in takers]
+        known = [subscriber.bitrate for subscriber in subscribers if subscriber.leads] or [
+            subscriber.bitrate for subscriber in subscribers
+        ]
         rates = [rate for rate in known if rate is not None]
         bitrate = statistics.median_low(rates) if rates else None
         if bitrate is not None:
             self._every = next((every for below, every in FEWER_BELOW if bitrate < below), 1)
-        key = self._keys.due(now_s) and any(taker.wants_key(now_s) for taker in takers)
-        return Order(self.codec, bitrate, key, self._every)
+        key = self._keys.due(now_s) and any(subscriber.wants_key(now_s) for subscriber in subscribers)
+        return EncodeRequest(self.codec, bitrate, key, self._every)
 
     def note(self, picture: Encoded, now_s: float) -> None:
         """Take in what became of an order."""

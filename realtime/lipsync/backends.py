@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:  # it has no wheel for every platform
         raise
     openvino_backend = None  # type: ignore[assignment]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
 
@@ -55,7 +55,7 @@ def create_predictor(
         except (DeviceLostError, MemoryError) as error:
             if device != "auto" and not fall_back:
                 raise SettingsError(f"device {device!r} was asked for, but it cannot draw: {error}") from error
-            log.warning("no card is used, the CPU draws: %s", error)
+            logger.warning("no card is used, the CPU draws: %s", error)
             fall_back = True
     if precision == "fp16":
         if not fall_back:
@@ -70,7 +70,7 @@ def _found(device: str, *, fall_back: bool) -> str:
     except SettingsError as error:
         if not fall_back:
             raise
-        log.warning("the CPU draws: %s", error.message)
+        logger.warning("the CPU draws: %s", error.message)
         return "cpu"
 
 
@@ -102,7 +102,7 @@ def _on_cpu(
         return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
-    log.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
+    logger.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
     importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
     predictor: MouthPredictor = importlib.import_module("realtime.lipsync.torch_backend").TorchPredictor(
         weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision

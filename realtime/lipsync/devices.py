@@ -2,15 +2,16 @@
 
 import importlib
 import logging
+import re
 import shutil
 import subprocess
 import sys
 
 from realtime.errors import SettingsError
-from realtime.lipsync.devices import DEVICE
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
+DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
 _PATIENCE_S = 60.0
 _ASK_TORCH = "import torch; print(torch.cuda.device_count())"
 
@@ -29,7 +30,7 @@ def resolve_device(device: str) -> str:
     found = card.count()
     if device == "auto":
         if not found:
-            log.warning("nvidia-smi is here, but no card can be used (%s): the CPU draws", card.why_none())
+            logger.warning("nvidia-smi is here, but no card can be used (%s): the CPU draws", card.why_none())
         return "cuda" if found else "cpu"
     if int(device.partition(":")[2] or 0) >= found:
         why = f" ({card.why_none()})" if not found else ""

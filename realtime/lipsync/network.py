@@ -17,7 +17,7 @@ from torch.nn import functional
 from realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
-Ear = Literal["published", "sliding", "both"]
+AudioEncoderKind = Literal["published", "sliding", "both"]
 
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
@@ -141,7 +141,7 @@ def _sliding_ear(width: float, code: int) -> nn.Sequential:
     )
 
 
-class BothEars(nn.Module):
+class CombinedEncoder(nn.Module):
     """Both audio encoders: they err in different places, and a mean of what they say errs less than either."""
 
     def __init__(self, width: float, code: int) -> None:
@@ -154,10 +154,10 @@ class BothEars(nn.Module):
         return mean
 
 
-_EARS: dict[Ear, Callable[[float, int], nn.Module]] = {
+_AUDIO_ENCODERS: dict[AudioEncoderKind, Callable[[float, int], nn.Module]] = {
     "published": _published_ear,
     "sliding": _sliding_ear,
-    "both": BothEars,
+    "both": CombinedEncoder,
 }
 
 
@@ -181,7 +181,7 @@ class Wav2Lip(nn.Module):
         head: Head = "paint",
         *,
         audio_width: float | None = None,
-        ear: Ear = "published",
+        ear: AudioEncoderKind = "published",
     ) -> None:
         super().__init__()
         if size % 32 or size < 96:
@@ -203,7 +203,7 @@ class Wav2Lip(nn.Module):
                 nn.Sequential(Conv2d(c512, c512, bottom), Conv2d(c512, c512, 1)),
             ]
         )
-        self.audio_encoder = _EARS[ear](self.audio_width, c512)
+        self.audio_encoder = _AUDIO_ENCODERS[ear](self.audio_width, c512)
         self.face_decoder_blocks = nn.ModuleList(
             [
                 nn.Sequential(Conv2d(c512, c512, 1)),

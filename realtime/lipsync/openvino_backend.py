@@ -18,7 +18,7 @@ import openvino as ov
 from realtime.lipsync.metadata import WeightsMetadata, file_sha256
 from realtime.lipsync.predictor import FaceFeatures
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _FORMAT = "9"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
 _LEVELS = 7
@@ -51,7 +51,7 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
     from realtime.lipsync.weights import load_weights  # noqa: PLC0415
 
     network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
-    log.info("converting %s for OpenVINO, once", weights.name)
+    logger.info("converting %s for OpenVINO, once", weights.name)
     cache.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".convert-", dir=cache))
     try:
@@ -86,7 +86,7 @@ def quantized(folder: Path) -> Path:
         return path
     from realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
 
-    log.info("fitting the network to eight bits, once")
+    logger.info("fitting the network to eight bits, once")
     core = ov.Core()
     size = WeightsMetadata.from_json((folder / "metadata.json").read_text()).size
     with np.load(CALIBRATION) as known:

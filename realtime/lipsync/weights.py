@@ -21,11 +21,11 @@ from realtime.lipsync.metadata import (
     parse_metadata,
     published_metadata,
 )
-from realtime.lipsync.network import Ear, Head, Wav2Lip, scaled
+from realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip, scaled
 
 __all__ = ["Region", "WeightsMetadata", "load_weights", "save_weights"]
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 def load_weights(
@@ -63,9 +63,9 @@ def load_weights(
         metadata.size,
         cast("Head", metadata.head),
         audio_width=metadata.audio_width,
-        ear=cast("Ear", metadata.ear),
+        ear=cast("AudioEncoderKind", metadata.ear),
     )
-    _check(state, cast("State", network.state_dict()), path)
+    _check(state, cast("StateDict", network.state_dict()), path)
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False).to(device=device, dtype=dtype), metadata
 
@@ -101,7 +101,7 @@ def save_weights(
     save_file(state, str(path), metadata=metadata)
 
 
-def _read_safetensors(path: Path, sha256: str) -> tuple[State, WeightsMetadata]:
+def _read_safetensors(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = parse_metadata(file.metadata() or {}, path=path, sha256=sha256)
@@ -111,7 +111,7 @@ def _read_safetensors(path: Path, sha256: str) -> tuple[State, WeightsMetadata]:
     return _with_batch_counts(state), metadata
 
 
-def _read_checkpoint(path: Path, sha256: str) -> tuple[State, WeightsMetadata]:
+def _read_checkpoint(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
@@ -136,7 +136,7 @@ def _read_checkpoint(path: Path, sha256: str) -> tuple[State, WeightsMetadata]:
     return _with_batch_counts(state), published_metadata(path=path, sha256=sha256, size=size, width=width)
 
 
-def _with_batch_counts(state: State) -> State:
+def _with_batch_counts(state: StateDict) -> StateDict:
     """Add the batch counters of batch norm, which mean nothing at inference and which some files leave out."""
     counters = {
         key.removesuffix("running_mean") + "num_batches_tracked": torch.tensor(0)
@@ -146,7 +146,7 @@ def _with_batch_counts(state: State) -> State:
     return counters | state
 
 
-def _check(found: State, expected: State, path: Path) -> None:
+def _check(found: StateDict, expected: StateDict, path: Path) -> None:
     for key, tensor in expected.items():
         if key not in found:
             raise WeightsError(f"{path.name}: tensor {key} is missing")

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime.encoding.encoded_unit import RAW_SPEECH, Unit
+from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from realtime.encoding.pacing import Kind
 from realtime.errors import ConflictError
 from realtime.local_audio.play_queue import PlayQueue
 from realtime.local_audio.sound_devices import (
-    Device,
     DeviceMissingError,
     Direction,
+    SoundDevice,
     find_device,
     list_devices,
     portaudio,
@@ -26,7 +26,7 @@ from realtime.local_audio.sound_devices import (
 from realtime.session.session import Session
 from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 """Between two looks for a device that is missing."""
@@ -35,7 +35,7 @@ SILENT_S = 2.0
 
 
 @dataclass(slots=True)
-class _Stream:
+class _SoundStream:
     """One of PortAudio's streams.
 
     Attributes:
@@ -74,7 +74,7 @@ class LocalAudio:
         """Names of the devices that run."""
         self.queue = PlayQueue()
         self._session: Session | None = None
-        self._streams: dict[Direction, _Stream] = {}
+        self._streams: dict[Direction, _SoundStream] = {}
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -94,7 +94,7 @@ class LocalAudio:
             raise ConflictError("this server has no local microphone or loudspeaker: see --local-microphone")
         self._take_back()
         self._session = session
-        session.broadcast.join(RAW_SPEECH, self)
+        session.broadcast.subscribe(RAW_SPEECH, self)
         session.listeners.add(self._learn)
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class LocalAudio:
         """Sound has no key frames."""
         return False
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Play a packet that leaves."""
         assert unit.raw is not None
         packet: npt.NDArray[np.int16] = unit.raw
@@ -124,7 +124,7 @@ class LocalAudio:
     def _take_back(self) -> None:
         session, self._session = self._session, None
         if session:
-            session.broadcast.leave(self)
+            session.broadcast.unsubscribe(self)
             session.listeners.discard(self._learn)
         self.queue.clear()
 
@@ -138,7 +138,7 @@ class LocalAudio:
             missing = await asyncio.to_thread(self._open)
             now = f"{', '.join(self.running.values()) or 'nothing'} runs" + "".join(f"; {why}" for why in missing)
             if now != said:
-                log.log(logging.WARNING if missing else logging.INFO, "local audio: %s", said := now)
+                logger.log(logging.WARNING if missing else logging.INFO, "local audio: %s", said := now)
             while not self._is_broken():
                 await asyncio.sleep(LOOK_S)
                 if missing and await self._are_back():
@@ -159,7 +159,7 @@ class LocalAudio:
         finally:
             if process.returncode is None:
                 process.kill()
-        devices = [Device(**one) for one in listed]
+        devices = [SoundDevice(**one) for one in listed]
         for direction, name in self.wanted.items():
             if direction not in self.running:
                 try:
@@ -184,8 +184,8 @@ class LocalAudio:
                 missing.append(f"{name!r} cannot be opened: {error.args[0]}")
         return missing
 
-    def _begin(self, sd: Any, device: Device, direction: Direction) -> _Stream:
-        one = _Stream(device.name, None, time.monotonic())
+    def _begin(self, sd: Any, device: SoundDevice, direction: Direction) -> _SoundStream:
+        one = _SoundStream(device.name, None, time.monotonic())
 
         def heard(data: npt.NDArray[np.float32], _frames: int, _time: Any, _status: Any) -> None:
             one.called_s = time.monotonic()
@@ -214,13 +214,13 @@ class LocalAudio:
         one.stream.start()
         return one
 
-    def _heard(self, one: _Stream, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
+    def _heard(self, one: _SoundStream, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
         session = self._session
         if session is None or session.closed or self._streams.get("input") is not one:
             return
         if position == 0:
-            session.floor.microphone.clear()  # its positions begin anew
-        session.floor.push_sound(position, samples, arrived_s)
+            session.speech.microphone.clear()  # its positions begin anew
+        session.speech.push_sound(position, samples, arrived_s)
 
     def _shut(self) -> None:
         streams, self._streams, self.running = self._streams, {}, {}

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.sample_fifo import Pieces
+from realtime.audio.sample_fifo import SampleFifo
 from realtime.audio.silence import is_silent
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
@@ -32,7 +32,7 @@ class PlayQueue:
     def __init__(self) -> None:
         self.dropped = self.missed = 0
         self._lock = threading.Lock()
-        self._waiting = Pieces()
+        self._waiting = SampleFifo()
         self._primed = False
 
     @property

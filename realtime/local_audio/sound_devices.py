@@ -14,7 +14,7 @@ class DeviceMissingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class SoundDevice:
     """One of them.
 
     Attributes:
@@ -47,7 +47,7 @@ def portaudio() -> Any:
         ) from error
 
 
-def list_devices(*, afresh: bool = False) -> list[Device]:
+def list_devices(*, afresh: bool = False) -> list[SoundDevice]:
     """Return the devices there are.
 
     Args:
@@ -59,7 +59,7 @@ def list_devices(*, afresh: bool = False) -> list[Device]:
         sd._initialize()  # noqa: SLF001
     defaults = set(sd.default.device)
     return [
-        Device(
+        SoundDevice(
             number=number,
             name=str(found["name"]),
             inputs=int(found["max_input_channels"]),
@@ -70,7 +70,7 @@ def list_devices(*, afresh: bool = False) -> list[Device]:
     ]
 
 
-def find_device(devices: list[Device], wanted: str, direction: Direction) -> Device:
+def find_device(devices: list[SoundDevice], wanted: str, direction: Direction) -> SoundDevice:
     """Return the device that a setting means.
 
     Args:

@@ -125,7 +125,7 @@ class MouthPainter:
         return self._places[key]
 
 
-class _Span:
+class _Enlargement:
     """One direction of the way from the region's pixels to the picture's.
 
     OpenCV enlarges whole pixels to whole pixels several times as fast as it warps from anywhere to anywhere. A face box
@@ -163,8 +163,8 @@ class _Place:
     """
 
     def __init__(self, region: Region, crop: int, box: Box, feather: Floats) -> None:
-        self._rows = _Span(region.top, region.bottom, crop, box.height)
-        self._columns = _Span(region.left, region.right, crop, box.width)
+        self._rows = _Enlargement(region.top, region.bottom, crop, box.height)
+        self._columns = _Enlargement(region.left, region.right, crop, box.width)
         wide = self.widen(feather)
         self.luma_mask = np.ascontiguousarray(np.clip(self.luma_up(wide, cv2.INTER_LINEAR), 0, 1))
         self.chroma_mask = np.ascontiguousarray(np.clip(self.chroma_up(wide), 0, 1))

@@ -1,1 +1,1 @@
-"""WebRTC: peers, tracks, and every departure from aiortc."""
+"""WebRTC: peers, SDP, RTP, and the patches of aiortc."""

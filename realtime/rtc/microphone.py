@@ -57,7 +57,7 @@ class PositionTracker:
         return position
 
 
-class Microphone:
+class MicrophoneInput:
     """Decoded microphone sound in, positioned sound out. Nothing is ever queued here.
 
     Attributes:

@@ -3,13 +3,13 @@
 import asyncio
 
 
-class Turns:
+class OfferPacing:
     """Lets everybody who has such work to do wait for a round that nobody else uses for it."""
 
     def __init__(self) -> None:
         self._next = asyncio.Lock()
 
-    async def take(self) -> None:
+    async def wait_turn(self) -> None:
         """Wait for a turn, which lasts until the caller waits for anything else."""
         async with self._next:
             await asyncio.sleep(0)

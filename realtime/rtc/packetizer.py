@@ -33,7 +33,7 @@ class _Sent(NamedTuple):
     extension: bytes
 
 
-class RtpStream:
+class Packetizer:
     """One stream's header and its numbers.
 
     Args:

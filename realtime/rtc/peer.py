@@ -13,12 +13,12 @@ from aiortc import RTCIceServer, RTCSessionDescription
 
 from realtime.encoding.broadcast import Broadcast
 from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.queue_depths import Waiting
+from realtime.queue_depths import QueueDepths
 from realtime.rtc.aiortc_patches import datagram_guard, peer_connection
 from realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
 from realtime.rtc.candidates import IceFragment, ice_of, read_fragment
 from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
-from realtime.rtc.microphone import Microphone, OnSound
+from realtime.rtc.microphone import MicrophoneInput, OnSound
 from realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from realtime.rtc.sdp import MAX_CANDIDATES, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer, multiplexed_only
 
@@ -77,7 +77,7 @@ class Peer:
         self._remote_ice: IceFragment | None = None
         self._trickled = 0
         self._loopback = False
-        self._microphone = Microphone(on_sound)
+        self._microphone = MicrophoneInput(on_sound)
         self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
         self._connection: peer_connection.PlayoutConnection | None = None
@@ -119,8 +119,8 @@ class Peer:
     async def _answer(self, offer_sdp: str) -> str:
         listening = await addresses_of(self._settings.host)
         self._loopback = listening is not None and any(ipaddress.ip_address(a).is_loopback for a in listening)
-        turns = self._settings.turns
-        await turns.take()
+        offer_pacing = self._settings.offer_pacing
+        await offer_pacing.wait_turn()
         offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
         self._remote_ice = ice_of(offer.sdp)
         connection = peer_connection.PlayoutConnection(
@@ -135,10 +135,10 @@ class Peer:
         connection.on("connectionstatechange", self._state_changed)
         connection.on("datachannel", self._control.take)
         self._add_media(connection, offer.kinds)
-        await turns.take()
+        await offer_pacing.wait_turn()
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
         connection.announce_error_correction()
-        await turns.take()
+        await offer_pacing.wait_turn()
         await connection.setLocalDescription()
         if self._terms is SPEAKING and any(
             t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()
@@ -188,21 +188,21 @@ class Peer:
         if self._closing is None:
             self._control.send(message)
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return figures of this connection; ``None`` where the other side has not reported yet."""
         figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
         for sender in self._connection.getSenders() if self._connection else ():
             assert isinstance(sender, PlayoutSender)
-            figures[sender.kind] = sender.figures()
+            figures[sender.kind] = sender.stats()
         return figures
 
     async def flush_control(self) -> None:
         """Wait, but not long, until what was last sent as control messages has left."""
         await self._control.flush()
 
-    def waiting(self) -> Waiting:
+    def queue_depths(self) -> QueueDepths:
         """Return how much waits in this connection and how much may: datagrams in, bytes out."""
-        datagrams, unsent = self._connection.waiting() if self._connection else (0, 0)
+        datagrams, unsent = self._connection.queue_depths() if self._connection else (0, 0)
         return {
             "datagrams": (datagrams, datagram_guard.MAX_QUEUED_DATAGRAMS),
             "unsent_bytes": (unsent, MAX_UNSENT_BYTES),
@@ -245,11 +245,11 @@ class Peer:
         except TimeoutError:
             self._gone("not connected in time")
             return
-        heard_s, silent_checks = connection.heard_s(), 0
+        last_received_s, silent_checks = connection.last_received_s(), 0
         while not self._is_gone:
             await asyncio.sleep(self._settings.silence_timeout_s / CHECKS_PER_SILENCE)
-            before_s, heard_s = heard_s, connection.heard_s()
-            silent_checks = silent_checks + 1 if heard_s == before_s else 0
+            before_s, last_received_s = last_received_s, connection.last_received_s()
+            silent_checks = silent_checks + 1 if last_received_s == before_s else 0
             if silent_checks >= SILENT_CHECKS:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):

@@ -4,7 +4,7 @@ One encode cannot suit every link. It suits the one that leads, the speaking pee
 receivers. One that cannot follow gets key frames alone, and its sound, until it is tried again.
 """
 
-from realtime.encoding.rate_control import SendRate
+from realtime.encoding.rate_control import RateControl
 
 FOLLOW_SHARE = 0.7
 """Of the shared bitrate: a link that carries less than this cannot follow."""
@@ -16,7 +16,7 @@ THINNED_INTERVAL_S = 2.0
 """Between two key frames on a link that carries no more."""
 
 
-class Following:
+class ReceiverAdaptation:
     """The pictures that one receiver gets.
 
     Args:
@@ -29,7 +29,7 @@ class Following:
     """
 
     def __init__(self, *, leads: bool) -> None:
-        self.rate = SendRate()
+        self.rate = RateControl()
         self.leads = leads
         self.key_frames = 0
         self._has_key = False
@@ -39,7 +39,7 @@ class Following:
         self._rest_s = FIRST_REST_S
 
     @property
-    def thinned(self) -> bool:
+    def key_frames_only(self) -> bool:
         """Whether it gets key frames alone, because it cannot follow."""
         return self._rests_until_s is not None
 
@@ -68,7 +68,7 @@ class Following:
         self.rate.start(pixels)
         if key:
             return self._key_passes(bitrate, pixels, now_s)
-        if not self._has_key or self.thinned:
+        if not self._has_key or self.key_frames_only:
             return False
         if not self.leads:
             if (self.rate.target or 0) < FOLLOW_SHARE * bitrate:
@@ -87,7 +87,7 @@ class Following:
                     return False
             else:
                 self._rests_until_s, self._resumed_s = None, now_s
-                self.rate = SendRate()
+                self.rate = RateControl()
                 self.rate.start(pixels)
         if not self.leads:
             self.rate.raise_to(bitrate, now_s)

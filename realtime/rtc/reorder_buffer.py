@@ -21,7 +21,7 @@ MAX_JUMP = 1000
 """A sequence number further away than this belongs to a sender that started again."""
 
 
-class PacketOrder(Generic[T]):
+class ReorderBuffer(Generic[T]):
     """Puts packets into the order of their sequence numbers.
 
     Attributes:

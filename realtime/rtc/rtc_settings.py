@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.errors import UnavailableError
-from realtime.rtc.offer_pacing import Turns
+from realtime.rtc.offer_pacing import OfferPacing
 from realtime.rtc.turn_credentials import TurnSecret
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class RtcSettings:
         udp_ports: First and last UDP port to listen on; ``None`` for any.
         connect_timeout_s: From the offer to the finished handshake.
         silence_timeout_s: Without a datagram from the peer, after which it counts as vanished.
-        turns: Of all who answer offers: each step of that takes milliseconds.
+        offer_pacing: Of all who answer offers: each step of that takes milliseconds.
     """
 
     host: str = "127.0.0.1"
@@ -39,7 +39,7 @@ class RtcSettings:
     udp_ports: tuple[int, int] | None = None
     connect_timeout_s: float = 9.5
     silence_timeout_s: float = 10.0
-    turns: Turns = field(default_factory=Turns)
+    offer_pacing: OfferPacing = field(default_factory=OfferPacing)
 
     def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:
         """Return the STUN and TURN servers for one user, with credentials good from now on.

@@ -25,7 +25,7 @@ from realtime.errors import (
     UnavailableError,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_WAITING = 4
 MEMORY_BYTES = 4 << 30
@@ -100,7 +100,7 @@ class AvatarBuilds:
         return self._states.get(avatar_id)
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """Uploads that wait or are being built."""
         return len(self._tasks)
 
@@ -198,7 +198,7 @@ class AvatarBuilds:
         except LipstreamError as error:
             failure = error.message
         except Exception as error:
-            log.exception("avatar %s could not be made", avatar_id)
+            logger.exception("avatar %s could not be made", avatar_id)
             failure = f"the server failed: {type(error).__name__}"
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

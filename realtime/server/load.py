@@ -6,7 +6,7 @@ from realtime.server.admission import Admission
 from realtime.session.session import Session
 
 
-class ServerCost:
+class ServerLoad:
     """What the server's sessions have cost since it was last asked."""
 
     def __init__(self) -> None:

@@ -12,10 +12,10 @@ from realtime.picture.watermark import MarkStyle
 from realtime.workers.render_pool import RenderWorkers
 from realtime.workers.render_worker import WorkerSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Shelf:
+class LoadedAvatars:
     """Avatars in memory, here and in the render workers.
 
     Args:
@@ -51,7 +51,7 @@ class Shelf:
             try:
                 await self.add(manifest.id)
             except LipstreamError as error:
-                log.warning("avatar %s cannot be used: %s", manifest.id, error.message)
+                logger.warning("avatar %s cannot be used: %s", manifest.id, error.message)
                 self._failed.add(manifest.id)
         if not self._avatars:
             raise UnavailableError("there is no usable avatar", reason="warming")
@@ -144,7 +144,7 @@ class Shelf:
         )
         try:
             if await process.wait():
-                log.error("avatar %s could not be prepared", avatar_id)
+                logger.error("avatar %s could not be prepared", avatar_id)
                 self._failed.add(avatar_id)
         finally:
             if process.returncode is None:

@@ -27,8 +27,8 @@ from realtime.picture.provenance import provenance
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.rtc.turn_credentials import TurnSecret, quota_user
 from realtime.server.admission import Admission
-from realtime.server.load import ServerCost
-from realtime.server.loaded_avatars import Shelf
+from realtime.server.load import ServerLoad
+from realtime.server.loaded_avatars import LoadedAvatars
 from realtime.server.warm_up import rehearsal_settings, rehearse_call
 from realtime.session.session import RENDER_BUDGET_SAMPLES, Session
 from realtime.session.speech_pipeline import first_window_samples
@@ -40,7 +40,7 @@ from realtime.workers.picture_client import PictureWorkers
 from realtime.workers.render_pool import RenderWorkers
 from realtime.workers.render_worker import WorkerSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WAITING_S = 60.0
 """A session whose peer was lost is kept this long for its owner to come back."""
@@ -84,8 +84,8 @@ class Sessions:
             self.worker_settings.on_cpu() if self.worker_settings.device == "auto" and len(devices) > 1 else None,
         )
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
-        self.shelf = Shelf(self.store, self.workers, self.worker_settings, settings.mark)
-        self._cost = ServerCost()
+        self.avatars = LoadedAvatars(self.store, self.workers, self.worker_settings, settings.mark)
+        self._cost = ServerLoad()
         self.draining = False
         self.created = 0
         self._closed, self._settled = 0, False
@@ -113,7 +113,7 @@ class Sessions:
         """
         cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
-        await self.shelf.fill(self._metadata.fingerprint)
+        await self.avatars.fill(self._metadata.fingerprint)
         await self._rehearse()
         self.local_audio.start()
         self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
@@ -130,7 +130,7 @@ class Sessions:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
         self._next_tick = self._reaper = None
-        await self.shelf.close()
+        await self.avatars.close()
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             self._note_end(session, "shutdown")
@@ -211,7 +211,7 @@ class Sessions:
         """Have a call of our own, which nobody hears of."""
         assert self._metadata is not None
         session = Session(
-            await self.shelf.get(self.shelf.first),
+            await self.avatars.get(self.avatars.first),
             self.workers.members[0],
             self._metadata,
             rtc=rehearsal_settings(),
@@ -223,8 +223,8 @@ class Sessions:
 
     async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
         self._check_ready()
-        avatar = await self.shelf.get(avatar_id or self.settings.avatar or self.shelf.first)
-        await self._rtc.turns.take()
+        avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
+        await self._rtc.offer_pacing.wait_turn()
         self._check_ready()
         if self._is_full and (yielding := self._oldest_waiting()):
             self._end(yielding, "yielded")
@@ -242,12 +242,12 @@ class Sessions:
             synthesizer=self._synthesizer,
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
-            open_place=self.pictures.open,
+            open_backend=self.pictures.open,
         )
         self._sessions[session.id] = session
         self.created += 1
         with in_session(session.id):
-            log.info("session begins with avatar %s", session.avatar_id)
+            logger.info("session begins with avatar %s", session.avatar_id)
         return session
 
     async def _answered(self, session: Session, answering: Awaitable[str]) -> str:
@@ -264,7 +264,7 @@ class Sessions:
             NotFoundError: If there is none.
             ConflictError: If it is built in, or some session shows it.
         """
-        await self.shelf.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
+        await self.avatars.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
 
     def _check_ready(self) -> None:
         messages = {
@@ -312,7 +312,7 @@ class Sessions:
             UnavailableError: If the avatar is still being prepared.
         """
         session = self.get(session_id)
-        session.switch(await self.shelf.get(avatar_id))
+        session.switch(await self.avatars.get(avatar_id))
 
     async def delete(self, session_id: str) -> None:
         """End a session.
@@ -352,7 +352,7 @@ class Sessions:
     def _note_end(self, session: Session, why: str) -> None:
         self.meters.sessions_ended.add(of=why)
         with in_session(session.id):
-            log.info("session ends: %s", why)
+            logger.info("session ends: %s", why)
 
     def _end(self, session: Session, why: str) -> None:
         """Take a session off the list now, and close it in the background."""

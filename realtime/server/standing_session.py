@@ -7,16 +7,16 @@ from realtime.errors import LipstreamError, SettingsError
 from realtime.log_format import in_session
 from realtime.server.sessions import Sessions
 from realtime.session.session import Session
-from realtime.sinks.stream_address import Address
+from realtime.sinks.stream_address import StreamAddress
 from realtime.sinks.virtual_camera import pyvirtualcam
 from realtime.sinks.virtual_microphone import check_programs
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 
 
-class Channel:
+class StandingSession:
     """Begins the session, and another when it ends by a fault.
 
     Where it is a camera or a microphone, it is lent the machine's own microphone and loudspeaker, if there are any.
@@ -35,7 +35,7 @@ class Channel:
         self._urls = settings.push
         for place, url in enumerate(self._urls, 1):
             try:
-                Address.parse(url)
+                StreamAddress.parse(url)
             except LipstreamError as error:
                 raise SettingsError(f"push, address {place}: {error.message}") from error
         if settings.virtual_camera:
@@ -70,8 +70,8 @@ class Channel:
                     session.sinks.open_camera(self._settings.virtual_camera)
                 if self._settings.virtual_microphone:
                     session.sinks.open_microphone()
-                log.info("the channel is this session")
+                logger.info("the channel is this session")
         except LipstreamError as error:
-            log.warning("the channel does not begin: %s", error.message)
+            logger.warning("the channel does not begin: %s", error.message)
             return None
         return session

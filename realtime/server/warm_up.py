@@ -14,7 +14,7 @@ from realtime.rtc.offering_peer import OfferingPeer
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.session.session import Session
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 3.0
 _LOOPBACK = "127.0.0.1"
@@ -33,7 +33,7 @@ async def rehearse_call(session: Session) -> None:
         async with asyncio.timeout(_PATIENCE_S):
             await client.accept(await session.publish(await client.offer()))
     except Exception as error:  # noqa: BLE001 - whatever it is, a real call will tell
-        log.info("the first call will take longer: it could not be rehearsed (%s)", type(error).__name__)
+        logger.info("the first call will take longer: it could not be rehearsed (%s)", type(error).__name__)
     finally:
         await asyncio.gather(client.close(), session.close())  # neither of them is left by the other, and tells of it
 

@@ -59,7 +59,7 @@ class ClipLoop:
 
 
 @dataclass(slots=True)
-class _Span:
+class _SpeechSpan:
     """Speech from ``start`` to ``end`` (open while it goes on), in samples."""
 
     start: int
@@ -86,7 +86,7 @@ class Animator:
         self._mel = StreamingMel()
         self._columns = np.full((MEL_BANDS, 2 * WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
         self._first_column = sample // MEL_HOP_SAMPLES - 2 * WINDOW_COLUMNS
-        self._spans: deque[_Span] = deque()
+        self._spans: deque[_SpeechSpan] = deque()
         self._next_frame = sample // SAMPLES_PER_FRAME
         self._spoken = 0.0  # weight of the last decided frame
         self._decided: deque[RenderJob] = deque(maxlen=_REMEMBERED)
@@ -173,7 +173,7 @@ class Animator:
         self._events += events
         for event in events:
             if isinstance(event, SpeechStarted):
-                self._spans.append(_Span(event.sample))
+                self._spans.append(_SpeechSpan(event.sample))
             elif self._spans:
                 self._spans[-1].end = event.sample
 

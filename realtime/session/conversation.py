@@ -16,17 +16,17 @@ import numpy.typing as npt
 from realtime.agent.agent import Agent, AgentError, Transcript
 from realtime.audio.echo_gate import EchoGate
 from realtime.audio.resample import Resampler
-from realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, TurnEnded, TurnTaker
-from realtime.session.text_queue import Narrator
+from realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, TurnDetector, TurnEnded
+from realtime.session.text_queue import TextQueue
 from realtime.synthesis.synthesizer import SpokenSentence
 from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Sound = npt.NDArray[np.float32]
 
 
-class Face(Protocol):
+class SpeechOutput(Protocol):
     """What a conversation needs of its session."""
 
     def interrupt_for(self, voice_sample: int) -> None:
@@ -41,15 +41,15 @@ class Conversation:
 
     Args:
         face: The session.
-        narrator: Says the answers.
+        text_queue: Says the answers.
         agent: Gives them; ``None`` leaves that to programs and to text.
         delay_samples: From entering the timeline until leaving, 16 kHz.
     """
 
-    def __init__(self, face: Face, narrator: Narrator, agent: Agent | None, *, delay_samples: int) -> None:
-        self._face, self._narrator, self._agent = face, narrator, agent
+    def __init__(self, face: SpeechOutput, text_queue: TextQueue, agent: Agent | None, *, delay_samples: int) -> None:
+        self._face, self._narrator, self._agent = face, text_queue, agent
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
-        self._turns = TurnTaker()
+        self._turns = TurnDetector()
         self._gate = EchoGate(delay_samples)
         self._said: list[str] = []
         self._unanswered: Sound | None = None  # what the answer in the making is to

@@ -241,7 +241,7 @@ class PlayoutBuffer:
             self.av_offset_ms.add(offset_ms, now_s)
             self._meters.skew.observe(offset_ms / 1000)
 
-    def waiting(self, now_s: float) -> dict[str, tuple[int, int]]:
+    def queue_depths(self, now_s: float) -> dict[str, tuple[int, int]]:
         """Return how much waits here and how much may: speech in ms, decided frames, mouths."""
         speech = max(0, self._sound_end - self.clock.left(now_s) * SOUND_PER_SAMPLE)
         return {

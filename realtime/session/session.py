@@ -1,4 +1,4 @@
-"""One speaking avatar: who has its floor, what leaves it, the peer it talks to, its viewers and its sinks.
+"""One speaking avatar: what it says, what leaves it, the peer it talks to, its viewers and its sinks.
 
 Longer than most files: who is told of what, and in which order things end, is read in one place.
 """
@@ -17,7 +17,7 @@ from realtime.agent.agent import Agent
 from realtime.clock import PlayoutClock
 from realtime.control_messages import control_error, said_text
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.picture_backend import OwnThreads, PicturePlace
+from realtime.encoding.picture_backend import PictureBackend, ThreadBackend
 from realtime.errors import BadRequestError, NotFoundError
 from realtime.lipsync.metadata import WeightsMetadata
 from realtime.log_format import in_session
@@ -25,26 +25,26 @@ from realtime.meters import Meters
 from realtime.metrics import percentiles
 from realtime.packets import RenderJob
 from realtime.picture.watermark import MarkStyle
-from realtime.queue_depths import Waiting, fullest
+from realtime.queue_depths import QueueDepths, fullest
 from realtime.rtc.peer import Peer
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from realtime.session.animator import ClipLoop
 from realtime.session.playout import PlayoutBuffer
-from realtime.session.speech_pipeline import Floor, first_window_samples
+from realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
 from realtime.session.tick_schedule import tick_of
 from realtime.session.viewers import Viewers
-from realtime.sinks.session_sinks import Sinks
+from realtime.sinks.session_sinks import SessionSinks
 from realtime.synthesis.synthesizer import SpeechSynthesizer
 from realtime.timeline import ms_to_samples, samples_to_ms
 from realtime.workers.render_client import RenderWorker
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RENDER_BUDGET_SAMPLES = ms_to_samples(20)
 """From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
-State = Literal["live", "waiting", "draining"]
+SessionState = Literal["live", "waiting", "draining"]
 
 
 class Session:
@@ -63,7 +63,7 @@ class Session:
         synthesizer: Speaks text; ``None`` where the server has none.
         listens: Whether its microphone is listened to instead of being spoken.
         agent: Answers what is heard, if it listens.
-        open_place: Returns where its pictures are painted and encoded.
+        open_backend: Returns where its pictures are painted and encoded.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Session:
         synthesizer: SpeechSynthesizer | None = None,
         listens: bool = False,
         agent: Agent | None = None,
-        open_place: Callable[[], PicturePlace] = OwnThreads,
+        open_backend: Callable[[], PictureBackend] = ThreadBackend,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -94,8 +94,8 @@ class Session:
         self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
         """The tick of a frame at which its frames are decided."""
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
-        self.broadcast = Broadcast(self.playout, open_place)
-        self.floor = Floor(
+        self.broadcast = Broadcast(self.playout, open_backend)
+        self.speech = SpeechPipeline(
             self.playout,
             loop,
             metadata,
@@ -114,14 +114,14 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer does nothing else
-        self.sinks = Sinks(self.broadcast, self.id, self.tell, rtc)
+        self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
-    def state(self) -> State:
+    def state(self) -> SessionState:
         """``live`` while anybody is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
         if not self._anybody_connected:
             return "waiting"
@@ -130,7 +130,7 @@ class Session:
     @property
     def speaking(self) -> bool:
         """Whether its avatar speaks."""
-        return self.floor.speaking
+        return self.speech.speaking
 
     @property
     def _anybody_connected(self) -> bool:
@@ -188,7 +188,7 @@ class Session:
             self.broadcast,
             terms=terms,
             settings=self._rtc,
-            on_sound=self.floor.push_sound,
+            on_sound=self.speech.push_sound,
             on_control=self._control,
             on_gone=lambda reason: self._gone(peer, reason),
         )
@@ -198,7 +198,7 @@ class Session:
             raise NotFoundError("there is no such session")
         before, self._peer, self.lost_s = self._peer, peer, None
         self._publishing = terms is PUBLISHING
-        self.floor.microphone.clear()
+        self.speech.microphone.clear()
         if before:
             self._close_later(before)
         return answer
@@ -210,7 +210,7 @@ class Session:
             return
         self._was_connected = True
         try:
-            self.floor.advance(now_s)
+            self.speech.advance(now_s)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this session's alone)
             self.fail(error)
 
@@ -227,7 +227,7 @@ class Session:
         self._has_failed = True
         with in_session(self.id):
             trace = error if isinstance(error, Exception) else None
-            log.error(
+            logger.error(
                 "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
             )
         self.tell(
@@ -260,11 +260,11 @@ class Session:
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self._stream.close()
         self.playout.show(avatar.compositor(self._mark), loop)
-        self.floor.show(loop)
+        self.speech.show(loop)
         self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return the session's live figures."""
         counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
         offsets = self.playout.av_offset_ms.values(now_s)
@@ -283,23 +283,23 @@ class Session:
             "frames_repeated": counts.repeated,
             "frames_dropped": counts.dropped,
             "audio_underruns": counts.underruns,
-            "source": self.floor.figures(),
-            "peer": self._peer.figures() if self._peer else None,
-            "viewers": self.viewers.figures(),
+            "source": self.speech.stats(),
+            "peer": self._peer.stats() if self._peer else None,
+            "viewers": self.viewers.stats(),
             "recorded": self.sinks.is_recorded,
             "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
             "devices": self.sinks.devices(),
         }
 
-    def waiting(self, now_s: float) -> Waiting:
+    def queue_depths(self, now_s: float) -> QueueDepths:
         """Return how much waits in each queue of the session, and how much may."""
-        peer = self._peer.waiting() if self._peer else {}
-        own = self.floor.waiting() | self.playout.waiting(now_s) | self.sinks.waiting()
-        return fullest((own, peer, self.viewers.waiting()))
+        peer = self._peer.queue_depths() if self._peer else {}
+        own = self.speech.queue_depths() | self.playout.queue_depths(now_s) | self.sinks.queue_depths()
+        return fullest((own, peer, self.viewers.queue_depths()))
 
     def connections(self) -> dict[str, dict[str, Any]]:
         """Return the figures of each of its connections, the speaking peer's and the viewers', by their ids."""
-        peer = {"peer": self._peer.figures()} if self._peer else {}
+        peer = {"peer": self._peer.stats()} if self._peer else {}
         return peer | self.viewers.connections()
 
     def leave_worker(self) -> None:
@@ -310,7 +310,7 @@ class Session:
     async def close(self) -> None:
         """Let go of the worker's stream and the peer. May be called again."""
         self.leave_worker()
-        await self.floor.close()
+        await self.speech.close()
         peer, self._peer = self._peer, None
         if peer:
             if self._has_failed:
@@ -325,11 +325,11 @@ class Session:
     def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
         match message.get("type"):
             case "interrupt":
-                self.floor.interrupt()
-            case "end_of_turn" if self.floor.conversation:
-                self.floor.conversation.end_turn()
+                self.speech.interrupt()
+            case "end_of_turn" if self.speech.conversation:
+                self.speech.conversation.end_turn()
             case "say":
-                self.floor.narrator.accept(said_text(message))
+                self.speech.text_queue.accept(said_text(message))
             case kind:
                 raise BadRequestError(f"control message of type {kind!r} is not known here")
         return None
@@ -343,14 +343,14 @@ class Session:
             listener(message)
 
     def _gone(self, peer: Peer, reason: str) -> None:
-        log.info("peer lost: %s", reason)
+        logger.info("peer lost: %s", reason)
         if peer is self._peer and peer.failed:
             self.fail(reason)
             return
         self._close_later(peer)
         if peer is self._peer:
             self._peer = None
-            self.floor.microphone.clear()
+            self.speech.microphone.clear()
             if not (self._was_connected or self._in_use):
                 self._on_over(self, "never_connected")
             elif self._publishing:

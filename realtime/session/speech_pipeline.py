@@ -1,4 +1,4 @@
-"""Who has the floor in a session: one source at a time is let into its timeline, block by block.
+"""The speech of a session: one source at a time enters its timeline, block by block.
 
 Text goes before a program, a program before the microphone. What is let in is heard later on, and the mouths that
 follow from it are asked for here. Longer than most files: an interruption touches everything on a sound's way.
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from realtime.agent.agent import Agent
 from realtime.audio import jitter_buffer, pcm_queue
-from realtime.audio.jitter_buffer import SourceBuffer
-from realtime.audio.pcm_queue import QueuedSource
+from realtime.audio.jitter_buffer import JitterBuffer
+from realtime.audio.pcm_queue import PcmQueue
 from realtime.audio.resample import Resampler
 from realtime.audio.voice_activity import SpeechStarted
 from realtime.control_messages import control_error
@@ -23,7 +23,7 @@ from realtime.packets import PcmChunk, RenderJob
 from realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
 from realtime.session.conversation import Conversation
 from realtime.session.playout import PlayoutBuffer
-from realtime.session.text_queue import MOST_WAITING, Narrator
+from realtime.session.text_queue import MOST_WAITING, TextQueue
 from realtime.synthesis.synthesizer import SpeechSynthesizer
 from realtime.timeline import (
     BLOCK_SAMPLES,
@@ -54,7 +54,7 @@ def first_block_samples(look_ahead_samples: int) -> int:
     return first_window_samples(look_ahead_samples) % BLOCK_SAMPLES
 
 
-class Floor:
+class SpeechPipeline:
     """Sound in by a peer, a program or an engine; speech and jobs for mouths out.
 
     Args:
@@ -70,7 +70,7 @@ class Floor:
     Attributes:
         microphone: What a peer, or the machine's own microphone, says.
         source: What speaks when no text does: the microphone, a program, or nobody's empty queue where it listens.
-        narrator: Says text.
+        text_queue: Says text.
         conversation: Listens, if it does.
         tell: As given.
     """
@@ -87,16 +87,16 @@ class Floor:
         submit: Callable[[RenderJob], None],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.microphone = SourceBuffer()
-        self._at_rest: SourceBuffer | QueuedSource = QueuedSource(SOUND_RATE_HZ) if listens else self.microphone
+        self.microphone = JitterBuffer()
+        self._at_rest: JitterBuffer | PcmQueue = PcmQueue(SOUND_RATE_HZ) if listens else self.microphone
         self.source = self._at_rest
-        self._read_last: SourceBuffer | QueuedSource = self.source
-        self._leaving: QueuedSource | None = None  # a program that is gone, as long as its sound is not
-        self.narrator = Narrator(synthesizer, lambda message: tell(control_error(message, code="not_said")))
+        self._read_last: JitterBuffer | PcmQueue = self.source
+        self._leaving: PcmQueue | None = None  # a program that is gone, as long as its sound is not
+        self.text_queue = TextQueue(synthesizer, lambda message: tell(control_error(message, code="not_said")))
         self.tell, self._submit = tell, submit
         self.conversation: Conversation | None = None
         if listens:
-            self.conversation = Conversation(self, self.narrator, agent, delay_samples=playout.clock.delay_samples)
+            self.conversation = Conversation(self, self.text_queue, agent, delay_samples=playout.clock.delay_samples)
         self._playout, self._clock = playout, playout.clock
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
@@ -126,7 +126,7 @@ class Floor:
             samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
         self.microphone.push(position, samples.astype(np.float32, copy=False), arrived_s)
 
-    def take_program(self, rate_hz: int) -> QueuedSource:
+    def take_program(self, rate_hz: int) -> PcmQueue:
         """Let a program speak instead of the microphone, or of the program before.
 
         Args:
@@ -138,18 +138,18 @@ class Floor:
         Raises:
             ValueError: If the rate is not one that is taken.
         """
-        source = QueuedSource(rate_hz)
+        source = PcmQueue(rate_hz)
         self.source = source
         return source
 
-    def drop_program(self, source: QueuedSource) -> None:
+    def drop_program(self, source: PcmQueue) -> None:
         """Let the microphone speak again, unless another program does; what a program has sent is still spoken."""
         if self.source is source:
             self._leaving = source
 
     def heard_ms(self, now_s: float) -> float:
         """Return how much of the program's sound has left."""
-        heard = self.source.heard(self._clock.left(now_s)) if isinstance(self.source, QueuedSource) else 0
+        heard = self.source.heard(self._clock.left(now_s)) if isinstance(self.source, PcmQueue) else 0
         return heard * 1000 / SOUND_RATE_HZ
 
     async def say(self, text: str) -> int:
@@ -162,8 +162,8 @@ class Floor:
             LipstreamError: If it is not taken, or its first sentence cannot be spoken.
         """
         before = self._entered
-        await self.narrator.say(text)
-        source = self.narrator.source
+        await self.text_queue.say(text)
+        source = self.text_queue.source
         return max(before, self._entered - (source.read // SOUND_PER_SAMPLE if source else 0))
 
     def advance(self, now_s: float) -> None:
@@ -179,12 +179,12 @@ class Floor:
         entered_s = self._clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
         begins = -sample % SAMPLES_PER_FRAME  # where in the block a frame does, if in this one
         source = self._source_now()
-        block, arrived_s = source.pull(entered_s, mark=begins * SOUND_PER_SAMPLE)
+        block, arrived_s = source.pull(entered_s, arrival_of=begins * SOUND_PER_SAMPLE)
         if begins < BLOCK_SAMPLES and arrived_s is not None:
             self._playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
         self._entered += BLOCK_SAMPLES
         self._gather(block)
-        if isinstance(source, QueuedSource):
+        if isinstance(source, PcmQueue):
             source.note_block(self._entered)
             self._caption(sample)
             if source is self._leaving and not source.level:
@@ -195,9 +195,9 @@ class Floor:
             self._now_s = now_s
             self.conversation.hear(self.microphone.pull(entered_s)[0], block, self._entered)
 
-    def _source_now(self) -> SourceBuffer | QueuedSource:
-        """Return what has the floor; the microphone begins anew when it gets it back."""
-        source = self.narrator.source or self.source
+    def _source_now(self) -> JitterBuffer | PcmQueue:
+        """Return the source that is heard now; the microphone starts again when it is heard again."""
+        source = self.text_queue.source or self.source
         if source is not self._read_last and source is self.microphone:
             self.microphone.clear()
         self._read_last = source
@@ -205,7 +205,7 @@ class Floor:
 
     def _caption(self, sample: int) -> None:
         """Tell which sentences begin to be read: they are heard a moment later."""
-        for text in self.narrator.begun():
+        for text in self.text_queue.begun():
             self.tell({"type": "caption", "sample": sample, "text": text})
             if self.conversation:
                 self.conversation.note_caption(text)
@@ -243,11 +243,11 @@ class Floor:
 
     def interrupt_for(self, voice_sample: int) -> None:
         """Stop speaking, if it does, since a person began to speak; an answer in the making is dropped."""
-        program = self.source.level if isinstance(self.source, QueuedSource) else 0
-        if self.narrator.source or program:
+        program = self.source.level if isinstance(self.source, PcmQueue) else 0
+        if self.text_queue.source or program:
             self.interrupt(self._now_s, voice_sample=voice_sample)
         else:
-            self.narrator.interrupt(0)
+            self.text_queue.interrupt(0)
 
     def interrupt(self, now_s: float | None = None, *, voice_sample: int | None = None) -> int:
         """Stop speaking now.
@@ -263,7 +263,7 @@ class Floor:
         sample, frame = self._playout.interrupt(now_s)
         self._playout.add_jobs(self._animator.interrupt(frame))
         heard: dict[str, Any] = {}
-        if isinstance(self.source, QueuedSource):
+        if isinstance(self.source, PcmQueue):
             heard["heard_ms"] = round(self.heard_ms(now_s), 1)
             self.source.cut(self._clock.left(now_s))
         self.source.clear()
@@ -279,9 +279,9 @@ class Floor:
 
     def _cut_text(self, left: int) -> dict[str, Any]:
         """Drop the text that is being said; return what was heard of it."""
-        source = self.narrator.source
+        source = self.text_queue.source
         heard = source.heard(left) if source else 0
-        cut = self.narrator.interrupt(heard)
+        cut = self.text_queue.interrupt(heard)
         if source is None:
             return {}
         return {
@@ -290,7 +290,7 @@ class Floor:
             "cut_text": cut.cut,
         }
 
-    def figures(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """Return what became of the source's sound, samples at 48 kHz and times."""
         counts = self.source.counts
         return {
@@ -300,18 +300,18 @@ class Floor:
             "corrections": counts.corrections,
         }
 
-    def waiting(self) -> dict[str, tuple[int, int]]:
+    def queue_depths(self) -> dict[str, tuple[int, int]]:
         """Return how much waits to be said, and how much may."""
-        program = self.source if isinstance(self.source, QueuedSource) else None
+        program = self.source if isinstance(self.source, PcmQueue) else None
         return {
             "microphone_ms": _in_ms(self.microphone.level, jitter_buffer.LIMIT_SOUND),
             "program_ms": _in_ms(program.level if program else 0, pcm_queue.LIMIT_SOUND),
-            "text_characters": (self.narrator.waiting, MOST_WAITING),
+            "text_characters": (self.text_queue.queued_characters, MOST_WAITING),
         }
 
     async def close(self) -> None:
         """Let go of what is being synthesised and answered. May be called again."""
-        await self.narrator.close()
+        await self.text_queue.close()
         if self.conversation:
             await self.conversation.close()
 

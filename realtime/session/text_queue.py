@@ -1,4 +1,4 @@
-"""Text in, speech out: sentences wait, are synthesised one ahead of what is heard, and take the floor in a session.
+"""Text in, speech out: sentences wait, are synthesised one ahead of what is heard, and go before all else in a session.
 
 While text is being said the timeline reads ``source``; what a microphone says meanwhile is not heard, what a program
 sends waits. An interruption throws the source away: whatever an engine still makes goes nowhere.
@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
-from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, QueuedSource
+from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from realtime.audio.sentences import clean_text, split_sentences
 from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
 from realtime.synthesis.synthesizer import LONGEST_S, SpeechSynthesizer, SpokenPcm, SpokenSentence, SynthesisError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 5_000
 """Characters that are taken at once."""
@@ -28,7 +28,7 @@ _RETRY_S = 5
 
 
 @dataclass(slots=True)
-class SpokenText:
+class SayRequest:
     """What one call asked for.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sentence:
     """A sentence on its way: where its sound begins and ends in the source, 48 kHz samples; -1 while not known."""
 
     text: str
-    of: SpokenText = field(repr=False)
+    of: SayRequest = field(repr=False)
     begins: int = -1
     ends: int = -1
     captioned: bool = False
@@ -56,11 +56,11 @@ class Answer:
     """Sentences that bring their sound along; the first is said when what was asked for before it has been."""
 
     sentences: AsyncGenerator[SpokenSentence]
-    of: SpokenText = field(repr=False)
+    of: SayRequest = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class PlayedText:
     """What was heard before an interruption.
 
     Attributes:
@@ -72,7 +72,7 @@ class Heard:
     cut: str
 
 
-class Narrator:
+class TextQueue:
     """Says text in one session.
 
     Args:
@@ -80,23 +80,23 @@ class Narrator:
         on_error: Told what went wrong where no caller waits for it.
 
     Attributes:
-        source: What the timeline reads while text is being said; ``None`` gives the floor back.
+        source: What the timeline reads while text is being said; ``None`` when there is no text.
     """
 
     def __init__(self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None]) -> None:
         self._synthesizer, self._on_error = synthesizer, on_error
-        self.source: QueuedSource | None = None
+        self.source: PcmQueue | None = None
         self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
 
     @property
-    def waiting(self) -> int:
+    def queued_characters(self) -> int:
         """Characters that wait to be synthesised."""
         return sum(len(one.text) for one in self._waiting if isinstance(one, Sentence))
 
-    def accept(self, text: str) -> SpokenText:
+    def accept(self, text: str) -> SayRequest:
         """Queue a text behind what is being said.
 
         Raises:
@@ -112,16 +112,16 @@ class Narrator:
         sentences = split_sentences(clean_text(text))
         if not sentences:
             raise BadRequestError("there is nothing to say in the text")
-        if self.waiting + sum(map(len, sentences)) > MOST_WAITING:
+        if self.queued_characters + sum(map(len, sentences)) > MOST_WAITING:
             raise RateLimitError("too much text waits to be said", retry_after_s=_RETRY_S)
-        spoken = SpokenText(asyncio.get_running_loop().create_future())
+        spoken = SayRequest(asyncio.get_running_loop().create_future())
         self._waiting.extend(Sentence(sentence, spoken) for sentence in sentences)
         self._begin()
         return spoken
 
     def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
         """Queue an answer behind what is being said; its generator is closed when it is over or dropped."""
-        self._waiting.append(Answer(sentences, SpokenText(asyncio.get_running_loop().create_future())))
+        self._waiting.append(Answer(sentences, SayRequest(asyncio.get_running_loop().create_future())))
         self._begin()
 
     def begun(self) -> list[str]:
@@ -134,7 +134,7 @@ class Narrator:
 
     def _begin(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="narrator")
+            self._task = asyncio.create_task(self._run(), name="text_queue")
 
     async def say(self, text: str) -> None:
         """Queue a text; return when its first sound is there, or at once if another text is said before it.
@@ -154,8 +154,8 @@ class Narrator:
         finally:
             spoken.awaited = False
 
-    def interrupt(self, heard_sound: int) -> Heard:
-        """Forget what waits and what is being synthesised, and give the floor back.
+    def interrupt(self, heard_sound: int) -> PlayedText:
+        """Forget what waits and what is being synthesised, and let other sources be heard.
 
         Args:
             heard_sound: Samples of the source that have been heard, 48 kHz.
@@ -168,7 +168,7 @@ class Narrator:
         for text in texts.values():
             if not text.begun.done():
                 self._fail(text, ConflictError("the text was interrupted before any of it was said"), tell=False)
-        return Heard(" ".join(whole), " ".join(cut))
+        return PlayedText(" ".join(whole), " ".join(cut))
 
     async def close(self) -> None:
         """Stop; nothing is told any more. May be called again."""
@@ -187,7 +187,7 @@ class Narrator:
             task.cancel()
 
     async def _run(self) -> None:
-        """Say what waits, then give the floor back."""
+        """Say what waits, then let other sources be heard."""
         while self._waiting or (self.source and self.source.level):
             if not self._waiting:
                 await asyncio.sleep(_LOOK_S)
@@ -202,7 +202,7 @@ class Narrator:
             except SynthesisError as error:
                 self._give_up(one.of, f"the text could not be said: {error}")
             except Exception:
-                log.exception("synthesis failed")
+                logger.exception("synthesis failed")
                 self._give_up(one.of, "the text could not be said")
         self.source = None
         self._spoken.clear()
@@ -219,7 +219,7 @@ class Narrator:
             async with contextlib.aclosing(sound) as pieces:
                 async for piece in pieces:
                     if sentence.begins < 0:
-                        source = await self._take_floor(piece)
+                        source = await self._open_source(piece)
                         sentence.begins = source.pushed
                         if not sentence.of.begun.done():
                             sentence.of.begun.set_result(None)
@@ -240,7 +240,7 @@ class Narrator:
         if sentence.begins < 0:
             raise SynthesisError("the engine gave no sound")
 
-    async def _take_floor(self, piece: SpokenPcm) -> QueuedSource:
+    async def _open_source(self, piece: SpokenPcm) -> PcmQueue:
         """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
         if not LOWEST_RATE_HZ <= piece.rate_hz <= HIGHEST_RATE_HZ:
             raise SynthesisError(f"the engine's rate of {piece.rate_hz} Hz is not taken")
@@ -250,15 +250,15 @@ class Narrator:
             else:
                 await asyncio.sleep(_LOOK_S)
         if self.source is None:
-            self.source = QueuedSource(piece.rate_hz)
+            self.source = PcmQueue(piece.rate_hz)
         return self.source
 
-    def _give_up(self, text: SpokenText, message: str) -> None:
+    def _give_up(self, text: SayRequest, message: str) -> None:
         """Leave out the rest of one text; others go on."""
         self._waiting = deque(one for one in self._waiting if one.of is not text)
         self._fail(text, UnavailableError(message, reason="synthesizer", retry_after_s=_RETRY_S), tell=True)
 
-    def _fail(self, text: SpokenText, error: ConflictError | UnavailableError, *, tell: bool) -> None:
+    def _fail(self, text: SayRequest, error: ConflictError | UnavailableError, *, tell: bool) -> None:
         if text.awaited and not text.begun.done():
             text.begun.set_exception(error)
             return

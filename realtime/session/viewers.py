@@ -8,12 +8,12 @@ from typing import Any
 
 from realtime.encoding.broadcast import Broadcast
 from realtime.errors import NotFoundError, UnavailableError, found
-from realtime.queue_depths import Waiting, fullest
+from realtime.queue_depths import QueueDepths, fullest
 from realtime.rtc.peer import Peer
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.rtc.sdp import WATCHING
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Viewers:
@@ -99,7 +99,7 @@ class Viewers:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def figures(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """Return how many there are, and how many get key frames alone because their link carries no more."""
         figures = list(self.connections().values())
         thinned = sum(bool(each.get("video", {}).get("thinned")) for each in figures)
@@ -107,15 +107,15 @@ class Viewers:
 
     def connections(self) -> dict[str, dict[str, Any]]:
         """Return the figures of each viewer's connection, by its id."""
-        return {viewer_id: peer.figures() for viewer_id, peer in self._peers.items()}
+        return {viewer_id: peer.stats() for viewer_id, peer in self._peers.items()}
 
-    def waiting(self) -> Waiting:
+    def queue_depths(self) -> QueueDepths:
         """Return how much waits in the fullest of their connections, and how much may."""
-        return fullest(peer.waiting() for peer in self._peers.values())
+        return fullest(peer.queue_depths() for peer in self._peers.values())
 
     def _gone(self, viewer_id: str, reason: str) -> None:
         if peer := self._peers.pop(viewer_id, None):
-            log.info("viewer %s: %s", viewer_id[:6], reason)
+            logger.info("viewer %s: %s", viewer_id[:6], reason)
             task = asyncio.create_task(peer.close(), name="close-viewer")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

@@ -5,7 +5,7 @@ STEADY_S = 10.0
 """What has worked for so long has proved itself: the next wait is the first one again."""
 
 
-class BackOff:
+class Backoff:
     """Doubles the wait from one failure to the next."""
 
     def __init__(self) -> None:

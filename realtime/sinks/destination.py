@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from realtime.errors import LipstreamError
-from realtime.sinks.backoff import BackOff
+from realtime.sinks.backoff import Backoff
 from realtime.sinks.flv import Tag
-from realtime.sinks.stream_address import Address, Link, LinkError
+from realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-State = Literal["connecting", "live", "waiting", "ended", "failed"]
+DestinationState = Literal["connecting", "live", "waiting", "ended", "failed"]
 
 CONNECT_S = 10.0
 STALL_S = 10.0
@@ -42,15 +42,15 @@ class Destination:
         links: That came about so far.
     """
 
-    def __init__(self, address: Address, on_change: Callable[["Destination"], None]) -> None:
+    def __init__(self, address: StreamAddress, on_change: Callable[["Destination"], None]) -> None:
         self.id = secrets.token_urlsafe(9)
         self.address = address
-        self.state: State = "connecting"
+        self.state: DestinationState = "connecting"
         self.reason = ""
         self.links = 0
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
-        self._back_off = BackOff()
+        self._back_off = Backoff()
 
     @property
     def running(self) -> bool:
@@ -69,7 +69,7 @@ class Destination:
             await asyncio.wait([task])
             self._become("failed" if failed else "ended")
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return what may be told of it."""
         return {
             "id": self.id,
@@ -93,7 +93,7 @@ class Destination:
         self.links += 1
         self.reason = ""
         self._back_off.works(asyncio.get_running_loop().time())
-        log.info("stream %s is live at %s", self.id, self.address)
+        logger.info("stream %s is live at %s", self.id, self.address)
         self._become("live")
 
     async def _keep(self) -> None:
@@ -107,15 +107,15 @@ class Destination:
             except OSError as error:
                 self.reason = _in_words(error)
             except Exception:
-                log.exception("stream %s failed", self.id)
+                logger.exception("stream %s failed", self.id)
                 self.reason = "a fault of the server"
             pause_s = self._back_off.fails(asyncio.get_running_loop().time(), random.random())
-            log.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
+            logger.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
             self._become("waiting")
             await asyncio.sleep(pause_s)
             self._become("connecting")
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: DestinationState) -> None:
         self.state = state
         self._on_change(self)
 
@@ -135,10 +135,10 @@ class TagDestination(Destination):
 
     def __init__(
         self,
-        address: Address,
+        address: StreamAddress,
         on_change: Callable[[Destination], None],
         *,
-        open_link: Callable[[Address], Awaitable[Link]],
+        open_link: Callable[[StreamAddress], Awaitable[StreamConnection]],
         headers: Callable[[], list[Tag]],
     ) -> None:
         super().__init__(address, on_change)
@@ -149,7 +149,7 @@ class TagDestination(Destination):
         self._has_key = False
 
     @property
-    def waiting(self) -> int:
+    def queue_depth(self) -> int:
         """Tags that wait to be sent."""
         return len(self._tags)
 
@@ -167,9 +167,9 @@ class TagDestination(Destination):
         self._tags.append(tag)
         self._more.set()
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return what may be told of it."""
-        return super().figures() | {"lost_tags": self.lost}
+        return super().stats() | {"lost_tags": self.lost}
 
     async def _serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):
@@ -182,7 +182,7 @@ class TagDestination(Destination):
         finally:
             await link.close()
 
-    async def _send_all(self, link: Link) -> None:
+    async def _send_all(self, link: StreamConnection) -> None:
         """Send from the next key frame on, which is time 0 of the link."""
         origin_ms: int | None = None
         while True:
@@ -201,12 +201,12 @@ class TagDestination(Destination):
         return self._tags.popleft()
 
 
-async def _send(link: Link, tag: Tag) -> None:
+async def _send(link: StreamConnection, tag: Tag) -> None:
     try:
         async with asyncio.timeout(STALL_S):
             await link.send(tag)
     except TimeoutError as error:
-        raise LinkError("the server takes nothing any more") from error
+        raise StreamConnectionError("the server takes nothing any more") from error
 
 
 def _in_words(error: OSError) -> str:

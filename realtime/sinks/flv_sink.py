@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.encoded_unit import EncodedUnit
 from realtime.sinks.flv import Tag, TagSplitter
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.sink import Sink, begins_at, write_unit
 
 
-class Streaming(Sink):
+class FlvSink(Sink):
     """Encodes at a constant rate whether or not anybody takes it: a link that comes back joins where the others are.
 
     The calls' own encode is not used: its bitrate follows their links, its key frames come when they ask, and a
@@ -40,7 +40,7 @@ class Streaming(Sink):
         self._facts, self._on_tag, self._on_end = facts, on_tag, on_end
         self._muxer: Muxer | None = None
 
-    def figures(self) -> dict[str, float | int]:
+    def stats(self) -> dict[str, float | int]:
         """Return how much was encoded, and what had to be filled in."""
         muxer = self._muxer
         return {
@@ -52,7 +52,7 @@ class Streaming(Sink):
     def _serve(self) -> None:
         splitter = TagSplitter(self._pass_on)
         while (item := self._next()) is not None:
-            if not isinstance(item, Unit):
+            if not isinstance(item, EncodedUnit):
                 continue
             if self._muxer:
                 write_unit(self._muxer, item)

@@ -12,20 +12,20 @@ from typing import IO, Any, Literal
 import av
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.encoded_unit import EncodedUnit
 from realtime.errors import UnavailableError
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
 from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 256 << 20
 """Left free on the disk: a recording ends before it takes the room that the server itself needs."""
 KEPT_FACTS = ("type", "sample", "heard_ms", "seconds", "code", "reason", "avatar", "time")
 """What the transcript keeps of an event: never what was said."""
 
-State = Literal["recording", "ended", "failed"]
+RecordingState = Literal["recording", "ended", "failed"]
 
 
 class Recording(Sink):
@@ -46,7 +46,7 @@ class Recording(Sink):
         self, broadcast: Broadcast, session_id: str, folder: Path, facts: dict[str, str], on_event: OnEvent
     ) -> None:
         super().__init__(broadcast, session_id)
-        self.state: State = "recording"
+        self.state: RecordingState = "recording"
         self.reason = ""
         name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.path, self.transcript = folder / f"{name}.mp4", folder / f"{name}.jsonl"
@@ -63,13 +63,13 @@ class Recording(Sink):
         """Begin, and say so."""
         self.start()
         self._on_event({"type": "recording_started", "avatar": avatar, "time": _now()})
-        log.info("recording begins: %s", self.path.name)
+        logger.info("recording begins: %s", self.path.name)
 
     def hear(self, event: Event) -> None:
         """Note an event of the session."""
         self._tell_thread(event)
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return its state; file names are relative to the folder of recordings."""
         muxer = self._muxer
         return {
@@ -98,7 +98,7 @@ class Recording(Sink):
 
     def _write_all(self) -> None:
         while (item := self._next()) is not None:
-            if not isinstance(item, Unit):
+            if not isinstance(item, EncodedUnit):
                 self._note(item)
             elif self._muxer:
                 write_unit(self._muxer, item)
@@ -117,17 +117,17 @@ class Recording(Sink):
         event: Event = {"type": "recording_ended", "time": _now()}
         if error is None:
             self.state = "ended"
-            log.info("recording ends: %s", self.path.name)
+            logger.info("recording ends: %s", self.path.name)
         else:
             self.state = "failed"
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             self.reason = event["reason"] = "disk_full" if full else "failed"
-            log.error("recording ends by a fault: %s", error, exc_info=None if full else error)
+            logger.error("recording ends by a fault: %s", error, exc_info=None if full else error)
         try:
             with self._lines:
                 self._note(event)
         except OSError as fault:
-            log.warning("the end of a recording could not be noted: %s", fault.strerror)
+            logger.warning("the end of a recording could not be noted: %s", fault.strerror)
         self._on_event(event)
 
 

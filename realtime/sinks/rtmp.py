@@ -14,7 +14,7 @@ from realtime.errors import LipstreamError
 from realtime.sinks import amf
 from realtime.sinks.flv import AUDIO, SCRIPT, Tag
 
-State = Literal["handshake", "connecting", "creating", "publishing", "published"]
+PublisherState = Literal["handshake", "connecting", "creating", "publishing", "published"]
 
 _VERSION = b"\x03"
 _HELLO_BYTES = 1536
@@ -60,7 +60,7 @@ class RtmpPublisher:
     """
 
     def __init__(self, *, app: str, key: str, url: str) -> None:
-        self.state: State = "handshake"
+        self.state: PublisherState = "handshake"
         self._app, self._key, self._url = app, key, url
         self._hello = bytes(8) + os.urandom(_HELLO_BYTES - 8)
         self._received = bytearray()

@@ -6,7 +6,7 @@ import ssl
 
 from realtime.sinks.flv import Tag
 from realtime.sinks.rtmp import RtmpError, RtmpPublisher
-from realtime.sinks.stream_address import Address, LinkError
+from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 PORT, TLS_PORT = 1935, 443
 MOST_UNSENT_BYTES = 64 * 1024
@@ -22,11 +22,11 @@ class RtmpLink:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, address: Address) -> "RtmpLink":
+    async def open(cls, address: StreamAddress) -> "RtmpLink":
         """Connect, and wait until the server takes the stream.
 
         Raises:
-            LinkError: If it refuses.
+            StreamConnectionError: If it refuses.
             OSError: If it cannot be reached, or shows no certificate that is trusted.
         """
         parts = address.parts
@@ -51,7 +51,7 @@ class RtmpLink:
         """Send a tag; wait while the server takes no more.
 
         Raises:
-            LinkError: If the server ended the stream.
+            StreamConnectionError: If the server ended the stream.
             OSError: If the connection broke.
         """
         if self._listening and self._listening.done():
@@ -79,10 +79,10 @@ class RtmpLink:
     async def _take_in(self) -> None:
         data = await self._reader.read(_READ_BYTES)
         if not data:
-            raise LinkError("the server closed the connection")
+            raise StreamConnectionError("the server closed the connection")
         try:
             answer = self._publisher.receive(data)
         except RtmpError as error:
-            raise LinkError(error.message) from error
+            raise StreamConnectionError(error.message) from error
         if answer:
             self._writer.write(answer)

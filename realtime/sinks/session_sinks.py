@@ -6,7 +6,7 @@ from typing import Any
 
 from realtime.encoding.broadcast import Broadcast
 from realtime.errors import ConflictError, NotFoundError
-from realtime.queue_depths import Waiting
+from realtime.queue_depths import QueueDepths
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.sinks.recording import Recording
 from realtime.sinks.sink import Event, OnEvent
@@ -16,7 +16,7 @@ from realtime.sinks.virtual_device import DeviceSink
 from realtime.sinks.virtual_microphone import VirtualMicrophone
 
 
-class Sinks:
+class SessionSinks:
     """What of a session goes elsewhere.
 
     Args:
@@ -104,17 +104,17 @@ class Sinks:
 
     def devices(self) -> list[dict[str, Any]]:
         """Return the state of the virtual devices."""
-        return [device.figures() for device in self._devices]
+        return [device.stats() for device in self._devices]
 
     def hear(self, event: Event) -> None:
         """Learn what the session's clients are told."""
         if self._recording and self._recording.running:
             self._recording.hear(event)
 
-    def waiting(self) -> Waiting:
+    def queue_depths(self) -> QueueDepths:
         """Return how much waits in each sink's queue, and how much may."""
-        recorded = {"recording_units": self._recording.waiting} if self._recording else {}
-        return recorded | self.streams.waiting()
+        recorded = {"recording_units": self._recording.queue_depth} if self._recording else {}
+        return recorded | self.streams.queue_depths()
 
     async def close(self) -> None:
         """End them all. May be called again."""

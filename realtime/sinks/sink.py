@@ -10,14 +10,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, Unit
+from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, EncodedUnit
 from realtime.encoding.pacing import Kind
 from realtime.encoding.thread_priority import step_back
 from realtime.log_format import in_session
 from realtime.sinks.muxer import Muxer
 from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_UNITS = 150
 """That may wait, pictures and packets of speech together: two seconds. One more is lost, and filled in."""
@@ -55,13 +55,13 @@ class Sink:
         self.lost: Counter[Kind] = Counter()
         self.running = False
         self._broadcast, self._session_id = broadcast, session_id
-        self._queue: SimpleQueue[Unit | Event | _End] = SimpleQueue()
+        self._queue: SimpleQueue[EncodedUnit | Event | _End] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__.lower(), daemon=True)
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
 
     @property
-    def waiting(self) -> tuple[int, int]:
+    def queue_depth(self) -> tuple[int, int]:
         """How many units and events wait to be written, and how many may."""
         return self._queue.qsize(), MOST_QUEUED
 
@@ -70,13 +70,13 @@ class Sink:
         self.running = True
         self._thread.start()
         for kind in self.kinds:
-            self._broadcast.join(kind, self)
+            self._broadcast.subscribe(kind, self)
 
     def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
         """Never ask the shared encode for anything."""
         return False
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Queue a unit; lose it if too many wait."""
         if self._queue.qsize() < self.most_units:
             self._queue.put(unit)
@@ -100,7 +100,7 @@ class Sink:
     def _ended(self, error: Exception | None) -> None:
         """Learn on the event loop that the thread has come to its end."""
 
-    def _next(self) -> Unit | Event | None:
+    def _next(self) -> EncodedUnit | Event | None:
         """Wait for what comes next; ``None`` is the end."""
         item = self._queue.get()
         return None if isinstance(item, _End) else item
@@ -111,7 +111,7 @@ class Sink:
             self._queue.put(event)
 
     def _leave(self) -> None:
-        self._broadcast.leave(self)
+        self._broadcast.unsubscribe(self)
         self._queue.put(_End())
 
     def _run(self) -> None:
@@ -126,7 +126,7 @@ class Sink:
 
     def _finish(self, error: Exception | None) -> None:
         self.running = False
-        self._broadcast.leave(self)
+        self._broadcast.unsubscribe(self)
         self._thread.join()
         self._queue = SimpleQueue()  # nobody reads it any more
         with in_session(self._session_id):
@@ -134,7 +134,7 @@ class Sink:
         self._over.set()
 
 
-def write_unit(muxer: Muxer, unit: Unit) -> None:
+def write_unit(muxer: Muxer, unit: EncodedUnit) -> None:
     """Write a raw unit where it belongs.
 
     Raises:
@@ -147,7 +147,7 @@ def write_unit(muxer: Muxer, unit: Unit) -> None:
         muxer.write_speech(unit.timestamp // PACKET_SOUND, unit.raw)
 
 
-def begins_at(unit: Unit) -> tuple[int, tuple[int, int]] | None:
+def begins_at(unit: EncodedUnit) -> tuple[int, tuple[int, int]] | None:
     """Return the first frame of a container that begins after a unit, and its size; ``None`` for speech.
 
     The speech of a picture's own frame has left before it was painted: a container begins with the next one.

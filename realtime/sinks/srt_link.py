@@ -7,7 +7,7 @@ import sys
 
 from realtime.sinks.flv import FILE_HEADER, Tag
 from realtime.sinks.srt_process import FAILED, LIVE
-from realtime.sinks.stream_address import Address, LinkError
+from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 _FAREWELL_S = 1.0
 MOST_UNSENT_BYTES = 64 * 1024
@@ -23,11 +23,11 @@ class SrtLink:
         self._input, self._output = process.stdin, process.stdout
 
     @classmethod
-    async def open(cls, address: Address) -> "SrtLink":
+    async def open(cls, address: StreamAddress) -> "SrtLink":
         """Start the child, and wait until it is connected.
 
         Raises:
-            LinkError: If it does not come about.
+            StreamConnectionError: If it does not come about.
         """
         link = cls(
             await asyncio.create_subprocess_exec(
@@ -50,7 +50,7 @@ class SrtLink:
         """Send a tag; wait while the child takes no more.
 
         Raises:
-            LinkError: If the connection broke.
+            StreamConnectionError: If the connection broke.
         """
         try:
             self._input.write(tag.to_bytes())
@@ -73,8 +73,8 @@ class SrtLink:
         """Wait for a line of the child's.
 
         Raises:
-            LinkError: If it is another one.
+            StreamConnectionError: If it is another one.
         """
         line = (await self._output.readline()).decode().strip()
         if line != wanted or not line:
-            raise LinkError(line.removeprefix(FAILED) or "the SRT process ended")
+            raise StreamConnectionError(line.removeprefix(FAILED) or "the SRT process ended")

@@ -44,7 +44,7 @@ class SrtSocket:
     """A connection in libsrt's live mode.
 
     Args:
-        url: ``srt://host:port``, checked by :class:`realtime.sinks.stream_address.Address`.
+        url: ``srt://host:port``, checked by :class:`realtime.sinks.stream_address.StreamAddress`.
 
     Raises:
         SrtError: If there is no libsrt, or none at the other end who takes it.

@@ -15,14 +15,14 @@ SRT_OPTIONS = {"latency": int, "passphrase": str, "pbkeylen": int, "streamid": s
 """Of an SRT address's query; the latency in milliseconds."""
 
 
-class LinkError(LipstreamError):
+class StreamConnectionError(LipstreamError):
     """A stream cannot be sent, or no more; the message names neither its key nor its token."""
 
     code = "stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class StreamAddress:
     """Where a stream is sent. Its path and query hold the key to somebody's channel: none of it is told or logged.
 
     Attributes:
@@ -32,7 +32,7 @@ class Address:
     parts: SplitResult
 
     @classmethod
-    def parse(cls, url: str) -> "Address":
+    def parse(cls, url: str) -> "StreamAddress":
         """Return the address of a URL.
 
         Raises:
@@ -54,7 +54,7 @@ class Address:
         return cls(parts)
 
     def __repr__(self) -> str:
-        return f"Address({self})"
+        return f"StreamAddress({self})"
 
     def __str__(self) -> str:
         """Return what may be told of it: protocol and host."""
@@ -75,14 +75,14 @@ def _check_srt(parts: SplitResult) -> None:
             raise BadRequestError(f"{name} of an SRT address is a whole number")
 
 
-class Link(Protocol):
+class StreamConnection(Protocol):
     """An open way to a destination."""
 
     async def send(self, tag: Tag) -> None:
         """Send a tag; wait while the other end takes no more.
 
         Raises:
-            LinkError: If it cannot be sent.
+            StreamConnectionError: If it cannot be sent.
             OSError: Likewise.
         """
 

@@ -6,20 +6,20 @@ from typing import Any
 
 from realtime.encoding.broadcast import Broadcast
 from realtime.errors import ConflictError, found
-from realtime.queue_depths import Waiting
+from realtime.queue_depths import QueueDepths
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
 from realtime.sinks.flv import Tag
-from realtime.sinks.flv_sink import Streaming
+from realtime.sinks.flv_sink import FlvSink
 from realtime.sinks.rtmp_link import RtmpLink
 from realtime.sinks.sink import Event, OnEvent
 from realtime.sinks.srt_link import SrtLink
-from realtime.sinks.stream_address import Address, Link
+from realtime.sinks.stream_address import StreamAddress, StreamConnection
 from realtime.sinks.whip import WhipDestination
 
 MOST = 8
 """Streams of one session at once."""
-_LINKS: dict[str, Callable[[Address], Awaitable[Link]]] = {
+_LINKS: dict[str, Callable[[StreamAddress], Awaitable[StreamConnection]]] = {
     "rtmp": RtmpLink.open,
     "rtmps": RtmpLink.open,
     "srt": SrtLink.open,
@@ -40,7 +40,7 @@ class Streams:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._rtc = rtc
         self._destinations: dict[str, Destination] = {}
-        self._encode: Streaming | None = None
+        self._encode: FlvSink | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -64,7 +64,7 @@ class Streams:
             BadRequestError: If nothing can be streamed there.
             ConflictError: If that is done already, or there are as many as may be.
         """
-        address = Address.parse(url)
+        address = StreamAddress.parse(url)
         running = [destination for destination in self._destinations.values() if destination.running]
         if any(destination.address == address for destination in running):
             raise ConflictError("this session is streamed there already")
@@ -92,18 +92,18 @@ class Streams:
         """Return the streams there are, oldest first."""
         return list(self._destinations.values())
 
-    def figures(self) -> list[dict[str, Any]]:
+    def stats(self) -> list[dict[str, Any]]:
         """Return the state of each."""
-        encode = self._encode.figures() if self._encode else {}
+        encode = self._encode.stats() if self._encode else {}
         return [
-            destination.figures() | (encode if isinstance(destination, TagDestination) else {})
+            destination.stats() | (encode if isinstance(destination, TagDestination) else {})
             for destination in self._destinations.values()
         ]
 
-    def waiting(self) -> Waiting:
+    def queue_depths(self) -> QueueDepths:
         """Return how much waits to be encoded, and to be sent to the server that is furthest behind, and may."""
-        tags = [one.waiting for one in self._destinations.values() if isinstance(one, TagDestination)]
-        return ({"stream_units": self._encode.waiting} if self._encode else {}) | (
+        tags = [one.queue_depth for one in self._destinations.values() if isinstance(one, TagDestination)]
+        return ({"stream_units": self._encode.queue_depth} if self._encode else {}) | (
             {"stream_tags": (max(tags), MOST_TAGS)} if tags else {}
         )
 
@@ -127,9 +127,9 @@ class Streams:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _open_encode(self, facts: dict[str, str]) -> Streaming:
+    def _open_encode(self, facts: dict[str, str]) -> FlvSink:
         if self._encode is None:
-            self._encode = Streaming(
+            self._encode = FlvSink(
                 self._broadcast, self._session_id, facts, on_tag=self._hand_out, on_end=self._encode_ended
             )
             self._encode.start()

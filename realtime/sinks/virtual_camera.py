@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, Unit
+from realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
 from realtime.errors import SettingsError
 from realtime.sinks.letterbox import fit_picture
 from realtime.sinks.virtual_device import DeviceError, DeviceSink
@@ -46,13 +46,13 @@ class VirtualCamera(DeviceSink):
         super().__init__(broadcast, session_id)
         self._device = device
 
-    def _open(self, unit: Unit) -> "_Camera":
+    def _open(self, unit: EncodedUnit) -> "_CameraWriter":
         assert unit.raw is not None
         rows, width = unit.raw.shape
-        return _Camera(None if self._device == "default" else self._device, (width, rows * 2 // 3))
+        return _CameraWriter(None if self._device == "default" else self._device, (width, rows * 2 // 3))
 
 
-class _Camera:
+class _CameraWriter:
     def __init__(self, device: str | None, size: tuple[int, int]) -> None:
         self._size, library = size, pyvirtualcam()
         form = library.PixelFormat.I420
@@ -62,7 +62,7 @@ class _Camera:
             why = "; ".join(str(error).splitlines())
             raise DeviceError(_NO_DEVICE if "No v4l2 loopback device" in why else why) from error
 
-    def write(self, unit: Unit) -> None:
+    def write(self, unit: EncodedUnit) -> None:
         assert unit.raw is not None
         try:
             self._camera.send(np.ascontiguousarray(fit_picture(unit.raw, self._size)))

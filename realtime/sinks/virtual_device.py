@@ -6,23 +6,23 @@ import time
 from abc import abstractmethod
 from typing import Any, Literal, Protocol
 
-from realtime.encoding.encoded_unit import Unit
-from realtime.sinks.backoff import BackOff
+from realtime.encoding.encoded_unit import EncodedUnit
+from realtime.sinks.backoff import Backoff
 from realtime.sinks.sink import Sink
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-State = Literal["waiting", "live", "ended"]
+DeviceState = Literal["waiting", "live", "ended"]
 
 
 class DeviceError(Exception):
     """A device is not there, or takes nothing any more; the message is for a person."""
 
 
-class Device(Protocol):
+class VirtualDevice(Protocol):
     """One that is open. Both are called by the sink's thread."""
 
-    def write(self, unit: Unit) -> None:
+    def write(self, unit: EncodedUnit) -> None:
         """Take a raw unit.
 
         Raises:
@@ -46,17 +46,17 @@ class DeviceSink(Sink):
 
     most_units = 5
     name = "device"
-    state: State = "waiting"
+    state: DeviceState = "waiting"
     reason = ""
     opened = 0
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return what may be told of it."""
         reason = {"reason": self.reason} if self.reason else {}
         return {"name": self.name, "state": self.state, "opened": self.opened, "lost": self.lost.total(), **reason}
 
     @abstractmethod
-    def _open(self, unit: Unit) -> Device:
+    def _open(self, unit: EncodedUnit) -> VirtualDevice:
         """Return the device, opened for units like this one.
 
         Raises:
@@ -65,11 +65,11 @@ class DeviceSink(Sink):
         """
 
     def _serve(self) -> None:
-        device: Device | None = None
-        back_off, again_s = BackOff(), 0.0
+        device: VirtualDevice | None = None
+        back_off, again_s = Backoff(), 0.0
         try:
             while (unit := self._next()) is not None:
-                if not isinstance(unit, Unit) or (device is None and time.monotonic() < again_s):
+                if not isinstance(unit, EncodedUnit) or (device is None and time.monotonic() < again_s):
                     continue
                 try:
                     if device is None:
@@ -90,14 +90,14 @@ class DeviceSink(Sink):
     def _note_live(self) -> None:
         self.state, self.reason = "live", ""
         self.opened += 1
-        log.info("the %s is live", self.name)
+        logger.info("the %s is live", self.name)
 
     def _note_missing(self, reason: str) -> None:
         if reason != self.reason:  # said once
-            log.warning("the %s waits: %s", self.name, reason)
+            logger.warning("the %s waits: %s", self.name, reason)
         self.state, self.reason = "waiting", reason
 
     def _ended(self, error: Exception | None) -> None:
         self.state = "ended"
         if error:
-            log.error("the %s ends by a fault", self.name, exc_info=error)
+            logger.error("the %s ends by a fault", self.name, exc_info=error)

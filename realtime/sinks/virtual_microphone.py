@@ -15,7 +15,7 @@ import subprocess
 import termios
 
 from realtime.audio.silence import is_silent
-from realtime.encoding.encoded_unit import RAW_SPEECH, Unit
+from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from realtime.errors import SettingsError
 from realtime.sinks.virtual_device import DeviceError, DeviceSink
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
@@ -54,11 +54,11 @@ class VirtualMicrophone(DeviceSink):
     kinds = (RAW_SPEECH,)
     name = "virtual microphone"
 
-    def _open(self, unit: Unit) -> "_Microphone":  # noqa: ARG002 (all packets are alike)
-        return _Microphone()
+    def _open(self, unit: EncodedUnit) -> "_MicrophoneWriter":  # noqa: ARG002 (all packets are alike)
+        return _MicrophoneWriter()
 
 
-class _Microphone:
+class _MicrophoneWriter:
     def __init__(self) -> None:
         self._modules: list[str] = []
         self._player: subprocess.Popen[bytes] | None = None
@@ -82,7 +82,7 @@ class _Microphone:
             self.close()
             raise
 
-    def write(self, unit: Unit) -> None:
+    def write(self, unit: EncodedUnit) -> None:
         assert self._player is not None
         assert self._player.stdin is not None
         assert unit.raw is not None

@@ -13,7 +13,7 @@ from realtime.encoding.broadcast import Broadcast
 from realtime.rtc.offering_peer import OfferingPeer
 from realtime.rtc.rtc_settings import RtcSettings
 from realtime.sinks.destination import CONNECT_S, Destination
-from realtime.sinks.stream_address import Address, LinkError
+from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 _CREATED = 201
 _FAREWELL_S = 1.0
@@ -30,7 +30,12 @@ class WhipDestination(Destination):
     """
 
     def __init__(
-        self, address: Address, on_change: Callable[[Destination], None], *, broadcast: Broadcast, rtc: RtcSettings
+        self,
+        address: StreamAddress,
+        on_change: Callable[[Destination], None],
+        *,
+        broadcast: Broadcast,
+        rtc: RtcSettings,
     ) -> None:
         super().__init__(address, on_change)
         self._broadcast, self._rtc = broadcast, rtc
@@ -53,7 +58,7 @@ class WhipDestination(Destination):
                     answer, resource = await _exchange(client, url, await peer.offer())
                     await peer.accept(answer)
                 self._connected()
-                raise LinkError(await lost.get())
+                raise StreamConnectionError(await lost.get())
             finally:
                 await peer.close()
                 if resource:
@@ -65,11 +70,11 @@ async def _exchange(client: httpx.AsyncClient, url: str, offer: str) -> tuple[st
     try:
         reply = await client.post(url, content=offer, headers={"Content-Type": "application/sdp"})
     except httpx.TimeoutException as error:
-        raise LinkError("no answer in time") from error
+        raise StreamConnectionError("no answer in time") from error
     except httpx.HTTPError as error:
-        raise LinkError("the server cannot be reached") from error
+        raise StreamConnectionError("the server cannot be reached") from error
     if reply.status_code != _CREATED:
-        raise LinkError(f"the server refuses with status {reply.status_code}")
+        raise StreamConnectionError(f"the server refuses with status {reply.status_code}")
     resource = urljoin(str(reply.url), reply.headers.get("location", ""))
     own = urlsplit(resource)[:2] == urlsplit(str(reply.url))[:2] and resource != str(reply.url)
     return reply.text, resource if own else ""

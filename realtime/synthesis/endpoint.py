@@ -10,7 +10,7 @@ from realtime.errors import SettingsError
 from realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
 from realtime.synthesis.wave_stream import WaveStream
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PCM_RATE_HZ = 24_000
 """Of ``response_format: pcm``, by the API's reference."""
@@ -66,7 +66,7 @@ class SpeechEndpoint:
         except httpx.ConnectError as error:
             raise SynthesisError("the speech endpoint cannot be reached") from error
         except httpx.HTTPError as error:
-            log.warning("the speech endpoint broke off: %s", type(error).__name__)
+            logger.warning("the speech endpoint broke off: %s", type(error).__name__)
             raise SynthesisError("the speech endpoint broke off in the middle") from error
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from realtime.errors import SettingsError
 from realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
 from realtime.synthesis.wave_stream import WaveStream
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _PIECE_BYTES = 16 * 1024
 _KEPT_ERROR_BYTES = 2_000
@@ -56,7 +56,7 @@ class SpeakingProgram:
             async with asyncio.timeout(ENGINE_SILENT_S):
                 failed = await process.wait()
             if failed:
-                log.warning("%s failed: %s", self._name, await complaints)
+                logger.warning("%s failed: %s", self._name, await complaints)
                 raise SynthesisError(f"{self._name} failed; the server's log says why")
         except TimeoutError:
             raise SynthesisError(f"{self._name} was silent for {ENGINE_SILENT_S:.0f} s") from None

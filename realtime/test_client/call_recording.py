@@ -24,7 +24,7 @@ _SEQUENCES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class RecordedPacket:
     """One RTP packet.
 
     Attributes:
@@ -43,7 +43,7 @@ class Packet:
 
 
 @dataclass(slots=True)
-class Stream:
+class RecordedStream:
     """One received stream, in the order of arrival.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stream:
     """
 
     rate: int
-    packets: list[Packet] = field(default_factory=list)
+    packets: list[RecordedPacket] = field(default_factory=list)
     reports: list[tuple[int, float]] = field(default_factory=list)
     codec: str = ""
 
@@ -66,9 +66,9 @@ class Stream:
         )
         return ntp_s + ticks / self.rate
 
-    def copy(self) -> "Stream":
+    def copy(self) -> "RecordedStream":
         """Return what there is so far."""
-        return Stream(self.rate, list(self.packets), list(self.reports), self.codec)
+        return RecordedStream(self.rate, list(self.packets), list(self.reports), self.codec)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
@@ -78,38 +78,38 @@ class Stream:
         return {"rate": self.rate, "packets": packets, "reports": self.reports, "codec": self.codec}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Stream":
+    def from_json(cls, fields: dict[str, Any]) -> "RecordedStream":
         """Return the stream that :meth:`to_json` wrote."""
         packets = [
-            Packet(at_s, stamp, marker, base64.b64decode(text), sequence)
+            RecordedPacket(at_s, stamp, marker, base64.b64decode(text), sequence)
             for at_s, stamp, marker, text, sequence in fields["packets"]
         ]
         return cls(fields["rate"], packets, [(stamp, ntp_s) for stamp, ntp_s in fields["reports"]], fields["codec"])
 
 
 @dataclass(slots=True)
-class Recording:
+class CallRecording:
     """Both streams of one call."""
 
-    sound: Stream = field(default_factory=lambda: Stream(SOUND_RATE_HZ))
-    picture: Stream = field(default_factory=lambda: Stream(VIDEO_CLOCK_HZ))
+    sound: RecordedStream = field(default_factory=lambda: RecordedStream(SOUND_RATE_HZ))
+    picture: RecordedStream = field(default_factory=lambda: RecordedStream(VIDEO_CLOCK_HZ))
 
-    def copy(self) -> "Recording":
+    def copy(self) -> "CallRecording":
         """Return what there is so far; the recording itself may go on."""
-        return Recording(self.sound.copy(), self.picture.copy())
+        return CallRecording(self.sound.copy(), self.picture.copy())
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
         return {"sound": self.sound.to_json(), "picture": self.picture.to_json()}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Recording":
+    def from_json(cls, fields: dict[str, Any]) -> "CallRecording":
         """Return the recording that :meth:`to_json` wrote."""
-        return cls(Stream.from_json(fields["sound"]), Stream.from_json(fields["picture"]))
+        return cls(RecordedStream.from_json(fields["sound"]), RecordedStream.from_json(fields["picture"]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class DecodedAudio:
     """Decoded sound, gaps filled with silence.
 
     Attributes:
@@ -129,7 +129,7 @@ class Heard:
         return float(self.media_s[packet] + offset_s), float(self.arrived_s[packet] + offset_s)
 
 
-def decode_sound(stream: Stream) -> Heard:
+def decode_sound(stream: RecordedStream) -> DecodedAudio:
     """Decode a stream of Opus packets of 20 ms."""
     codec: Any = av.CodecContext.create("libopus", "r")
     codec.format, codec.layout, codec.sample_rate = "s16", "mono", SOUND_RATE_HZ
@@ -145,11 +145,11 @@ def decode_sound(stream: Stream) -> Heard:
             samples[start : start + pcm.size] = pcm / 32768
         media_s = stream.media_s(packet.timestamp) if stream.reports else np.nan
         times[:, start // PACKET_SOUND] = media_s - delay_s, packet.arrived_s - delay_s
-    return Heard(samples, *times)
+    return DecodedAudio(samples, *times)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class DecodedPicture:
     """One decoded picture.
 
     Attributes:
@@ -165,13 +165,13 @@ class Seen:
     luma: npt.NDArray[np.uint8]
 
 
-def decode_pictures(stream: Stream) -> Iterator[Seen]:
+def decode_pictures(stream: RecordedStream) -> Iterator[DecodedPicture]:
     """Decode a stream of VP8 or H.264; what cannot be decoded is left out."""
     is_vp8 = stream.codec.lower() == "video/vp8"
     codec: Any = av.CodecContext.create("libvpx" if is_vp8 else "h264", "r")
     codec.thread_count = 1  # more would each hold a picture back
     depayload = vp8_depayload if is_vp8 else h264_depayload
-    waiting: list[Packet] = []
+    waiting: list[RecordedPacket] = []
     for packet in _in_order(stream.packets):
         if waiting and waiting[0].timestamp != packet.timestamp:
             waiting.clear()
@@ -188,10 +188,10 @@ def decode_pictures(stream: Stream) -> Iterator[Seen]:
         media_s = stream.media_s(packet.timestamp) if stream.reports else float("nan")
         for frame in frames:
             luma = frame.to_ndarray(format="yuv420p")[: frame.height].astype(np.uint8, copy=False)
-            yield Seen(packet.timestamp, media_s, arrived_s, luma)
+            yield DecodedPicture(packet.timestamp, media_s, arrived_s, luma)
 
 
-def _in_order(packets: list[Packet]) -> list[Packet]:
+def _in_order(packets: list[RecordedPacket]) -> list[RecordedPacket]:
     """Return packets by their sequence numbers: what was lost and sent again came late."""
     first = packets[0].sequence if packets else 0
     half = _SEQUENCES // 2

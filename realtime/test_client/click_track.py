@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from realtime.test_client.call_recording import Heard, Seen
+from realtime.test_client.call_recording import DecodedAudio, DecodedPicture
 from realtime.timeline import SAMPLES_PER_FRAME, SOUND_PER_SAMPLE, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ def clicks(start: int, count: int) -> Sound:
     return sound
 
 
-def find_clicks(heard: Heard) -> list[tuple[float, float]]:
+def find_clicks(heard: DecodedAudio) -> list[tuple[float, float]]:
     """Return the sender's time and the time of arrival of each click."""
     match = np.correlate(heard.samples, click(), "valid")
     match /= np.square(click()).sum()
@@ -60,7 +60,7 @@ def find_clicks(heard: Heard) -> list[tuple[float, float]]:
     return [heard.at(sample) for sample in found]
 
 
-def find_flashes(pictures: list[Seen], mouth: tuple[slice, slice]) -> list[tuple[float, float]]:
+def find_flashes(pictures: list[DecodedPicture], mouth: tuple[slice, slice]) -> list[tuple[float, float]]:
     """Return the sender's time and the time of arrival of the first picture of each flash.
 
     Args:

@@ -32,7 +32,7 @@ class RefusedError(LipstreamError):
         self.reason = reason
 
 
-class Server:
+class ServerClient:
     """One server.
 
     Args:

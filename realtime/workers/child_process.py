@@ -36,7 +36,7 @@ def _context() -> ForkServerContext | SpawnContext:
     return context
 
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _JOIN_S = 10.0
 """After SIGKILL a process ends at once, unless the kernel waits for a device on its behalf."""
@@ -115,7 +115,7 @@ class Child:
             process.kill()
             await asyncio.to_thread(process.join, _JOIN_S)
             if process.is_alive():
-                log.error("process %s (%d) does not end: it is left behind", self._name, process.pid)
+                logger.error("process %s (%d) does not end: it is left behind", self._name, process.pid)
             else:
                 process.close()
 

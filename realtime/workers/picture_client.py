@@ -9,12 +9,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from realtime.encoding.picture_backend import Encoded, Order, OwnThreads, Paint, PicturePlace
+from realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint, PictureBackend, ThreadBackend
 from realtime.lipsync.metadata import Region
 from realtime.picture.compositor import Painting
-from realtime.workers.picture_process import Seat, Worker, WorkerGoneError
+from realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WATCH_S = 0.1
 
@@ -34,7 +34,7 @@ class PictureWorkers:
     def __init__(self, store: Path, count: int) -> None:
         self.seconds = 0.0
         self.restarts = 0
-        self._workers = [Worker(store, self._spent) for _ in range(count)]
+        self._workers = [PictureProcess(store, self._spent) for _ in range(count)]
         self._watcher: asyncio.Task[None] | None = None
 
     @property
@@ -62,7 +62,7 @@ class PictureWorkers:
         """Return where a broadcast's pictures are made."""
         return PictureStream(self)
 
-    def least_busy(self) -> Worker | None:
+    def least_busy(self) -> PictureProcess | None:
         """Return the worker with the fewest streams, if one is up and has room."""
         up = [worker for worker in self._workers if worker.has_room]
         return min(up, key=lambda worker: worker.streams, default=None)
@@ -84,14 +84,14 @@ class PictureWorkers:
             try:
                 await worker.start()
             except OSError:
-                log.exception("a picture worker cannot be started; trying again")
+                logger.exception("a picture worker cannot be started; trying again")
         while True:
             await asyncio.sleep(_WATCH_S)
             for worker in self._workers:
                 try:
                     self.restarts += await worker.restart_if_needed()
                 except OSError:
-                    log.exception("a picture worker cannot be started; trying again")
+                    logger.exception("a picture worker cannot be started; trying again")
 
 
 class PictureStream:
@@ -99,30 +99,30 @@ class PictureStream:
 
     def __init__(self, workers: PictureWorkers) -> None:
         self._workers = workers
-        self._place: PicturePlace = OwnThreads()
+        self._backend: PictureBackend = ThreadBackend()
 
-    async def encode(self, index: int, paint: Paint, orders: Sequence[Order]) -> list[Encoded]:
+    async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
         """Paint a picture and encode it as ordered, by new encoders where the ones before are gone.
 
         Raises:
             PictureFailedError: If it cannot be made.
         """
         try:
-            return await self._place_for(paint).encode(index, paint, orders)
+            return await self._backend_for(paint).encode(index, paint, requests)
         except WorkerGoneError:
-            return [Encoded((), key=False, bitrate=0, pixels=0) for _ in orders]
+            return [Encoded((), key=False, bitrate=0, pixels=0) for _ in requests]
 
     def close(self) -> None:
         """Let go of the encoders."""
-        self._place.close()
+        self._backend.close()
 
-    def _place_for(self, paint: Paint) -> PicturePlace:
+    def _backend_for(self, paint: Paint) -> PictureBackend:
         known = isinstance(paint, Painting) and paint.compositor.origin is not None
-        place = self._place
-        if isinstance(place, Seat) and known and place.worker.has(place):
-            return place
+        backend = self._backend
+        if isinstance(backend, WorkerSlot) and known and backend.worker.has(backend):
+            return backend
         worker = self._workers.least_busy() if known else None
-        if worker or isinstance(place, Seat):
-            place.close()
-            self._place = worker.seat() if worker else OwnThreads()
-        return self._place
+        if worker or isinstance(backend, WorkerSlot):
+            backend.close()
+            self._backend = worker.take_slot() if worker else ThreadBackend()
+        return self._backend

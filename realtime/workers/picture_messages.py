@@ -14,13 +14,13 @@ from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
-from realtime.encoding.picture_backend import Encoded, Order
+from realtime.encoding.picture_backend import Encoded, EncodeRequest
 from realtime.picture.compositor import Origin, Painting
 from realtime.picture.watermark import MarkStyle
 
 
 def picture_message(
-    stream: int, index: int, painting: Painting, slot: int | None, orders: Sequence[Order]
+    stream: int, index: int, painting: Painting, slot: int | None, requests: Sequence[EncodeRequest]
 ) -> dict[str, Any]:
     """Return the message that asks for a picture.
 
@@ -29,14 +29,14 @@ def picture_message(
         index: Of the picture.
         painting: What it shows; its compositor has an origin.
         slot: Where in the shared memory its mouth lies.
-        orders: How it is encoded.
+        requests: How it is encoded.
     """
     origin = painting.compositor.origin
     assert origin is not None
     return {
         "picture": [
             *(stream, index, _where(origin), painting.clip_frame, slot, painting.spoken),
-            [(order.codec, order.bitrate, order.key, order.every) for order in orders],
+            [(request.codec, request.bitrate, request.key, request.every) for request in requests],
         ]
     }
 

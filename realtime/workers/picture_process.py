@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from realtime.encoding.picture_backend import Encoded, Order, Paint
+from realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint
 from realtime.lipsync.metadata import Region
 from realtime.picture.compositor import Painting
 from realtime.workers.child_process import Child
@@ -15,7 +15,7 @@ from realtime.workers.picture_messages import encoded_pictures, pack, picture_me
 from realtime.workers.picture_worker import run
 from realtime.workers.shared_memory import SLOTS, JobMemory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HANG_S = 2.0
 """With a picture under way for this long, the worker hangs."""
@@ -34,23 +34,23 @@ class PictureFailedError(Exception):
     """A picture could not be made; it is the broadcast's own fault."""
 
 
-class Seat:
+class WorkerSlot:
     """A stream's place at one worker, as long as that runs."""
 
-    def __init__(self, worker: "Worker", stream: int, slot: int) -> None:
+    def __init__(self, worker: "PictureProcess", stream: int, slot: int) -> None:
         self.worker, self.stream, self.slot = worker, stream, slot
 
-    async def encode(self, index: int, paint: Paint, orders: Sequence[Order]) -> list[Encoded]:
+    async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
         """Have a picture made."""
         assert isinstance(paint, Painting)
-        return await self.worker.make(self, index, paint, orders)
+        return await self.worker.make(self, index, paint, requests)
 
     def close(self) -> None:
         """Let go of the encoders."""
-        self.worker.leave(self)
+        self.worker.release(self)
 
 
-class Worker:
+class PictureProcess:
     """One child process, as the server sees it. All methods belong to the event loop's thread.
 
     Args:
@@ -70,7 +70,7 @@ class Worker:
         self._memory: JobMemory | None = None
         self._ids = itertools.count()
         self._free: list[int] = []
-        self._seats: dict[int, Seat] = {}  # by stream
+        self._held: dict[int, WorkerSlot] = {}  # by stream
         self._under_way: dict[int, tuple[asyncio.Future[list[Encoded]], float]] = {}  # by stream, and since when
         self._started_s = 0.0
         self._failures = 0
@@ -82,37 +82,39 @@ class Worker:
 
     @property
     def streams(self) -> int:
-        """Streams that have a seat."""
-        return len(self._seats)
+        """Streams that have a slot."""
+        return len(self._held)
 
     @property
     def has_room(self) -> bool:
-        """Whether one more stream can have a seat."""
-        return self.ready.is_set() and self.region is not None and len(self._seats) < SLOTS
+        """Whether one more stream can have a slot."""
+        return self.ready.is_set() and self.region is not None and len(self._held) < SLOTS
 
-    def has(self, seat: Seat) -> bool:
-        """Tell whether a seat's encoders are still there."""
-        return self.ready.is_set() and self._seats.get(seat.stream) is seat
+    def has(self, held: WorkerSlot) -> bool:
+        """Tell whether a slot's encoders are still there."""
+        return self.ready.is_set() and self._held.get(held.stream) is held
 
-    def seat(self) -> Seat:
+    def take_slot(self) -> WorkerSlot:
         """Return a place for one more stream."""
         if self._memory is None:
             assert self.region is not None
             self._memory = JobMemory(self.region)
             self._free = list(range(SLOTS))
             self._send({"memory": [self._memory.name, list(self.region)]})
-        seat = Seat(self, next(self._ids), self._free.pop())
-        self._seats[seat.stream] = seat
-        return seat
+        held = WorkerSlot(self, next(self._ids), self._free.pop())
+        self._held[held.stream] = held
+        return held
 
-    def leave(self, seat: Seat) -> None:
+    def release(self, held: WorkerSlot) -> None:
         """Let go of a stream's encoders."""
-        if self._seats.pop(seat.stream, None):
-            self._free.append(seat.slot)
-            self._under_way.pop(seat.stream, None)
-            self._send({"close": seat.stream})
+        if self._held.pop(held.stream, None):
+            self._free.append(held.slot)
+            self._under_way.pop(held.stream, None)
+            self._send({"close": held.stream})
 
-    async def make(self, seat: Seat, index: int, painting: Painting, orders: Sequence[Order]) -> list[Encoded]:
+    async def make(
+        self, held: WorkerSlot, index: int, painting: Painting, requests: Sequence[EncodeRequest]
+    ) -> list[Encoded]:
         """Have a picture painted and encoded.
 
         Raises:
@@ -123,11 +125,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         slot = None
         if painting.mouth is not None:
-            slot = seat.slot
+            slot = held.slot
             self._memory.mouths[slot] = painting.mouth
         future: asyncio.Future[list[Encoded]] = loop.create_future()
-        self._under_way[seat.stream] = future, loop.time()
-        self._send(picture_message(seat.stream, index, painting, slot, orders))
+        self._under_way[held.stream] = future, loop.time()
+        self._send(picture_message(held.stream, index, painting, slot, requests))
         return await future
 
     async def start(self) -> None:
@@ -146,7 +148,7 @@ class Worker:
         hangs |= not self.ready.is_set() and now_s - self._started_s > START_TIMEOUT_S
         if self._child.alive and not hangs:
             return False
-        log.warning("a picture worker %s; starting it again", "hangs" if self._child.alive else "is gone")
+        logger.warning("a picture worker %s; starting it again", "hangs" if self._child.alive else "is gone")
         self._failures = self._failures + 1 if now_s - self._started_s < _STABLE_S else 0
         await self.stop()
         await asyncio.sleep(_RESTART_DELAYS_S[min(self._failures, len(_RESTART_DELAYS_S) - 1)])
@@ -181,7 +183,7 @@ class Worker:
         """Have a process that is gone, or about to be, look empty: its streams look for another place."""
         self.ready.clear()
         under_way, self._under_way = self._under_way, {}
-        self._seats.clear()
+        self._held.clear()
         self._free.clear()
         for future, _ in under_way.values():
             if not future.done():

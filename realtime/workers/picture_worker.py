@@ -18,14 +18,14 @@ import cv2
 from avatar_cache.avatar import load_prepared
 from avatar_cache.store import AvatarStore
 from realtime.encoding.encoder_choice import hardware_h264
-from realtime.encoding.picture_backend import Encoders, Order
+from realtime.encoding.picture_backend import EncodeRequest, Encoders
 from realtime.encoding.thread_priority import step_back, work_in_batches
 from realtime.lipsync.metadata import Region
 from realtime.picture.compositor import Compositor, Origin
 from realtime.workers.picture_messages import encoded_message, origin_of, pack, unpack
 from realtime.workers.shared_memory import JobMemory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_AVATARS = 32
 """Kept mapped; of more, the one that came first is mapped again when it is shown."""
@@ -38,10 +38,10 @@ def run(connection: Connection, store: Path) -> None:
     step_back()
     work_in_batches()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the server is gone
-        _Worker(connection, AvatarStore(store)).serve()
+        _PictureLoop(connection, AvatarStore(store)).serve()
 
 
-class _Worker:
+class _PictureLoop:
     def __init__(self, connection: Connection, store: AvatarStore) -> None:
         self._connection, self._store = connection, store
         self._compositors: dict[Origin, Compositor] = {}
@@ -79,16 +79,16 @@ class _Worker:
         clip_frame: int,
         slot: int | None,
         spoken: float,
-        orders: list[list[Any]],
+        requests: list[list[Any]],
     ) -> None:
         try:
             compositor = self._compositor(origin_of(where))
             mouth = None if slot is None or self._memory is None else self._memory.mouths[slot]
             picture = compositor.compose(clip_frame, mouth, spoken)
             encoders = self._encoders.setdefault(stream, Encoders())
-            pictures = encoders.encode(index, picture, [Order(*order) for order in orders])
+            pictures = encoders.encode(index, picture, [EncodeRequest(*request) for request in requests])
         except Exception as error:  # it is this picture's session that ends, and no other
-            log.exception("a picture could not be made")
+            logger.exception("a picture could not be made")
             self._connection.send_bytes(pack({"failed": stream, "why": f"{type(error).__name__}: {error}"}))
             return
         now_s = time.process_time()

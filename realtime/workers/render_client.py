@@ -22,7 +22,7 @@ from realtime.workers.child_process import Child
 from realtime.workers.render_worker import WorkerSettings, run
 from realtime.workers.shared_memory import SLOTS, JobMemory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HANG_S = 2.0
 """With jobs under way, nothing heard for this long means that the worker hangs."""
@@ -274,14 +274,14 @@ class RenderWorker:
         elif "loaded" in message or "failed" in message:
             self._on_avatar(message)
         elif "progress" in message:
-            log.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
+            logger.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
         elif "error" in message or "device_lost" in message:
             self._on_failure(message)
 
     def _on_failure(self, message: dict[str, Any]) -> None:
         self._lost = "device_lost" in message
         why = message["device_lost"] if self._lost else message["error"]
-        log.error("render worker (%s): %s", self.device, why)
+        logger.error("render worker (%s): %s", self.device, why)
         if self.metadata is None:  # start() reports it
             kind = SettingsError(why) if message.get("bad_settings") else None
             self._failure = kind or UnavailableError(f"the render worker failed: {why}", reason="renderer")
@@ -289,7 +289,7 @@ class RenderWorker:
 
     def _on_device(self, device: str) -> None:
         if self._device not in (None, device):
-            log.warning("mouths that were drawn on %s are drawn on %s from now on", self._device, device)
+            logger.warning("mouths that were drawn on %s are drawn on %s from now on", self._device, device)
             self._on_moved()
         self._device = device
 
@@ -325,7 +325,7 @@ class RenderWorker:
         handle, why = (message["loaded"], None) if "loaded" in message else message["failed"]
         self._loading.discard(handle)
         if why is not None:
-            log.error("avatar cannot be loaded: %s", why)
+            logger.error("avatar cannot be loaded: %s", why)
         for known, future in self._avatars.values():
             if known == handle and not future.done():
                 if why is None:
@@ -345,7 +345,7 @@ class RenderWorker:
             if self.metadata is None:
                 self._ready.set()
                 return
-            log.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
+            logger.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
             if not self._lost:  # a device that is lost says nothing of the avatar that was being loaded
                 self._give_up_loading()
             await self._stop()
@@ -358,7 +358,7 @@ class RenderWorker:
             try:
                 await self._child.start(self._settings)
             except OSError:
-                log.exception("render worker cannot be started; trying again")
+                logger.exception("render worker cannot be started; trying again")
 
     def _note_fault(self, *, short_lived: bool, hung: bool) -> None:
         """Have the CPU draw where a device fails again and again; one fault alone a new process may get over."""
@@ -366,7 +366,7 @@ class RenderWorker:
         self._faults = (self._faults if short_lived else 0) + 1 if fault else 0
         self._lost = False
         if self._faults >= MOST_FAULTS and self._settings.device != "cpu":
-            log.warning("device %s failed %d times in a row: the CPU draws in its place", self.device, self._faults)
+            logger.warning("device %s failed %d times in a row: the CPU draws in its place", self.device, self._faults)
             self._settings = self._settings.on_cpu()
 
     def _hangs(self, now_s: float, started_s: float) -> bool:

@@ -11,7 +11,7 @@ from realtime.meters import Meters
 from realtime.workers.render_client import RenderWorker, WorkerCounts
 from realtime.workers.render_worker import WorkerSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class RenderWorkers:
@@ -100,7 +100,7 @@ class RenderWorkers:
             if isinstance(failure, BaseException):
                 if not started and not self._spare:
                     raise failure
-                log.warning("device %s is left out: %s", worker.device, failure)
+                logger.warning("device %s is left out: %s", worker.device, failure)
                 await worker.close()
         if not started and self._spare:
             started = [(self._spare, await self._spare.start())]
@@ -132,7 +132,7 @@ class RenderWorkers:
             try:
                 worker.flush()
             except OSError:
-                log.exception("jobs could not be sent to the worker of device %s", worker.device)
+                logger.exception("jobs could not be sent to the worker of device %s", worker.device)
 
     async def close(self) -> None:
         """End the children. May be called again."""

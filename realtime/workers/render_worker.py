@@ -34,7 +34,7 @@ from realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredi
 from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from realtime.workers.shared_memory import JobMemory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
 """Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
@@ -95,7 +95,7 @@ def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
     try:
-        _Worker(connection, settings).serve()
+        _RenderLoop(connection, settings).serve()
     except DeviceLostError as error:
         _send(connection, {"device_lost": str(error)})
     except LipstreamError as error:
@@ -103,7 +103,7 @@ def run(connection: Connection, settings: WorkerSettings) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the server is gone
     except Exception as error:
-        log.exception("render worker failed")
+        logger.exception("render worker failed")
         _send(connection, {"error": f"{type(error).__name__}: {error}"})
         raise
 
@@ -117,7 +117,7 @@ def _named(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-class _Worker:
+class _RenderLoop:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
         self._connection, self._settings = connection, settings
         self._predictor: MouthPredictor = _named(settings.predictor)(settings)
@@ -173,7 +173,7 @@ class _Worker:
             raise
         except Exception as error:  # a bad avatar must not take the device along
             if not isinstance(error, LipstreamError):
-                log.exception("avatar %s cannot be loaded", avatar_id)
+                logger.exception("avatar %s cannot be loaded", avatar_id)
             self._avatars.pop(handle, None)
             _send(self._connection, {"failed": [handle, str(error) or type(error).__name__]})
         else:
@@ -216,7 +216,7 @@ class _Worker:
             self._predict_at_once(jobs)
         except MemoryError:
             self._largest, self._fitted = max(1, len(jobs) // 2), 0
-            log.warning("the device's memory holds no batch of %d; trying %d", len(jobs), self._largest)
+            logger.warning("the device's memory holds no batch of %d; trying %d", len(jobs), self._largest)
             self._short += len(jobs) == 1
             self._short_in_a_row += len(jobs) == 1
             if self._short_in_a_row >= MOST_SHORT:
@@ -227,7 +227,7 @@ class _Worker:
             self._failures += len(jobs) == 1
             if self._failures >= MOST_FAILURES:
                 raise
-            log.exception("a batch of %d could not be drawn", len(jobs))
+            logger.exception("a batch of %d could not be drawn", len(jobs))
         else:
             self._failures = self._short_in_a_row = 0
             self._fitted += 1

@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from avatar_cache.detectors import create_detector
 
 from avatar_cache import landmark_network
 from avatar_cache.clip_builder import BuildOptions
+from avatar_cache.detectors import create_detector
 from avatar_cache.face_detector import BuiltInDetector
 from avatar_cache.face_geometry import estimate_pose
 from avatar_cache.landmark_network import LandmarkNetwork

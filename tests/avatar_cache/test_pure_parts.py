@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from avatar_cache.blend_quality import measure_blend
 from avatar_cache.eye_fitting import settle_eye
-from avatar_cache.face_detector import Face
+from avatar_cache.face_detector import DetectedFace
 from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, jaw_outline, lip_gap_mm
 from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
 from avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
 from avatar_cache.loop_finder import SHORTEST_FRAMES, Cut, find_cut
-from avatar_cache.preflight import Report, examine, grade, look_at
+from avatar_cache.preflight import PreflightReport, examine, grade, look_at
 from realtime.errors import AvatarError
 from realtime.lipsync.metadata import Region
 from realtime.picture.mouth_painter import Box, feather_mask
@@ -29,8 +29,8 @@ def turned_face(yaw: float, pitch: float, roll: float, scale: float = 1.5) -> np
     return np.stack([200 + scale * points[:, 0], 150 - scale * points[:, 2]], axis=1).astype(np.float32)
 
 
-def face(points: np.ndarray, score: float = 1.0) -> Face:
-    return Face(points, np.full(68, 0.01, np.float32), score)
+def face(points: np.ndarray, score: float = 1.0) -> DetectedFace:
+    return DetectedFace(points, np.full(68, 0.01, np.float32), score)
 
 
 def test_the_average_face_is_symmetric() -> None:
@@ -98,14 +98,14 @@ def test_the_longest_run_bridges_short_gaps_only() -> None:
 class ScriptedDetector:
     """Sees what it is told, and counts searches."""
 
-    def __init__(self, script: list[list[Face]]) -> None:
+    def __init__(self, script: list[list[DetectedFace]]) -> None:
         self.script, self.at, self.searches = script, -1, 0
 
-    def find(self, _: np.ndarray) -> list[Face]:
+    def find(self, _: np.ndarray) -> list[DetectedFace]:
         self.searches += 1
         return sorted(self.script[self.at], key=lambda f: -f.side)
 
-    def follow(self, _: np.ndarray, before: Face) -> Face | None:
+    def follow(self, _: np.ndarray, before: DetectedFace) -> DetectedFace | None:
         near = [f for f in self.script[self.at] if np.hypot(*(f.centre - before.centre)) < 40]
         return near[0] if near else None
 
@@ -180,7 +180,7 @@ def test_a_report_has_verdicts_advice_and_json() -> None:
     assert verdicts["turned aside"] != "good"
     assert verdicts["mouth open"] == "good"
     report.notes.append("two faces")
-    assert Report.from_json(report.to_json()) == report
+    assert PreflightReport.from_json(report.to_json()) == report
     assert "-> film closer" in report.to_text()
     assert report.to_text().endswith("note  two faces")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
 
-StartServer = Callable[..., Server]
+StartServer = Callable[..., ServerProcess]
 PORTRAIT = Path(__file__).parent.parent / "avatar_cache" / "astronaut.jpg"
 
 # At every new picture: when, how loud the returned sound was just before, and the pixels of the mouth.
@@ -48,7 +48,7 @@ _WATCH = """
 """
 
 
-def _start_call(page: Page, server: Server) -> None:
+def _start_call(page: Page, server: ServerProcess) -> None:
     page.open(server.url)
     page.until("document.querySelector('[data-avatar] input')")
     page.click("start")
@@ -56,7 +56,7 @@ def _start_call(page: Page, server: Server) -> None:
     page.until("document.getElementById('avatar-video').videoWidth > 0")
 
 
-def _mouth_rectangle(server: Server) -> list[float]:
+def _mouth_rectangle(server: ServerProcess) -> list[float]:
     """Return where the first avatar's lips are, as shares of the picture."""
     facts = server.get(f"/api/avatars/{server.get('/api/avatars')[0]['id']}")
     (x, y, width, height), (across, down) = facts["face"], facts["size"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
 
-StartServer = Callable[..., Server]
+StartServer = Callable[..., ServerProcess]
 LIVE = "document.documentElement.dataset.state === 'live'"
 HINT = "document.getElementById('hint').textContent"
 _SPY = """
@@ -32,7 +32,7 @@ _PROGRAM = """
 """
 
 
-def only_session(server: Server) -> str:
+def only_session(server: ServerProcess) -> str:
     """Return the id of the one session that is connected."""
     (session,) = [one for one in server.get("/api/sessions") if one["state"] == "live"]
     return str(session["id"])

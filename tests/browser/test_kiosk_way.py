@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from realtime.render import read_sound
 from realtime.settings import read_settings
 from tests.browser.chromium import chromium
-from tests.server_process import PROMPTS, ROOT, Server, free_port
+from tests.server_process import PROMPTS, ROOT, ServerProcess, free_port
 from tests.sound_files import write_wav
 
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(420)]
@@ -71,7 +71,7 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
     local = read_settings([*shlex.split(options[1])[2:]], {})
     assert (local.local_microphone, local.local_speaker) == ("default", "default")
     browser = shlex.split(block("chromium "))
-    server = Server(server_store, ("--config", str(folder / "kiosk.toml")))
+    server = ServerProcess(server_store, ("--config", str(folder / "kiosk.toml")))
     try:
         server.start()
         flags = [part for part in browser if part.startswith("--")]
@@ -102,7 +102,7 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
 class Events:
     """What the server tells, heard by a program that says nothing."""
 
-    def __init__(self, server: Server, session: str) -> None:
+    def __init__(self, server: ServerProcess, session: str) -> None:
         self._heard: list[dict[str, object]] = []
         self._stack = contextlib.ExitStack()
         address = f"{server.url.replace('http', 'ws')}/api/sessions/{session}/audio"

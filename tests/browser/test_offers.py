@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]
 
@@ -48,8 +48,8 @@ pc.getStats().then((stats) => [...stats.values()].find((one) => one.type === 'in
 
 
 @pytest.fixture(scope="module")
-def server(server_store: Path) -> Iterator[Server]:
-    server = Server(server_store, ())
+def server(server_store: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(server_store, ())
     server.start()
     yield server
     server.stop()
@@ -71,7 +71,7 @@ def page() -> Iterator[Page]:
     ],
 )
 def test_a_browsers_offer_is_answered_in_its_own_order(
-    server: Server, page: Page, where: str, parts: list[str], rejected: dict[str, list[str]]
+    server: ServerProcess, page: Page, where: str, parts: list[str], rejected: dict[str, list[str]]
 ) -> None:
     made = server.post("/api/sessions", {})
     if where == "peer":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(420)]
 
@@ -36,7 +36,7 @@ def see_nothing_else(page: Page) -> None:
 
 
 def test_a_browser_source_shows_the_face_cut_out_and_comes_back(
-    start_server: Callable[..., Server], tmp_path: Path
+    start_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     (tmp_path / "keys").write_text(KEY)
     server = start_server("--secret-file", str(tmp_path / "keys"), "--avatar", "ada-green")
@@ -71,7 +71,7 @@ def test_a_browser_source_shows_the_face_cut_out_and_comes_back(
 
 
 @pytest.mark.needs("recorded speech")
-def test_a_call_pops_out(start_server: Callable[..., Server], speech_wav: Path) -> None:
+def test_a_call_pops_out(start_server: Callable[..., ServerProcess], speech_wav: Path) -> None:
     server = start_server()
     with chromium(speech_wav) as page:
         page.open(server.url)

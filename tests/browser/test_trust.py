@@ -11,11 +11,11 @@ import pytest
 
 from tests.browser.chromium import Page, chromium
 from tests.realtime.fakes import write_avatar
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium", "recorded speech"), pytest.mark.timeout(300)]
 
-StartServer = Callable[..., Server]
+StartServer = Callable[..., ServerProcess]
 
 # Notes, at the moment when the microphone is asked for, how much of the notice can be seen, and what it says.
 _WATCH_MICROPHONE = """

@@ -25,14 +25,14 @@ from aiortc.rtp import (
 from realtime.rtc.aiortc_patches import datagram_guard
 from realtime.rtc.aiortc_patches.tolerant_transport import BoundedSources, dropped_packets
 from tests.fuzz.mutate import FULL, mutated
-from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
 
 STRANGERS = 100_000 if FULL else 10_000
 PACKETS = 1_000_000 if FULL else 60_000
 BURST = 40
 
 
-class Log(logging.Handler):
+class ErrorLog(logging.Handler):
     """Counts lines of the level that a server shows, and what ends in no handler."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Log(logging.Handler):
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Any:
-    handler, root = Log(), logging.getLogger()
+    handler, root = ErrorLog(), logging.getLogger()
     logging.getLogger("aioice").setLevel(logging.WARNING)  # as the server does
     before = root.level
     root.setLevel(logging.INFO)
@@ -55,17 +55,17 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Any:
     root.setLevel(before)
 
 
-def agent_of(call: Call) -> Any:
+def agent_of(call: LoopbackCall) -> Any:
     (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
     return transport._connection
 
 
-def transport_of(call: Call) -> Any:
+def transport_of(call: LoopbackCall) -> Any:
     (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
     return transport
 
 
-async def both_ways(client: Client, call: Call) -> None:
+async def both_ways(client: Client, call: LoopbackCall) -> None:
     heard, seen = len(call.sound), len(client.frames["video"])
     await until(lambda: len(call.sound) > heard + 5 and len(client.frames["video"]) > seen + 5, "both ways")
     assert call.peer.connected
@@ -105,7 +105,7 @@ def from_a_stranger(chance: random.Random) -> bytes:
             return bytes([chance.randrange(256)]) * size
 
 
-async def test_strangers_disturb_nobody(log: Log) -> None:
+async def test_strangers_disturb_nobody(log: ErrorLog) -> None:
     chance, client = random.Random(1), Client()
     dropped = datagram_guard.dropped_datagrams
     before = dropped.empty + dropped.stranger + dropped.malformed
@@ -131,7 +131,7 @@ async def test_strangers_disturb_nobody(log: Log) -> None:
     assert len(log.lines) <= max(1, seconds)
 
 
-def peers_packets(client: Client, call: Call) -> list[bytes]:
+def peers_packets(client: Client, call: LoopbackCall) -> list[bytes]:
     """Return one packet of each kind that a peer sends, in the clear."""
     sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
     ids = transport_of(call)._rtp_header_extensions_map._HeaderExtensionsMap__ids
@@ -168,7 +168,7 @@ class InTheClear:
     unprotect_rtcp = unprotect
 
 
-async def test_a_peers_rubbish_ends_at_most_its_own_session(log: Log) -> None:
+async def test_a_peers_rubbish_ends_at_most_its_own_session(log: ErrorLog) -> None:
     chance = random.Random(2)
     bad, good = Client(), Client()
     malformed = dropped_packets.malformed

@@ -35,7 +35,7 @@ FRAME_RATE_HZ = 25
 BEGINNING = 10
 
 
-class Peer:
+class GstreamerPeer:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
         self.counts = {"video": 0, "audio": 0}
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--enough", type=int, default=25)
     options = parser.parse_args()
     Gst.init(None)
-    peer = Peer(options.server + options.path, options.token)
+    peer = GstreamerPeer(options.server + options.path, options.token)
     if options.action == "watch":
         peer.watch(options.codec)
     else:

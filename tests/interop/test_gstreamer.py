@@ -26,7 +26,7 @@ PEER = Path(__file__).parent / "gst_peer.py"
 pytestmark = pytest.mark.needs("gstreamer")
 
 
-class Served:
+class GstreamerServer:
     """Sessions behind a port, and GStreamer peers of them."""
 
     def __init__(self, sessions: Sessions, port: int) -> None:
@@ -48,7 +48,7 @@ async def result(process: asyncio.subprocess.Process, patience_s: float = 60) ->
 
 
 @pytest.fixture
-async def served(serve: Serve) -> AsyncIterator[Served]:
+async def served(serve: Serve) -> AsyncIterator[GstreamerServer]:
     # libnice takes no loopback addresses.
     sessions, port = await serve(host="0.0.0.0", insecure=True), free_port()
     server = HttpServer(
@@ -56,13 +56,13 @@ async def served(serve: Serve) -> AsyncIterator[Served]:
     )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
-    yield Served(sessions, port)
+    yield GstreamerServer(sessions, port)
     server.should_exit = True
     await running
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
-async def test_gstreamer_watches_sound_and_picture(served: Served, codec: str) -> None:
+async def test_gstreamer_watches_sound_and_picture(served: GstreamerServer, codec: str) -> None:
     session, _ = await served.sessions.create("ann", None)
     found = await result(
         await served.gst("watch", f"/api/sessions/{session.id}/whep", "--codec", codec, "--enough", "60")
@@ -77,7 +77,7 @@ async def test_gstreamer_watches_sound_and_picture(served: Served, codec: str) -
     await until(lambda: session.viewers.count == 0, "the viewer's end")
 
 
-async def test_gstreamer_publishes_and_its_speech_moves_the_mouth(served: Served, tmp_path: Path) -> None:
+async def test_gstreamer_publishes_and_its_speech_moves_the_mouth(served: GstreamerServer, tmp_path: Path) -> None:
     sound = tmp_path / "speech.wav"
     write_wav(sound, voice(0, 4 * SOUND_RATE_HZ))
     publisher = await served.gst("publish", "/api/whip?avatar=ann", "--sound", str(sound), "--codec", "VP8")

@@ -24,11 +24,11 @@ from realtime.test_client.click_track import voice
 from realtime.timeline import FRAME_RATE_HZ
 from tests.browser.chromium import Page, chromium
 from tests.browser.firefox import FirefoxPage, firefox
-from tests.interop.test_gstreamer import Served, result
+from tests.interop.test_gstreamer import GstreamerServer, result
 from tests.loopback.conftest import Serve, serve, until
 from tests.loopback.test_viewers import only
 from tests.network.coturn import SECRET, coturn
-from tests.network.link import SERVER_ADDRESS, Link
+from tests.network.link import SERVER_ADDRESS, NetworkLink
 from tests.network.watched import LONG
 from tests.network.watched import served as served_over
 from tests.server_process import free_port
@@ -96,7 +96,7 @@ def play(page: Page | FirefoxPage, path: str, codec: str, config: str = "{}") ->
         return None
     for _ in range(0, PLAY_S, PIECE_S):
         page.run(f"player.wait({1000 * min(PIECE_S, PLAY_S)})")
-    found: dict[str, Any] = page.run("player.figures()")
+    found: dict[str, Any] = page.run("player.stats()")
     return found
 
 
@@ -111,21 +111,21 @@ def check(name: str, codec: str, found: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-async def open_session(serve: Serve) -> AsyncIterator[tuple[Served, Session]]:
+async def open_session(serve: Serve) -> AsyncIterator[tuple[GstreamerServer, Session]]:
     sessions, port = await serve(host="0.0.0.0", insecure=True), free_port()
     server = HttpServer(
         server_config(create_app(sessions), sessions.settings, port=port, log_level="error", lifespan="off")
     )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
-    yield Served(sessions, port), await speaking(sessions)
+    yield GstreamerServer(sessions, port), await speaking(sessions)
     server.should_exit = True
     await running
 
 
 async def speaking(sessions: Sessions) -> Session:
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     return session
 
 
@@ -138,7 +138,7 @@ async def speaking(sessions: Sessions) -> Session:
         pytest.param("Chromium", "H264", marks=[pytest.mark.needs("chromium"), long]),
     ],
 )
-async def test_a_browser_plays(open_session: tuple[Served, Session], browser: str, codec: str) -> None:
+async def test_a_browser_plays(open_session: tuple[GstreamerServer, Session], browser: str, codec: str) -> None:
     served, session = open_session
 
     def watch() -> dict[str, Any] | None:
@@ -155,7 +155,7 @@ async def test_a_browser_plays(open_session: tuple[Served, Session], browser: st
 @long
 @pytest.mark.needs("gstreamer")
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
-async def test_gstreamer_plays(open_session: tuple[Served, Session], codec: str) -> None:
+async def test_gstreamer_plays(open_session: tuple[GstreamerServer, Session], codec: str) -> None:
     served, session = open_session
     path, enough = f"/api/sessions/{session.id}/whep", str(PLAY_S * FRAME_RATE_HZ)
     found = await result(await served.gst("watch", path, "--codec", codec, "--enough", enough), PLAY_S + 60)
@@ -166,7 +166,7 @@ async def test_gstreamer_plays(open_session: tuple[Served, Session], codec: str)
 
 @long
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
-async def test_aiortc_plays(open_session: tuple[Served, Session], codec: str) -> None:
+async def test_aiortc_plays(open_session: tuple[GstreamerServer, Session], codec: str) -> None:
     _, session = open_session
     player = Caller(keep_payloads=False)
     offer = await player.offer()
@@ -181,9 +181,9 @@ async def test_aiortc_plays(open_session: tuple[Served, Session], codec: str) ->
 
 
 @contextmanager
-def relayed(store: Path, folder: Path) -> Iterator[tuple[Link, str]]:
+def relayed(store: Path, folder: Path) -> Iterator[tuple[NetworkLink, str]]:
     """A link with a server whose media pass a relay alone, and the server's address."""
-    link, secret = Link(), folder / "secret"
+    link, secret = NetworkLink(), folder / "secret"
     secret.write_text(SECRET)
     try:
         with (

@@ -5,7 +5,7 @@ from typing import Any
 import av
 import numpy as np
 
-from realtime.test_client.call_recording import Heard, Seen
+from realtime.test_client.call_recording import DecodedAudio, DecodedPicture
 from realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH
@@ -14,7 +14,7 @@ LIMIT_MS = 40.0
 """Between a sound and its lips."""
 
 
-def decoded(path: str, **options: Any) -> tuple[Heard, list[Seen], list[bool], dict[str, str]]:
+def decoded(path: str, **options: Any) -> tuple[DecodedAudio, list[DecodedPicture], list[bool], dict[str, str]]:
     """Return the sound, the pictures, which of them are key frames, and the metadata of a file or stream."""
     pictures, keys, packets = [], [], []
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
@@ -23,7 +23,7 @@ def decoded(path: str, **options: Any) -> tuple[Heard, list[Seen], list[bool], d
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame):
                 luma = frame.to_ndarray(format="yuv420p")[: frame.height]
-                pictures.append(Seen(0, frame.time, frame.time, luma))
+                pictures.append(DecodedPicture(0, frame.time, frame.time, luma))
                 keys.append(frame.key_frame)
             else:
                 packets += [(part.time, part.to_ndarray()[0]) for part in resampler.resample(frame)]
@@ -33,10 +33,10 @@ def decoded(path: str, **options: Any) -> tuple[Heard, list[Seen], list[bool], d
         place = round((at_s - start_s) * SOUND_RATE_HZ)
         samples[place : place + part.size] = part
     times = start_s + np.arange(-(-samples.size // PACKET_SOUND)) * PACKET_SOUND / SOUND_RATE_HZ
-    return Heard(samples, times, times), pictures, keys, facts
+    return DecodedAudio(samples, times, times), pictures, keys, facts
 
 
-def check_sync(heard: Heard, pictures: list[Seen], *, at_least: int, what: str) -> None:
+def check_sync(heard: DecodedAudio, pictures: list[DecodedPicture], *, at_least: int, what: str) -> None:
     """Fail if the clicks of a sound and their flashes lie too far apart; print how far.
 
     Args:

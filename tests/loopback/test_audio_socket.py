@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from realtime.api.app import create_app
 from realtime.api.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
-from realtime.audio.pcm_queue import QueuedSource
+from realtime.audio.pcm_queue import PcmQueue
 from realtime.server.sessions import Sessions
 from realtime.speaker import Speaker
 from tests.loopback.conftest import Callers, Serve, until
@@ -69,12 +69,12 @@ async def test_a_program_speaks_and_hears_what_became_of_it(serve: Serve, caller
             await speaker.end_of_speech()
             started, ended = await told(events, "speech_started"), await told(events, "speech_ended")
             assert 0.7 < (ended["sample"] - started["sample"]) / 16_000 < 1.3
-            await until(lambda: session.floor.heard_ms(asyncio.get_running_loop().time()) >= 990, "all of it heard")
+            await until(lambda: session.speech.heard_ms(asyncio.get_running_loop().time()) >= 990, "all of it heard")
             heard = [event["heard_ms"] for event in events if event["type"] == "playout"]
             assert heard == sorted(heard)
             assert session.playout.counts.rendered > 15
         await listening
-        await until(lambda: session.floor.source is session.floor.microphone, "the microphone's turn")
+        await until(lambda: session.speech.source is session.speech.microphone, "the microphone's turn")
         assert not session.listeners
 
 
@@ -83,19 +83,19 @@ async def test_an_interrupt_says_how_much_was_heard_and_what_follows_is_spoken(s
     _, session = await callers.call(sessions)
     async with web(sessions) as server, Speaker(server, session.id) as speaker:
         await speaker.say(speech(16_000, 5.0))
-        await until(lambda: session.floor.heard_ms(asyncio.get_running_loop().time()) > 500, "half a second")
+        await until(lambda: session.speech.heard_ms(asyncio.get_running_loop().time()) > 500, "half a second")
         await speaker.interrupt()
         events = aiter(speaker)
         while (event := await anext(events))["type"] != "interrupted":
             pass
         assert 500 < event["heard_ms"] < 4_000
-        assert isinstance(session.floor.source, QueuedSource)
-        assert session.floor.source.level == 0
-        read = session.floor.source.read
+        assert isinstance(session.speech.source, PcmQueue)
+        assert session.speech.source.level == 0
+        read = session.speech.source.read
         assert read == pytest.approx(event["heard_ms"] * 48, abs=48)  # what was cut off never counts as heard
         await speaker.say(speech(16_000, 0.2))
         await until(
-            lambda: isinstance(session.floor.source, QueuedSource) and session.floor.source.read > read, "new words"
+            lambda: isinstance(session.speech.source, PcmQueue) and session.speech.source.read > read, "new words"
         )
 
 
@@ -114,8 +114,8 @@ async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: 
             flooding = asyncio.create_task(flood())
             await asyncio.sleep(1.5)
             assert not flooding.done()
-            assert isinstance(session.floor.source, QueuedSource)
-            assert session.floor.source.level < 20 * 48_000
+            assert isinstance(session.speech.source, PcmQueue)
+            assert session.speech.source.level < 20 * 48_000
             flooding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await flooding
@@ -123,7 +123,7 @@ async def test_one_that_sends_as_fast_as_it_can_is_slowed_down_to_speech(serve: 
             socket.transport.abort()  # dies in the middle of a word
         async with Speaker(server, session.id) as speaker:  # and the next one is served
             await speaker.say(speech(16_000, 0.1))
-            source = session.floor.source
+            source = session.speech.source
             await until(lambda: source.level == 0, "its words")
 
 
@@ -155,7 +155,7 @@ async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) ->
             assert await refused(url + query)
         assert await refused(url.replace(session.id, "nobody"))
         assert await refused(url, origin="http://evil.example")
-        assert session.floor.source is session.floor.microphone
+        assert session.speech.source is session.speech.microphone
         async with connect(url) as socket:
             for text in ("", "no json", "[]", '{"type": "dance"}'):
                 await socket.send(text)

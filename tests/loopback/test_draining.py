@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from tests.loopback.conftest import until
 from tests.realtime.rtc.loopback import Client
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 KEY = "the key of the operator of this test"
 WRONG = "a-key-that-opens-nothing-here"
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets(
-    start_server: Callable[..., Server], tmp_path: Path
+    start_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     (tmp_path / "keys").write_text(KEY)
     log = tmp_path / "log"
@@ -86,14 +86,14 @@ async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets
     assert not [line for line in lines if "exception" in line]
 
 
-def _speak_without_right(server: Server, path: str) -> None:
+def _speak_without_right(server: ServerProcess, path: str) -> None:
     url = f"ws{server.url.removeprefix('http')}{path}"
     with pytest.raises(InvalidStatus) as refused, connect(url, subprotocols=["lipstream.v1", f"bearer.{WRONG}"]):
         pass
     assert refused.value.response.status_code == 403
 
 
-def _speak(server: Server, path: str, token: str) -> None:
+def _speak(server: ServerProcess, path: str, token: str) -> None:
     url = f"ws{server.url.removeprefix('http')}{path}"
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
         socket.send(bytes(3200))

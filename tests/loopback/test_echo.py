@@ -23,7 +23,7 @@ def echo(gain: float, seconds: float) -> np.ndarray:
         heard = returned.pop(0) * np.float32(gain / 32767) if returned else np.zeros(PACKET_SOUND, np.float32)
         if position < BURST:
             heard = heard + burst[position]
-        session.session.floor.push_sound(position * PACKET_SOUND, heard, session.now_s)
+        session.session.speech.push_sound(position * PACKET_SOUND, heard, session.now_s)
     assert session.now_s > EPOCH_S + seconds - 0.1
     return session.left / 32767
 

@@ -43,7 +43,7 @@ async def test_a_worker_that_is_killed_or_hangs_is_replaced_while_everybody_look
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:
-        session.floor.source = TimelineSource(session.clock, voice)
+        session.speech.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 30 for _, s in calls), "speech")
     os.kill(sessions.workers.pids[0], how)
     spoken = [s.playout.counts.rendered for _, s in calls]
@@ -77,7 +77,7 @@ async def test_a_worker_that_is_killed_loads_the_built_in_network_again_in_time(
         avatar = min(manifest.id for manifest in sessions.store.list())
         calls = [(await callers.call(sessions, avatar))[1] for _ in range(2)]
         for session in calls:
-            session.floor.source = TimelineSource(session.clock, voice)
+            session.speech.source = TimelineSource(session.clock, voice)
         await until(lambda: all(s.playout.counts.rendered > 30 for s in calls), "speech")
         os.kill(sessions.workers.pids[0], signal.SIGKILL)
         killed = [_pictures(session) for session in calls]
@@ -119,10 +119,10 @@ async def test_a_picture_worker_that_is_killed_costs_a_picture(serve: Serve, cal
 
 async def test_an_avatar_that_ends_the_worker_is_left_out_and_the_server_starts(serve: Serve, callers: Callers) -> None:
     sessions = await serve("FaintingPredictor")
-    assert [sessions.shelf.state(avatar) for avatar in SHADES] == ["ready", "failed"]
+    assert [sessions.avatars.state(avatar) for avatar in SHADES] == ["ready", "failed"]
     await until(lambda: sessions.workers.up, "the new worker")
     _, session = await callers.call(sessions)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     await until(lambda: session.playout.counts.rendered > 10, "speech")
     assert sessions.workers.counts.restarts == 1
 
@@ -132,7 +132,7 @@ async def test_a_worker_that_stands_still_for_300_ms_leaves_sound_and_lips_toget
 ) -> None:
     sessions = await serve()
     _, session = await callers.call(sessions)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 30, "speech")
     pid, repeated = sessions.workers.pids[0], counts.repeated
@@ -153,7 +153,7 @@ def _break_tick(session: Session) -> None:
     def fail(*_: object) -> None:
         raise ValueError("the words of somebody")
 
-    session.floor._animator.push = fail  # type: ignore[method-assign, assignment]
+    session.speech._animator.push = fail  # type: ignore[method-assign, assignment]
 
 
 def _break_picture(session: Session) -> None:
@@ -174,7 +174,7 @@ def _break_microphone(session: Session) -> None:
     def fail(*_: object) -> None:
         raise ValueError("the words of somebody")
 
-    session.floor.microphone.push = fail  # type: ignore[method-assign, assignment]
+    session.speech.microphone.push = fail  # type: ignore[method-assign, assignment]
 
 
 async def test_a_fault_ends_its_own_session_which_is_told_and_no_other(
@@ -199,7 +199,7 @@ async def _broken(
         await client.accept(answer)
         await until(lambda: session.state == "live" and client.channel.readyState == "open", "connection")
         if broken is not _break_microphone:
-            session.floor.source = TimelineSource(session.clock, voice)
+            session.speech.source = TimelineSource(session.clock, voice)
         underruns = other.playout.counts.underruns
         begun_s = time.monotonic()
         with caplog.at_level(logging.ERROR):
@@ -227,7 +227,7 @@ async def test_a_step_of_the_wall_clock_changes_nothing(
 ) -> None:
     sessions = await serve(silence_s=2.0)
     caller, session = await callers.call(sessions)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 30, "speech")
     wall = time.time

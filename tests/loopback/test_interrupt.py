@@ -31,7 +31,7 @@ SMEAR_SOUND = SOUND_RATE_HZ * 20 // 1000
 """Opus spreads an edge over a packet."""
 
 
-class Talker:
+class TalkingSource:
     """A voice that stops when it is told to, on the timeline."""
 
     def __init__(self) -> None:
@@ -54,14 +54,14 @@ class Round:
     resumed: int  # sample at which the voice goes on
 
 
-async def interrupt_once(session: Session, talker: Talker) -> Round:
+async def interrupt_once(session: Session, talker: TalkingSource) -> Round:
     """Interrupt, and let the voice go on 0.8 s later; return when that has left."""
     entered = session.playout.sound_end // SOUND_PER_SAMPLE
     hush_samples = ms_to_samples(800)
     left = session.clock.left(asyncio.get_running_loop().time())
     talker.hush(entered, hush_samples)
     frame = session.playout._last_frame + 1
-    done = Round(session.floor.interrupt(), frame, left, entered + hush_samples)
+    done = Round(session.speech.interrupt(), frame, left, entered + hush_samples)
     await until(lambda: session.clock.left(asyncio.get_running_loop().time()) > done.resumed + 16000, "later speech")
     return done
 
@@ -69,8 +69,8 @@ async def interrupt_once(session: Session, talker: Talker) -> Round:
 async def test_an_interruption_is_heard_and_seen_and_ends(serve: Serve, callers: Callers) -> None:
     sessions = await serve()
     caller, session = await callers.call(sessions)
-    talker = Talker()
-    session.floor.source = TimelineSource(session.clock, talker)
+    talker = TalkingSource()
+    session.speech.source = TimelineSource(session.clock, talker)
     await until(lambda: session.playout.counts.rendered > 30, "speech")
     rounds = [await interrupt_once(session, talker) for _ in range(ROUNDS)]
     await callers.hang_up()

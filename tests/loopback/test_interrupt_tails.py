@@ -67,7 +67,7 @@ class Interrupter:
     def __init__(self, session: Session, may_write: threading.Event) -> None:
         self.left_ms: dict[str, float] = {}
         self._session, self._may_write = session, may_write
-        self._program = session.floor.take_program(SOUND_RATE_HZ)
+        self._program = session.speech.take_program(SOUND_RATE_HZ)
         self._told: list[dict[str, Any]] = []
         session.listeners.add(self._told.append)
 
@@ -76,11 +76,11 @@ class Interrupter:
         pause_ms = 400 if stage == "queued" else 0
         before = self._program.read
         if stage == "text queued":
-            self._session.floor.narrator.answer(self._sentences(stage))
+            self._session.speech.text_queue.answer(self._sentences(stage))
         else:
             self._program.push(silence(pause_ms) + word(stage))
         await until(lambda: self._is_reached(stage, before), stage)
-        self._session.floor.interrupt()
+        self._session.speech.interrupt()
         self._may_write.set()
         interrupted = self._told[-1]
         assert interrupted["type"] == "interrupted"
@@ -110,7 +110,7 @@ class Interrupter:
             case "rendering":
                 return read > 0
             case "text queued":
-                text = self._session.floor.narrator.source
+                text = self._session.speech.text_queue.source
                 return text is not None and text.heard(self._left) > SOUND_RATE_HZ // 4
             case "in the sink" if heard > SOUND_RATE_HZ // 5:
                 self._may_write.clear()  # what leaves from now on waits in the queues of those that have one

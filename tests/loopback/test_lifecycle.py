@@ -120,7 +120,7 @@ async def test_a_lost_peers_session_waits_and_its_owner_comes_back(serve: Serve,
         caller = await callers.call_back(session)
         assert session.clock is clock
         spoken = session.playout.counts.rendered
-        session.floor.source = TimelineSource(clock, voice)
+        session.speech.source = TimelineSource(clock, voice)
         await until(lambda spoken=spoken: session.playout.counts.rendered > spoken + 10, "speech after the return")
 
 
@@ -184,7 +184,7 @@ async def test_a_killed_worker_takes_no_session_along(
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:
-        session.floor.source = TimelineSource(session.clock, voice)
+        session.speech.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 20 for _, s in calls), "speech")
     spoken = [session.playout.counts.rendered for _, session in calls]
     os.kill(sessions.workers.pids[0], signal.SIGKILL)
@@ -211,7 +211,7 @@ async def test_too_many_sessions_make_a_slow_worker_refuse_not_restart(serve: Se
     sessions = await serve("tests.loopback.slow:SlowPredictor")
     calls = [await callers.call(sessions) for _ in range(3)]
     for _, session in calls:
-        session.floor.source = TimelineSource(session.clock, voice)
+        session.speech.source = TimelineSource(session.clock, voice)
     jobs = sessions.workers.counts.jobs
     await until(lambda: sessions.workers.counts.jobs > jobs + 300, "jobs")
     assert sessions.workers.counts.restarts == 0

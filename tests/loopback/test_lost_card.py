@@ -15,7 +15,7 @@ async def test_a_call_outlives_its_card(serve: Serve, callers: Callers, monkeypa
     (worker,) = sessions.workers.members
     assert worker.device == "cuda"
     _, session = await callers.call(sessions)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     await until(lambda: session.playout.counts.rendered > 30, "speech")
     order_file(sessions.store.root).write_text("gone")
     await until(lambda: worker.counts.restarts and worker.ready and not worker.is_loading, "the worker on the CPU")

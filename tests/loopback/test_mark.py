@@ -41,13 +41,13 @@ async def test_every_received_picture_has_the_mark(serve: Serve, callers: Caller
     sessions = await serve(mark_corner="bottom-right")
     detector = Detector(MarkStyle(corner="bottom-right"), (128, 128))
     caller, session = await callers.call(sessions)
-    session.floor.source = TimelineSource(session.clock, voice)
+    session.speech.source = TimelineSource(session.clock, voice)
     counts = session.playout.counts
     await until(lambda: counts.rendered > 60, "speech")
     await sessions.switch(session.id, "bob")
     spoken = counts.rendered
     await until(lambda: counts.rendered > spoken + 30, "speech of the other face")
-    session.floor.source = session.floor.microphone
+    session.speech.source = session.speech.microphone
     idle = counts.idle
     await until(lambda: counts.idle > idle + 20, "silence")
     await callers.hang_up()

@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_changed(rate: int, chunk_ms: int) -> None:
     assert came.size == SECONDS * SOUND_RATE_HZ
     assert np.array_equal(session.left[start : start + came.size], came)
     assert not session.left[start + came.size :].any()
-    counts = session.session.floor.source.counts
+    counts = session.session.speech.source.counts
     assert (counts.filled, counts.dropped, counts.corrections) == (0, 0, 0)
     assert counts.underruns == 1, "only its end"
     assert session.spoken_frames > 0.9 * SECONDS * 25
@@ -64,7 +64,7 @@ def test_a_gap_is_silence_of_its_own_length() -> None:
     session.run(kept, SECONDS + 1)
     start = int(np.flatnonzero(session.left)[0]) - int(np.flatnonzero(came)[0])
     assert np.array_equal(session.left[start : start + came.size], pcm(came))
-    assert session.session.floor.source.counts.dropped == 0
+    assert session.session.speech.source.counts.dropped == 0
 
 
 def test_silence_asks_for_no_mouth() -> None:
@@ -113,7 +113,7 @@ def test_ten_seconds_at_once_are_bounded_by_what_comes_next() -> None:
     after = np.full(960, 0.25, np.float32)
     events = [(0.1, 0, long)] + [(0.2 + 0.02 * index, long.size + 960 * index, after) for index in range(50)]
     session.run(events, 2)
-    assert session.session.floor.source.counts.dropped > 9 * SOUND_RATE_HZ
+    assert session.session.speech.source.counts.dropped > 9 * SOUND_RATE_HZ
     first = int(np.flatnonzero(session.left == pcm(after)[0])[0])
     assert first < (0.2 + 0.2) * SOUND_RATE_HZ
 
@@ -124,7 +124,7 @@ async def test_what_follows_an_interruption_at_once_has_its_margin(chunk_ms: int
     came = pcm(np.concatenate([sound for at_s, _, sound in events if at_s > 1]))
     session = VirtualSession()
     session.run(events, SECONDS + 1, interrupt_s=1.0 + chunk_ms / 1000 - 0.001)
-    counts = session.session.floor.source.counts
+    counts = session.session.speech.source.counts
     end = int(np.flatnonzero(session.left)[-1]) + 1
     assert np.array_equal(session.left[end - came.size : end], came)
     assert (counts.underruns, counts.corrections) == (1, 0)

@@ -50,18 +50,18 @@ async def test_its_own_voice_does_not_interrupt_it_and_a_louder_visitor_does(
     voices: list[dict[str, Any]] = []
     session.listeners.add(lambda event: voices.append(event) if event.get("by") == "voice" else None)
     await until(lambda: len(sessions.local_audio.running) == 2, "both devices")
-    narrator = session.floor.narrator
+    text_queue = session.speech.text_queue
 
     def said_s() -> float:
         left = session.clock.left(asyncio.get_running_loop().time())
-        return narrator.source.heard(left) / SOUND_RATE_HZ if narrator.source else 0.0
+        return text_queue.source.heard(left) / SOUND_RATE_HZ if text_queue.source else 0.0
 
     with monkeypatch.context() as without:
         without.setattr(EchoGate, "lets_in", lambda *_: True)
-        narrator.answer(story())
+        text_queue.answer(story())
         await until(lambda: voices, "it hears itself where nothing is done about that")
     voices.clear()
-    narrator.answer(story())
+    text_queue.answer(story())
     await until(lambda: said_s() > 6, "six seconds of its story")
     assert not voices, "it takes its own voice for a visitor's"
     visitor = room.speak(tmp_path / "visitor.wav")

@@ -25,7 +25,7 @@ from realtime.test_client.click_track import clicks
 from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.loopback.conftest import Callers, Serve, until
 from tests.loopback.played import check_sync, decoded
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 
 def record(sessions: Sessions, session: Session) -> Any:
@@ -39,7 +39,7 @@ def transcript(path: Path) -> list[dict[str, Any]]:
 async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> None:
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, clicks)
+    session.speech.source = TimelineSource(session.clock, clicks)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
     ) as client:
@@ -50,9 +50,9 @@ async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> 
         assert (await client.post(url)).status_code == 409
         assert (await client.get(f"/api/sessions/{session.id}")).json()["recorded"]
         recording = session.sinks.recording
-        await until(lambda: recording.figures()["seconds"] >= 2, "two seconds")
+        await until(lambda: recording.stats()["seconds"] >= 2, "two seconds")
         time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
-        await until(lambda: recording.figures()["seconds"] >= 5, "three more")
+        await until(lambda: recording.stats()["seconds"] >= 5, "three more")
         ended = (await client.delete(url)).json()
         assert ended["state"] == "ended"
         assert (await client.get(url)).json() == ended
@@ -83,9 +83,9 @@ async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     recording = record(sessions, session)
-    await until(lambda: recording.figures()["seconds"] >= 0.5, "half a second")
+    await until(lambda: recording.stats()["seconds"] >= 0.5, "half a second")
     session.tell({"type": "said", "sample": 16_000, "text": "a secret"})
-    sample = session.floor.interrupt()
+    sample = session.speech.interrupt()
     session.fail("a fault")
     await until(lambda: session.closed and not recording.running, "the end")
     lines = transcript(recording.transcript)
@@ -94,9 +94,9 @@ async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve
         "recording_started", "said", "interrupted", "error", "recording_ended"]  # fmt: skip
     interrupted = lines[2]
     assert interrupted["sample"] == sample
-    assert 0 < interrupted["at_s"] <= recording.figures()["seconds"] + 0.5
+    assert 0 < interrupted["at_s"] <= recording.stats()["seconds"] + 0.5
     assert lines[3]["code"] == "session_failed"
-    assert recording.figures()["state"] == "ended"
+    assert recording.stats()["state"] == "ended"
     assert decoded(str(recording.path))[1]
 
 
@@ -119,10 +119,10 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
     events: list[dict[str, Any]] = []
     session.listeners.add(events.append)
     recording = record(sessions, session)
-    await until(lambda: recording.figures()["bytes"] > 0, "the first fragment")
-    with largest_file(recording.figures()["bytes"] + 1000):
+    await until(lambda: recording.stats()["bytes"] > 0, "the first fragment")
+    with largest_file(recording.stats()["bytes"] + 1000):
         await until(lambda: not recording.running, "the end")
-    figures = recording.figures()
+    figures = recording.stats()
     assert (figures["state"], figures["reason"]) == ("failed", "disk_full")
     told = [event for event in events if event["type"] == "recording_ended"]
     assert [event["reason"] for event in told] == ["disk_full"]
@@ -142,7 +142,7 @@ async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, m
     sessions = await serve()
     caller, session = await callers.call(sessions)
     recording = record(sessions, session)
-    await until(lambda: recording.figures()["seconds"] > 0, "its beginning")
+    await until(lambda: recording.stats()["seconds"] > 0, "its beginning")
     disk = recording._file._file
 
     class Slow:
@@ -151,21 +151,21 @@ async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, m
             return disk.write(data)
 
     recording._file._file = Slow()
-    await until(lambda: recording.figures()["lost_units"] > 20, "lost units")
+    await until(lambda: recording.stats()["lost_units"] > 20, "lost units")
     assert recording._queue.qsize() <= 30
     dropped = session.playout.counts.dropped
     packets = len(caller.recording.picture.packets)
     await until(lambda: len(caller.recording.picture.packets) > packets + 25, "pictures")
     assert session.playout.counts.dropped <= dropped + 2
     recording._file._file = disk
-    await until(lambda: recording.figures()["repeated_pictures"] > 0, "what was lost is filled in")
+    await until(lambda: recording.stats()["repeated_pictures"] > 0, "what was lost is filled in")
 
 
 async def test_another_avatar_is_fitted_into_the_size_that_was_begun_with(serve: Serve) -> None:
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     recording = record(sessions, session)
-    await until(lambda: recording.figures()["seconds"] >= 0.2, "its beginning")
+    await until(lambda: recording.stats()["seconds"] >= 0.2, "its beginning")
     compositor = session.playout.compositor
 
     class Wider:
@@ -173,8 +173,8 @@ async def test_another_avatar_is_fitted_into_the_size_that_was_begun_with(serve:
             return np.full((96 * 3 // 2, 192), 128, np.uint8)
 
     session.playout.compositor = Wider()  # type: ignore[assignment]
-    shown = recording.figures()["seconds"]
-    await until(lambda: recording.figures()["seconds"] >= shown + 0.5, "its pictures")
+    shown = recording.stats()["seconds"]
+    await until(lambda: recording.stats()["seconds"] >= shown + 0.5, "its pictures")
     session.playout.compositor = compositor
     await sessions.delete(session.id)
     last = decoded(str(recording.path))[1][-5].luma
@@ -183,7 +183,7 @@ async def test_another_avatar_is_fitted_into_the_size_that_was_begun_with(serve:
     assert last[40:88].mean() == pytest.approx(128, abs=4)
 
 
-def test_a_killed_server_leaves_a_file_that_plays(start_server: Callable[..., Server]) -> None:
+def test_a_killed_server_leaves_a_file_that_plays(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
     session = server.post("/api/sessions", {})
     url = f"{session['urls']['self']}/recording"

@@ -43,7 +43,7 @@ async def test_espeak_is_heard_by_the_peer_with_its_lips(serve: Serve, callers: 
         assert answer.status_code == 200
         started = await told(events, "speech_started")
         assert 0 <= answer.json()["sample"] <= started["sample"] + 1600
-        await until(lambda: session.floor.narrator.source is None, "the end of the text")
+        await until(lambda: session.speech.text_queue.source is None, "the end of the text")
         await told(events, "speech_ended")
         assert session.playout.counts.rendered > 25
         assert not [event for event in events if event["type"] == "error"]
@@ -64,7 +64,8 @@ async def test_an_endpoint_is_heard_interrupted_and_fails_alone(serve: Serve, ca
             await speaker.say(speech(16_000, 0.6))  # a program's sound waits behind the text, and is said after it
             await speaker.say_text("drip a sentence. Then another. And a third.")
             await until(
-                lambda: session.floor.narrator.source and session.floor.narrator.source.read > 48_000, "a second of it"
+                lambda: session.speech.text_queue.source and session.speech.text_queue.source.read > 48_000,
+                "a second of it",
             )
             assert (await client.post(f"{session.id}/interrupt")).status_code == 200
             asked = len(engine.asked)
@@ -95,18 +96,18 @@ async def test_text_goes_before_the_microphone_which_comes_back(serve: Serve, ca
         _, session = await callers.call(sessions, sound=microphone_voice(0, 48_000).astype(np.float32))
         await until(lambda: session.speaking, "the microphone")
         pulled: list[str] = []
-        microphone_pull = session.floor.microphone.pull
+        microphone_pull = session.speech.microphone.pull
 
-        def pull(now_s: float, *, mark: int = 0) -> Any:
+        def pull(now_s: float, *, arrival_of: int = 0) -> Any:
             pulled.append("microphone")
-            return microphone_pull(now_s, mark=mark)
+            return microphone_pull(now_s, arrival_of=arrival_of)
 
-        session.floor.microphone.pull = pull  # type: ignore[method-assign]
-        await session.floor.say("One.")
-        assert session.floor.narrator.source is not None
+        session.speech.microphone.pull = pull  # type: ignore[method-assign]
+        await session.speech.say("One.")
+        assert session.speech.text_queue.source is not None
         pulled.clear()
-        source = session.floor.narrator.source
-        await until(lambda: source.read > 0 and session.floor.narrator.source is None, "the end of the text")
+        source = session.speech.text_queue.source
+        await until(lambda: source.read > 0 and session.speech.text_queue.source is None, "the end of the text")
         assert source.read == 48_000
         assert len(pulled) < 20  # while a hundred blocks of text were read
         pulled.clear()

@@ -28,7 +28,7 @@ async def test_sessions_are_placed_where_the_fewest_are_and_each_worker_draws_fo
     calls = [await callers.call(sessions) for _ in range(3)]
     assert [first.streams, second.streams] == [2, 1]
     for _, session in calls:
-        session.floor.source = TimelineSource(session.clock, voice)
+        session.speech.source = TimelineSource(session.clock, voice)
     await until(lambda: all(s.playout.counts.rendered > 30 for _, s in calls), "speech")
     assert second.counts.jobs > 30
     assert sessions.workers.counts.jobs == first.counts.jobs + second.counts.jobs
@@ -48,7 +48,7 @@ async def test_a_worker_that_ends_takes_no_lips_but_its_own_and_gets_no_new_sess
     first, second = sessions.workers.members
     calls = [await callers.call(sessions) for _ in range(2)]
     for _, session in calls:
-        session.floor.source = TimelineSource(session.clock, voice)
+        session.speech.source = TimelineSource(session.clock, voice)
     lost, kept = (session.playout.counts for _, session in calls)
     await until(lambda: min(lost.rendered, kept.rendered) > 30, "speech")
     repeated = kept.repeated
@@ -80,7 +80,7 @@ async def test_a_session_that_ended_while_its_new_face_was_loaded_keeps_no_place
 ) -> None:
     sessions = await serve()
     _, session = await callers.call(sessions)
-    bob = await sessions.shelf.get("bob")
+    bob = await sessions.avatars.get("bob")
     await sessions.delete(session.id)
     with pytest.raises(NotFoundError):
         session.switch(bob)

@@ -27,7 +27,7 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
     port, secret = free_port(), "a long passphrase"
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, clicks)
+    session.speech.source = TimelineSource(session.clock, clicks)
     query = f"streamid=live/{KEY}&passphrase={secret.replace(' ', '%20')}&latency=200"
     for links in (1, 2):
         path = tmp_path / f"{links}.ts"
@@ -40,14 +40,14 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
         if links == 1:
             listener.terminate()
             await listener.wait()
-    (figures,) = session.sinks.streams.figures()
-    await until(lambda: session.sinks.streams.figures()[0]["seconds"] >= figures["seconds"] + 3, "three seconds more")
+    (figures,) = session.sinks.streams.stats()
+    await until(lambda: session.sinks.streams.stats()[0]["seconds"] >= figures["seconds"] + 3, "three seconds more")
     await session.sinks.streams.close()
     await asyncio.wait_for(listener.wait(), 20)
     heard, pictures, _, _ = decoded(str(path))
     check_sync(heard, pictures, at_least=2, what="received by SRT")
     assert np.abs(np.diff([picture.media_s for picture in pictures]) - 1 / FRAME_RATE_HZ).max() <= 0.0011
-    assert KEY not in caplog.text + str(session.sinks.streams.figures())
+    assert KEY not in caplog.text + str(session.sinks.streams.stats())
     assert secret not in caplog.text
 
 
@@ -70,7 +70,7 @@ async def test_an_sfu_is_published_to_by_whip_and_again_after_it_was_lost(
     monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, clicks)
+    session.speech.source = TimelineSource(session.clock, clicks)
     async with whip_server() as whip:
         unknown = session.sinks.streams.add(f"http://127.0.0.1:{whip.port}/whip", {})
         stream = session.sinks.streams.add(f"http://{TOKEN}@127.0.0.1:{whip.port}/whip", {})

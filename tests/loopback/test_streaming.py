@@ -18,7 +18,7 @@ from realtime.api.app import create_app
 from realtime.errors import SettingsError
 from realtime.server import standing_session as channel_module
 from realtime.server.sessions import Sessions
-from realtime.server.standing_session import Channel
+from realtime.server.standing_session import StandingSession
 from realtime.settings import read_settings
 from realtime.sinks import backoff
 from realtime.sinks import destination as destination_module
@@ -48,7 +48,7 @@ async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
     caplog.set_level(logging.INFO)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, clicks)
+    session.speech.source = TimelineSource(session.clock, clicks)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"
     ) as client:
@@ -59,7 +59,7 @@ async def test_a_stream_is_played_in_sync_at_25_pictures_a_second(
         assert (await client.post(url, json={"url": rtmp.url})).status_code == 409
         await until(lambda: session.sinks.streams.live == 1, "the stream")
         assert (await client.get(f"/api/sessions/{session.id}")).json()["streams"] == {"count": 1, "live": 1}
-        await until(lambda: session.sinks.streams.figures()[0]["seconds"] > 1, "something to be played")
+        await until(lambda: session.sinks.streams.stats()[0]["seconds"] > 1, "something to be played")
         playing = asyncio.create_task(play(rtmp.url, tmp_path / "played.mkv", 6))
         await asyncio.sleep(2.5)
         time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
@@ -88,7 +88,7 @@ async def test_a_server_that_restarts_gets_its_stream_back(
     monkeypatch.setattr(backoff, "FIRST_WAIT_S", 0.2)
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
-    session.floor.source = TimelineSource(session.clock, clicks)
+    session.speech.source = TimelineSource(session.clock, clicks)
     events: list[str] = []
     session.listeners.add(lambda event: events.append(event["type"]))
     rtmp.stop()
@@ -97,16 +97,16 @@ async def test_a_server_that_restarts_gets_its_stream_back(
     assert stream.reason == "connection refused"
     rtmp.start()
     await until(lambda: stream.links == 1, "the first link")
-    await until(lambda: session.sinks.streams.figures()[0]["seconds"] >= 1, "a second of it")
+    await until(lambda: session.sinks.streams.stats()[0]["seconds"] >= 1, "a second of it")
     rtmp.stop()
     await until(lambda: stream.state == "waiting", "the loss")
-    encoded_s = session.sinks.streams.figures()[0]["seconds"]
-    await until(lambda: session.sinks.streams.figures()[0]["seconds"] >= encoded_s + 0.5, "the session goes on")
+    encoded_s = session.sinks.streams.stats()[0]["seconds"]
+    await until(lambda: session.sinks.streams.stats()[0]["seconds"] >= encoded_s + 0.5, "the session goes on")
     rtmp.start()
     await until(lambda: stream.links == 2, "the second link")
     assert events.count("stream_lost") >= 2
-    back_s = session.sinks.streams.figures()[0]["seconds"]
-    await until(lambda: session.sinks.streams.figures()[0]["seconds"] >= back_s + 4, "four seconds more")
+    back_s = session.sinks.streams.stats()[0]["seconds"]
+    await until(lambda: session.sinks.streams.stats()[0]["seconds"] >= back_s + 4, "four seconds more")
     await session.sinks.streams.remove(stream.id)
     heard, pictures, keys, _ = decoded(str(rtmp.received()))
     assert keys[0]
@@ -187,7 +187,7 @@ async def test_a_channel_begins_comes_back_and_makes_way(
     caplog.set_level(logging.INFO)
     sessions = await serve(push=(f"rtmp://127.0.0.1:{free_port()}/live/{KEY}",))
     assert KEY not in repr(sessions.settings)
-    running = asyncio.create_task(Channel(sessions).run())
+    running = asyncio.create_task(StandingSession(sessions).run())
     await until(lambda: any(session.sinks.running for session in sessions.all()), "its session")
     (first,) = sessions.all()
     first.fail("a fault")

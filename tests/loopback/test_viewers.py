@@ -8,7 +8,7 @@ import pytest
 
 from realtime.errors import NotFoundError
 from realtime.session.session import Session
-from realtime.test_client.call_recording import Packet, decode_pictures
+from realtime.test_client.call_recording import RecordedPacket, decode_pictures
 from realtime.test_client.caller import Caller
 from realtime.test_client.click_track import voice
 from realtime.timeline import SOUND_RATE_HZ
@@ -34,7 +34,7 @@ def only(offer: str, codec: str) -> str:
     return re.sub(rf"(a=rtpmap:\d+) (?!{codec}|rtx|opus)[A-Za-z0-9]+/90000", r"\1 x-none/90000", offer)
 
 
-def pictures(packets: list[Packet]) -> list[bytes]:
+def pictures(packets: list[RecordedPacket]) -> list[bytes]:
     """Return the whole pictures' payloads, each joined."""
     found, waiting = [], b""
     for packet in packets:
@@ -126,7 +126,7 @@ async def test_a_session_goes_on_for_its_viewers_and_ends_after_them(
     assert session.state == "live"
     await asyncio.sleep(2.5)
     assert sessions.get(session.id) is session, "somebody watches, though nobody ever spoke"
-    assert session.figures()["viewers"] == {"count": 1, "connected": 1, "thinned": 0}
+    assert session.stats()["viewers"] == {"count": 1, "connected": 1, "thinned": 0}
     await session.viewers.leave(viewer_id)
     assert viewer.recording.sound.packets
     await until(lambda: sessions.count == 0, "the session's end")

@@ -12,7 +12,7 @@ import pyvirtualcam.camera
 from realtime.api.app import create_app
 from realtime.errors import SettingsError
 from realtime.server.sessions import Sessions
-from realtime.server.standing_session import Channel
+from realtime.server.standing_session import StandingSession
 from realtime.session.session import Session
 from realtime.settings import Settings
 from realtime.sinks import backoff, virtual_camera, virtual_microphone
@@ -90,7 +90,7 @@ async def test_programs_of_this_machine_see_and_hear_a_session_of_the_servers_ow
     camera.there = False
     chosen = defaults()
     sessions = await serve(virtual_camera="/dev/video9", virtual_microphone=True)
-    running = asyncio.create_task(Channel(sessions).run())
+    running = asyncio.create_task(StandingSession(sessions).run())
     await until(lambda: sessions.count and len(sessions.all()[0].sinks.devices()) == 2, "its session")
     (session,) = sessions.all()
     await until(lambda: "it is not there" in device(session, "virtual camera").get("reason", ""), "its absence")
@@ -103,7 +103,7 @@ async def test_programs_of_this_machine_see_and_hear_a_session_of_the_servers_ow
     recorder = room.record(path, MICROPHONE)
     await until(lambda: path.exists() and path.stat().st_size, "the recorder")
     begun, begun_s = len(camera.shown), asyncio.get_running_loop().time()
-    program = session.floor.take_program(SOUND_RATE_HZ)
+    program = session.speech.take_program(SOUND_RATE_HZ)
     program.push((voice(0, 2 * SOUND_RATE_HZ) * 32767).astype("<i2").tobytes())
     await until(lambda: loud_s(path) > 1, "what it says")
     mouths = [float(frame.reshape(SIZE * 3 // 2, SIZE)[MOUTH].mean()) for frame in camera.shown]

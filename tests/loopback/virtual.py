@@ -83,9 +83,9 @@ class VirtualSession:
             while waiting and EPOCH_S + BEGINS_S + waiting[-1][0] <= self.now_s + TICK_S:
                 at_s, position, samples = waiting.pop()
                 if position is None:
-                    self.session.floor.interrupt()
+                    self.session.speech.interrupt()
                 else:
-                    self.session.floor.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
+                    self.session.speech.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
             self.tick()
 
     def _submit(self, job: RenderJob) -> None:

@@ -18,14 +18,12 @@ from tests.server_process import free_port
 TOKEN = "a-secret-token"
 
 
-class Receiver(Caller):
+class WhipReceiver(Caller):
     """A caller that is called."""
 
     async def answer(self, offer: str) -> str:
         await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        for transceiver in self._connection.getTransceivers():
-            self._tap(transceiver.receiver)
-        self._tap_reports()
+        self._tap()
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         return self._connection.localDescription.sdp
 
@@ -35,7 +33,7 @@ class WhipServer:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.receivers: list[Receiver] = []
+        self.receivers: list[WhipReceiver] = []
         self.deleted = 0
         routes = [Route("/whip", self._publish, methods=["POST"]), Route("/r/{n}", self._end, methods=["DELETE"])]
         config = uvicorn.Config(Starlette(routes=routes), port=port, log_level="error", lifespan="off")
@@ -44,7 +42,7 @@ class WhipServer:
     async def _publish(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return Response(status_code=401)
-        receiver = Receiver()
+        receiver = WhipReceiver()
         self.receivers.append(receiver)
         answer = await receiver.answer((await request.body()).decode())
         return Response(answer, 201, {"Location": f"/r/{len(self.receivers)}"}, "application/sdp")

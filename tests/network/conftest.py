@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.link import Link
+from tests.network.link import NetworkLink
 from tests.network.watched import Watched, served, watched
 
 
 @pytest.fixture(scope="module")
 def call(server_store: Path, speech_wav: Path) -> Iterator[Watched]:
     """A call over a link without faults; the server has room for one."""
-    link = Link()
+    link = NetworkLink()
     try:
         with served(link, server_store, "--max-sessions", "1") as server, watched(link, server, speech_wav) as call:
             call.start()

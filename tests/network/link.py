@@ -51,7 +51,7 @@ class Namespace:
         os.close(self._handle)
 
 
-class Link:
+class NetworkLink:
     """A client's and a server's namespace and what lies between them."""
 
     def __init__(self) -> None:

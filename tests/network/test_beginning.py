@@ -14,7 +14,7 @@ import pytest
 
 from realtime.encoding.rate_control import HEADROOM, START_BITRATE
 from tests.network.conditions import Conditions
-from tests.network.link import Link
+from tests.network.link import NetworkLink
 from tests.network.watched import LONG, Watched, served, watched
 
 pytestmark = [pytest.mark.needs("chromium", "namespaces", "recorded speech"), pytest.mark.timeout(900)]
@@ -71,7 +71,7 @@ probe.video = async () => [...(await probe.current.pc.getStats()).values()]
 @pytest.fixture(scope="module")
 def far(server_store: Path, speech_wav: Path) -> Iterator[Watched]:
     """A page over a link, which has not called yet."""
-    link = Link()
+    link = NetworkLink()
     try:
         with served(link, server_store, "--max-sessions", "2") as server, watched(link, server, speech_wav) as page:
             page.page.open(server.url)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.network.conditions import Conditions, Direction
-from tests.network.link import CLIENT_ADDRESS, SERVER_ADDRESS, Link
+from tests.network.link import CLIENT_ADDRESS, SERVER_ADDRESS, NetworkLink
 
 COUNT = 20_000
 
@@ -57,14 +57,14 @@ def test_a_cut_lets_nothing_pass() -> None:
 
 
 @pytest.fixture
-def link() -> Iterator[Link]:
-    made = Link()
+def link() -> Iterator[NetworkLink]:
+    made = NetworkLink()
     yield made
     made.close()
 
 
 @pytest.mark.needs("namespaces")
-def test_two_namespaces_hear_each_other_as_the_link_lets_them(link: Link) -> None:
+def test_two_namespaces_hear_each_other_as_the_link_lets_them(link: NetworkLink) -> None:
     with link.client.entered():
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.bind((CLIENT_ADDRESS, 5000))

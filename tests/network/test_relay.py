@@ -14,7 +14,7 @@ from realtime.rtc.rtc_settings import RtcSettings
 from realtime.rtc.turn_credentials import TurnSecret
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run
-from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until
 
 pytestmark = pytest.mark.needs("coturn", "namespaces")
 
@@ -131,7 +131,7 @@ async def test_a_call_passes_through_relays_alone(url: str) -> None:
 async def test_a_server_without_its_relay_says_so(url: str) -> None:
     settings = RtcSettings(SERVER_ADDRESS, turn=signer(url, secret="the secret of somebody else"), relay_only=True)
     client = Client()
-    call = Call(TonePlayout(), settings)
+    call = LoopbackCall(TonePlayout(), settings)
     with pytest.raises(UnavailableError, match="TURN relay cannot be reached"):
         await call.peer.answer(await client.offer())
     await client.close()

@@ -18,9 +18,9 @@ import pytest
 
 from realtime.test_client.click_track import offsets_ms
 from tests.network.conditions import Conditions
-from tests.network.link import ROOT, SERVER_ADDRESS, Link
+from tests.network.link import ROOT, SERVER_ADDRESS, NetworkLink
 from tests.network.watched import LONG, Watched, watched
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.needs("chromium", "namespaces", "recorded speech"), pytest.mark.timeout(300)]
 
@@ -104,9 +104,9 @@ _RIG = """
 
 
 @contextmanager
-def flashing(link: Link) -> Iterator[Server]:
+def flashing(link: NetworkLink) -> Iterator[ServerProcess]:
     """Serve sessions that say clicks and show flashes, on the server's side of a link."""
-    server = Server(Path(), host=SERVER_ADDRESS)
+    server = ServerProcess(Path(), host=SERVER_ADDRESS)
     arguments = [str(server.port), "--host", SERVER_ADDRESS, "--predictor", "FlashPredictor", "--say", "clicks"]
     with process(link.server, "benchmarks.served", *arguments) as served:
         assert served.stdout is not None
@@ -135,7 +135,7 @@ def process(namespace: Any, module: str, *arguments: str) -> Iterator[subprocess
 @pytest.fixture(scope="module")
 def call(speech_wav: Path) -> Iterator[Watched]:
     """A call to a flashing server, with the reference peer on the browser's own side of the link."""
-    link = Link()
+    link = NetworkLink()
     try:
         with (
             flashing(link) as server,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.chromium import Page, chromium
-from tests.network.link import SERVER_ADDRESS, Link
-from tests.server_process import Server
+from tests.network.link import SERVER_ADDRESS, NetworkLink
+from tests.server_process import ServerProcess
 
 LONG = os.environ.get("LONG") == "1"
 _LONGEST_S = 20.0
@@ -90,7 +90,7 @@ class Stretch:
 class Watched:
     """A page in a call."""
 
-    def __init__(self, page: Page, link: Link, server: Server) -> None:
+    def __init__(self, page: Page, link: NetworkLink, server: ServerProcess) -> None:
         self.page, self.link, self.server = page, link, server
 
     def start(self) -> None:
@@ -173,7 +173,7 @@ def between(before: dict[str, Any], after: dict[str, Any], shown: list[tuple[flo
 
 
 @contextmanager
-def watched(link: Link, server: Server, microphone: Path) -> Iterator[Watched]:
+def watched(link: NetworkLink, server: ServerProcess, microphone: Path) -> Iterator[Watched]:
     """Open a browser on the client's side of a link."""
     origin = f"--unsafely-treat-insecure-origin-as-secure={server.url}"
     with link.client.entered(), chromium(microphone, flags=[origin]) as page:
@@ -182,9 +182,9 @@ def watched(link: Link, server: Server, microphone: Path) -> Iterator[Watched]:
 
 
 @contextmanager
-def served(link: Link, store: Path, *options: str) -> Iterator[Server]:
+def served(link: NetworkLink, store: Path, *options: str) -> Iterator[ServerProcess]:
     """Run the server on the server's side of a link."""
-    server = Server(store, ("--insecure", *options), host=SERVER_ADDRESS)
+    server = ServerProcess(store, ("--insecure", *options), host=SERVER_ADDRESS)
     with link.server.entered():
         server.start()
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.selftest import SYLLABLE_EVERY_SOUND, main, syllables
 from realtime.test_client.click_track import click
-from tests.server_process import Server, free_port
+from tests.server_process import ServerProcess, free_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,7 +22,7 @@ def test_each_syllable_begins_with_a_click_after_a_pause() -> None:
         assert not sound[start - 14_400 : start].any()
 
 
-def test_a_server_is_measured(start_server: Callable[..., Server], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_is_measured(start_server: Callable[..., ServerProcess], capsys: pytest.CaptureFixture[str]) -> None:
     server = start_server()
     main([server.url, "--seconds", "6", "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("anny")
 moderngl = pytest.importorskip("moderngl")
 
-from training.appearance import Look, Pose, Stage  # noqa: E402
+from training.appearance import Appearance, HeadPose, Stage  # noqa: E402
 from training.characters import PEOPLE  # noqa: E402
 from training.dataset import MOUTHS, SceneMaker, face_window  # noqa: E402
 from training.geometry import lip_gap  # noqa: E402
@@ -48,7 +48,7 @@ def test_jaw_parts_the_lips_and_mouth_close_undoes_it(heads: HeadSet):
 
 
 def test_the_face_box_holds_the_mouth_in_its_lower_half(heads: HeadSet):
-    stage, pose = Stage(), Pose()
+    stage, pose = Stage(), HeadPose()
     for index in range(len(heads.names)):
         x, y, half = face_window(heads, heads.vertices[index], index, pose, stage)
         assert abs(x) < 0.05
@@ -72,8 +72,8 @@ def test_the_same_picture_twice_is_the_same(heads: HeadSet):
     from training.renderer import Renderer  # noqa: PLC0415
 
     renderer = Renderer(heads, 64, samples=0, shells=2)
-    sitter = renderer.sit(2, Look())
+    sitter = renderer.sit(2, Appearance())
     actions = np.zeros(len(heads.action_names), np.float32)
-    first, second = (renderer.draw(sitter, actions, Pose(), Stage()) for _ in range(2))
+    first, second = (renderer.draw(sitter, actions, HeadPose(), Stage()) for _ in range(2))
     assert np.array_equal(first, second)
     assert first.std() > 10

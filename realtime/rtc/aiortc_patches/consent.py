@@ -1,6 +1,6 @@
 """Consent to send (RFC 7675): whether the other end still answers.
 
-A departure from aioice 0.13, like those in ``realtime.rtc.aiortc_patches.peer_connection``. It takes an answer for none that comes more
+A patch of aioice 0.13. It takes an answer for none that comes more
 than half a second after its check. A client on a slow link, or one whose machine is busy, answers all of them and is
 hung up on after half a minute.
 """

@@ -1,6 +1,6 @@
 """What stands in front of every ICE socket of the process: strangers' datagrams go no further.
 
-A departure from aioice 0.13, like those in ``realtime.rtc.aiortc_patches.peer_connection``.
+A patch of aioice 0.13.
 """
 
 import socket
@@ -43,7 +43,7 @@ class DroppedDatagrams:
 
 
 dropped_datagrams = DroppedDatagrams()
-_heard_s: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
+_last_received_s: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
 
 
 def install() -> None:
@@ -86,7 +86,7 @@ def _take(protocol: StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
         return
     from_peer = _is_peer(connection, (addr[0], addr[1]))
     if from_peer:
-        _heard_s[connection] = time.monotonic()
+        _last_received_s[connection] = time.monotonic()
     if data[0] < STUN_FIRST_BYTES:
         try:
             stun.parse_message(data)
@@ -101,9 +101,9 @@ def _take(protocol: StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
         connection.data_received(data, protocol.local_candidate.component)
 
 
-def heard_s(connection: Connection) -> float | None:
+def last_received_s(connection: Connection) -> float | None:
     """Return the monotonic time at which a connection's peer last sent anything, media or consent."""
-    return _heard_s.get(connection)
+    return _last_received_s.get(connection)
 
 
 def _is_peer(connection: Connection, address: tuple[str, int]) -> bool:

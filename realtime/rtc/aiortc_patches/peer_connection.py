@@ -1,9 +1,7 @@
-"""Every departure from aiortc 1.16 and aioice 0.13, each with its reason.
+"""A peer connection that sends a broadcast, receives without delay and leaves nothing behind when it is closed.
 
-Nothing else but ``datagram_guard``, which stands in front of the sockets, ``bad_packets``, which reads packets,
-``receiver`` and ``sender``, the two ends, ``udp_ports``, which opens the sockets, and ``consent``, which asks whether
-the peer is there, touches their private names. The guard changes the two libraries for the whole process. All else
-belongs to ``PlayoutConnection``, so that a stock connection in the same process stays stock.
+Patches of aiortc 1.16 and aioice 0.13. ``datagram_guard`` changes the two libraries for the whole process. All else
+belongs to ``PlayoutConnection``, so a stock connection in the same process stays stock.
 """
 
 import asyncio
@@ -30,7 +28,7 @@ from OpenSSL import SSL
 
 from realtime.rtc.aiortc_patches import datagram_guard
 from realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
-from realtime.rtc.aiortc_patches.receiver import OnDecoded, PromptReceiver, PromptTransport
+from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, OnDecoded
 from realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
 from realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
 
@@ -127,12 +125,15 @@ class PlayoutConnection(RTCPeerConnection):
                 if codec.mimeType.lower() == OPUS.mimeType:
                     codec.parameters = dict(OPUS_PARAMETERS)
 
-    def heard_s(self) -> float | None:
+    def last_received_s(self) -> float | None:
         """Return the monotonic time at which the peer last sent anything, media or consent."""
-        times = [datagram_guard.heard_s(transport._connection) for transport in self._RTCPeerConnection__iceTransports]
+        times = [
+            datagram_guard.last_received_s(transport._connection)
+            for transport in self._RTCPeerConnection__iceTransports
+        ]
         return max((at_s for at_s in times if at_s is not None), default=None)
 
-    def waiting(self) -> tuple[int, int]:
+    def queue_depths(self) -> tuple[int, int]:
         """Return how many datagrams of the peer's wait to be read, and how many bytes to it in the fullest socket."""
         agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
         ways: list[Any] = [getattr(protocol, "transport", None) for agent in agents for protocol in agent._protocols]
@@ -152,7 +153,7 @@ class PlayoutConnection(RTCPeerConnection):
         transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
         sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
         transceiver = RTCRtpTransceiver(
-            direction=direction, kind=kind, sender=sender, receiver=PromptReceiver(kind, transport, self._on_sound)
+            direction=direction, kind=kind, sender=sender, receiver=LowLatencyReceiver(kind, transport, self._on_sound)
         )
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         sender._stream_id = self._RTCPeerConnection__stream_id
@@ -165,7 +166,9 @@ class PlayoutConnection(RTCPeerConnection):
         transport: RTCDtlsTransport = stock._RTCPeerConnection__createDtlsTransport()
         certificate: Any = transport._RTCDtlsTransport__local_certificate  # type: ignore[attr-defined]
         certificate.__class__ = OpenCertificate
-        PromptTransport.adopt(transport).on_flood = self._on_flood  # aiortc names the class in the middle of the method
+        LowLatencyTransport.adopt(
+            transport
+        ).on_flood = self._on_flood  # aiortc names the class in the middle of the method
         listen_on(transport.transport._connection, self._addresses, self._udp_ports)
         keep_consent(transport.transport._connection)
         return transport

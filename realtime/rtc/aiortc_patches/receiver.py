@@ -2,7 +2,7 @@
 
 aiortc puts every datagram into a queue, wakes a task that parses it into objects, decodes it in a thread and puts what
 comes out into another queue, for another task. And its jitter buffer holds 80 ms always, and 280 ms after the first
-lost packet, for ever. Like ``departures`` this touches private names of aiortc.
+lost packet, for ever. It touches private names of aiortc.
 """
 
 import logging
@@ -22,7 +22,7 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
 from realtime.rtc.aiortc_patches.tolerant_transport import TolerantTransport, dropped_packets
-from realtime.rtc.reorder_buffer import PacketOrder
+from realtime.rtc.reorder_buffer import ReorderBuffer
 from realtime.timeline import SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def _samples(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     return np.frombuffer(memoryview(frame.planes[0]), np.float32, frame.samples)
 
 
-class PromptReceiver(RTCRtpReceiver):
+class LowLatencyReceiver(RTCRtpReceiver):
     """A receiver of sound that adds no delay while packets come in order, and decodes where it receives.
 
     Args:
@@ -77,7 +77,7 @@ class PromptReceiver(RTCRtpReceiver):
         super().__init__("audio", transport)  # no picture is received: its estimator is two thousand objects, and a ms
         self._RTCRtpReceiver__kind = kind
         self._on_sound = on_sound
-        self._order: PacketOrder[tuple[int, bytes]] = PacketOrder()
+        self._order: ReorderBuffer[tuple[int, bytes]] = ReorderBuffer()
         self._decoder = SoundDecoder() if kind == "audio" and on_sound else None
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -89,7 +89,7 @@ class PromptReceiver(RTCRtpReceiver):
             streams = self._RTCRtpReceiver__remote_streams
             if packet.ssrc not in streams:
                 streams[packet.ssrc] = StreamStatistics(codec.clockRate)
-                if isinstance(self.transport, PromptTransport) and packet.payload_type not in _RTCP_TYPES:
+                if isinstance(self.transport, LowLatencyTransport) and packet.payload_type not in _RTCP_TYPES:
                     self.transport.add_source(packet.ssrc, packet.payload_type, self)
             self.take(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
 
@@ -118,16 +118,16 @@ class _Arrived(NamedTuple):
     timestamp: int
 
 
-class PromptTransport(TolerantTransport):
+class LowLatencyTransport(TolerantTransport):
     """A DTLS transport whose sound comes without a queue and without a task.
 
     A source goes the long way with its first packet, on which aiortc decides whose it is.
     """
 
-    _sources: dict[bytes, tuple[int, int, PromptReceiver]]
+    _sources: dict[bytes, tuple[int, int, LowLatencyReceiver]]
 
     @classmethod
-    def adopt(cls, transport: RTCDtlsTransport) -> "PromptTransport":
+    def adopt(cls, transport: RTCDtlsTransport) -> "LowLatencyTransport":
         """Make a transport that aiortc has just made one of these, and return it."""
         transport.__class__ = cls
         assert isinstance(transport, cls)
@@ -142,7 +142,7 @@ class PromptTransport(TolerantTransport):
         connection.data_received = data_received
         return transport
 
-    def add_source(self, ssrc: int, payload_type: int, receiver: PromptReceiver) -> None:
+    def add_source(self, ssrc: int, payload_type: int, receiver: LowLatencyReceiver) -> None:
         """Hand packets of a source to a receiver from now on."""
         self._sources[ssrc.to_bytes(4, "big")] = payload_type, ssrc, receiver
 

@@ -1,6 +1,6 @@
 """The sending end of a peer, in place of aiortc's: it takes what a broadcast has encoded, and sends it at once.
 
-Like ``departures`` it touches private names of aiortc and aioice, each for a reason that is given.
+It touches private names of aiortc and aioice, each for a reason that is given.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from aiortc.rtp import (
 )
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import Unit
+from realtime.encoding.encoded_unit import EncodedUnit
 from realtime.encoding.pacing import Kind
 from realtime.encoding.rate_control import RetransmitBudget
-from realtime.rtc.packetizer import RtpStream
-from realtime.rtc.receiver_adaptation import Following
+from realtime.rtc.packetizer import Packetizer
+from realtime.rtc.receiver_adaptation import ReceiverAdaptation
 
 logger = logging.getLogger(__name__)
 
@@ -100,34 +100,34 @@ class PlayoutSender(RTCRtpSender):
         super().__init__(track_or_kind, transport)
         self.unsent = 0
         self._wall_offset_s = wall_offset_s
-        self._following = Following(leads=getattr(track_or_kind, "leads", False))
+        self._adaptation = ReceiverAdaptation(leads=getattr(track_or_kind, "leads", False))
         self._budget = RetransmitBudget()
         self._parameters: RTCRtpSendParameters | None = None
-        self._stream: RtpStream | None = None
+        self._stream: Packetizer | None = None
         self._over = asyncio.Event()
         self._lost: int | None = None
         self._round_trip_mean_s: float | None = None
 
-    # What a broadcast asks of its takers
+    # What a broadcast asks of its subscribers
 
     @property
     def leads(self) -> bool:
         """Whether the encode follows this peer's bitrate."""
-        return self._following.leads
+        return self._adaptation.leads
 
     @property
     def bitrate(self) -> int | None:
         """What the link carries, bit/s; ``None`` before the first picture."""
-        return self._following.rate.target
+        return self._adaptation.rate.target
 
     def wants_key(self, now_s: float) -> bool:
         """Tell whether the peer needs a key frame now."""
-        return self._following.wants_key(now_s)
+        return self._adaptation.wants_key(now_s)
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         """Send a unit at once, if it is for this peer."""
         now_s = time.monotonic()
-        if self.kind == "video" and not self._following.passes(
+        if self.kind == "video" and not self._adaptation.passes(
             key=unit.key, pixels=unit.pixels, bitrate=unit.bitrate, now_s=now_s
         ):
             return
@@ -181,9 +181,9 @@ class PlayoutSender(RTCRtpSender):
         assert isinstance(track, BroadcastTrack)
         self._stream = self._new_stream(codec)
         if self.leads:
-            self._following.rate.known = track.broadcast.led_bitrate
+            self._adaptation.rate.known = track.broadcast.led_bitrate
         try:
-            track.broadcast.join(codec.mimeType, self)
+            track.broadcast.subscribe(codec.mimeType, self)
             await self._over.wait()
         except asyncio.CancelledError:
             pass
@@ -191,16 +191,16 @@ class PlayoutSender(RTCRtpSender):
             logger.exception("sender failed")
             track.failure = "speech" if self.kind == "audio" else "picture", error
         finally:
-            track.broadcast.leave(self)
+            track.broadcast.unsubscribe(self)
             track.stop()
             self._RTCRtpSender__rtp_exited.set()
 
-    def _new_stream(self, codec: RTCRtpCodecParameters) -> RtpStream:
+    def _new_stream(self, codec: RTCRtpCodecParameters) -> Packetizer:
         parameters = self._parameters
         assert parameters is not None
         assert codec.payloadType is not None
         again = [c.payloadType for c in parameters.codecs if is_rtx(c) and c.parameters["apt"] == codec.payloadType]
-        return RtpStream(
+        return Packetizer(
             payload_type=codec.payloadType,
             ssrc=self._ssrc,
             sequence=random.randrange(1 << 15),  # in the lower half: no receiver may miss the first wrap-around
@@ -224,14 +224,14 @@ class PlayoutSender(RTCRtpSender):
         elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
             self._repair(packet.lost, now_s)
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_FIR, RTCP_PSFB_PLI):
-            self._following.ask()
+            self._adaptation.ask()
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             try:
                 bitrate, ssrcs = unpack_remb_fci(packet.fci)
             except (ValueError, IndexError, struct.error):
                 return
             if self._ssrc in ssrcs:
-                self._following.rate.estimate(bitrate, now_s)
+                self._adaptation.rate.estimate(bitrate, now_s)
 
     def _report(self, report: RtcpReceiverInfo, now_s: float) -> None:
         self._lost = report.packets_lost
@@ -239,7 +239,7 @@ class PlayoutSender(RTCRtpSender):
         if trip_s is not None:
             mean_s = self._round_trip_mean_s
             self._round_trip_mean_s = trip_s if mean_s is None else mean_s + ROUND_TRIP_SHARE * (trip_s - mean_s)
-        self._following.rate.report(
+        self._adaptation.rate.report(
             packets_lost=report.packets_lost,
             highest_sequence=report.highest_sequence,
             round_trip_s=trip_s,
@@ -260,7 +260,7 @@ class PlayoutSender(RTCRtpSender):
         """
         needed = self._stream.worth_repair(lost) if self._stream else []
         if needed is None:
-            self._following.ask()
+            self._adaptation.ask()
             return
         for sequence in needed:
             self._send_again(sequence, now_s)
@@ -274,7 +274,7 @@ class PlayoutSender(RTCRtpSender):
         if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
             self._send([packet])
 
-    def figures(self) -> dict[str, float | None]:
+    def stats(self) -> dict[str, float | None]:
         """Return what this sender has sent and what the other side says about it."""
         trip_s = self._round_trip_mean_s
         return {
@@ -283,6 +283,6 @@ class PlayoutSender(RTCRtpSender):
             "packets_lost": self._lost,
             "round_trip_ms": None if trip_s is None else 1000 * trip_s,
             "target_bitrate": self.bitrate,
-            "key_frames": self._following.key_frames,
-            "thinned": self._following.thinned,
+            "key_frames": self._adaptation.key_frames,
+            "thinned": self._adaptation.key_frames_only,
         }

@@ -1,6 +1,6 @@
 """The sockets for media: on chosen addresses, in a chosen range of ports.
 
-A departure from aioice 0.13, like those in ``realtime.rtc.aiortc_patches.peer_connection``. It listens on every interface but loopback,
+A patch of aioice 0.13. It listens on every interface but loopback,
 whatever the server itself is bound to, and on ports that the system picks, so that a firewall would have to leave
 all of them open.
 """

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from realtime.api.app import create_app
 from realtime.api.authorization import BURST
-from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Access, Caller
+from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Role, Tokens
 from realtime.errors import SettingsError
 from realtime.server.sessions import Sessions
 from realtime.settings import Settings
@@ -95,14 +95,17 @@ async def ask(client: httpx.AsyncClient, route: tuple[str, str], session: str, t
 
 
 async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, client: httpx.AsyncClient) -> None:
-    guard = app.state.guard
-    guard._limited = False  # the matrix asks more often than one address may
+    authorization = app.state.authorization
+    authorization._limited = False  # the matrix asks more often than one address may
     sessions: Sessions = app.state.sessions
     (mine, _), (other, _) = await sessions.create("ann", None), await sessions.create("ann", None)
-    join, expired = guard.access.join_token(time.time()), guard.access.join_token(time.time() - JOIN_TOKEN_S)
-    forged = Access(["the key of somebody else"]).join_token(time.time())
+    join, expired = (
+        authorization.tokens.join_token(time.time()),
+        authorization.tokens.join_token(time.time() - JOIN_TOKEN_S),
+    )
+    forged = Tokens(["the key of somebody else"]).join_token(time.time())
     tokens = {
-        "kiosk": guard.access.join_token(time.time(), kiosk=True),
+        "kiosk": authorization.tokens.join_token(time.time(), kiosk=True),
         "none": "", "expired": expired, "forged": forged, "nonsense": "x.y.z", "unsigned": UNSIGNED, "join": join,
         "other": other.token, "viewer": mine.viewer_token, "mine": mine.token, "key": KEY,
     }  # fmt: skip
@@ -149,16 +152,16 @@ async def test_a_guest_comes_in_by_an_operators_token_and_owns_one_session(clien
 async def test_a_kiosk_comes_back_for_a_year(app: FastAPI, client: httpx.AsyncClient) -> None:
     signed = (await client.post("/api/tokens", json={"kiosk": True}, headers=bearer(KEY))).json()
     assert signed["expires_in"] == KIOSK_TOKEN_S
-    access: Access = app.state.guard.access
-    assert access.caller(signed["token"], time.time() + KIOSK_TOKEN_S - 60) is Caller.GUEST
-    assert access.caller(signed["token"], time.time() + KIOSK_TOKEN_S + 60) is Caller.NOBODY
+    tokens: Tokens = app.state.authorization.tokens
+    assert tokens.role_of(signed["token"], time.time() + KIOSK_TOKEN_S - 60) is Role.GUEST
+    assert tokens.role_of(signed["token"], time.time() + KIOSK_TOKEN_S + 60) is Role.NOBODY
     body = {"conversation": True}
     created = await client.post("/api/sessions", json=body, headers=bearer(signed["token"]))
-    assert app.state.sessions.get(created.json()["id"]).floor.conversation is not None
+    assert app.state.sessions.get(created.json()["id"]).speech.conversation is not None
 
 
 async def test_who_asks_too_often_waits_and_others_do_not(app: FastAPI, client: httpx.AsyncClient) -> None:
-    token = bearer(app.state.guard.access.join_token(time.time()))
+    token = bearer(app.state.authorization.tokens.join_token(time.time()))
     body = {"avatar": "nobody"}
     answers = [await client.post("/api/sessions", json=body, headers=token) for _ in range(BURST + 3)]
     assert [answer.status_code for answer in answers[:BURST]] == [404] * BURST

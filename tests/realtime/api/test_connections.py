@@ -9,9 +9,9 @@ from realtime.api.connections import (
     NEW_BURST,
     NEW_PER_S,
     WRITE_S,
-    Admission,
+    ConnectionDecision,
     Connections,
-    State,
+    ConnectionState,
     network_of,
 )
 
@@ -26,23 +26,23 @@ def admitted(connections: Connections, numbers: range, address: str = LOOPBACK, 
 def test_the_one_that_waited_longest_makes_way() -> None:
     connections = Connections(total=3, per_network=3)
     admitted(connections, range(3))
-    assert connections.admit(3, LOOPBACK, 1.0) == Admission(admitted=True, closes=0)
-    connections.enter(1, State.WORKING, 1.0)
-    assert connections.admit(4, LOOPBACK, 1.0) == Admission(admitted=True, closes=2)
+    assert connections.admit(3, LOOPBACK, 1.0) == ConnectionDecision(admitted=True, closes=0)
+    connections.enter(1, ConnectionState.WORKING, 1.0)
+    assert connections.admit(4, LOOPBACK, 1.0) == ConnectionDecision(admitted=True, closes=2)
     assert len(connections) == 3
 
 
 def test_those_without_a_request_make_way_before_uploads_and_those_before_slow_readers() -> None:
     connections = Connections(total=4, per_network=4)
     admitted(connections, range(4))
-    connections.enter(0, State.SENDING, 1.0)
-    connections.enter(1, State.RECEIVING, 1.0, 10)
-    connections.enter(2, State.RECEIVING, 2.0, 10)
-    connections.enter(1, State.RECEIVING, 3.0, 10)  # goes on, so the other one is first
+    connections.enter(0, ConnectionState.SENDING, 1.0)
+    connections.enter(1, ConnectionState.RECEIVING, 1.0, 10)
+    connections.enter(2, ConnectionState.RECEIVING, 2.0, 10)
+    connections.enter(1, ConnectionState.RECEIVING, 3.0, 10)  # goes on, so the other one is first
     closed = []
     for number in range(4, 8):
         closed.append(connections.admit(number, LOOPBACK, 4.0).closes)
-        connections.enter(number, State.WORKING, 4.0)
+        connections.enter(number, ConnectionState.WORKING, 4.0)
     assert closed == [3, 2, 1, 0]
 
 
@@ -50,10 +50,10 @@ def test_a_new_one_is_refused_where_all_are_at_work() -> None:
     connections = Connections(total=2, per_network=2)
     admitted(connections, range(2))
     for number in range(2):
-        connections.enter(number, State.WORKING, 0.0)
-    assert connections.admit(2, LOOPBACK, 1.0) == Admission(admitted=False)
+        connections.enter(number, ConnectionState.WORKING, 0.0)
+    assert connections.admit(2, LOOPBACK, 1.0) == ConnectionDecision(admitted=False)
     connections.leave(0)
-    assert connections.admit(2, LOOPBACK, 1.0) == Admission(admitted=True)
+    assert connections.admit(2, LOOPBACK, 1.0) == ConnectionDecision(admitted=True)
     closed = connections.take_closed()
     assert (closed.refused, closed.displaced) == (1, 0)
     assert not connections.take_closed()
@@ -63,17 +63,17 @@ def test_an_address_has_a_share_and_closes_its_own() -> None:
     connections = Connections(total=10, per_network=2)
     admitted(connections, range(2), "192.0.2.1")
     admitted(connections, range(2, 4), "192.0.2.2")
-    assert connections.admit(4, "192.0.2.2", 1.0) == Admission(admitted=True, closes=2)
+    assert connections.admit(4, "192.0.2.2", 1.0) == ConnectionDecision(admitted=True, closes=2)
     for number in (3, 4):
-        connections.enter(number, State.WORKING, 1.0)
+        connections.enter(number, ConnectionState.WORKING, 1.0)
     assert not connections.admit(5, "192.0.2.2", 1.0).admitted
-    assert connections.admit(5, "192.0.2.3", 1.0) == Admission(admitted=True)
+    assert connections.admit(5, "192.0.2.3", 1.0) == ConnectionDecision(admitted=True)
 
 
 def test_a_proxy_on_this_machine_may_have_all() -> None:
     connections = Connections(total=10, per_network=2)
     admitted(connections, range(10))
-    assert connections.admit(10, LOOPBACK, 1.0) == Admission(admitted=True, closes=0)
+    assert connections.admit(10, LOOPBACK, 1.0) == ConnectionDecision(admitted=True, closes=0)
 
 
 def test_an_address_that_comes_again_and_again_is_refused_and_others_are_not() -> None:
@@ -104,9 +104,9 @@ def test_a_64_of_ipv6_is_one_client(address: str, network: str) -> None:
 def test_a_head_has_its_time_from_the_connection_and_from_the_last_answer_on() -> None:
     connections = Connections(total=10, per_network=10)
     admitted(connections, range(2))
-    connections.enter(0, State.WAITING, HEAD_S - 1)  # half a head is none
-    connections.enter(1, State.WORKING, HEAD_S - 2)
-    connections.enter(1, State.WAITING, HEAD_S - 1)
+    connections.enter(0, ConnectionState.WAITING, HEAD_S - 1)  # half a head is none
+    connections.enter(1, ConnectionState.WORKING, HEAD_S - 2)
+    connections.enter(1, ConnectionState.WAITING, HEAD_S - 1)
     assert connections.take_overdue(HEAD_S - 0.1) == []
     assert connections.take_overdue(HEAD_S) == [0]
     assert connections.take_overdue(2 * HEAD_S - 1.1) == []
@@ -119,11 +119,11 @@ def test_a_body_has_half_a_minute_and_more_if_it_comes_fast_enough() -> None:
     connections = Connections(total=10, per_network=10)
     admitted(connections, range(3))
     for number in range(3):
-        connections.enter(number, State.RECEIVING, 0.0)
+        connections.enter(number, ConnectionState.RECEIVING, 0.0)
     for second in range(1, 200):
         now_s = float(second)
-        connections.enter(0, State.RECEIVING, now_s, 2 * BODY_BYTES_PER_S)
-        connections.enter(1, State.RECEIVING, now_s, BODY_BYTES_PER_S // 2)
+        connections.enter(0, ConnectionState.RECEIVING, now_s, 2 * BODY_BYTES_PER_S)
+        connections.enter(1, ConnectionState.RECEIVING, now_s, BODY_BYTES_PER_S // 2)
         overdue = connections.take_overdue(now_s)
         assert overdue == [2] * (now_s == BODY_S) + [1] * (now_s == 2 * BODY_S)
 
@@ -131,8 +131,8 @@ def test_a_body_has_half_a_minute_and_more_if_it_comes_fast_enough() -> None:
 def test_work_takes_what_it_takes_and_a_client_that_does_not_read_does_not() -> None:
     connections = Connections(total=10, per_network=10)
     admitted(connections, range(2))
-    connections.enter(0, State.WORKING, 0.0)
-    connections.enter(1, State.SENDING, 0.0)
+    connections.enter(0, ConnectionState.WORKING, 0.0)
+    connections.enter(1, ConnectionState.SENDING, 0.0)
     assert connections.take_overdue(WRITE_S) == [1]
     assert connections.take_overdue(1e6) == []
 
@@ -149,7 +149,7 @@ def test_the_count_is_right_whatever_happens() -> None:
                 there |= {step} if admission.admitted else set()
                 there -= {admission.closes}
             case 2 if there:
-                connections.enter(chance.choice(sorted(there)), chance.choice(list(State)), now_s, 100)
+                connections.enter(chance.choice(sorted(there)), chance.choice(list(ConnectionState)), now_s, 100)
             case 3 if there and chance.random() < 0.5:
                 gone = chance.choice(sorted(there))
                 connections.leave(gone)

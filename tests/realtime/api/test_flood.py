@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from realtime.api.authorization import BURST
-from tests.server_process import Server
+from tests.server_process import ServerProcess
 
 KEY = "the key of the operator of this test"
 FLOOD, PER_SECOND = 250, 50
@@ -19,7 +19,7 @@ SLACK_BYTES = 20 << 20
 pytestmark = pytest.mark.timeout(300)
 
 
-def caller(server: Server, address: str, token: str) -> httpx.AsyncClient:
+def caller(server: ServerProcess, address: str, token: str) -> httpx.AsyncClient:
     """Return a client with an address of its own; all of 127.0.0.0/8 is this machine."""
     transport = httpx.AsyncHTTPTransport(local_address=address, limits=httpx.Limits(max_connections=64))
     return httpx.AsyncClient(
@@ -28,7 +28,7 @@ def caller(server: Server, address: str, token: str) -> httpx.AsyncClient:
 
 
 async def test_a_flood_from_one_address_is_refused_and_others_are_served(
-    start_server: Callable[..., Server], tmp_path: Path
+    start_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     (tmp_path / "keys").write_text(KEY)
     server = start_server("--secret-file", str(tmp_path / "keys"), "--max-sessions", "4")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.realtime.api.hostile_files import hostile_files
-from tests.server_process import ROOT, Server
+from tests.server_process import ROOT, ServerProcess
 
 PORTRAIT = ROOT / "tests/avatar_cache/astronaut.jpg"
 MEMORY_MB = 50
@@ -87,7 +87,7 @@ async def refused(client: httpx.AsyncClient, name: str, content: bytes) -> tuple
 
 
 async def test_hostile_uploads_are_refused_and_leave_nothing(
-    start_server: Callable[..., Server], elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_server: Callable[..., ServerProcess], elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "ran"
     (tmp_path / "work").mkdir()

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from realtime.api import connections as bounds
 from realtime.api import listening
-from realtime.api.connections import Connections, State
+from realtime.api.connections import Connections, ConnectionState
 from realtime.api.http_server import HttpServer, server_config
 from realtime.api.listening import connection_room
 from realtime.settings import Settings
@@ -171,7 +171,7 @@ async def test_a_client_that_does_not_read_is_disconnected() -> None:
             loop = asyncio.get_running_loop()
             await loop.sock_connect(client, ("127.0.0.1", server.config.port))
             await loop.sock_sendall(client, GET.replace(b"/ ", b"/long "))
-            await until(lambda: server.config.connections._all.members[State.SENDING])
+            await until(lambda: server.config.connections._all.members[ConnectionState.SENDING])
             await until(lambda: len(server.config.connections) == 0)
         assert server.config.connections.take_closed().overdue == 1
 

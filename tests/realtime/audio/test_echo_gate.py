@@ -5,7 +5,7 @@ import pytest
 
 from realtime.audio.echo_gate import HOLD_SAMPLES, EchoGate
 from realtime.audio.resample import Resampler
-from realtime.audio.turn_detector import TurnBegan, TurnTaker
+from realtime.audio.turn_detector import TurnBegan, TurnDetector
 from realtime.test_client.click_track import voice
 
 DELAY_SAMPLES = 1280
@@ -14,7 +14,7 @@ LOUD, SILENT, SHOUT = (np.full(480, level, np.float32) for level in (0.25, 0.0, 
 
 def turns_begun(room: np.ndarray, face: np.ndarray) -> list[int]:
     """Return where somebody's turn begins, 16 kHz, in what a gated microphone hears while a face speaks."""
-    gate, turns, resampler, begun = EchoGate(DELAY_SAMPLES), TurnTaker(), Resampler(48_000, 16_000), []
+    gate, turns, resampler, begun = EchoGate(DELAY_SAMPLES), TurnDetector(), Resampler(48_000, 16_000), []
     for index, (block, said) in enumerate(zip(room.reshape(-1, 480), face.reshape(-1, 480), strict=True)):
         end = 160 * (index + 1)
         gate.note_said(said, end)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.jitter_buffer import LIMIT_SOUND, SourceBuffer
+from realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
 
 PACKET = 960
 MARGIN = 240 + 480  # 5 ms, and one block because packets and blocks come at the same instants here
@@ -14,7 +14,7 @@ def _tone(length: int, start: int = 0) -> np.ndarray:
 
 
 def test_sound_passes_unchanged_behind_its_margin() -> None:
-    buffer, out = SourceBuffer(), []
+    buffer, out = JitterBuffer(), []
     buffer.pull(-0.01)
     for packet in range(200):
         buffer.push(packet * PACKET, _tone(PACKET, packet * PACKET), packet * 0.02)
@@ -31,7 +31,7 @@ def test_sound_passes_unchanged_behind_its_margin() -> None:
 
 
 def test_a_lost_packet_is_filled_so_that_later_sound_keeps_its_place() -> None:
-    buffer, out = SourceBuffer(), []
+    buffer, out = JitterBuffer(), []
     buffer.pull(-0.01)
     for packet in range(100):
         if packet not in {30, 31}:
@@ -43,7 +43,7 @@ def test_a_lost_packet_is_filled_so_that_later_sound_keeps_its_place() -> None:
 
 
 def test_a_burst_is_cut_to_the_bound_and_counted() -> None:
-    buffer = SourceBuffer()
+    buffer = JitterBuffer()
     for packet in range(20):
         buffer.push(packet * PACKET, _tone(PACKET), 0.0)
         assert buffer.level <= LIMIT_SOUND + PACKET
@@ -51,7 +51,7 @@ def test_a_burst_is_cut_to_the_bound_and_counted() -> None:
 
 
 def test_a_copy_of_a_packet_is_ignored_and_a_restart_is_a_beginning() -> None:
-    buffer = SourceBuffer()
+    buffer = JitterBuffer()
     buffer.push(0, _tone(PACKET), 0.0)
     buffer.push(0, _tone(PACKET), 0.0)  # nothing was pulled yet, so only the margin stands before it
     assert buffer.level == 240 + PACKET
@@ -63,7 +63,7 @@ def test_a_copy_of_a_packet_is_ignored_and_a_restart_is_a_beginning() -> None:
 
 
 def test_a_source_that_stopped_is_silence() -> None:
-    buffer = SourceBuffer()
+    buffer = JitterBuffer()
     buffer.push(0, _tone(PACKET), 0.0)
     blocks = [buffer.pull(n * 0.01) for n in range(300)]
     assert not blocks[-1][0].any()
@@ -80,7 +80,7 @@ def test_ten_hours_with_a_clock_that_is_off(ppm: int) -> None:
     voice[72000:] = 0
     packets = voice.reshape(-1, PACKET)
     source_step = float(np.abs(np.diff(voice)).max())
-    buffer = SourceBuffer()
+    buffer = JitterBuffer()
     period_s = 0.02 / (1 + ppm * 1e-6)
     packet, largest, highest, lags, unchecked = 0, 0.0, 0, [], [np.zeros(1, np.float32)]
     jitter = rng.uniform(0, 0.004, 1 << 16)
@@ -116,7 +116,7 @@ def test_ten_hours_with_a_clock_that_is_off(ppm: int) -> None:
 )
 @settings(deadline=None)
 def test_any_pattern_of_packets_gives_ten_milliseconds_a_block(events: list[tuple[int, int, int]]) -> None:
-    buffer, position = SourceBuffer(), 0
+    buffer, position = JitterBuffer(), 0
     for size, gap, pulls in events:
         position = max(0, position + gap)
         buffer.push(position, np.full(size, 0.25, np.float32), 1.0)

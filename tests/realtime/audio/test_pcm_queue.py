@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.pcm_queue import LIMIT_SOUND, QueuedSource
+from realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
 from realtime.timeline import BLOCK_SOUND
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
@@ -16,7 +16,7 @@ def tone(rate_hz: int, seconds: float) -> bytes:
     return (12_000 * np.sin(2 * np.pi * 440 * at)).astype("<i2").tobytes()
 
 
-def drain(source: QueuedSource) -> np.ndarray:
+def drain(source: PcmQueue) -> np.ndarray:
     blocks = []
     while source.level:
         block, arrived = source.pull(0.0)
@@ -31,7 +31,7 @@ def drain(source: QueuedSource) -> np.ndarray:
 def test_sound_comes_out_the_same_however_it_was_cut(rate: int, cuts: list[int]) -> None:
     pcm = tone(rate, 0.05)
     edges = [0, *sorted(min(cut, len(pcm)) for cut in cuts), len(pcm)]
-    whole, cut_up = QueuedSource(rate), QueuedSource(rate)
+    whole, cut_up = PcmQueue(rate), PcmQueue(rate)
     whole.push(pcm)
     for first, last in itertools.pairwise(edges):
         cut_up.push(pcm[first:last])
@@ -43,7 +43,7 @@ def test_sound_comes_out_the_same_however_it_was_cut(rate: int, cuts: list[int])
 @pytest.mark.parametrize("rate", RATES)
 def test_a_byte_at_a_time_is_as_good_as_all_at_once(rate: int) -> None:
     pcm = tone(rate, 0.03)
-    whole, bytewise = QueuedSource(rate), QueuedSource(rate)
+    whole, bytewise = PcmQueue(rate), PcmQueue(rate)
     whole.push(pcm)
     for byte in pcm:
         bytewise.push(bytes([byte]))
@@ -57,7 +57,7 @@ def test_a_byte_at_a_time_is_as_good_as_all_at_once(rate: int) -> None:
 
 
 def test_silence_fills_what_is_not_there_and_room_is_what_is_left() -> None:
-    source = QueuedSource(16_000)
+    source = PcmQueue(16_000)
     assert source.room_bytes == 320_000
     assert not source.pull(0.0)[0].any()
     assert source.read == 0
@@ -71,7 +71,7 @@ def test_silence_fills_what_is_not_there_and_room_is_what_is_left() -> None:
 
 
 def test_what_was_cleared_leaves_no_trace() -> None:
-    source, fresh = QueuedSource(24_000), QueuedSource(24_000)
+    source, fresh = PcmQueue(24_000), PcmQueue(24_000)
     source.push(tone(24_000, 0.5) + b"x")
     source.clear()
     assert source.level == 0
@@ -84,4 +84,4 @@ def test_what_was_cleared_leaves_no_trace() -> None:
 @pytest.mark.parametrize("rate", [0, 7_999, 48_001, 10**9])
 def test_odd_rates_are_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="is not between"):
-        QueuedSource(rate)
+        PcmQueue(rate)

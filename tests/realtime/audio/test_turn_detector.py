@@ -8,8 +8,8 @@ from realtime.audio.turn_detector import (
     PAUSE_SAMPLES,
     PRE_ROLL_SAMPLES,
     TurnBegan,
+    TurnDetector,
     TurnEnded,
-    TurnTaker,
 )
 from realtime.timeline import SAMPLE_RATE_HZ, ms_to_samples
 
@@ -24,7 +24,7 @@ def silence(seconds: float) -> np.ndarray:
 
 
 def heard(*parts: np.ndarray, step: int = 148, begins: int = 0) -> list[TurnBegan | TurnEnded]:
-    sound, turns, events = np.concatenate(parts), TurnTaker(), []
+    sound, turns, events = np.concatenate(parts), TurnDetector(), []
     for at in range(0, sound.size, step):
         piece = sound[at : at + step]
         events += turns.push(piece, begins + at + piece.size)
@@ -43,7 +43,7 @@ def test_a_turn_is_cut_where_it_begins_and_ends_however_it_comes(step: int) -> N
 
 
 def test_it_is_noticed_within_a_tenth_of_a_second_of_its_first_voiced_block() -> None:
-    turns, sound = TurnTaker(), np.concatenate((silence(0.5), voice(0.5)))
+    turns, sound = TurnDetector(), np.concatenate((silence(0.5), voice(0.5)))
     for at in range(0, sound.size, 160):
         for event in turns.push(sound[at : at + 160], at + 160):
             print(f"noticed {(at + 160 - event.sample) / 16:.0f} ms after the first voiced block began")
@@ -62,7 +62,7 @@ def test_a_pause_for_thought_is_no_end_and_a_click_no_beginning() -> None:
 
 
 def test_the_button_ends_it_and_a_minute_does() -> None:
-    turns = TurnTaker()
+    turns = TurnDetector()
     assert turns.end() is None
     (began,) = turns.push(voice(0.3), ms_to_samples(300))
     assert turns.speaking

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, SPEECH_CODEC, Unit
+from realtime.encoding.encoded_unit import RAW_PICTURES, SPEECH_CODEC, EncodedUnit
 from realtime.encoding.encoder_choice import picture_codecs
 from realtime.encoding.rendition import KEY_FRAME_INTERVAL_S, KeyFrames
 from realtime.timeline import PTS_PER_FRAME
@@ -24,14 +24,14 @@ class Audience:
 
     def __init__(self, *, leads: bool = False, bitrate: int | None = None) -> None:
         self.leads, self.bitrate = leads, bitrate
-        self.units: list[Unit] = []
+        self.units: list[EncodedUnit] = []
         self.failed: list[tuple[str, Exception]] = []
         self.wants = False
 
     def wants_key(self, _: float) -> bool:
         return self.wants
 
-    def take(self, unit: Unit) -> None:
+    def on_unit(self, unit: EncodedUnit) -> None:
         self.units.append(unit)
         if unit.key:
             self.wants = False
@@ -54,88 +54,88 @@ async def broadcast(playout: TonePlayout) -> AsyncIterator[Broadcast]:
 
 async def test_everybody_gets_the_same_units_of_one_encode(broadcast: Broadcast) -> None:
     audience = [Audience() for _ in range(6)]
-    for taker in audience:
-        broadcast.join(VP8, taker)
-        broadcast.join(SPEECH_CODEC, taker)
+    for subscriber in audience:
+        broadcast.subscribe(VP8, subscriber)
+        broadcast.subscribe(SPEECH_CODEC, subscriber)
     await until(lambda: len(audience[0].units) > 30, "units")
-    assert all(taker.units == audience[0].units for taker in audience)
+    assert all(subscriber.units == audience[0].units for subscriber in audience)
     assert sum(broadcast.encoded.values()) == len(audience[0].units)
     assert broadcast.key_frames[VP8] == 1
 
 
 async def test_nothing_is_encoded_for_nobody(broadcast: Broadcast, playout: TonePlayout) -> None:
-    taker = Audience()
-    broadcast.join(VP8, taker)
-    await until(lambda: len(taker.units) > 3, "units")
+    subscriber = Audience()
+    broadcast.subscribe(VP8, subscriber)
+    await until(lambda: len(subscriber.units) > 3, "units")
     assert broadcast.encoded[SPEECH_CODEC] == 0
-    broadcast.leave(taker)
-    taken, made = len(taker.units), len(playout.pictures_sent)
+    broadcast.unsubscribe(subscriber)
+    taken, made = len(subscriber.units), len(playout.pictures_sent)
     await asyncio.sleep(0.2)
-    assert len(taker.units) == taken
+    assert len(subscriber.units) == taken
     assert len(playout.pictures_sent) <= made + 1
-    broadcast.join(VP8, taker)
-    await until(lambda: len(taker.units) > taken + 3, "units after the return")
-    assert taker.units[taken].key, "who comes back begins with a key frame"
+    broadcast.subscribe(VP8, subscriber)
+    await until(lambda: len(subscriber.units) > taken + 3, "units after the return")
+    assert subscriber.units[taken].key, "who comes back begins with a key frame"
     assert not playout.skips
 
 
 async def test_a_second_codec_is_encoded_only_while_somebody_takes_it(broadcast: Broadcast) -> None:
     first, second = Audience(), Audience()
-    broadcast.join(VP8, first)
+    broadcast.subscribe(VP8, first)
     await until(lambda: len(first.units) > 5, "pictures")
     assert broadcast.codecs[0] == VP8
-    broadcast.join(H264, second)
+    broadcast.subscribe(H264, second)
     await until(lambda: len(second.units) > 5, "pictures of the second codec")
     assert {u.timestamp for u in second.units} <= {u.timestamp for u in first.units}, "of the same pictures"
-    broadcast.leave(second)
+    broadcast.unsubscribe(second)
     encoded = broadcast.encoded[H264]
     seen = len(first.units)
     await until(lambda: len(first.units) > seen + 5, "pictures")
     assert broadcast.encoded[H264] <= encoded + 1
     assert broadcast.codecs[0] == VP8
-    broadcast.leave(first)
+    broadcast.unsubscribe(first)
     assert broadcast.codecs == list(picture_codecs())
 
 
 async def test_a_late_joiner_begins_with_a_key_frame_and_one_serves_all_who_wait(broadcast: Broadcast) -> None:
     early = Audience()
-    broadcast.join(VP8, early)
+    broadcast.subscribe(VP8, early)
     await until(lambda: len(early.units) > 3, "pictures")
     late = [Audience() for _ in range(5)]
-    for taker in late:
-        taker.wants = True
-        broadcast.join(VP8, taker)
-    await until(lambda: not any(taker.wants for taker in late), "key frame")
+    for subscriber in late:
+        subscriber.wants = True
+        broadcast.subscribe(VP8, subscriber)
+    await until(lambda: not any(subscriber.wants for subscriber in late), "key frame")
     assert broadcast.key_frames[VP8] == 2
-    assert len({id(next(u for u in taker.units if u.key)) for taker in late}) == 1
+    assert len({id(next(u for u in subscriber.units if u.key)) for subscriber in late}) == 1
 
 
 @pytest.mark.parametrize(("bitrate", "every"), [(600_000, 1), (100_000, 2), (50_000, 3)])
 async def test_a_narrow_link_gets_fewer_pictures(broadcast: Broadcast, bitrate: int, every: int) -> None:
-    taker, raw = Audience(bitrate=bitrate), Audience()
-    broadcast.join(H264, taker)
-    broadcast.join(RAW_PICTURES, raw)
-    await until(lambda: len(taker.units) > 8, "pictures")
-    assert all(unit.timestamp % (every * PTS_PER_FRAME) == 0 for unit in taker.units)
-    assert {unit.bitrate for unit in taker.units} == {bitrate}
-    assert len(raw.units) >= every * (len(taker.units) - 2), "a recording has them all"
+    subscriber, raw = Audience(bitrate=bitrate), Audience()
+    broadcast.subscribe(H264, subscriber)
+    broadcast.subscribe(RAW_PICTURES, raw)
+    await until(lambda: len(subscriber.units) > 8, "pictures")
+    assert all(unit.timestamp % (every * PTS_PER_FRAME) == 0 for unit in subscriber.units)
+    assert {unit.bitrate for unit in subscriber.units} == {bitrate}
+    assert len(raw.units) >= every * (len(subscriber.units) - 2), "a recording has them all"
 
 
 async def test_the_encode_follows_the_one_that_leads(broadcast: Broadcast) -> None:
     speaker = Audience(leads=True, bitrate=300_000)
     viewers = [Audience(bitrate=900_000) for _ in range(3)]
-    for taker in (*viewers, speaker):
-        broadcast.join(H264, taker)
+    for subscriber in (*viewers, speaker):
+        broadcast.subscribe(H264, subscriber)
     await until(lambda: speaker.units, "pictures")
     assert speaker.units[-1].bitrate == 300_000
     assert broadcast.led_bitrate is None
-    broadcast.leave(speaker)
+    broadcast.unsubscribe(speaker)
     assert broadcast.led_bitrate == 300_000, "where the next one that leads begins"
     viewers[0].bitrate = 200_000
     await until(lambda: viewers[0].units[-1].bitrate == 900_000, "what half of the viewers take")
     viewers[1].bitrate = 250_000
     await until(lambda: viewers[0].units[-1].bitrate == 250_000, "what half of the viewers take")
-    broadcast.leave(viewers[0])
+    broadcast.unsubscribe(viewers[0])
     assert broadcast.led_bitrate == 300_000
 
 
@@ -144,36 +144,36 @@ async def test_a_failure_is_told_to_all_and_the_next_one_begins_anew(
     broadcast: Broadcast, playout: TonePlayout, kind: str, codec: str
 ) -> None:
     audience = [Audience(), Audience()]
-    for taker in audience:
-        broadcast.join(codec, taker)
+    for subscriber in audience:
+        broadcast.subscribe(codec, subscriber)
     await until(lambda: audience[0].units, "units")
     playout.fail = kind
-    await until(lambda: all(taker.failed for taker in audience), "failure")
-    assert all(taker.failed[0][0] == kind and len(taker.failed) == 1 for taker in audience)
+    await until(lambda: all(subscriber.failed for subscriber in audience), "failure")
+    assert all(subscriber.failed[0][0] == kind and len(subscriber.failed) == 1 for subscriber in audience)
     playout.fail = None
     again = Audience()
-    broadcast.join(codec, again)
+    broadcast.subscribe(codec, again)
     await until(lambda: again.units, "units of a new start")
-    for taker in audience:
-        broadcast.leave(taker)
+    for subscriber in audience:
+        broadcast.unsubscribe(subscriber)
 
 
 async def test_an_unknown_codec_is_refused_and_changes_nothing(broadcast: Broadcast) -> None:
     with pytest.raises(ValueError, match="av1"):
-        broadcast.join("video/AV1", Audience())
+        broadcast.subscribe("video/AV1", Audience())
     assert broadcast.codecs == list(picture_codecs())
 
 
 async def test_closing_lets_go_of_everybody(broadcast: Broadcast) -> None:
-    taker = Audience()
-    broadcast.join(VP8, taker)
-    broadcast.join(SPEECH_CODEC, taker)
-    await until(lambda: taker.units, "units")
+    subscriber = Audience()
+    broadcast.subscribe(VP8, subscriber)
+    broadcast.subscribe(SPEECH_CODEC, subscriber)
+    await until(lambda: subscriber.units, "units")
     await broadcast.close()
     before = Counter(broadcast.encoded)
     await asyncio.sleep(0.1)
     assert broadcast.encoded == before
-    broadcast.leave(taker)
+    broadcast.unsubscribe(subscriber)
 
 
 @given(asked=st.lists(st.floats(0, 5), min_size=1, max_size=50), size=st.integers(1000, 40_000))

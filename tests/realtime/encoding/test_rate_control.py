@@ -8,13 +8,13 @@ from realtime.encoding.rate_control import (
     MIN_BITRATE,
     RETRANSMIT_SHARE,
     START_BITRATE,
+    RateControl,
     RetransmitBudget,
-    SendRate,
     start_bitrate,
 )
 
 
-class Link(SendRate):
+class SimulatedLink(RateControl):
     """A rate with a link whose reports can be asked for: a hundred packets each."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class Link(SendRate):
         )
 
 
-def queueing() -> Link:
-    rate = Link()
+def queueing() -> SimulatedLink:
+    rate = SimulatedLink()
     for now_s in (1.0, 2.0):
         rate.heard(now_s, round_trip_s=0.3)
     return rate
@@ -52,7 +52,7 @@ def test_the_start_fits_the_picture() -> None:
     [(None, START_BITRATE), (2 * START_BITRATE, START_BITRATE), (200_000, 200_000), (1, MIN_BITRATE)],
 )
 def test_a_link_that_is_known_is_not_filled_again(known: int | None, begins: int) -> None:
-    rate = SendRate()
+    rate = RateControl()
     rate.known = known
     assert rate.start(512 * 512) == begins
     for now_s in range(60):
@@ -61,7 +61,7 @@ def test_a_link_that_is_known_is_not_filled_again(known: int | None, begins: int
 
 
 def test_an_estimate_from_an_easy_link_is_held_off() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     rate.estimate(300_000, 1.0)
     rate.heard(1.5, lost=0.05, round_trip_s=0.09)
     rate.estimate(300_000, 2.0)
@@ -69,7 +69,7 @@ def test_an_estimate_from_an_easy_link_is_held_off() -> None:
 
 
 def test_one_long_round_trip_is_no_sign() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     rate.heard(1.0, round_trip_s=0.5)
     rate.estimate(300_000, 1.0)
     rate.heard(2.0)
@@ -87,7 +87,7 @@ def test_a_queue_brings_the_target_down_to_the_estimate() -> None:
 
 
 def test_heavy_loss_brings_the_target_down_and_keeps_it_there() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     rate.heard(1.0, lost=0.5, round_trip_s=None)
     rate.heard(1.1, lost=0.5, round_trip_s=None)
     assert rate.target == 0.75 * START_BITRATE, "one step at a time"
@@ -97,14 +97,14 @@ def test_heavy_loss_brings_the_target_down_and_keeps_it_there() -> None:
 
 
 def test_one_packet_of_a_short_report_is_no_heavy_loss() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     for n in range(1, 100):
         rate.heard(n / 10, lost=0.25 if n % 10 == 0 else 0.0, packets=4)
     assert rate.target == START_BITRATE
 
 
 def test_sequence_numbers_wrap() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     for second in range(1, 1000):
         rate.heard(float(second), lost=0.05)
     assert rate.target == START_BITRATE
@@ -122,7 +122,7 @@ def test_growth_is_gradual() -> None:
 
 
 def test_a_link_that_has_become_longer_is_believed() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     for second in range(1, 60):
         rate.heard(float(second), round_trip_s=0.3)
     held = rate.target
@@ -132,7 +132,7 @@ def test_a_link_that_has_become_longer_is_believed() -> None:
 
 
 def test_a_round_trip_that_nothing_shortens_is_the_links_own() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     for second in range(1, 12):
         rate.heard(float(second), lost=0.05, round_trip_s=0.12)
     assert rate.target > 0.3 * START_BITRATE
@@ -143,7 +143,7 @@ def test_a_round_trip_that_nothing_shortens_is_the_links_own() -> None:
 
 
 def test_a_queue_that_drains_is_ours() -> None:
-    rate, queue_bits, least = Link(), 0.0, START_BITRATE
+    rate, queue_bits, least = SimulatedLink(), 0.0, START_BITRATE
     for tenth in range(10, 300):
         queue_bits = max(0.0, queue_bits + (rate.target - 100_000) / 10)
         rate.heard(tenth / 10, round_trip_s=0.04 + queue_bits / 100_000)
@@ -152,7 +152,7 @@ def test_a_queue_that_drains_is_ours() -> None:
 
 
 def test_the_target_stays_within_bounds() -> None:
-    rate = Link()
+    rate = SimulatedLink()
     for second in range(60):
         rate.estimate(50_000_000, float(second))
     assert rate.target == HEADROOM * START_BITRATE
@@ -162,7 +162,7 @@ def test_the_target_stays_within_bounds() -> None:
 
 
 def test_before_the_first_picture_nothing_has_a_meaning() -> None:
-    rate = SendRate()
+    rate = RateControl()
     rate.estimate(100_000, 0.0)
     rate.report(packets_lost=9, highest_sequence=9, round_trip_s=0.1, now_s=0.0)
     assert rate.start(512 * 512) == START_BITRATE

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.local_audio.play_queue import FADE_SOUND, LIMIT_SOUND, TARGET_SOUND, PlayQueue
-from realtime.local_audio.sound_devices import Device, DeviceMissingError, find_device
+from realtime.local_audio.sound_devices import DeviceMissingError, SoundDevice, find_device
 
 LOUD, SILENT = np.full(960, 8000, np.int16), np.zeros(960, np.int16)
 
@@ -63,10 +63,10 @@ def test_a_card_of_another_clock_is_followed_in_pauses(ppm: int) -> None:
 
 
 DEVICES = [
-    Device(0, "USB Audio: microphone", 1, 0, is_default=False),
-    Device(1, "HDMI: screen", 0, 8, is_default=False),
-    Device(2, "USB Audio: headset", 1, 2, is_default=True),
-    Device(3, "USB Audio", 0, 2, is_default=False),
+    SoundDevice(0, "USB Audio: microphone", 1, 0, is_default=False),
+    SoundDevice(1, "HDMI: screen", 0, 8, is_default=False),
+    SoundDevice(2, "USB Audio: headset", 1, 2, is_default=True),
+    SoundDevice(3, "USB Audio", 0, 2, is_default=False),
 ]
 
 

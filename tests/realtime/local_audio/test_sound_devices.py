@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.encoding.encoded_unit import RAW_SPEECH, Unit
+from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from realtime.errors import ConflictError, SettingsError
 from realtime.local_audio import local_audio, sound_devices
 from realtime.local_audio.local_audio import LocalAudio
@@ -37,20 +37,22 @@ def share(sound: np.ndarray, hz: float) -> float:
     return float(power[np.abs(places - hz) < 20].sum() / power.sum())
 
 
-class Session:
+class SessionStandIn:
     """What of a session the devices touch."""
 
     def __init__(self) -> None:
         self.closed = False
         self.heard: list[tuple[int, np.ndarray]] = []
         self.cleared = 0
-        self.takers: list[tuple[str, Any]] = []
+        self.subscribers: list[tuple[str, Any]] = []
         self.listeners: set[Any] = set()
         self.left = 0
         microphone = SimpleNamespace(clear=self._clear)
-        self.floor = SimpleNamespace(microphone=microphone, push_sound=self.push_sound, conversation=object())
+        self.speech = SimpleNamespace(microphone=microphone, push_sound=self.push_sound, conversation=object())
         self.clock = SimpleNamespace(left=lambda _now_s: self.left)
-        self.broadcast = SimpleNamespace(join=lambda *taker: self.takers.append(taker), leave=lambda _taker: None)
+        self.broadcast = SimpleNamespace(
+            subscribe=lambda *subscriber: self.subscribers.append(subscriber), unsubscribe=lambda _taker: None
+        )
 
     def push_sound(self, position: int, samples: np.ndarray, _arrived_s: float) -> None:
         self.heard.append((position, samples))
@@ -63,9 +65,9 @@ class Session:
         self.cleared += 1
 
 
-def packet(index: int, sound: np.ndarray) -> Unit:
+def packet(index: int, sound: np.ndarray) -> EncodedUnit:
     raw = np.rint(sound * 32767).astype(np.int16)
-    return Unit(payloads=(), timestamp=index * 960, due_s=0.0, raw=raw)
+    return EncodedUnit(payloads=(), timestamp=index * 960, due_s=0.0, raw=raw)
 
 
 async def until(condition: Any, what: str) -> None:
@@ -84,7 +86,7 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
     monkeypatch.setattr(local_audio, "LOOK_S", 0.3)
     monkeypatch.setattr(local_audio, "SILENT_S", 1.0)
     local = LocalAudio(MICROPHONE, SPEAKER)
-    session = Session()
+    session = SessionStandIn()
     local.start()
     local.lend(session)  # type: ignore[arg-type]
     write_wav(tmp_path / "visitor.wav", tone(20, 440))
@@ -100,7 +102,7 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
         recorder = room.record(recorded)
         face = tone(2, 880, 0.4).reshape(-1, 960)
         for index, sound in enumerate(face):
-            local.take(packet(index, sound))
+            local.on_unit(packet(index, sound))
             session.left = index * 320
             await asyncio.sleep(0.02)
         await until(lambda: share(heard(recorded), 880) > 0.8, "the face in the room")
@@ -143,16 +145,16 @@ def heard(path: Path) -> np.ndarray:
 async def test_the_newest_session_has_the_devices_and_what_is_interrupted_waits_no_more() -> None:
     local = LocalAudio("", "")
     with pytest.raises(ConflictError, match="--local-microphone"):
-        local.lend(Session())  # type: ignore[arg-type]
+        local.lend(SessionStandIn())  # type: ignore[arg-type]
     local.wanted = {"output": "default"}
     local.running = {"output": "default"}
-    first, second = Session(), Session()
+    first, second = SessionStandIn(), SessionStandIn()
     local.lend(first)  # type: ignore[arg-type]
     local.lend(second)  # type: ignore[arg-type]
     assert first.listeners == set()
-    assert second.takers == [(RAW_SPEECH, local)]
+    assert second.subscribers == [(RAW_SPEECH, local)]
     for index in range(4):
-        local.take(packet(index, tone(0.02, 440)))
+        local.on_unit(packet(index, tone(0.02, 440)))
     (learn,) = second.listeners
     learn({"type": "interrupted", "sample": 0})
     assert local.queue.level <= 240

@@ -161,7 +161,7 @@ class Client:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class Call:
+class LoopbackCall:
     """Our peer with everything it reported."""
 
     def __init__(self, playout: TonePlayout, settings: RtcSettings = QUICK) -> None:
@@ -192,9 +192,9 @@ class Call:
 @asynccontextmanager
 async def connected(
     client: Client, *, playout: TonePlayout | None = None, settings: RtcSettings = QUICK
-) -> AsyncIterator[Call]:
+) -> AsyncIterator[LoopbackCall]:
     """Yield a call whose two ends are connected; close both."""
-    call = Call(playout or TonePlayout(), settings)
+    call = LoopbackCall(playout or TonePlayout(), settings)
     try:
         await client.accept(await call.peer.answer(await client.offer()))
         await until(lambda: call.peer.connected, "connection")

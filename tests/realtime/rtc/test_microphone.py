@@ -2,13 +2,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.microphone import MAX_REFUSALS, Microphone, PositionTracker
+from realtime.rtc.microphone import MAX_REFUSALS, MicrophoneInput, PositionTracker
 
 
-class Ear:
+class ChunkCollector:
     def __init__(self) -> None:
         self.heard: list[tuple[int, np.ndarray, float]] = []
-        self.microphone = Microphone(lambda position, samples, at_s: self.heard.append((position, samples, at_s)))
+        self.microphone = MicrophoneInput(lambda position, samples, at_s: self.heard.append((position, samples, at_s)))
 
     @property
     def positions(self) -> list[int]:
@@ -20,7 +20,7 @@ def sound(value: float = 0.0, samples: int = 960) -> np.ndarray:
 
 
 def test_sound_is_handed_on_as_it_is() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     ear.microphone.push(0, sound(0.125), 3.5)
     position, samples, at_s = ear.heard[0]
     assert (position, at_s, samples.dtype, samples.shape) == (0, 3.5, np.float32, (960,))
@@ -28,21 +28,21 @@ def test_sound_is_handed_on_as_it_is() -> None:
 
 
 def test_a_gap_is_a_jump_in_position_and_the_first_is_zero() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     for n in (7, 8, 11):
         ear.microphone.push(960 * n, sound(), 0.02 * n)
     assert ear.positions == [0, 960, 3840]
 
 
 def test_timestamps_wrap() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     for n in range(4):
         ear.microphone.push((2**32 - 1920 + 960 * n) % 2**32, sound(), 0.02 * n)
     assert ear.positions == [0, 960, 1920, 2880]
 
 
 def test_a_late_packet_is_dropped() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     for n in (0, 2, 1, 3):
         ear.microphone.push(960 * n, sound(), 0.02 * n)
     assert ear.positions == [0, 1920, 2880]
@@ -50,14 +50,14 @@ def test_a_late_packet_is_dropped() -> None:
 
 
 def test_a_clock_that_starts_again_goes_on_where_its_arrival_puts_it() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     for pts, at_s in ((0, 0.0), (960, 0.02), (3_000_000_000, 1.02), (3_000_000_960, 1.04)):
         ear.microphone.push(pts, sound(), at_s)
     assert ear.positions == [0, 960, 960 + 48000, 960 + 48000 + 960]
 
 
 def test_a_clock_set_back_a_little_is_followed_after_half_a_second() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     ear.microphone.push(48000, sound(), 0.0)
     for n in range(MAX_REFUSALS + 2):
         ear.microphone.push(960 * n, sound(), 0.02 * n)
@@ -66,7 +66,7 @@ def test_a_clock_set_back_a_little_is_followed_after_half_a_second() -> None:
 
 
 def test_a_burst_after_an_outage_keeps_its_positions() -> None:
-    ear = Ear()
+    ear = ChunkCollector()
     ear.microphone.push(0, sound(), 0.0)
     for n in range(1, 100):
         ear.microphone.push(960 * n, sound(), 3.0)

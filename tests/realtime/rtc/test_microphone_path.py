@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.jitter_buffer import LIMIT_SOUND, SourceBuffer
+from realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
 from realtime.rtc.microphone import PositionTracker
-from realtime.rtc.reorder_buffer import PacketOrder
+from realtime.rtc.reorder_buffer import ReorderBuffer
 from realtime.timeline import BLOCK_SOUND, PACKET_SOUND, SOUND_RATE_HZ
 
 PACKET_S, BLOCK_S = 0.02, 0.01
@@ -44,7 +44,7 @@ class Way:
     added_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     lag: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     filled_share: float = 0.0
-    buffer: SourceBuffer = field(default_factory=SourceBuffer)
+    buffer: JitterBuffer = field(default_factory=JitterBuffer)
 
 
 def arrivals(
@@ -61,7 +61,7 @@ def arrivals(
 
 def taken(events: list[tuple[float, int]], seconds: float) -> Way:
     """Let packets arrive, and read a block every 10 ms."""
-    way, order, tracker = Way(came=len(events)), PacketOrder[int](), PositionTracker()
+    way, order, tracker = Way(came=len(events)), ReorderBuffer[int](), PositionTracker()
     arrived_s = np.full(1 + max(number for _, number in events), np.nan)
     arrived_s[[number for _, number in events]] = [at_s for at_s, _ in events]
     waiting = iter([*events, (float("inf"), 0)])

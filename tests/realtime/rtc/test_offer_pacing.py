@@ -1,10 +1,10 @@
 import asyncio
 
-from realtime.rtc.offer_pacing import Turns
+from realtime.rtc.offer_pacing import OfferPacing
 
 
 async def test_no_two_turns_are_in_one_round_of_the_loop() -> None:
-    turns, rounds, taken = Turns(), 0, []
+    pacing, rounds, taken = OfferPacing(), 0, []
 
     async def count() -> None:
         nonlocal rounds
@@ -14,7 +14,7 @@ async def test_no_two_turns_are_in_one_round_of_the_loop() -> None:
 
     async def work(name: str) -> None:
         for _ in range(3):
-            await turns.take()
+            await pacing.wait_turn()
             taken.append((rounds, name))
 
     counting = asyncio.create_task(count())
@@ -28,10 +28,10 @@ async def test_no_two_turns_are_in_one_round_of_the_loop() -> None:
 
 
 async def test_whoever_gives_up_waiting_holds_nobody_up() -> None:
-    turns = Turns()
-    waiting = [asyncio.create_task(turns.take()) for _ in range(3)]
+    pacing = OfferPacing()
+    waiting = [asyncio.create_task(pacing.wait_turn()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     waiting[1].cancel()
     await waiting[2]
-    await turns.take()
+    await pacing.wait_turn()

@@ -7,7 +7,7 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.packetizer import HISTORY_PACKETS, LEVEL, MID, SEND_TIME, RtpStream
+from realtime.rtc.packetizer import HISTORY_PACKETS, LEVEL, MID, SEND_TIME, Packetizer
 
 NUMBERS = st.integers(1, 255).filter(lambda number: number != 15)
 WORDS = st.integers(0, (1 << 32) - 1)
@@ -36,7 +36,7 @@ def test_packets_read_back(
     ids: dict[str, int], mid: str, payloads: list[bytes], timestamp: int, origin: int, sequence: int,
     send_time: int, level: int,
 ) -> None:  # fmt: skip
-    stream = RtpStream(
+    stream = Packetizer(
         payload_type=101, ssrc=77, sequence=sequence, origin=origin, extensions=ids, mid=mid, rtx=(102, 88, 65535)
     )
     written = stream.write(payloads, timestamp, send_time=send_time, level_dbov=level)
@@ -58,7 +58,7 @@ def test_packets_read_back(
 
 
 def test_what_is_too_old_or_was_never_sent_is_not_sent_again() -> None:
-    stream = RtpStream(payload_type=100, ssrc=1, sequence=65530, origin=0, extensions={}, mid="0")
+    stream = Packetizer(payload_type=100, ssrc=1, sequence=65530, origin=0, extensions={}, mid="0")
     first = stream.write([b"a"], 0, send_time=0, level_dbov=None)[0]
     assert stream.again(65530) == first, "without RTX as it was"
     assert stream.sent_size(65530) == 1
@@ -69,11 +69,11 @@ def test_what_is_too_old_or_was_never_sent_is_not_sent_again() -> None:
     assert stream.sent_size(65530) is None
 
 
-def a_stream() -> RtpStream:
-    return RtpStream(payload_type=100, ssrc=1, sequence=65534, origin=1 << 31, extensions={}, mid="0")
+def a_stream() -> Packetizer:
+    return Packetizer(payload_type=100, ssrc=1, sequence=65534, origin=1 << 31, extensions={}, mid="0")
 
 
-def write(stream: RtpStream, frame: int, *, packets: int = 2, key: bool = False) -> None:
+def write(stream: Packetizer, frame: int, *, packets: int = 2, key: bool = False) -> None:
     stream.write([b"x"] * packets, 3600 * frame, send_time=0, level_dbov=None, key=key)
 
 

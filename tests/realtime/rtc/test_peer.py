@@ -15,7 +15,7 @@ from realtime.encoding.broadcast import Broadcast
 from realtime.errors import OfferError, TooLargeError, UnavailableError
 from realtime.rtc.peer import Peer
 from realtime.rtc.rtc_settings import RtcSettings, addresses_of
-from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until
 
 
 async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
@@ -28,7 +28,7 @@ async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
         assert positions[0] == 0
         assert all(b - a == 960 for a, b in itertools.pairwise(positions))
         assert client.frames["video"][0].width == 128
-        figures = call.peer.figures()
+        figures = call.peer.stats()
         assert figures["connected"]
         assert figures["video"]["bytes_sent"] > 0
         assert figures["video"]["target_bitrate"] > 0
@@ -38,7 +38,7 @@ async def test_sound_and_picture_go_out_and_the_microphone_comes_in() -> None:
 @pytest.mark.parametrize("told", [[], ["a=candidate:1 1 udp 2130706431 fd00::2 55742 typ host"]])
 async def test_a_client_whose_candidates_cannot_be_used_is_met_by_its_own_checks(told: list[str]) -> None:
     client = Client()
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     offer = await client.offer()
     assert "a=end-of-candidates" in offer
     lines = [line for line in offer.splitlines() if not line.startswith("a=candidate:")]
@@ -64,7 +64,7 @@ async def test_an_offer_that_does_not_begin_with_sound_connects(options: dict[st
     client = Client(**options)
     offer = await client.offer()
     assert re.findall(r"m=(\w+)", offer) == order.split()
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     answer = await call.peer.answer(offer)
     assert re.findall(r"m=(\w+) [1-9]", answer) == order.split()
     await client.accept(answer)
@@ -83,7 +83,7 @@ async def test_sound_goes_out_to_a_client_that_only_listens() -> None:
 
 async def test_the_picture_of_a_client_is_never_taken() -> None:
     client = Client(video="sendrecv")
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     answer = await call.peer.answer(await client.offer())
     assert "a=sendonly" in answer.split("m=video")[1]
     await call.peer.close()
@@ -92,7 +92,7 @@ async def test_the_picture_of_a_client_is_never_taken() -> None:
 
 async def test_the_answer_announces_error_correction_and_one_codec_for_sound() -> None:
     client = Client()
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     answer = await call.peer.answer(await client.offer())
     sound = answer.split("m=audio")[1].split("m=video")[0]
     assert "useinbandfec=1" in sound
@@ -136,7 +136,7 @@ async def test_only_the_channel_named_control_is_listened_to() -> None:
 
 
 async def test_messages_before_the_channel_opens_are_dropped() -> None:
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     call.peer.send_control({"type": "stats"})
     await call.peer.close()
 
@@ -165,7 +165,7 @@ async def test_a_vanished_client_is_noticed() -> None:
 async def test_an_offer_that_never_connects_is_freed() -> None:
     client = Client()
     offer = "".join(line for line in (await client.offer()).splitlines(keepends=True) if "end-of-cand" not in line)
-    call = Call(TonePlayout(), RtcSettings(connect_timeout_s=0.3))
+    call = LoopbackCall(TonePlayout(), RtcSettings(connect_timeout_s=0.3))
     await call.peer.answer(offer)
     await until(lambda: call.gone, "timeout")
     assert call.gone == ["not connected in time"]
@@ -223,7 +223,7 @@ async def test_closing_is_idempotent_silent_and_leaves_nothing() -> None:
 async def test_closing_in_the_middle_of_the_handshake_leaves_nothing() -> None:
     for delay_s in (0, 0.005, 0.01, 0.02, 0.05, 0.1):
         client = Client()
-        call = Call(TonePlayout())
+        call = LoopbackCall(TonePlayout())
         await client.accept(await call.peer.answer(await client.offer()))
         await asyncio.sleep(delay_s)
         await call.peer.close()
@@ -245,7 +245,7 @@ async def test_a_cancelled_close_still_closes() -> None:
 
 async def test_a_bundle_may_be_led_by_any_of_its_sections() -> None:
     client = Client(control=False)
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     offer = (await client.offer()).replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 1 0")
     await client.accept(await call.peer.answer(offer))
     await until(lambda: client.frames["video"] and call.sound, "both ways")
@@ -268,11 +268,11 @@ async def test_wrong_offers_are_refused_and_leave_nothing() -> None:
     ]
     sockets = len(psutil.Process(os.getpid()).net_connections())
     for offer in wrong:
-        call = Call(TonePlayout())
+        call = LoopbackCall(TonePlayout())
         with pytest.raises(OfferError):
             await call.peer.answer(offer)
         assert not call.gone
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     with pytest.raises(TooLargeError):
         await call.peer.answer(good + "a=x\r\n" * 20_000)
     assert len(psutil.Process(os.getpid()).net_connections()) == sockets
@@ -283,7 +283,7 @@ async def test_a_refused_offer_is_quoted_in_part(caplog: pytest.LogCaptureFixtur
     client = Client()
     long = (await client.offer()).replace("rtx/90000", "rtx/" + "²" * 5000)
     with pytest.raises(OfferError):
-        await Call(TonePlayout()).peer.answer(long)
+        await LoopbackCall(TonePlayout()).peer.answer(long)
     (line,) = [record.getMessage() for record in caplog.records if "offer refused" in record.getMessage()]
     assert len(line) < 300
     assert line.isascii()
@@ -299,7 +299,7 @@ async def test_an_answered_peer_takes_no_second_offer() -> None:
 
 async def test_a_host_that_is_not_here_refuses_with_a_reason() -> None:
     client = Client()
-    call = Call(TonePlayout(), RtcSettings(host="192.0.2.77"))
+    call = LoopbackCall(TonePlayout(), RtcSettings(host="192.0.2.77"))
     with pytest.raises(UnavailableError, match="no address"):
         await call.peer.answer(await client.offer())
     await client.close()

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.reorder_buffer import MAX_HELD, WARY_PACKETS, PacketOrder
+from realtime.rtc.reorder_buffer import MAX_HELD, WARY_PACKETS, ReorderBuffer
 
 
 def pushed(sequences: list[int]) -> list[list[int]]:
-    order: PacketOrder[int] = PacketOrder()
+    order: ReorderBuffer[int] = ReorderBuffer()
     return [order.push(sequence % 65536, sequence) for sequence in sequences]
 
 
@@ -41,7 +41,7 @@ def test_waiting_ends_when_packets_keep_their_order_again() -> None:
 
 
 def test_late_and_double_packets_are_dropped_and_counted() -> None:
-    order: PacketOrder[int] = PacketOrder()
+    order: ReorderBuffer[int] = ReorderBuffer()
     assert [order.push(n, n) for n in (5, 5, 4, 6, 8, 8)] == [[5], [], [], [6], [8], []]
     assert order.late == 3
 
@@ -57,7 +57,7 @@ def test_what_comes_in_goes_out_once_and_in_order(start: int, fates: list[str]) 
     for n in range(len(sent) - 1):
         if fates[n] == "swap":
             sent[n], sent[n + 1] = sent[n + 1], sent[n]
-    order: PacketOrder[int] = PacketOrder()
+    order: ReorderBuffer[int] = ReorderBuffer()
     out = flat([order.push(sequence % 65536, sequence) for sequence in sent])
     assert out == sorted(set(out))
     assert len(out) + order.late + MAX_HELD > len(sent), "of all that came at most one packet waits"

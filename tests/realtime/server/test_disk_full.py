@@ -80,7 +80,7 @@ async def test_a_full_disk_is_told_and_no_call_ends(disk: Path, callers: Callers
         leave(disk, 4096)
         store.build(write_avatar(disk.parent / "big", "big", size=(512, 512)), "big")
         with pytest.raises(AvatarError, match="No space left"):
-            await sessions.shelf.add("big")
+            await sessions.avatars.add("big")
         assert sessions.workers.counts.restarts == 0
         store.remove("big")
 

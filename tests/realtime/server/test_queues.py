@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 
-from realtime.api.metrics_exporter import Exporter
-from realtime.audio.pcm_queue import LIMIT_SOUND, QueuedSource
-from realtime.encoding.encoded_unit import Unit
+from realtime.api.metrics_exporter import MetricsExporter
+from realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
+from realtime.encoding.encoded_unit import EncodedUnit
 from realtime.encoding.encoders import SpeechEncoder
 from realtime.encoding.pacing import speech_frame
-from realtime.encoding.rate_control import MOST_ROUND_TRIPS, SendRate
-from realtime.rtc.aiortc_patches.receiver import PromptReceiver
+from realtime.encoding.rate_control import MOST_ROUND_TRIPS, RateControl
+from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver
 from realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from realtime.server.sessions import Sessions
 from realtime.settings import Settings
@@ -28,13 +28,13 @@ UNREAD_MB = 5
 # Queues without a length of their own: by what they are bounded, which stands in the same module, and under which name
 # what waits is exported. Those without a name are memories: nobody has yet to take what is in them.
 QUEUES = {
-    "animator._spans": ("_decide", None),
-    "audio.pieces._waiting": ("level", None),  # which its two users below bound
-    "audio.queued_source._pieces": ("LIMIT_SOUND", "program_ms"),
-    "audio.source_buffer._arrivals": ("LIMIT_SOUND", "microphone_ms"),
+    "session.animator._spans": ("_decide", None),
+    "audio.sample_fifo._waiting": ("level", None),  # which its two users below bound
+    "audio.pcm_queue._pieces": ("LIMIT_SOUND", "program_ms"),
+    "audio.jitter_buffer._arrivals": ("LIMIT_SOUND", "microphone_ms"),
     "local_audio.play_queue._waiting": ("LIMIT_SOUND", "loudspeaker_ms"),
-    "narrator._spoken": ("_forget_heard", None),
-    "narrator._waiting": ("MOST_WAITING", "text_characters"),
+    "session.text_queue._spoken": ("_forget_heard", None),
+    "session.text_queue._waiting": ("MOST_WAITING", "text_characters"),
     "sinks.destination._tags": ("MOST_TAGS", "stream_tags"),
     "sinks.sink._queue": ("MOST_QUEUED", "recording_units"),
 }
@@ -51,7 +51,7 @@ def _queues(path: Path) -> list[tuple[str, bool]]:
             continue
         called = node.value.func
         kind = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        if kind not in ("deque", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue", "Pieces"):
+        if kind not in ("deque", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue", "SampleFifo"):
             continue
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         name = target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
@@ -83,7 +83,7 @@ async def test_what_waits_for_somebody_is_exported(tmp_path: Path) -> None:
         await until(lambda: session.state == "live", "the call")
         session.sinks.record(tmp_path, {}, "ann")
         session.sinks.streams.add("rtmp://127.0.0.1:9/live/key", {})
-        waiting = Exporter(sessions, builds)._queues()
+        waiting = MetricsExporter(sessions, builds)._queues()
         assert waiting.keys() >= {name for _, name in QUEUES.values() if name} | OF_LENGTH
         assert all(0 <= depth <= limit for depth, limit in waiting.values()), waiting
         viewer = Client(microphone=False, control=False)
@@ -97,7 +97,7 @@ async def test_what_waits_for_somebody_is_exported(tmp_path: Path) -> None:
 
 
 def test_a_program_that_sends_sample_by_sample_is_held_in_few_pieces() -> None:
-    source = QueuedSource(SOUND_RATE_HZ)
+    source = PcmQueue(SOUND_RATE_HZ)
     for _ in range(SOUND_RATE_HZ // 10):
         source.push(b"\1\0")
     assert source.level == SOUND_RATE_HZ // 10 <= LIMIT_SOUND
@@ -107,7 +107,7 @@ def test_a_program_that_sends_sample_by_sample_is_held_in_few_pieces() -> None:
 
 
 def test_a_client_that_reports_without_end_is_not_remembered_without_end() -> None:
-    rate = SendRate()
+    rate = RateControl()
     rate.start(512 * 512)
     for n in range(10 * MOST_ROUND_TRIPS):
         rate.report(packets_lost=0, highest_sequence=n, round_trip_s=0.02, now_s=1 + n / 1e6)
@@ -119,7 +119,9 @@ async def test_a_track_from_a_client_that_nobody_reads_takes_little() -> None:
     sound = np.random.default_rng(1).integers(-9000, 9000, PACKET_SOUND, np.int16)
     packets = [encoder.encode(speech_frame(packet, sound))[0][0] for packet in range(200)]
     heard: list[int] = []
-    receiver = PromptReceiver("audio", SimpleNamespace(state="new"), lambda at, _samples, _arrived_s: heard.append(at))
+    receiver = LowLatencyReceiver(
+        "audio", SimpleNamespace(state="new"), lambda at, _samples, _arrived_s: heard.append(at)
+    )
     receiver._track = track = RemoteStreamTrack(kind="audio", id="unread")
     receiver._RTCRtpReceiver__remote_streams[1] = StreamStatistics(SOUND_RATE_HZ)
     tracemalloc.start()
@@ -143,11 +145,13 @@ async def test_a_track_to_a_client_that_reads_nothing_takes_little() -> None:
         tracemalloc.start()
         for frame in range(60 * FRAME_RATE_HZ):
             payloads = tuple(bytes(payload) + b"\0" for payload in picture)
-            sender.take(Unit(payloads, frame * PTS_PER_FRAME, 0.0, key=not frame, bitrate=900_000, pixels=512 * 512))
+            sender.on_unit(
+                EncodedUnit(payloads, frame * PTS_PER_FRAME, 0.0, key=not frame, bitrate=900_000, pixels=512 * 512)
+            )
         grown_mb = tracemalloc.get_traced_memory()[0] / (1 << 20)
         tracemalloc.stop()
         for protocol in client.ice._protocols:
             protocol.transport.resume_reading()
     print(f"L6: a minute of pictures for a client that reads nothing: {grown_mb:.1f} MB kept")
-    assert sender.figures()["packets_sent"] >= 4 * 60 * FRAME_RATE_HZ
+    assert sender.stats()["packets_sent"] >= 4 * 60 * FRAME_RATE_HZ
     assert grown_mb < UNREAD_MB

@@ -67,7 +67,7 @@ class Visitor:
 
     async def _let_pass(self, sound: np.ndarray) -> None:
         for at in range(0, sound.size, 480):
-            self.virtual.session.floor.push_sound(self._position, sound[at : at + 480], self.virtual.now_s)
+            self.virtual.session.speech.push_sound(self._position, sound[at : at + 480], self.virtual.now_s)
             self._position += 480
             self.virtual.tick()
             await asyncio.sleep(0.0005)
@@ -85,7 +85,7 @@ async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
     try:
         yield visitor
     finally:
-        await virtual.session.floor.narrator.close()
+        await virtual.session.speech.text_queue.close()
 
 
 def is_loud(virtual: VirtualSession) -> np.ndarray:
@@ -122,7 +122,7 @@ async def test_speech_interrupts_an_answer_within_150_ms_of_its_first_voiced_fra
         for _ in range(4):
             await visitor.speak(0.6)
             await visitor.wait(1.5)
-            assert visitor.virtual.session.floor.narrator.source is not None
+            assert visitor.virtual.session.speech.text_queue.source is not None
             await visitor.wait(0.033)  # another phase
             begins = visitor.virtual.now_s
             await visitor.speak(0.5)
@@ -135,7 +135,7 @@ async def test_speech_interrupts_an_answer_within_150_ms_of_its_first_voiced_fra
             leaves_s = visitor.virtual.session.clock.leaves_at(interrupted["sample"])
             tails.append((leaves_s - begins) * 1000)
             print(f"{interrupted['after_ms']:.0f} ms on the timeline, {tails[-1]:.0f} ms from the microphone's sound")
-            visitor.virtual.session.floor.interrupt(visitor.virtual.now_s)
+            visitor.virtual.session.speech.interrupt(visitor.virtual.now_s)
             await visitor.wait(0.5)
         assert max(tails) <= 150
         assert all(event["after_ms"] <= 150 for event in visitor.told("interrupted") if "by" in event)
@@ -175,7 +175,7 @@ async def test_an_interruption_leaves_no_stray_word_at_any_stage(stage: str) -> 
                 await asyncio.sleep(0.005)  # it is synthesised, and nothing of it has been read
         if stage == "playing":
             await visitor.wait(1.0)
-        sample = visitor.virtual.session.floor.interrupt(visitor.virtual.now_s)
+        sample = visitor.virtual.session.speech.interrupt(visitor.virtual.now_s)
         agent.gate.set()
         await visitor.wait(1.0)
         assert np.abs(visitor.virtual.left[sample * 3 + 240 :]).max() == 0
@@ -212,7 +212,7 @@ async def test_the_button_ends_a_turn_at_once() -> None:
 async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same() -> None:
     async with meeting(None) as visitor:
         session = visitor.virtual.session
-        program = session.floor.take_program(16_000)
+        program = session.speech.take_program(16_000)
         program.push(np.full(16_000 * 5, LEVEL, "<i2").tobytes())
         await visitor.wait(0.5)
         await visitor.speak(0.5)
@@ -221,7 +221,7 @@ async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same
         assert interrupted["heard_ms"] > 400
         assert program.level == 0
         program.push(np.full(16_000, LEVEL, "<i2").tobytes())
-        session.floor.drop_program(program)
+        session.speech.drop_program(program)
         await visitor.wait(2.0)
         assert is_loud(visitor.virtual)[-24_000:].sum() == 0
-        assert session.floor.source is session.floor._at_rest
+        assert session.speech.source is session.speech._at_rest

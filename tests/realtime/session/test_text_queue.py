@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
-from realtime.session.text_queue import LONGEST_TEXT, Narrator
+from realtime.session.text_queue import LONGEST_TEXT, TextQueue
 from realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
 from tests.loopback.virtual import TICK_S, VirtualSession
 
@@ -56,11 +56,11 @@ async def told_session() -> Any:
     virtual, engine, events = VirtualSession(), Engine(), []
     session = virtual.session
     session.listeners.add(events.append)
-    session.floor.narrator = Narrator(engine, lambda message: events.append({"type": "error", "message": message}))
+    session.speech.text_queue = TextQueue(engine, lambda message: events.append({"type": "error", "message": message}))
     try:
         yield virtual, engine, events
     finally:
-        await session.floor.narrator.close()
+        await session.speech.text_queue.close()
 
 
 async def advance(virtual: VirtualSession, seconds: float) -> None:
@@ -84,10 +84,10 @@ def spoken(virtual: VirtualSession, text: str) -> float:
 async def test_sentences_are_said_in_order_and_the_microphone_comes_back() -> None:
     async with told_session() as (virtual, engine, _):
         session = virtual.session
-        await session.floor.say("Aaaaa. Bbbbb. Ccc.")
-        await session.floor.say("Dddd.")  # behind the first, and answered at once
+        await session.speech.say("Aaaaa. Bbbbb. Ccc.")
+        await session.speech.say("Dddd.")  # behind the first, and answered at once
         await advance(virtual, 3.0)
-        await until(lambda: session.floor.narrator.source is None)
+        await until(lambda: session.speech.text_queue.source is None)
         await advance(virtual, 0.1)
         assert engine.asked == ["Aaaaa.", "Bbbbb.", "Ccc.", "Dddd."]
         for text in engine.asked:
@@ -98,16 +98,16 @@ async def test_sentences_are_said_in_order_and_the_microphone_comes_back() -> No
 
 async def test_the_next_sentence_is_synthesised_while_one_plays() -> None:
     async with told_session() as (virtual, engine, _):
-        await virtual.session.floor.say("Aaaaa. Bbbbb.")
+        await virtual.session.speech.say("Aaaaa. Bbbbb.")
         await until(lambda: len(engine.asked) == 2)
-        assert virtual.session.floor.narrator.source.read == 0  # nothing has played, and both are there
+        assert virtual.session.speech.text_queue.source.read == 0  # nothing has played, and both are there
 
 
 async def test_no_more_than_ten_seconds_are_made_ahead() -> None:
     async with told_session() as (virtual, engine, _):
-        await virtual.session.floor.say(" ".join(f"{letter}{'a' * 28}." for letter in "ABCDEFGH"))  # 3 s each
-        await until(lambda: len(engine.asked) == 4 and not virtual.session.floor.narrator.source.room_bytes)
-        assert virtual.session.floor.narrator.source.level <= 10.2 * 48_000
+        await virtual.session.speech.say(" ".join(f"{letter}{'a' * 28}." for letter in "ABCDEFGH"))  # 3 s each
+        await until(lambda: len(engine.asked) == 4 and not virtual.session.speech.text_queue.source.room_bytes)
+        assert virtual.session.speech.text_queue.source.level <= 10.2 * 48_000
 
 
 async def test_what_is_too_much_or_nothing_is_refused_with_one_error() -> None:
@@ -115,20 +115,20 @@ async def test_what_is_too_much_or_nothing_is_refused_with_one_error() -> None:
         session = virtual.session
         for text in ("", " \n", "... !"):
             with pytest.raises(BadRequestError):
-                await session.floor.say(text)
+                await session.speech.say(text)
         with pytest.raises(TooLargeError):
-            await session.floor.say("a" * (LONGEST_TEXT + 1))
+            await session.speech.say("a" * (LONGEST_TEXT + 1))
         engine.gate.clear()
-        await session.floor.say("Aaaa.")
+        await session.speech.say("Aaaa.")
         for _ in range(2):
-            await session.floor.say("word " * 900)
+            await session.speech.say("word " * 900)
         with pytest.raises(RateLimitError):
-            await session.floor.say("word " * 900)
-        assert session.floor.narrator.waiting <= 10_000
-        await session.floor.narrator.close()
-        session.floor.narrator = Narrator(None, lambda _: None)
+            await session.speech.say("word " * 900)
+        assert session.speech.text_queue.queued_characters <= 10_000
+        await session.speech.text_queue.close()
+        session.speech.text_queue = TextQueue(None, lambda _: None)
         with pytest.raises(ConflictError, match="--synthesizer"):
-            await session.floor.say("Aaaa.")
+            await session.speech.say("Aaaa.")
 
 
 async def test_a_failing_engine_ends_one_text_and_no_other() -> None:
@@ -136,10 +136,10 @@ async def test_a_failing_engine_ends_one_text_and_no_other() -> None:
         session = virtual.session
         for text in ("Refuse it.", "Mute."):
             with pytest.raises(UnavailableError, match="could not be said"):
-                await session.floor.say(text)
+                await session.speech.say(text)
         assert not events
-        await session.floor.say("Fail now. Bbbb.")  # in the middle: its first sound was there
-        await session.floor.say("Cccc.")
+        await session.speech.say("Fail now. Bbbb.")  # in the middle: its first sound was there
+        await session.speech.say("Cccc.")
         await advance(virtual, 2.0)
         assert [event["type"] for event in events if event["type"] == "error"] == ["error"]
         assert spoken(virtual, "Fail") == pytest.approx(0.2, abs=0.02)
@@ -153,28 +153,28 @@ async def test_an_interruption_leaves_no_stray_word_at_any_stage(stage: str) -> 
         session = virtual.session
         if stage in ("requested", "synthesising"):
             engine.gate.clear()
-        saying = asyncio.create_task(session.floor.say("Aaaaaaaaaa. Bbbbbbbbb."))
+        saying = asyncio.create_task(session.speech.say("Aaaaaaaaaa. Bbbbbbbbb."))
         await asyncio.sleep(0)
         if stage != "requested":
             await saying
         if stage == "playing":
             await advance(virtual, 1.6)
-        sample = session.floor.interrupt(virtual.now_s)
+        sample = session.speech.interrupt(virtual.now_s)
         if stage == "requested":
             with pytest.raises(ConflictError, match="interrupted"):
                 await saying
         engine.gate.set()
         await advance(virtual, 1.0)
         assert np.abs(virtual.left[sample * 3 + 240 :]).max() == 0
-        assert session.floor.narrator.source is None
-        assert session.floor.narrator.waiting == 0
+        assert session.speech.text_queue.source is None
+        assert session.speech.text_queue.queued_characters == 0
         if stage == "playing":
             heard = next(event for event in events if event["type"] == "interrupted")
             assert heard["sample"] == sample
             assert heard["heard_text"] == "Aaaaaaaaaa."
             assert heard["cut_text"] == "Bbbbbbbbb."
             assert 1100 < heard["heard_ms"] < 1600
-        await session.floor.say("Cccc.")
+        await session.speech.say("Cccc.")
         await advance(virtual, 1.0)
         assert spoken(virtual, "Cccc.") == pytest.approx(0.5, abs=0.02)
         assert spoken(virtual, "Bbbbbbbbb.") < 1

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from realtime.errors import BadRequestError
 from realtime.sinks import amf
-from realtime.sinks.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, BackOff
+from realtime.sinks.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Backoff
 from realtime.sinks.flv import AUDIO, FILE_HEADER, SCRIPT, VIDEO, Tag, TagSplitter
 from realtime.sinks.muxer import Muxer
 from realtime.sinks.rtmp import RtmpError, RtmpPublisher
 from realtime.sinks.rtmp_link import RtmpLink
-from realtime.sinks.stream_address import Address
+from realtime.sinks.stream_address import StreamAddress
 from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND
 from tests.server_process import free_port
 
@@ -216,7 +216,7 @@ async def test_ffmpeg_reads_a_stream_that_is_a_day_old(tmp_path: Path) -> None:
         *("-copyts", "-c", "copy", "-f", "framecrc", str(path)),
         stdin=subprocess.DEVNULL,
     )
-    address = Address.parse(f"rtmp://127.0.0.1:{port}/live/key")
+    address = StreamAddress.parse(f"rtmp://127.0.0.1:{port}/live/key")
     async with asyncio.timeout(30):
         while True:
             try:
@@ -239,7 +239,7 @@ async def test_ffmpeg_reads_a_stream_that_is_a_day_old(tmp_path: Path) -> None:
 
 
 def test_the_wait_between_tries_grows_to_half_a_minute_and_no_further() -> None:
-    back_off = BackOff()
+    back_off = Backoff()
     waits = [back_off.fails(0.0, 0.0) for _ in range(2000)]
     assert waits[0] == FIRST_WAIT_S
     assert waits == sorted(waits)
@@ -252,10 +252,10 @@ def test_the_wait_between_tries_grows_to_half_a_minute_and_no_further() -> None:
 
 
 def test_an_address_tells_nobody_its_key() -> None:
-    address = Address.parse("rtmps://user:pass@live.example.org:443/app/inner/key?token=1")
+    address = StreamAddress.parse("rtmps://user:pass@live.example.org:443/app/inner/key?token=1")
     assert str(address) == "rtmps://live.example.org:443"
     assert "key" not in repr(address)
-    assert str(Address.parse("srt://[::1]:9000?passphrase=secretsecret")) == "srt://[::1]:9000"
+    assert str(StreamAddress.parse("srt://[::1]:9000?passphrase=secretsecret")) == "srt://[::1]:9000"
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_an_address_tells_nobody_its_key() -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(BadRequestError):
-        Address.parse(url)
+        StreamAddress.parse(url)

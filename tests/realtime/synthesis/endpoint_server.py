@@ -20,7 +20,7 @@ def voice(seconds: float, rate_hz: int = RATE_HZ) -> bytes:
 
 
 @dataclass
-class Endpoint:
+class SpeechServer:
     """What it was asked, and how it behaves: as told by a word in the text.
 
     ``refuse``: status 401, the key in its body. ``break``: half a sound, then the connection ends. ``json``, ``empty``,
@@ -72,9 +72,9 @@ class Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def endpoint(**options: Any) -> AsyncIterator[Endpoint]:
+async def endpoint(**options: Any) -> AsyncIterator[SpeechServer]:
     """Serve one."""
-    stand_in = Endpoint(**options)
+    stand_in = SpeechServer(**options)
     tasks: set[asyncio.Task[None]] = set()
 
     def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import SettingsError
-from realtime.session.text_queue import Narrator
+from realtime.session.text_queue import TextQueue
 from realtime.settings import Settings
 from realtime.synthesis import endpoint as speech_endpoint
 from realtime.synthesis import programs
@@ -190,12 +190,12 @@ async def test_a_narrator_closes_whenever_it_is_interrupted() -> None:
     """An interruption may come just as an engine has ended; on Python 3.11 asyncio.wait_for swallowed it there."""
     chance = random.Random(1)
     for _ in range(60):
-        narrator = Narrator(espeak_ng(""), lambda _: None)
+        text_queue = TextQueue(espeak_ng(""), lambda _: None)
         for _ in range(4):
-            narrator.accept("One. Two three. Four!")
+            text_queue.accept("One. Two three. Four!")
             await asyncio.sleep(0.03 * chance.random())
             if chance.random() < 0.6:
-                narrator.interrupt(0)
+                text_queue.interrupt(0)
             await asyncio.sleep(0.02 * chance.random())
         async with asyncio.timeout(30):
-            await narrator.close()
+            await text_queue.close()

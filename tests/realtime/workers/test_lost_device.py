@@ -29,7 +29,7 @@ def _settings(root: Path, device: str = "cuda:0") -> WorkerSettings:
     return dataclasses.replace(settings, device=device, precision="fp16")
 
 
-class _Card:
+class _FailingCard:
     """A worker on a card, and a session of it."""
 
     def __init__(self, root: Path) -> None:
@@ -61,15 +61,15 @@ class _Card:
 
 
 @pytest.fixture
-async def card(tmp_path: Path) -> AsyncIterator[_Card]:
-    card = _Card(tmp_path)
+async def card(tmp_path: Path) -> AsyncIterator[_FailingCard]:
+    card = _FailingCard(tmp_path)
     await card.worker.start()
     await card.worker.load_avatar("ann")
     yield card
     await card.worker.close()
 
 
-async def test_a_fault_alone_is_got_over_by_a_new_process_on_the_same_card(card: _Card) -> None:
+async def test_a_fault_alone_is_got_over_by_a_new_process_on_the_same_card(card: _FailingCard) -> None:
     await card.is_drawing(0)
     card.order.write_text("lost")
     await card.ask(1)
@@ -80,7 +80,7 @@ async def test_a_fault_alone_is_got_over_by_a_new_process_on_the_same_card(card:
 
 
 async def test_an_avatar_that_was_being_loaded_is_loaded_by_the_next_process(tmp_path: Path) -> None:
-    card = _Card(tmp_path)
+    card = _FailingCard(tmp_path)
     try:
         await card.worker.start()
         card.order.write_text("lost")
@@ -93,7 +93,7 @@ async def test_an_avatar_that_was_being_loaded_is_loaded_by_the_next_process(tmp
 
 
 async def test_a_card_that_is_gone_gives_way_to_the_cpu_and_costs_are_learned_again(
-    card: _Card, caplog: pytest.LogCaptureFixture
+    card: _FailingCard, caplog: pytest.LogCaptureFixture
 ) -> None:
     await card.is_drawing(0)
     card.order.write_text("gone")
@@ -109,7 +109,7 @@ async def test_a_card_that_is_gone_gives_way_to_the_cpu_and_costs_are_learned_ag
 
 
 async def test_a_card_that_fails_twice_soon_after_its_start_is_left_for_good(
-    card: _Card, caplog: pytest.LogCaptureFixture
+    card: _FailingCard, caplog: pytest.LogCaptureFixture
 ) -> None:
     for fault in (1, 2):
         await card.is_drawing(fault * 10)
@@ -121,7 +121,7 @@ async def test_a_card_that_fails_twice_soon_after_its_start_is_left_for_good(
     assert any("cuda:0 failed 2 times in a row" in record.message for record in caplog.records)
 
 
-async def test_a_card_whose_memory_never_has_room_for_one_mouth_is_left(card: _Card) -> None:
+async def test_a_card_whose_memory_never_has_room_for_one_mouth_is_left(card: _FailingCard) -> None:
     await card.is_drawing(-1)
     card.order.write_text("full")
     for frame in range(MOST_SHORT):

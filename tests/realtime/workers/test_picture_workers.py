@@ -15,7 +15,7 @@ from aiortc.codecs.vpx import vp8_depayload
 
 from avatar_cache.avatar import PreparedAvatar
 from avatar_cache.prepare import prepare
-from realtime.encoding.picture_backend import Encoded, Order
+from realtime.encoding.picture_backend import Encoded, EncodeRequest
 from realtime.picture.compositor import Origin, Painting
 from realtime.picture.i420 import planes
 from realtime.picture.watermark import MarkStyle
@@ -67,7 +67,7 @@ class Viewer:
     async def see(self, *, mouth: bool = False, key: bool = False) -> tuple[list[Encoded], Painting]:
         shown = np.full((REGION.height, REGION.width, 3), 250, np.uint8) if mouth else None
         painting = Painting(self.compositor, self.index % 20, shown, 1.0 if mouth else 0.0)
-        made = await self.stream.encode(self.index, painting, [Order(VP8, 2_000_000, key)])
+        made = await self.stream.encode(self.index, painting, [EncodeRequest(VP8, 2_000_000, key)])
         self.index += 1
         return made, painting
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SILENCE_S = 3.0
 
 
-class Caller(Client):
+class HttpPeer(Client):
     """A player, or a publisher, and where its session is."""
 
     def __init__(self, path: str) -> None:
@@ -46,14 +46,14 @@ class Caller(Client):
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def caller(client: httpx.AsyncClient, endpoint: tuple[str, str]) -> AsyncIterator[Caller]:
-    caller = Caller(endpoint[0])
+async def caller(client: httpx.AsyncClient, endpoint: tuple[str, str]) -> AsyncIterator[HttpPeer]:
+    caller = HttpPeer(endpoint[0])
     yield caller
     await caller.close()
 
 
 @must("4.2 created", "4.2 revoked", "4.2 delete")
-async def test_after_a_delete_nothing_is_sent_any_more(client: httpx.AsyncClient, caller: Caller) -> None:
+async def test_after_a_delete_nothing_is_sent_any_more(client: httpx.AsyncClient, caller: HttpPeer) -> None:
     await caller.call(client)
     assert (await client.delete(caller.there, headers=bearer(KEY))).status_code == 200
     came = sum(map(len, caller.rtp.values()))  # the server has closed before it answered
@@ -63,7 +63,7 @@ async def test_after_a_delete_nothing_is_sent_any_more(client: httpx.AsyncClient
 
 
 @must("4.2 consent")
-async def test_a_client_that_ends_dtls_has_ended_its_session(client: httpx.AsyncClient, caller: Caller) -> None:
+async def test_a_client_that_ends_dtls_has_ended_its_session(client: httpx.AsyncClient, caller: HttpPeer) -> None:
     await caller.call(client)
     await caller.pc.close()
     await caller.gone(client)
@@ -76,9 +76,9 @@ async def test_a_client_that_consents_no_more_has_ended_its_session_a_refused_re
     monkeypatch.setattr(sessions, "_rtc", dataclasses.replace(sessions._rtc, silence_timeout_s=SILENCE_S))
     if "whep" in endpoint[0]:  # of a session that is made after the change
         session, _ = await sessions.create("ann", None)
-        caller = Caller(f"/api/sessions/{session.id}/whep")
+        caller = HttpPeer(f"/api/sessions/{session.id}/whep")
     else:
-        caller = Caller(endpoint[0])
+        caller = HttpPeer(endpoint[0])
     await caller.call(client)
     restart = "a=ice-ufrag:else\r\na=ice-pwd:somebodyelsespassword00\r\n"
     headers = bearer(KEY, **{"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"})

@@ -21,7 +21,7 @@ from aiortc import RTCPeerConnection
 from realtime.encoding.encoders import encode_pool
 from realtime.rtc.aiortc_patches import datagram_guard
 from realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
-from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
 
 RECEIVER_NAMES = ("codecs", "kind", "remote_streams")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
@@ -29,7 +29,7 @@ CONNECTION_METHODS = ("createDtlsTransport", "connect")
 AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_protocols", "query_consent")
 
 
-def server_agent(call: Call) -> Connection:
+def server_agent(call: LoopbackCall) -> Connection:
     (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
     return transport._connection
 
@@ -66,7 +66,7 @@ def test_nothing_is_changed_by_an_import() -> None:
 # The guard in front of ICE
 
 
-def throw(call: Call, *datagrams: bytes) -> None:
+def throw(call: LoopbackCall, *datagrams: bytes) -> None:
     """Send datagrams to the server's media socket from a socket that nobody knows."""
     (protocol,) = server_agent(call)._protocols
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -108,7 +108,7 @@ async def test_a_strangers_rubbish_never_reaches_the_connection() -> None:
         assert call.peer.connected
 
 
-async def rounds_to_read(call: Call, count: int) -> int:
+async def rounds_to_read(call: LoopbackCall, count: int) -> int:
     """Return in how many rounds of the event loop so many datagrams are read."""
     dropped = datagram_guard.dropped_datagrams
     before = dropped.stranger
@@ -172,7 +172,7 @@ async def test_on_loopback_media_is_on_loopback_too_and_stock_is_everywhere() ->
     client = Client()
     offer = await client.offer()
     elsewhere = bound_addresses()
-    call = Call(TonePlayout())
+    call = LoopbackCall(TonePlayout())
     answer = await call.peer.answer(offer)
     candidates = {line.split()[4] for line in answer.splitlines() if line.startswith("a=candidate")}
     assert candidates == {"127.0.0.1"}

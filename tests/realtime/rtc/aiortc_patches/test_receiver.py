@@ -16,11 +16,11 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from av.error import EOFError as DecoderEndError
 
-from realtime.rtc.aiortc_patches.receiver import PromptReceiver, PromptTransport, SoundDecoder, payload_of
+from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, SoundDecoder, payload_of
 from realtime.rtc.aiortc_patches.tolerant_transport import dropped_packets
 from realtime.test_client.caller import _encoded
 from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
-from tests.realtime.rtc.loopback import Call, Client, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, until
 
 PACKET = bytes([0xF8, 0xFF, 0xFE])
 """Opus for 20 ms of silence."""
@@ -30,10 +30,10 @@ def tone(packets: int) -> np.ndarray:
     return (0.5 * np.sin(np.arange(packets * PACKET_SOUND) * 0.05)).astype(np.float32)
 
 
-class Ear:
+class SoundCollector:
     def __init__(self) -> None:
         self.heard: list[int] = []
-        self.receiver = PromptReceiver("audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), self.take)
+        self.receiver = LowLatencyReceiver("audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), self.take)
         codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=111)
         self.receiver._RTCRtpReceiver__codecs[111] = codec
 
@@ -46,7 +46,7 @@ def packets(count: int, *, lost: tuple[int, ...] = ()) -> list[RtpPacket]:
     return [packet for packet in made if packet.sequence_number not in lost]
 
 
-async def prompt_delays(ear: Ear) -> list[int]:
+async def prompt_delays(ear: SoundCollector) -> list[int]:
     """Return how many packets later each one came out."""
     waits = []
     for packet in packets(200, lost=(50,)):
@@ -57,7 +57,7 @@ async def prompt_delays(ear: Ear) -> list[int]:
 
 
 async def test_sound_is_not_held_back_and_stock_holds_it_for_ever() -> None:
-    waits = await prompt_delays(Ear())
+    waits = await prompt_delays(SoundCollector())
     assert len(waits) == 199
     assert max(waits) <= 2
     assert set(waits[60:]) == {0}
@@ -70,7 +70,7 @@ async def test_sound_is_not_held_back_and_stock_holds_it_for_ever() -> None:
 
 
 async def test_a_packet_without_payload_is_skipped_and_ends_a_stock_decoder() -> None:
-    ear = Ear()
+    ear = SoundCollector()
     first, empty, last = packets(3)
     empty.payload = b""
     for packet in (first, empty, last):
@@ -83,7 +83,7 @@ async def test_a_packet_without_payload_is_skipped_and_ends_a_stock_decoder() ->
 
 
 async def test_what_cannot_be_decoded_costs_its_packet() -> None:
-    ear = Ear()
+    ear = SoundCollector()
     first, bad, last = packets(3)
     bad.payload = b"\xff\xff" + bytes(3)
     for packet in (first, bad, last):
@@ -107,12 +107,12 @@ def test_one_channel_is_decoded_to_what_two_are_on_average() -> None:
 # The way from the datagram
 
 
-def transport_of(call: Call) -> Any:
+def transport_of(call: LoopbackCall) -> Any:
     (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
     return transport
 
 
-async def spoken(client: Client, call: Call, sequence: int, *, payload_type: int = 111) -> None:
+async def spoken(client: Client, call: LoopbackCall, sequence: int, *, payload_type: int = 111) -> None:
     """Have a packet of the client's microphone arrive at the server, between two rounds of the event loop."""
     sender = client.pc.getTransceivers()[0].sender
     header = struct.pack("!BBHLL", 0x80, payload_type, sequence, sequence * 960, sender._ssrc)
@@ -120,7 +120,7 @@ async def spoken(client: Client, call: Call, sequence: int, *, payload_type: int
     transport_of(call).transport._connection.data_received(data, 1)
 
 
-async def one_source(call: Call) -> tuple[int, int]:
+async def one_source(call: LoopbackCall) -> tuple[int, int]:
     """Wait for the microphone; return its payload type and its next sequence number but some."""
     await until(lambda: call.sound and transport_of(call)._sources, "microphone")
     ((payload_type, ssrc, receiver),) = transport_of(call)._sources.values()
@@ -134,7 +134,7 @@ async def test_sound_is_handed_on_in_the_round_it_comes_in(monkeypatch: pytest.M
         heard = len(call.sound)
         await spoken(client, call, sequence, payload_type=payload_type)
         assert len(call.sound) == heard + 1
-        monkeypatch.setattr(PromptTransport, "take", lambda *_: False)
+        monkeypatch.setattr(LowLatencyTransport, "take", lambda *_: False)
         await spoken(client, call, sequence + 1, payload_type=payload_type)
         assert len(call.sound) == heard + 1, "stock: not before a task has run"
         await until(lambda: len(call.sound) > heard + 1, "the long way")

@@ -27,7 +27,7 @@ from realtime.encoding.rendition import KEY_FRAME_INTERVAL_S
 from realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from realtime.rtc.aiortc_patches.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
 from realtime.rtc.packetizer import MAX_AGE_TICKS
-from tests.realtime.rtc.loopback import Call, Client, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
 
 SENDER_NAMES = (
     "lsr",
@@ -165,7 +165,7 @@ async def test_key_frames_on_request_are_few() -> None:
         ssrc = next(s.ssrc for s in _remote_ssrcs(client, "1"))
         sender = video_sender(call)
         started, sent = time.monotonic(), len(call.playout.pictures_sent)
-        while sender.figures()["key_frames"] < 4:
+        while sender.stats()["key_frames"] < 4:
             await receiver._send_rtcp_pli(ssrc)
             await asyncio.sleep(0.01)
         assert time.monotonic() - started > 2 * KEY_FRAME_INTERVAL_S
@@ -175,7 +175,7 @@ async def test_key_frames_on_request_are_few() -> None:
 # What was lost
 
 
-def video_sender(call: Call) -> PlayoutSender:
+def video_sender(call: LoopbackCall) -> PlayoutSender:
     sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
     assert isinstance(sender, PlayoutSender)
     return sender
@@ -229,9 +229,9 @@ async def test_a_lost_packet_comes_again_and_the_picture_is_whole() -> None:
 
         sender._send = lossy  # type: ignore[method-assign]
         await until(lambda: not lose, "loss")
-        keys, seen = sender.figures()["key_frames"], len(client.frames["video"])
+        keys, seen = sender.stats()["key_frames"], len(client.frames["video"])
         await until(lambda: len(client.frames["video"]) > seen + 20, "pictures after the loss")
-        assert sender.figures()["key_frames"] == keys
+        assert sender.stats()["key_frames"] == keys
 
 
 async def test_an_outage_is_mended_by_a_key_frame_and_by_nothing_old() -> None:
@@ -246,15 +246,15 @@ async def test_an_outage_is_mended_by_a_key_frame_and_by_nothing_old() -> None:
         stream.again = lambda sequence: again.append(sequence) or stream_again(sequence)
         first, begun = stream._sequence, stream.timestamp
         await until(lambda: (stream.timestamp - begun) % 2**32 > 1.2 * MAX_AGE_TICKS, "outage")
-        keys = sender.figures()["key_frames"]
+        keys = sender.stats()["key_frames"]
         sender._send = way  # type: ignore[method-assign]
         missed = range(first, first + len(sent))
         nack = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=1, media_ssrc=0, lost=[n % 65536 for n in missed])
         await sender._handle_rtcp_packet(nack)
-        await until(lambda: sender.figures()["key_frames"] > keys, "a key frame")
+        await until(lambda: sender.stats()["key_frames"] > keys, "a key frame")
         await sender._handle_rtcp_packet(nack)
         assert not again
-        assert not sender._following.wants_key(time.monotonic()), "the key frame has replaced them"
+        assert not sender._adaptation.wants_key(time.monotonic()), "the key frame has replaced them"
 
 
 # Ways that take no more
@@ -285,6 +285,6 @@ async def test_a_socket_that_takes_no_more_costs_nothing_and_keeps_nothing() -> 
         protocol.transport = way
 
 
-def client_facing(call: Call) -> list[Any]:
+def client_facing(call: LoopbackCall) -> list[Any]:
     (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
     return transport._connection._protocols

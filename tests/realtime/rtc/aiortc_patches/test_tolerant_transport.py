@@ -14,15 +14,15 @@ from realtime.rtc.aiortc_patches.tolerant_transport import (
     TolerantTransport,
     dropped_packets,
 )
-from tests.realtime.rtc.loopback import Call, Client, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, until
 
 
-def transport_of(call: Call) -> Any:
+def transport_of(call: LoopbackCall) -> Any:
     (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
     return transport
 
 
-def bad_extension(call: Call) -> bytes:
+def bad_extension(call: LoopbackCall) -> bytes:
     """Sound whose header extension for the audio level is two bytes long."""
     extensions = transport_of(call)._rtp_header_extensions_map._HeaderExtensionsMap__ids
     header = struct.pack("!BBHLL", 0x90, 111, 1, 1, 1)
@@ -37,7 +37,7 @@ def two_inits() -> bytes:
     return bytes(packet)
 
 
-async def goes_on(client: Client, call: Call) -> None:
+async def goes_on(client: Client, call: LoopbackCall) -> None:
     heard, seen = len(call.sound), len(client.frames["video"])
     await until(lambda: len(call.sound) > heard + 5 and len(client.frames["video"]) > seen + 5, "both ways")
     assert call.peer.connected
@@ -97,7 +97,7 @@ async def test_a_failing_connection_is_no_bad_packet() -> None:
         transport._data_receiver = None
 
 
-class Session:
+class SrtpStandIn:
     def unprotect(self, data: bytes) -> bytes:
         if data[0]:
             raise pylibsrtp.Error("not the peer's")
@@ -107,7 +107,7 @@ class Session:
 
 
 def test_a_peer_has_so_many_sources_and_a_stranger_takes_none() -> None:
-    bounded = BoundedSources(Session())
+    bounded = BoundedSources(SrtpStandIn())
 
     def rtp(source: int, first: int = 0) -> bytes:
         return bytes([first]) + bytes(7) + struct.pack("!L", source) + b"x"

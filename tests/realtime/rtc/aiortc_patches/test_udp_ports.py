@@ -11,7 +11,7 @@ from realtime.errors import UnavailableError
 from realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from realtime.rtc.aiortc_patches.udp_ports import listen_on
 from realtime.rtc.rtc_settings import RtcSettings
-from tests.realtime.rtc.loopback import WAIT_S, Call, Client, TonePlayout, connected
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ async def test_media_flows_on_a_port_of_the_range(free: tuple[int, int]) -> None
 
 async def test_two_peers_fill_the_range_and_a_third_is_told(free: tuple[int, int]) -> None:
     settings = RtcSettings(udp_ports=free)
-    client, calls = Client(), [Call(TonePlayout(), settings) for _ in range(3)]
+    client, calls = Client(), [LoopbackCall(TonePlayout(), settings) for _ in range(3)]
     offer = await client.offer()
     taken = [ports_of(await call.peer.answer(offer)) for call in calls[:2]]
     assert sorted(port for ports in taken for port in ports) == list(free)
     with pytest.raises(UnavailableError, match="no UDP port left"):
         await calls[2].peer.answer(offer)
     await calls[0].peer.close()
-    again = Call(TonePlayout(), settings)
+    again = LoopbackCall(TonePlayout(), settings)
     assert ports_of(await again.peer.answer(offer)) == taken[0], "a port that is let go of is taken again"
     for call in (calls[1], again):
         await call.peer.close()
@@ -89,7 +89,7 @@ async def test_nothing_listens_where_relays_alone_may_be_used(free: tuple[int, i
     await connection.close()
 
 
-def agent_of(call: Call) -> object:
+def agent_of(call: LoopbackCall) -> object:
     (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
     return transport._connection
 

@@ -1,0 +1,21 @@
+"""Which face detectors there are, by the names that the command line takes."""
+
+from avatar_cache.face_detector import BuiltInDetector, FaceDetector
+from realtime.errors import SettingsError
+
+DETECTORS = ("built-in", "face-alignment")
+
+
+def create_detector(name: str) -> FaceDetector:
+    """Return a detector by name.
+
+    Raises:
+        SettingsError: If there is none of this name, or what it needs is missing.
+    """
+    if name == "built-in":
+        return BuiltInDetector()
+    if name == "face-alignment":
+        from avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)
+
+        return FaceAlignmentDetector()
+    raise SettingsError(f"face detector {name!r} is none of {', '.join(DETECTORS)}")
