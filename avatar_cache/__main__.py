@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from avatar_cache.avatar import Avatar, PreparedAvatar
@@ -24,7 +25,7 @@ from realtime.timeline import FRAME_RATE_HZ
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m avatar_cache", description="The shelf of avatars.")
+    parser = argparse.ArgumentParser(prog="lipstream avatar", description="The shelf of avatars.")
     parser.add_argument("--store", type=Path, default=default_root(), help="its folder (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, a line each")
@@ -149,20 +150,20 @@ def _run(chosen: argparse.Namespace) -> None:
         _prepare(store, chosen)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Return the process's exit status."""
     try:
-        _run(_parser().parse_args())
+        _run(_parser().parse_args(arguments))
     except LipstreamError as error:
-        print(f"avatar_cache: {error.message}", file=sys.stderr)
+        print(f"avatar: {error.message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\navatar_cache: stopped; nothing was changed", file=sys.stderr)
+        print("\navatar: stopped; nothing was changed", file=sys.stderr)
         return 130
     except Exception as error:
         if not is_no_room(error):
             raise
-        print("avatar_cache: the disk is full; nothing was changed", file=sys.stderr)
+        print("avatar: the disk is full; nothing was changed", file=sys.stderr)
         return 1
     return 0
 

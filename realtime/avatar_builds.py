@@ -221,7 +221,6 @@ class AvatarBuilds:
             *(sys.executable, "-m", "avatar_cache.job"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parent.parent,
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -253,7 +253,7 @@ async def _report(server: Server) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 if a call comes about, 1 if something is in its way."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.doctor", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="lipstream doctor", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this certificate, PEM")
     options = parser.parse_args(arguments)

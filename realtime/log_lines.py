@@ -11,8 +11,8 @@ import logging
 import time
 from collections.abc import Iterator
 
-OURS = ("lipstream", "realtime", "avatar_cache")
-"""Loggers that follow the chosen level; libraries speak from ``warning`` on, some write down whole packets below."""
+OURS = "lipstream"
+"""The logger that follows the chosen level, as do those below it. Libraries speak from ``warning`` on, some write down whole packets below."""
 NAME_LENGTH = 6
 
 _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default="")
@@ -39,8 +39,7 @@ def set_up(level: str, form: str) -> None:
     handler.addFilter(_name_session)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
-    for name in OURS:
-        logging.getLogger(name).setLevel(_number(level))
+    logging.getLogger(OURS).setLevel(_number(level))
 
 
 class TextLines(logging.Formatter):

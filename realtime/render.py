@@ -10,7 +10,7 @@ import asyncio
 import fractions
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import av
@@ -188,9 +188,9 @@ def _show_progress(done: int, total: int) -> None:
             print(file=sys.stderr)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Return the process's exit status."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.render", description="Sound in, a speaking face out.")
+    parser = argparse.ArgumentParser(prog="lipstream render", description="Sound in, a speaking face out.")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     parser.add_argument("--out", type=Path, required=True, help="the video to write (.mp4)")
     parser.add_argument("--avatar", default="", help="avatar id (default: the first)")
@@ -208,7 +208,7 @@ def main() -> int:
     )
     parser.add_argument("--producer", default="", help="who makes the file, for its metadata")
     parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = WorkerSettings(
         weights=chosen.weights.absolute(),
@@ -223,10 +223,10 @@ def main() -> int:
         avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
         frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer))
     except LipstreamError as error:
-        print(f"realtime.render: {error.message}", file=sys.stderr)
+        print(f"render: {error.message}", file=sys.stderr)
         return 1
     except (av.FFmpegError, OSError, ValueError) as error:
-        print(f"realtime.render: cannot write {chosen.out}: {error}", file=sys.stderr)
+        print(f"render: cannot write {chosen.out}: {error}", file=sys.stderr)
         return 1
     print(f"{chosen.out}: {frames} frames, {sound.size / SOUND_RATE_HZ:.2f} s of sound")
     return 0

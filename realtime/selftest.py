@@ -228,7 +228,7 @@ def _ms(value: float | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 measured and in sync, 1 not, 2 no call came about."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.selftest", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="lipstream selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--avatar", metavar="ID", help="(default: the server's own choice)")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to speak (default: 20)")

@@ -195,14 +195,19 @@ class Settings:
             return self.host == "localhost"
 
 
-def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, program: str = "lipstream") -> Settings:
     """Return the settings from flags, environment and the config file that ``--config`` names.
+
+    Args:
+        arguments: The flags.
+        environment: Variables; those that begin with ``LIPSTREAM_`` are read.
+        program: What the usage text calls the command.
 
     Raises:
         SettingsError: Naming the option that makes no sense.
         SystemExit: For ``--help`` and unknown flags, as argparse does.
     """
-    flags = vars(_parser().parse_args(arguments))
+    flags = vars(_parser(program).parse_args(arguments))
     config = flags.pop("config") or environment.get(f"{_PREFIX}CONFIG")
     chosen = _from_file(Path(config)) if config else {}
     for option in dataclasses.fields(Settings):
@@ -214,8 +219,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     return Settings(**parsed)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="run_server.py", description="Live speech in, a face that says it out.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Live speech in, a face that says it out.")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same options, names with underscores")
     for option in dataclasses.fields(Settings):
         flag = "--" + option.name.replace("_", "-")

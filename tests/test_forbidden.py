@@ -27,7 +27,7 @@ FORBIDDEN = {
 
 
 def sources() -> list[Path]:
-    code = [ROOT / "run_server.py"]
+    code = [ROOT / "run_server.py", *ROOT.glob("lipstream/*.py")]
     for top in ("realtime", "avatar_cache", "training", "benchmarks"):
         code += ROOT.glob(f"{top}/**/*.py")
     return code + list(ROOT.glob("web/*.js"))

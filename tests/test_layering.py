@@ -146,7 +146,7 @@ def _imports(path: Path) -> set[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    return found
+    return {name.removeprefix("lipstream.") for name in found}
 
 
 @pytest.mark.parametrize("module", sorted(_modules()))

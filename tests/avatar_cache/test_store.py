@@ -175,4 +175,4 @@ def test_the_command_line(
     assert run("remove", "bob")[0] == 0
     status, _, err = run("verify", "bob")
     assert status == 1
-    assert err == "avatar_cache: there is no avatar 'bob'\n"
+    assert err == "avatar: there is no avatar 'bob'\n"
