@@ -1,4 +1,4 @@
-"""``python -m avatar_cache``: the shelf of avatars from the command line."""
+"""``lipstream avatar``, ``python -m avatar_cache``: the shelf of avatars from the command line."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Find out why a call to a server does not come about: ``python -m realtime.doctor [URL]``.
+"""Find out why a call to a server does not come about: ``lipstream doctor [URL]``.
 
 Goes the way that a call goes, from the address to the picture, and says at each step in plain words what is blocked
 and what to do. Run it where the caller is: a firewall between the two is seen from there only. A key or join token is

@@ -12,7 +12,10 @@ import time
 from collections.abc import Iterator
 
 OURS = "lipstream"
-"""The logger that follows the chosen level, as do those below it. Libraries speak from ``warning`` on, some write down whole packets below."""
+"""The logger that follows the chosen level, as do those below it.
+
+Libraries log from ``warning`` on: below that some write down whole packets.
+"""
 NAME_LENGTH = 6
 
 _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default="")

@@ -1,6 +1,6 @@
 """Renders a sound file to a video: the live path's animator, worker and compositor, without its clock.
 
-``python -m realtime.render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
+``lipstream render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
 0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames. Picture and
 file say that they are made by AI (`realtime.mark`, `realtime.provenance`).
 """

@@ -1,4 +1,4 @@
-"""Measure a running server as a caller hears and sees it: ``python -m realtime.selftest [URL]``.
+"""Measure a running server as a caller hears and sees it: ``lipstream selftest [URL]``.
 
 Calls it over a real peer connection. Each syllable that is said begins with a click, so that the very same click can
 be found in the sound that comes back, and the mouth's opening in the pictures. A key or join token for a server that
@@ -129,7 +129,7 @@ async def _call(server: Server, sound: Sound, avatar: str | None) -> AsyncIterat
         deadline = time.monotonic() + CONNECT_S
         while not (caller.connected and caller.recording.picture.packets):
             if time.monotonic() > deadline:
-                raise UnreachableError("no media comes through: `python -m realtime.doctor` says why")
+                raise UnreachableError("no media comes through: `lipstream doctor` says why")
             await asyncio.sleep(0.02)
         yield caller, ask
     finally:

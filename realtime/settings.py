@@ -106,7 +106,7 @@ class Settings:
     chat_prompt: str = _option("", "what it is told of its part (default: a friendly face that answers shortly)")
     local_microphone: str = _option(
         "",
-        "microphone of this machine for a kiosk: number, name or part of it (python -m realtime.local_audio), default",
+        "microphone of this machine for a kiosk: number, name or part of it (lipstream devices), default",
     )
     local_speaker: str = _option("", "loudspeaker of this machine for it, likewise")
     virtual_camera: str = _option(
