@@ -214,16 +214,13 @@ def test_the_wheel_holds_lipstream_alone_and_all_that_it_needs(wheel: Path) -> N
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in files} == {"lipstream"}
     assert not [name for name in files if re.search(r"tests|training|benchmarks|__pycache__|run_server", name)]
-    tracked = subprocess.run(
-        ["git", "ls-files", "realtime", "avatar_cache", "web"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
-    wanted = tracked or [
-        str(path.relative_to(ROOT))
+    wanted = {
+        f"lipstream/{path.relative_to(ROOT).as_posix()}"
         for top in ("realtime", "avatar_cache", "web")
         for path in (ROOT / top).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    assert {f"lipstream/{name}" for name in wanted} <= files
+        if path.is_file() and not {"__pycache__", "tests"} & set(path.parts[len(ROOT.parts) :])
+    }
+    assert wanted <= files
     assert "lipstream/py.typed" in files
     print(f"\n{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(files)} files")
 
