@@ -162,7 +162,8 @@ def test_without_openvino_torch_draws_the_same_and_says_so(
 
 
 def test_a_server_imports_all_it_needs_where_openvino_is_missing() -> None:
-    program = "import sys; sys.modules['openvino'] = None; import realtime.app, realtime.render_worker.worker"
+    program = "import sys; sys.modules['openvino'] = None; "
+    program += "import realtime.app, realtime.render_worker.worker"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
 
 
