@@ -58,7 +58,7 @@ def test_nothing_is_changed_by_an_import() -> None:
         "import realtime.rtc.peer; from aioice.ice import StunProtocol; "
         "assert StunProtocol.datagram_received.__module__ == 'aioice.ice'; "
         "from realtime.rtc.datagram_guard import install; install(); install(); "
-        "assert StunProtocol.datagram_received.__module__ == 'realtime.rtc.datagram_guard'"
+        "assert StunProtocol.datagram_received.__module__.endswith('realtime.rtc.datagram_guard')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
