@@ -1,32 +1,31 @@
-"""``python -m avatar_cache``: avatars from the command line."""
+"""``lipstream avatar``, ``python -m avatar_cache``: avatars from the command line."""
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from avatar_cache.avatar import Avatar, PreparedAvatar
-from avatar_cache.blend_quality import measure_blend
-from avatar_cache.clip_builder import BuildOptions
-from avatar_cache.detectors import DETECTORS
-from avatar_cache.media_reader import Limits
-from avatar_cache.preflight import PreflightReport
-from avatar_cache.prepare import decode_clip, prepare
-from avatar_cache.store import AvatarStore, default_root
-from realtime.errors import LipstreamError, SettingsError, is_no_room
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.picture.i420 import planes
-from realtime.picture.mouth_painter import Box
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.avatar_cache.avatar import Avatar, PreparedAvatar
+from lipstream.avatar_cache.blend_quality import measure_blend
+from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.detectors import DETECTORS
+from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.preflight import PreflightReport
+from lipstream.avatar_cache.prepare import decode_clip, prepare
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.devices import resolve_device
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.picture.i420 import planes
+from lipstream.realtime.picture.mouth_painter import Box
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m avatar_cache", description="Build, prepare, show and remove avatars."
-    )
+    parser = argparse.ArgumentParser(prog="lipstream avatar", description="Build, prepare, show and remove avatars.")
     parser.add_argument("--store", type=Path, default=default_root(), help="its folder (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, a line each")
@@ -151,20 +150,20 @@ def _run(chosen: argparse.Namespace) -> None:
         _prepare(store, chosen)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Return the process's exit status."""
     try:
-        _run(_parser().parse_args())
+        _run(_parser().parse_args(arguments))
     except LipstreamError as error:
-        print(f"avatar_cache: {error.message}", file=sys.stderr)
+        print(f"avatar: {error.message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\navatar_cache: stopped; nothing was changed", file=sys.stderr)
+        print("\navatar: stopped; nothing was changed", file=sys.stderr)
         return 130
     except Exception as error:
         if not is_no_room(error):
             raise
-        print("avatar_cache: the disk is full; nothing was changed", file=sys.stderr)
+        print("avatar: the disk is full; nothing was changed", file=sys.stderr)
         return 1
     return 0
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.manifest import Manifest
-from realtime.errors import AvatarError
-from realtime.lipsync.metadata import Region
-from realtime.lipsync.predictor import FaceFeatures
-from realtime.picture.compositor import Compositor, Origin
-from realtime.picture.watermark import MarkStyle, draw_mark
+from lipstream.avatar_cache.manifest import Manifest
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.picture.compositor import Compositor, Origin
+from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
 PREPARED_FORMAT = 2
 LEVELS = 7

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avatar_cache.media_reader import Limits, open_source
-from realtime.errors import LipstreamError, is_no_room
+from lipstream.avatar_cache.media_reader import Limits, open_source
+from lipstream.realtime.errors import LipstreamError, is_no_room
 
 _BUILD_SHARE = 0.7
 """Of the whole time: the rest goes into preparing the avatar for the network."""
@@ -38,10 +38,10 @@ def _build(job: dict[str, Any]) -> None:
     limits = Limits(**job["limits"])
     open_source(Path(job["source"]), limits, side=1)  # what is no picture is refused before the networks are loaded
 
-    from avatar_cache.clip_builder import BuildOptions  # noqa: PLC0415 (as above)
-    from avatar_cache.prepare import prepare  # noqa: PLC0415 (as above)
-    from avatar_cache.store import AvatarStore  # noqa: PLC0415 (as above)
-    from realtime.lipsync.backends import create_predictor  # noqa: PLC0415 (as above)
+    from lipstream.avatar_cache.clip_builder import BuildOptions  # noqa: PLC0415 (as above)
+    from lipstream.avatar_cache.prepare import prepare  # noqa: PLC0415 (as above)
+    from lipstream.avatar_cache.store import AvatarStore  # noqa: PLC0415 (as above)
+    from lipstream.realtime.lipsync.backends import create_predictor  # noqa: PLC0415 (as above)
 
     store = AvatarStore(job["store"])
     options = BuildOptions(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_cache.avatar import file_sha256
-from avatar_cache.clip_file import write_clip
-from avatar_cache.detectors import create_detector
-from avatar_cache.face_detector import DetectedFace, FaceDetector
-from avatar_cache.face_geometry import jaw_outline
-from avatar_cache.face_track import (
+from lipstream.avatar_cache.avatar import file_sha256
+from lipstream.avatar_cache.clip_file import write_clip
+from lipstream.avatar_cache.detectors import create_detector
+from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
+from lipstream.avatar_cache.face_geometry import jaw_outline
+from lipstream.avatar_cache.face_track import (
     FaceTracker,
     Windows,
     face_windows,
@@ -23,15 +23,15 @@ from avatar_cache.face_track import (
     thumbnail,
     to_boxes,
 )
-from avatar_cache.idle_motion import LivingPhoto
-from avatar_cache.loop_finder import Cut, find_cut
-from avatar_cache.manifest import Loop, Manifest
-from avatar_cache.media_reader import Limits, Source, open_source
-from avatar_cache.photo import Bgr
-from avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
-from realtime.errors import AvatarError, SettingsError
-from realtime.picture.mouth_painter import Box, Outline
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.avatar_cache.idle_motion import LivingPhoto
+from lipstream.avatar_cache.loop_finder import Cut, find_cut
+from lipstream.avatar_cache.manifest import Loop, Manifest
+from lipstream.avatar_cache.media_reader import Limits, Source, open_source
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
+from lipstream.realtime.errors import AvatarError, SettingsError
+from lipstream.realtime.picture.mouth_painter import Box, Outline
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 Progress = Callable[[float], None]
 

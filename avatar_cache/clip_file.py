@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from avatar_cache.photo import Bgr
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 
 def write_clip(path: Path, pictures: Iterator[Bgr]) -> None:

@@ -1,7 +1,7 @@
 """Which face detectors there are, by the names that the command line takes."""
 
-from avatar_cache.face_detector import BuiltInDetector, FaceDetector
-from realtime.errors import SettingsError
+from lipstream.avatar_cache.face_detector import BuiltInDetector, FaceDetector
+from lipstream.realtime.errors import SettingsError
 
 DETECTORS = ("built-in", "face-alignment")
 
@@ -15,7 +15,7 @@ def create_detector(name: str) -> FaceDetector:
     if name == "built-in":
         return BuiltInDetector()
     if name == "face-alignment":
-        from avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)
+        from lipstream.avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)
 
         return FaceAlignmentDetector()
     raise SettingsError(f"face detector {name!r} is none of {', '.join(DETECTORS)}")

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from avatar_cache.face_detector import DetectedFace
-from avatar_cache.photo import Bgr
-from realtime.errors import SettingsError
+from lipstream.avatar_cache.face_detector import DetectedFace
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.realtime.errors import SettingsError
 
 _SURE_OF_POINTS = 0.6
 

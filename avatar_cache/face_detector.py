@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.landmark_network import LandmarkNetwork
-from avatar_cache.photo import Bgr
+from lipstream.avatar_cache.landmark_network import LandmarkNetwork
+from lipstream.avatar_cache.photo import Bgr
 
 Floats = npt.NDArray[np.float32]
 Square = tuple[float, float, float, float]

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.face_detector import DetectedFace, FaceDetector
-from avatar_cache.face_geometry import chin_mm, estimate_pose, face_box
-from avatar_cache.photo import Bgr
-from realtime.errors import AvatarError
-from realtime.picture.mouth_painter import Box
+from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
+from lipstream.avatar_cache.face_geometry import chin_mm, estimate_pose, face_box
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.picture.mouth_painter import Box
 
 Windows = npt.NDArray[np.float64]
 

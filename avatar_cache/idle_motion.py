@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.eye_fitting import settle_eye
-from avatar_cache.photo import Bgr
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.avatar_cache.eye_fitting import settle_eye
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 Floats = npt.NDArray[np.float32]
 

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:  # it has no wheel for every platform
         raise
     ov = None
 
-from realtime.errors import WeightsError
+from lipstream.realtime.errors import WeightsError
 
 WEIGHTS = Path(__file__).parent / "landmarks.safetensors"
 FORMAT = "lipstream-landmarks-1"

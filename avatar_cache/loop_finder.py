@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.manifest import Loop
+from lipstream.avatar_cache.manifest import Loop
 
 SHORTEST_FRAMES = 50
 _SMOOTH = 1.6

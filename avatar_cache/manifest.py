@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from realtime.errors import AvatarError
-from realtime.picture.mouth_painter import Box, Outline
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.picture.mouth_painter import Box, Outline
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 FORMAT = 1
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, ColorTrc, Interpolation, VideoReformatter
 
-from avatar_cache.hdr import Transfer, to_standard
-from avatar_cache.photo import Bgr, even, over_grey, photo_size, read_photo
-from realtime.errors import TooLargeError, UnsupportedTypeError
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.avatar_cache.hdr import Transfer, to_standard
+from lipstream.avatar_cache.photo import Bgr, even, over_grey, photo_size, read_photo
+from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 MOST_RATE_HZ = 250
 """Pictures a second of a clip; beyond it a short file could hold hours of work."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.errors import TooLargeError, UnsupportedTypeError
+from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
 
 Bgr = npt.NDArray[np.uint8]
 

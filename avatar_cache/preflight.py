@@ -7,10 +7,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from avatar_cache.face_detector import DetectedFace
-from avatar_cache.face_geometry import estimate_pose, lip_gap_mm
-from avatar_cache.photo import Bgr
-from realtime.picture.mouth_painter import Box
+from lipstream.avatar_cache.face_detector import DetectedFace
+from lipstream.avatar_cache.face_geometry import estimate_pose, lip_gap_mm
+from lipstream.avatar_cache.photo import Bgr
+from lipstream.realtime.picture.mouth_painter import Box
 
 Verdict = Literal["good", "fair", "poor"]
 _ADVICE_SIDE = 160

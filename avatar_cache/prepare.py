@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
-from avatar_cache.manifest import Manifest
-from avatar_cache.scratch_folder import scratch_folder
-from realtime.audio.mel import SILENCE_LEVEL
-from realtime.errors import AvatarError
-from realtime.lipsync.predictor import MouthPredictor
-from realtime.picture.i420 import Picture, i420_to_bgr
-from realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
-from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
+from lipstream.avatar_cache.manifest import Manifest
+from lipstream.avatar_cache.scratch_folder import scratch_folder
+from lipstream.realtime.audio.mel import SILENCE_LEVEL
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.picture.i420 import Picture, i420_to_bgr
+from lipstream.realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 Progress = Callable[[float], None]
 

@@ -10,13 +10,13 @@ import av
 import cv2
 import numpy as np
 
-from avatar_cache.avatar import Avatar, file_sha256, verify_prepared
-from avatar_cache.clip_builder import BuildOptions, ingest
-from avatar_cache.manifest import Manifest, check_id
-from avatar_cache.prepare import check_clip
-from avatar_cache.scratch_folder import scratch_folder
-from realtime.errors import AvatarError, NotFoundError
-from realtime.picture.i420 import i420_to_bgr
+from lipstream.avatar_cache.avatar import Avatar, file_sha256, verify_prepared
+from lipstream.avatar_cache.clip_builder import BuildOptions, ingest
+from lipstream.avatar_cache.manifest import Manifest, check_id
+from lipstream.avatar_cache.prepare import check_clip
+from lipstream.avatar_cache.scratch_folder import scratch_folder
+from lipstream.realtime.errors import AvatarError, NotFoundError
+from lipstream.realtime.picture.i420 import i420_to_bgr
 
 BUILT_IN = Path(__file__).parent / "builtin"
 

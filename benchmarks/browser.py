@@ -15,12 +15,12 @@ import numpy as np
 
 from benchmarks.report import Report, at_most
 from benchmarks.stage import painted
-from realtime.api.app import create_app
-from realtime.api.http_server import HttpServer, server_config
-from realtime.metrics import percentiles
-from realtime.server.sessions import Sessions
-from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
-from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.browser.chromium import chromium
 from tests.server_process import free_port
 from tests.sound_files import write_wav

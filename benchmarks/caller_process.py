@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.test_client.call_recording import CallRecording
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.call_recording import CallRecording
+from lipstream.realtime.test_client.caller import Caller
 
 _LINE_LIMIT = 1 << 28
 """A recording travels as one line."""

@@ -17,9 +17,9 @@ from benchmarks.limit import begin
 from benchmarks.report import Report, at_least
 from benchmarks.served import served
 from benchmarks.stage import speech_file
-from realtime.metrics import percentiles
-from realtime.test_client.click_track import Sound, voice
-from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.test_client.click_track import Sound, voice
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 
 QUESTION = "How many sessions does one core serve, but for the model?"
 SESSIONS, LATE_P99_MS = 16, 20.0

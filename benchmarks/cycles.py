@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import ServedProcess, fetch, served
-from realtime.metrics import percentiles
-from realtime.test_client.call_recording import decode_pictures
-from realtime.test_client.caller import Caller
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.test_client.call_recording import decode_pictures
+from lipstream.realtime.test_client.caller import Caller
 
 QUESTION = "How long does it take to connect, and does hanging up leave anything behind?"
 WARM_UP = 100

@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
 
-from avatar_cache.store import AvatarStore, default_root
 from benchmarks.report import Goal, Report, at_least
 from benchmarks.signals import speech
-from realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
-from realtime.encoding.pacing import picture_frame
-from realtime.encoding.rate_control import START_BITRATE
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.render import render_pictures
-from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
-from realtime.workers.render_client import RenderWorker
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
+from lipstream.realtime.encoding.pacing import picture_frame
+from lipstream.realtime.encoding.rate_control import START_BITRATE
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.render import render_pictures
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 QUESTION = "Which encoder, how it is set, is best for a talking head?"
 BITRATES = (200_000, 600_000, 900_000)

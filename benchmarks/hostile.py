@@ -18,10 +18,10 @@ from typing import Any
 
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import ServedProcess, fetch, served
-from realtime.metrics import percentiles
-from realtime.rtc.sdp import MAX_CANDIDATES
-from realtime.test_client.caller import Caller
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.rtc.sdp import MAX_CANDIDATES
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "What do four speaking sessions notice of callers that mean harm, and of one too many?"
 SPEAKING = 4

@@ -16,13 +16,13 @@ from benchmarks.caller_process import caller_process
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.signals import TimelineSource, speech
 from benchmarks.stage import FAKE_MOUTH, built_in, painted, speech_file
-from realtime.clock import PlayoutClock
-from realtime.metrics import percentiles
-from realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
-from realtime.session.session import Session
-from realtime.test_client.call_recording import decode_pictures, decode_sound
-from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks, find_clicks, find_flashes, offsets_ms
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.call_recording import decode_pictures, decode_sound
+from lipstream.realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks, find_clicks, find_flashes, offsets_ms
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "How late is the mouth, and how close to its sound?"
 OVERHEAD_MS = 60

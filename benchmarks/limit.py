@@ -20,10 +20,10 @@ from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import ServedProcess, fetch, served
 from benchmarks.signals import speech
 from benchmarks.stage import speech_file
-from realtime.metrics import percentiles
-from realtime.test_client.call_recording import CallRecording, RecordedPacket
-from realtime.test_client.caller import Caller
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.test_client.call_recording import CallRecording, RecordedPacket
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 QUESTION = "What do four sessions keep in ten minutes at the limit, while one more is asked for again and again?"
 SESSIONS = 4

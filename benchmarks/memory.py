@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from avatar_cache.avatar import load_prepared
 from benchmarks.caller_process import caller_process
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import built_in, painted, speech_file
-from realtime.server.sessions import Sessions
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.realtime.server.sessions import Sessions
 
 QUESTION = "What does a session keep, and does anything grow?"
 COUNT = 4

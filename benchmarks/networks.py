@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from realtime.lipsync.metadata import Region
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.weights import load_weights, save_weights
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.weights import load_weights, save_weights
 
 MOUTH_AND_JAW = (0.5, 1.0, 0.125, 0.875)
 """The region of the random networks, in shares of the crop: that of the built-in weights."""

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.prepare import prepare
-from avatar_cache.store import AvatarStore
 from benchmarks.report import Report, at_least, at_most
 from benchmarks.signals import speech
-from realtime.audio.mel import mel_spectrogram
-from realtime.audio.resample import Resampler
-from realtime.lipsync.alignment import mel_columns
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
-from realtime.lipsync.predictor import FaceFeatures
-from realtime.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SOUND_RATE_HZ
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.audio.mel import mel_spectrogram
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.lipsync.alignment import mel_columns
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SOUND_RATE_HZ
 
 QUESTION = "What do shorter numbers change in the mouths, and what do they save?"
 LEAST_PSNR_DB, MOST_FLICKER = 45.0, 1.05

@@ -19,12 +19,12 @@ import torch
 
 from benchmarks.networks import gflop, random_network
 from benchmarks.report import Goal, Report, at_most
-from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
-from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
-from realtime.lipsync.torch_backend import TorchPredictor
-from realtime.lipsync.weights import load_weights
+from lipstream.realtime.lipsync.devices import resolve_device
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.torch_backend import TorchPredictor
+from lipstream.realtime.lipsync.weights import load_weights
 
 QUESTION = "What does a mouth cost?"
 BATCHES = (1, 4, 8)

@@ -27,13 +27,13 @@ import psutil
 from benchmarks.signals import TimelineSource
 from benchmarks.stage import built_in, painted, pool_size
 from benchmarks.watch import Watch
-from realtime.api.app import create_app
-from realtime.api.http_server import HttpServer, server_config
-from realtime.log_format import Bounds
-from realtime.metrics import percentiles
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.test_client.click_track import clicks, voice
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.log_format import Bounds
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.click_track import clicks, voice
 from tests.server_process import free_port
 
 FIRST_CLICKS = "first-clicks"

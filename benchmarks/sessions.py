@@ -26,14 +26,14 @@ from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import PRECISION, built_in, full_width, speech_file
 from benchmarks.watch import Onlooker, Watch
-from realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
-from realtime.metrics import percentiles
-from realtime.picture.i420 import planes
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.test_client.call_recording import CallRecording, DecodedPicture, decode_pictures
-from realtime.test_client.click_track import Sound
-from realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
+from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.picture.i420 import planes
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.call_recording import CallRecording, DecodedPicture, decode_pictures
+from lipstream.realtime.test_client.click_track import Sound
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PTS_PER_FRAME
 
 QUESTION = "How many sessions can speak at once?"
 COUNTS = tuple(map(int, os.environ.get("SPEAKING", "1 2 4 6 8").split()))

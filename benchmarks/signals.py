@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from realtime.audio.jitter_buffer import SourceCounts
-from realtime.clock import PlayoutClock
-from realtime.test_client.click_track import Sound, voice
-from realtime.timeline import (
+from lipstream.realtime.audio.jitter_buffer import SourceCounts
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.test_client.click_track import Sound, voice
+from lipstream.realtime.timeline import (
     BLOCK_SAMPLES,
     BLOCK_SOUND,
     SAMPLE_RATE_HZ,

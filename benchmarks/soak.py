@@ -17,10 +17,10 @@ import numpy as np
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import FIRST_CLICKS, ServedProcess, fetch, served
 from benchmarks.stage import FAKE_MOUTH
-from realtime.test_client.call_recording import CallRecording, decode_pictures, decode_sound
-from realtime.test_client.caller import Caller
-from realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms, voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.test_client.call_recording import CallRecording, decode_pictures, decode_sound
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms, voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 QUESTION = "Does anything grow or drift while four sessions speak for an hour over a bad link?"
 SESSIONS = 4

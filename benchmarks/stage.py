@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_cache.manifest import Manifest
-from avatar_cache.store import AvatarStore
-from realtime.encoding.encoders import encode_pool
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
-from realtime.test_client.click_track import Sound
+from lipstream.avatar_cache.manifest import Manifest
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.encoding.encoders import encode_pool
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.test_client.click_track import Sound
 from tests.realtime.fakes import make_store, worker_settings
 
 PRECISION = os.environ.get("PRECISION", "auto")

@@ -14,11 +14,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from avatar_cache.avatar import load_prepared
-from avatar_cache.store import AvatarStore, default_root
 from benchmarks.report import Report, at_most
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
-from realtime.test_client.caller import Caller
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
+from lipstream.realtime.test_client.caller import Caller
 from tests.server_process import free_port
 
 QUESTION = "How soon is there a face?"

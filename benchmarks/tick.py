@@ -18,21 +18,21 @@ import numpy.typing as npt
 from pylibsrtp import Policy
 from pylibsrtp import Session as SrtpSession
 
-from avatar_cache.avatar import PreparedAvatar, load_prepared
-from avatar_cache.prepare import prepare
-from avatar_cache.store import AvatarStore, default_root
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
-from realtime.audio.jitter_buffer import JitterBuffer
-from realtime.audio.resample import Resampler
-from realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
-from realtime.encoding.pacing import picture_frame, speech_frame
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.predictor import MouthPredictor
-from realtime.packets import PcmChunk
-from realtime.session.animator import Animator, ClipLoop
-from realtime.timeline import (
+from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.audio.jitter_buffer import JitterBuffer
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
+from lipstream.realtime.encoding.pacing import picture_frame, speech_frame
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.packets import PcmChunk
+from lipstream.realtime.session.animator import Animator, ClipLoop
+from lipstream.realtime.timeline import (
     BLOCK_SOUND,
     BLOCKS_PER_FRAME,
     FRAME_RATE_HZ,

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.served import ServedProcess, fetch
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.caller import Caller
 
 Attack = Callable[[str, float], None]
 

@@ -14,8 +14,8 @@ from benchmarks.caller_process import caller_process
 from benchmarks.report import Report, at_most
 from benchmarks.signals import speech
 from benchmarks.stage import built_in, speech_file
-from realtime.server.sessions import Sessions
-from realtime.test_client.click_track import Sound
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.test_client.click_track import Sound
 
 QUESTION = "What do viewers cost?"
 COUNTS = (0, 5, 20)

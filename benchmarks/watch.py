@@ -2,10 +2,10 @@
 
 import time
 
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.encoding.pacing import Kind
-from realtime.session.playout import PlayoutBuffer
-from realtime.session.session import Session
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.encoding.pacing import Kind
+from lipstream.realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.session.session import Session
 
 
 class Onlooker:

@@ -7,7 +7,7 @@ so that sound and picture stay together and sender reports stay on one straight 
 import math
 from dataclasses import dataclass
 
-from realtime.timeline import SAMPLE_RATE_HZ, samples_to_ms
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, samples_to_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from realtime.errors import BadRequestError
+from lipstream.realtime.errors import BadRequestError
 
 MAX_CONTROL_BYTES = 4096
 

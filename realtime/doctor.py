@@ -1,4 +1,4 @@
-"""Find out why a call to a server does not come about: ``python -m realtime.doctor [URL]``.
+"""Find out why a call to a server does not come about: ``lipstream doctor [URL]``.
 
 Goes the way that a call goes, from the address to the picture, and says at each step in plain words what is blocked
 and what to do. Run it where the caller is: a firewall between the two is seen from there only. A key or join token is
@@ -22,9 +22,14 @@ from aioice import stun, turn
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
-from realtime.errors import LipstreamError
-from realtime.test_client.caller import Caller
-from realtime.test_client.server_client import RefusedError, ServerClient, UnreachableError, token_from_environment
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.server_client import (
+    RefusedError,
+    ServerClient,
+    UnreachableError,
+    token_from_environment,
+)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 8.0
@@ -257,7 +262,7 @@ async def _report(server: ServerClient) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 if a call comes about, 1 if something is in its way."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.doctor", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="lipstream doctor", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this certificate, PEM")
     options = parser.parse_args(arguments)

@@ -12,10 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from realtime.rate_limit import RateLimit
+from lipstream.realtime.rate_limit import RateLimit
 
-OURS = ("lipstream", "realtime", "avatar_cache")
-"""Loggers that follow the chosen level; libraries speak from ``warning`` on, some write down whole packets below."""
+OURS = "lipstream"
+"""The logger that follows the chosen level, as do those below it.
+
+Libraries log from ``warning`` on: below that some write down whole packets.
+"""
 NAME_LENGTH = 6
 LIKE_BURST, LIKE_PER_S = 5, 0.5
 """Of lines that are alike: of one logger, with the same text before its arguments are filled in."""
@@ -48,8 +51,7 @@ def set_up(level: str, form: str) -> None:
     handler.addFilter(Bounds())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
-    for name in OURS:
-        logging.getLogger(name).setLevel(_number(level))
+    logging.getLogger(OURS).setLevel(_number(level))
 
 
 class Bounds(logging.Filter):

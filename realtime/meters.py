@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from realtime.metrics import Counter, Family, Histogram
+from lipstream.realtime.metrics import Counter, Family, Histogram
 
 FATES = ("spoken", "idle", "repeated", "dropped")
 ENDINGS = ("asked", "abandoned", "never_connected", "yielded", "failed", "shutdown")

@@ -1,6 +1,6 @@
 """Renders a sound file to a video: the live path's animator, worker and compositor, without its clock.
 
-``python -m realtime.render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
+``lipstream render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
 0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames. Picture and
 file say that they are made by AI (`realtime.picture.watermark`, `realtime.picture.provenance`).
 """
@@ -10,28 +10,28 @@ import asyncio
 import fractions
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.avatar import load_prepared
-from avatar_cache.store import AvatarStore, default_root
-from realtime.audio.resample import Resampler
-from realtime.errors import BadRequestError, LipstreamError
-from realtime.lipsync.alignment import samples_needed
-from realtime.lipsync.backends import PRECISIONS
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.packets import PcmChunk, RenderJob
-from realtime.picture.i420 import Picture
-from realtime.picture.provenance import content_id, open_marked, provenance
-from realtime.picture.watermark import CORNERS, MarkStyle
-from realtime.session.animator import Animator, ClipLoop
-from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
-from realtime.workers.render_client import RenderWorker
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.lipsync.alignment import samples_needed
+from lipstream.realtime.lipsync.backends import PRECISIONS
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.packets import PcmChunk, RenderJob
+from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.picture.provenance import content_id, open_marked, provenance
+from lipstream.realtime.picture.watermark import CORNERS, MarkStyle
+from lipstream.realtime.session.animator import Animator, ClipLoop
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 BATCH = 8
 """Frames that are drawn together: always the same ones, so that a second run gives the same bytes."""
@@ -189,9 +189,9 @@ def _show_progress(done: int, total: int) -> None:
             print(file=sys.stderr)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Return the process's exit status."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.render", description="Sound in, a speaking face out.")
+    parser = argparse.ArgumentParser(prog="lipstream render", description="Sound in, a speaking face out.")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     parser.add_argument("--out", type=Path, required=True, help="the video to write (.mp4)")
     parser.add_argument("--avatar", default="", help="avatar id (default: the first)")
@@ -209,7 +209,7 @@ def main() -> int:
     )
     parser.add_argument("--producer", default="", help="who makes the file, for its metadata")
     parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = WorkerSettings(
         weights=chosen.weights.absolute(),
@@ -224,10 +224,10 @@ def main() -> int:
         avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
         frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer))
     except LipstreamError as error:
-        print(f"realtime.render: {error.message}", file=sys.stderr)
+        print(f"render: {error.message}", file=sys.stderr)
         return 1
     except (av.FFmpegError, OSError, ValueError) as error:
-        print(f"realtime.render: cannot write {chosen.out}: {error}", file=sys.stderr)
+        print(f"render: cannot write {chosen.out}: {error}", file=sys.stderr)
         return 1
     print(f"{chosen.out}: {frames} frames, {sound.size / SOUND_RATE_HZ:.2f} s of sound")
     return 0

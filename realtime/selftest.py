@@ -1,4 +1,4 @@
-"""Measure a running server as a caller hears and sees it: ``python -m realtime.selftest [URL]``.
+"""Measure a running server as a caller hears and sees it: ``lipstream selftest [URL]``.
 
 Calls it over a real peer connection. Each syllable that is said begins with a click, so that the very same click can
 be found in the sound that comes back, and the mouth's opening in the pictures. A key or join token for a server that
@@ -21,20 +21,20 @@ import numpy as np
 import numpy.typing as npt
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
-from realtime.errors import LipstreamError
-from realtime.metrics import percentiles
-from realtime.test_client.call_recording import (
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.test_client.call_recording import (
     CallRecording,
     DecodedAudio,
     DecodedPicture,
     decode_pictures,
     decode_sound,
 )
-from realtime.test_client.caller import Caller
-from realtime.test_client.click_track import Sound, click, find_clicks, voice
-from realtime.test_client.mouth_opening import half_open_s
-from realtime.test_client.server_client import ServerClient, UnreachableError, token_from_environment
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.click_track import Sound, click, find_clicks, voice
+from lipstream.realtime.test_client.mouth_opening import half_open_s
+from lipstream.realtime.test_client.server_client import ServerClient, UnreachableError, token_from_environment
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 12.0
@@ -135,7 +135,7 @@ async def _call(server: ServerClient, sound: Sound, avatar: str | None) -> Async
         deadline = time.monotonic() + CONNECT_S
         while not (caller.connected and caller.recording.picture.packets):
             if time.monotonic() > deadline:
-                raise UnreachableError("no media comes through: `python -m realtime.doctor` says why")
+                raise UnreachableError("no media comes through: `lipstream doctor` says why")
             await asyncio.sleep(0.02)
         yield caller, ask
     finally:
@@ -234,7 +234,7 @@ def _ms(value: float | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 measured and in sync, 1 not, 2 no call came about."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.selftest", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="lipstream selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--avatar", metavar="ID", help="(default: the server's own choice)")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to speak (default: 20)")

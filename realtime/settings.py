@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from realtime.errors import SettingsError
-from realtime.lipsync.devices import DEVICE
-from realtime.picture.watermark import CORNERS, Corner, MarkStyle
-from realtime.rtc.turn_credentials import LONGEST_S
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.devices import DEVICE
+from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
+from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 
 _PREFIX = "LIPSTREAM_"
 _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
@@ -106,7 +106,7 @@ class Settings:
     chat_prompt: str = _option("", "what it is told of its part (default: a friendly face that answers shortly)")
     local_microphone: str = _option(
         "",
-        "microphone of this machine for a kiosk: number, name or part of it (python -m realtime.local_audio), default",
+        "microphone of this machine for a kiosk: number, name or part of it (lipstream devices), default",
     )
     local_speaker: str = _option("", "loudspeaker of this machine for it, likewise")
     virtual_camera: str = _option(
@@ -195,14 +195,19 @@ class Settings:
             return self.host == "localhost"
 
 
-def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, program: str = "lipstream") -> Settings:
     """Return the settings from flags, environment and the config file that ``--config`` names.
+
+    Args:
+        arguments: The flags.
+        environment: Variables; those that begin with ``LIPSTREAM_`` are read.
+        program: What the usage text calls the command.
 
     Raises:
         SettingsError: Naming the option that makes no sense.
         SystemExit: For ``--help`` and unknown flags, as argparse does.
     """
-    flags = vars(_parser().parse_args(arguments))
+    flags = vars(_parser(program).parse_args(arguments))
     config = flags.pop("config") or environment.get(f"{_PREFIX}CONFIG")
     chosen = _from_file(Path(config)) if config else {}
     for option in dataclasses.fields(Settings):
@@ -214,8 +219,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     return Settings(**parsed)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="run_server.py", description="Live speech in, a face that says it out.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Live speech in, a face that says it out.")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same options, names with underscores")
     for option in dataclasses.fields(Settings):
         flag = "--" + option.name.replace("_", "-")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from avatar_cache import store
+from lipstream.avatar_cache import store
 from tests.network.link import can_make_links
 from tests.server_process import server_store, speech_wav, start_server
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.render import read_sound
+from lipstream.realtime.render import read_sound
 from tests.sound_files import write_wav
 
 ROOT = Path(__file__).parent.parent
@@ -34,10 +34,12 @@ def free_port() -> int:
 
 @dataclass
 class ServerProcess:
-    """``run_server.py`` with the built-in weights and avatars."""
+    """``run_server.py``, or what else serves, with the built-in weights and avatars."""
 
     store: Path
     options: tuple[str, ...] = ()
+    command: tuple[str, ...] = (sys.executable, "run_server.py")
+    cwd: Path = ROOT
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -52,11 +54,10 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and wait until it takes sessions."""
-        arguments = [sys.executable, "run_server.py", "--host", self.host, "--port", str(self.port)]
-        arguments += self.options
+        arguments = [*self.command, "--host", self.host, "--port", str(self.port), *self.options]
         environment = os.environ | {"LIPSTREAM_STORE": str(self.store)}
         with self.log.open("ab") if self.log else contextlib.nullcontext() as log:
-            self.process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stderr=log)
+            self.process = subprocess.Popen(arguments, cwd=self.cwd, env=environment, stderr=log)
         deadline = time.monotonic() + 240
         while not self.is_ready():
             assert self.process.poll() is None, "the server ended"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.sync.client import connect
 
-from realtime.settings import read_settings
+from lipstream.realtime.settings import read_settings
 from tests.network.coturn import DENIED
 from tests.realtime.api.whip_whep_routes.musts import must
 from tests.server_process import ROOT, ServerProcess, free_port
@@ -105,7 +105,7 @@ def behind_nginx(
 @pytest.mark.needs("nginx")
 def test_behind_nginx_calls_and_programs_come_through(behind_nginx: str, certificate: tuple[Path, Path]) -> None:
     doctor = subprocess.run(
-        [sys.executable, "-m", "realtime.doctor", behind_nginx, "--ca", str(certificate[0])],
+        [sys.executable, "-m", "lipstream.realtime.doctor", behind_nginx, "--ca", str(certificate[0])],
         cwd=ROOT, env=os.environ | {"LIPSTREAM_TOKEN": KEY}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
@@ -148,7 +148,7 @@ def test_without_a_proxy_the_server_speaks_https_itself(
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
         said = subprocess.run(
-            [sys.executable, "-m", "realtime.doctor", f"https://localhost:{port}"],
+            [sys.executable, "-m", "lipstream.realtime.doctor", f"https://localhost:{port}"],
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         ).stdout  # fmt: skip
         assert "Its certificate is not one that this machine trusts" in said

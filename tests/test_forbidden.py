@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar_cache.avatar import load_prepared
-from avatar_cache.prepare import prepare
-from realtime.errors import AvatarError, WeightsError
-from realtime.lipsync.weights import load_weights
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.realtime.errors import AvatarError, WeightsError
+from lipstream.realtime.lipsync.weights import load_weights
 from tests.realtime.fakes import FakePredictor, make_store, worker_settings
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ FORBIDDEN = {
 
 
 def sources() -> list[Path]:
-    code = [ROOT / "run_server.py"]
+    code = [ROOT / "run_server.py", *ROOT.glob("lipstream/*.py")]
     for top in ("realtime", "avatar_cache", "training", "benchmarks"):
         code += ROOT.glob(f"{top}/**/*.py")
     return code + [

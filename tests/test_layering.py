@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ LAYERS = (
     Layer(
         (
             "realtime",
+            "lipstream.checkout_names",
             "realtime.clock",
             "realtime.control_messages",
             "realtime.errors",
@@ -59,7 +61,7 @@ LAYERS = (
     Layer(("realtime.api",), "HTTP and WebSocket: routes, tokens, request filter, errors, metrics"),
     Layer(("realtime.test_client",), "a client that calls a server and measures what comes"),
     Layer(("realtime.doctor", "realtime.render", "realtime.selftest", "realtime.speaker"), "commands"),
-    Layer(("run_server",), "the command that starts the server"),
+    Layer(("lipstream", "run_server"), "the command that starts the server"),
     Layer(("training",), "the faces and the weights"),
     Layer(("benchmarks",), "measurements"),
 )
@@ -123,6 +125,7 @@ IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multipr
 @cache
 def _modules() -> dict[str, Path]:
     files = [p for top in ("realtime", "avatar_cache", "benchmarks", "training") for p in ROOT.glob(f"{top}/**/*.py")]
+    files += ROOT.glob("lipstream/*.py")  # not through its links
     names = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
     return names | {"run_server": ROOT / "run_server.py"}
 
@@ -146,7 +149,7 @@ def _imports(module: str) -> frozenset[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    return frozenset(found)
+    return frozenset(re.sub(r"^lipstream\.(?=realtime|avatar_cache)", "", name) for name in found)
 
 
 def _files(module: str) -> set[str]:

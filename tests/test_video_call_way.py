@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.sinks.virtual_microphone import MICROPHONE as LIPSTREAM
+from lipstream.realtime.sinks.virtual_microphone import MICROPHONE as LIPSTREAM
 from tests.realtime.local_audio.sound_server import MICROPHONE, SoundServer, room
 from tests.server_process import ROOT, ServerProcess
 
@@ -49,8 +49,10 @@ def test_what_a_page_installs_is_what_there_is(page: str) -> None:
 def test_who_speaks_on_this_machine_is_heard_as_a_microphone_of_it(
     start_server: Callable[..., ServerProcess], room: SoundServer, speech_wav: Path, tmp_path: Path
 ) -> None:
-    listing = with_words("KIOSK.md", "-m", "realtime.local_audio")
-    listed = subprocess.run([sys.executable, *listing[1:]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listing = with_words("KIOSK.md", "devices")
+    listed = subprocess.run(
+        [sys.executable, "-m", "lipstream", *listing[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert MICROPHONE in listed, "whose name stands in place of the page's `default`, which a test has no say in"
 
     (tmp_path / "keys").write_text(KEY)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from realtime.errors import LipstreamError
+from lipstream.realtime.errors import LipstreamError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,7 +123,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _fit_person(options: argparse.Namespace) -> None:
-    from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+    from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
     from training.personal import personal_fit
 
     if not options.out:

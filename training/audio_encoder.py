@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime.timeline import WINDOW_COLUMNS
+from lipstream.realtime.timeline import WINDOW_COLUMNS
 from training.augmentation import Sound, Stretches
 from training.codes import SPREAD, code_to_mouth, encoder_of, lip_motion, mouth_to_code, say_firmly
 from training.fit import new_network

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.audio.mel import HIGHEST_HZ, LOWEST_HZ
-from realtime.lipsync.alignment import mel_columns
+from lipstream.realtime.audio.mel import HIGHEST_HZ, LOWEST_HZ
+from lipstream.realtime.lipsync.alignment import mel_columns
 from training.speech import shards_of, unpack_mel
 from training.voices import Floats
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime.errors import WeightsError
-from realtime.lipsync.network import CombinedEncoder, Wav2Lip
+from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.network import CombinedEncoder, Wav2Lip
 from training.heads import SKIN, Floats, HeadSet
 from training.visemes import MOUTH_ACTIONS, spread_actions
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.audio.mel import mel_spectrogram
-from realtime.lipsync.alignment import mel_columns
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.weights import load_weights
+from lipstream.realtime.audio.mel import mel_spectrogram
+from lipstream.realtime.lipsync.alignment import mel_columns
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.weights import load_weights
 from training.augmentation import Sound
 from training.clips import HeldClips, SpokenClip
 from training.figures import (

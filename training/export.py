@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from realtime.lipsync.weights import save_weights
+from lipstream.realtime.lipsync.weights import save_weights
 from training.augmentation import WINDOW_OFFSET_SAMPLES
 from training.codes import encoder_of, say_firmly
 from training.fit import new_network

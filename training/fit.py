@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.weights import load_weights
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.weights import load_weights
 from training.codes import code_channels, mouth_to_code
 from training.critic import RATE, WEIGHT, Critic, misjudged, unmasked
 from training.pairs import AUDIO_WIDTH, CROP, DECODED_REGION, TARGETS, WIDTH, Batch, Pictures, decoded, draw_batch

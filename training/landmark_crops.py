@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_cache.face_geometry import MIRROR
+from lipstream.avatar_cache.face_geometry import MIRROR
 
 CROP = 64
 """Side of a crop, px."""

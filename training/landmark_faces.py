@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_cache.face_geometry import MEAN_FACE
+from lipstream.avatar_cache.face_geometry import MEAN_FACE
 from training.appearance import Appearance, HeadPose, Stage, random_look, random_stage
 from training.dataset import face_window
 from training.geometry import project, rotation

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from realtime.lipsync.alignment import look_ahead_samples
+from lipstream.realtime.lipsync.alignment import look_ahead_samples
 from training.audio_encoder import FRAMES, misheard
 from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound
 from training.codes import code_to_mouth, encoder_of, lip_motion

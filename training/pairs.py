@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.metadata import Region
 from training.characters import PEOPLE
 from training.speech import shards_of
 

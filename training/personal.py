@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avatar_cache.detectors import create_detector
-from avatar_cache.face_geometry import RIGID, estimate_pose, lip_gap_mm
-from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, to_boxes
-from avatar_cache.media_reader import Limits, open_source
-from realtime.errors import AvatarError
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.weights import load_weights, save_weights
-from realtime.timeline import SAMPLES_PER_FRAME
+from lipstream.avatar_cache.detectors import create_detector
+from lipstream.avatar_cache.face_geometry import RIGID, estimate_pose, lip_gap_mm
+from lipstream.avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, to_boxes
+from lipstream.avatar_cache.media_reader import Limits, open_source
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.weights import load_weights, save_weights
+from lipstream.realtime.timeline import SAMPLES_PER_FRAME
 from training.evaluate import windows_of
 from training.figures import mouth_error, sharpness, similarity
 from training.fit import draw_mouths, loss_of, mouth_weights

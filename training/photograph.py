@@ -15,12 +15,12 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from avatar_cache.store import AvatarStore
-from realtime.picture.i420 import i420_to_bgr
-from realtime.picture.mouth_painter import Box
-from realtime.render import Sound, render_pictures
-from realtime.workers.render_client import RenderWorker
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.picture.i420 import i420_to_bgr
+from lipstream.realtime.picture.mouth_painter import Box
+from lipstream.realtime.render import Sound, render_pictures
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_worker import WorkerSettings
 from training.figures import best_lag, correlation
 from training.geometry import lip_gap
 from training.heads import Floats, HeadSet

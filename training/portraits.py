@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_cache.store import AvatarStore
-from realtime.picture.i420 import i420_to_bgr
-from realtime.render import Sound, render_pictures
-from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
-from realtime.workers.render_client import RenderWorker
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.picture.i420 import i420_to_bgr
+from lipstream.realtime.render import Sound, render_pictures
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_worker import WorkerSettings
 from training.characters import PEOPLE
 from training.voices import Manner, speak
 

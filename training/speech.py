@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.audio.mel import mel_spectrogram
+from lipstream.realtime.audio.mel import mel_spectrogram
 from training.aligner import is_known
 from training.kokoro import voice_names
 from training.sounds import unspoken, vary

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.lipsync.weights import load_weights
+from lipstream.realtime.lipsync.weights import load_weights
 from training.clips import HeldClips
 from training.evaluate import read_lips, render, windows_of
 from training.figures import change, correlation

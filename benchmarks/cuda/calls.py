@@ -14,9 +14,9 @@ from benchmarks.cuda.options import Options
 from benchmarks.limit import begin
 from benchmarks.served import BUILT_IN, served
 from benchmarks.stage import speech_file
-from realtime.metrics import percentiles
-from realtime.test_client.click_track import voice
-from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 
 LIMIT_MS, LEAST_RATE_HZ = 40.0, FRAME_RATE_HZ - 0.25
 _COUNTS = (4, 8, 16, 24, 32, 48, 64, 96, 128)

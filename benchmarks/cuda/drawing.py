@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from benchmarks.cuda.mouths import FRAMES, faces
-from realtime.lipsync.card import Processor
-from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
-from realtime.lipsync.torch_backend import TorchPredictor
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.realtime.lipsync.card import Processor
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.torch_backend import TorchPredictor
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 
 def on_card(settings: WorkerSettings) -> MouthPredictor:

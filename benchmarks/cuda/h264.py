@@ -8,10 +8,15 @@ import av
 import numpy as np
 
 from benchmarks.cuda.options import CannotRunError, Options
-from realtime.encoding.encoder_choice import HARDWARE_H264, HardwareH264Encoder, hardware_h264, moving_pictures
-from realtime.encoding.encoders import LiveH264Encoder, PictureEncoder
-from realtime.encoding.pacing import picture_frame
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.encoding.encoder_choice import (
+    HARDWARE_H264,
+    HardwareH264Encoder,
+    hardware_h264,
+    moving_pictures,
+)
+from lipstream.realtime.encoding.encoders import LiveH264Encoder, PictureEncoder
+from lipstream.realtime.encoding.pacing import picture_frame
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 BITRATES = (300_000, 900_000)
 _PICTURES, _PICTURES_SHORT = 250, 30

@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.cuda.mouths import FRAMES, faces
 from benchmarks.cuda.options import Options
 from benchmarks.networks import random_network
-from realtime.lipsync.card import Device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.torch_backend import BATCHES, TorchPredictor
+from lipstream.realtime.lipsync.card import Device
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.torch_backend import BATCHES, TorchPredictor
 
 _MIB = 1 << 20
 

@@ -20,9 +20,9 @@ import torch
 
 from benchmarks.cuda.options import Options
 from benchmarks.networks import mouth_gflop, random_network
-from realtime.lipsync.card import Device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.torch_backend import BATCHES, DTYPES, TorchPredictor
+from lipstream.realtime.lipsync.card import Device
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.torch_backend import BATCHES, DTYPES, TorchPredictor
 
 FRAMES = 256
 """Of the clip whose faces are drawn into: ten seconds."""

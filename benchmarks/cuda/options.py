@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from realtime.lipsync.card import Device
+    from lipstream.realtime.lipsync.card import Device
 
 
 class CannotRunError(Exception):
@@ -29,6 +29,6 @@ class Options:
         Raises:
             DeviceLostError: If there is no card that can be used.
         """
-        from realtime.lipsync.card import Processor, open_device  # noqa: PLC0415 (torch: not all processes need it)
+        from lipstream.realtime.lipsync.card import Processor, open_device  # noqa: PLC0415 (torch: not all processes need it)
 
         return Processor() if self.stand_in else open_device("cuda")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.cuda.options import CannotRunError, Options
-from realtime.errors import LipstreamError
-from realtime.lipsync.predictor import DeviceLostError
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.lipsync.predictor import DeviceLostError
 
 _ROOT = Path(__file__).parents[2]
 PartState = Literal["done", "cannot run", "failed", "ended early", "not begun"]

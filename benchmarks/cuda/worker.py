@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from benchmarks.cuda.options import Options
 from benchmarks.networks import random_network
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.metrics import percentiles
-from realtime.packets import RenderJob
-from realtime.timeline import FRAME_RATE_HZ, MEL_BANDS, WINDOW_COLUMNS
-from realtime.workers.render_client import MouthStream, RenderWorker
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.timeline import FRAME_RATE_HZ, MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 LIMIT_MS = 40.0
 _TOGETHER = 4

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.synthesis.synthesizer import SpokenSentence
+from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 
 
 @dataclass(frozen=True, slots=True)

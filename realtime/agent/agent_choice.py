@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from realtime.agent.agent import Agent
-from realtime.agent.endpoints import Chat, Transcriber
-from realtime.agent.talker import Talker
-from realtime.settings import Settings
-from realtime.synthesis.endpoint import read_key
-from realtime.synthesis.synthesizer import SpeechSynthesizer
+from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.agent.endpoints import Chat, Transcriber
+from lipstream.realtime.agent.talker import Talker
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.synthesis.endpoint import read_key
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 
 
 def choose_agent(settings: Settings, synthesizer: SpeechSynthesizer | None) -> Callable[[], Agent] | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from realtime.audio.sentences import LONGEST, clean_text, split_sentences
+from lipstream.realtime.audio.sentences import LONGEST, clean_text, split_sentences
 
 _FORMATTING = re.compile(r"[*`#]+|^[^\S\n]*[-•]\s+", re.MULTILINE)
 _BEGIN, _END = "<think>", "</think>"

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from realtime.agent.agent import AgentError
-from realtime.timeline import SAMPLE_RATE_HZ
+from lipstream.realtime.agent.agent import AgentError
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from contextlib import aclosing
 import numpy as np
 import numpy.typing as npt
 
-from realtime.agent.agent import Transcript
-from realtime.agent.answer_text import AnswerText
-from realtime.agent.endpoints import Chat, Message, Transcriber
-from realtime.synthesis.synthesizer import SpeechSynthesizer, SpokenSentence
+from lipstream.realtime.agent.agent import Transcript
+from lipstream.realtime.agent.answer_text import AnswerText
+from lipstream.realtime.agent.endpoints import Chat, Message, Transcriber
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer, SpokenSentence
 
 REMEMBERED_MESSAGES = 40
 """Of the conversation; older ones are forgotten."""

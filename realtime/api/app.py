@@ -14,17 +14,17 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
-from realtime.api.authorization import AllSessions, Authorization, operator
-from realtime.api.error_responses import answer_errors
-from realtime.api.metrics_exporter import MetricsExporter
-from realtime.api.request_filter import RequestFilter
-from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
-from realtime.metrics import prometheus_text
-from realtime.server.avatar_builds import AvatarBuilds, UploadLimits
-from realtime.server.sessions import Sessions
-from realtime.server.standing_session import StandingSession
-from realtime.server.warm_up import rehearse_request
+from lipstream.realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
+from lipstream.realtime.api.authorization import AllSessions, Authorization, operator
+from lipstream.realtime.api.error_responses import answer_errors
+from lipstream.realtime.api.metrics_exporter import MetricsExporter
+from lipstream.realtime.api.request_filter import RequestFilter
+from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
+from lipstream.realtime.metrics import prometheus_text
+from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.standing_session import StandingSession
+from lipstream.realtime.server.warm_up import rehearse_request
 
 WEB = Path(__file__).parents[2] / "web"
 _SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})

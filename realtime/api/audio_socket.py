@@ -16,12 +16,12 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from realtime.api.authorization import socket_owner
-from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
-from realtime.control_messages import control_error, parse_control, said_text
-from realtime.errors import BadRequestError, LipstreamError
-from realtime.session.session import Session
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.api.authorization import socket_owner
+from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
+from lipstream.realtime.control_messages import control_error, parse_control, said_text
+from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 PROTOCOL = "lipstream.v1"
 REPORT_S = 0.1

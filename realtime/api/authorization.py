@@ -11,12 +11,12 @@ from typing import Annotated
 from fastapi import Depends, Request, WebSocket
 from starlette.requests import HTTPConnection
 
-from realtime.api.connections import network_of
-from realtime.api.tokens import Role, Tokens
-from realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
-from realtime.rate_limit import RateLimit
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
+from lipstream.realtime.api.connections import network_of
+from lipstream.realtime.api.tokens import Role, Tokens
+from lipstream.realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
+from lipstream.realtime.rate_limit import RateLimit
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
 
 BURST, PER_SECOND = 10, 1.0
 """New sessions and tokens that one address, or one /64 of IPv6, may ask for, and refused tokens that it may try."""

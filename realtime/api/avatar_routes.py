@@ -11,9 +11,15 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
-from realtime.api.authorization import AllSessions, guest, operator
-from realtime.errors import BadRequestError, LipstreamError, NotFoundError, TooLargeError, UnsupportedTypeError
-from realtime.server.avatar_builds import AvatarBuilds, Build
+from lipstream.realtime.api.authorization import AllSessions, guest, operator
+from lipstream.realtime.errors import (
+    BadRequestError,
+    LipstreamError,
+    NotFoundError,
+    TooLargeError,
+    UnsupportedTypeError,
+)
+from lipstream.realtime.server.avatar_builds import AvatarBuilds, Build
 
 _MOST_FIELDS = 8
 _FIELDS = ("id", "name", "licence", "consent", "face")

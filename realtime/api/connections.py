@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from realtime.rate_limit import RateLimit
+from lipstream.realtime.rate_limit import RateLimit
 
 HEAD_S = 10.0
 """For a TLS handshake and a request's head together, from the connection or the last answer on."""

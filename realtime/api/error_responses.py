@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from realtime.errors import (
+from lipstream.realtime.errors import (
     LipstreamError,
     RateLimitError,
     StorageFullError,

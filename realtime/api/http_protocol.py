@@ -6,7 +6,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from realtime.api.connections import Connections, ConnectionState
+from lipstream.realtime.api.connections import Connections, ConnectionState
 
 LONGEST_HEAD_BYTES = 16 * 1024
 

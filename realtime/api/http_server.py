@@ -8,10 +8,16 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from realtime.api.connections import Connections
-from realtime.api.http_protocol import LONGEST_HEAD_BYTES, HttpConfig, HttpProtocol
-from realtime.api.listening import ACCEPTED_AT_ONCE, NETWORK_SHARE, AcceptedSockets, connection_room, listen_on
-from realtime.settings import Settings
+from lipstream.realtime.api.connections import Connections
+from lipstream.realtime.api.http_protocol import LONGEST_HEAD_BYTES, HttpConfig, HttpProtocol
+from lipstream.realtime.api.listening import (
+    ACCEPTED_AT_ONCE,
+    NETWORK_SHARE,
+    AcceptedSockets,
+    connection_room,
+    listen_on,
+)
+from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 

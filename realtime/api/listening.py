@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any
 
-from realtime.api.connections import Connections
+from lipstream.realtime.api.connections import Connections
 
 logger = logging.getLogger(__name__)
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from realtime.api import audio_socket
-from realtime.meters import Meters
-from realtime.metrics import Counter, Family, Gauge
-from realtime.queue_depths import QueueDepths, fullest
-from realtime.rtc.aiortc_patches.datagram_guard import dropped_datagrams
-from realtime.server import avatar_builds
-from realtime.server.avatar_builds import AvatarBuilds
-from realtime.server.sessions import Sessions
-from realtime.workers.shared_memory import SLOTS
+from lipstream.realtime.api import audio_socket
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.metrics import Counter, Family, Gauge
+from lipstream.realtime.queue_depths import QueueDepths, fullest
+from lipstream.realtime.rtc.aiortc_patches.datagram_guard import dropped_datagrams
+from lipstream.realtime.server import avatar_builds
+from lipstream.realtime.server.avatar_builds import AvatarBuilds
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.workers.shared_memory import SLOTS
 
 SAMPLE_S = 1.0
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtime.errors import BadRequestError, ForbiddenError, LipstreamError, TooLargeError
-from realtime.settings import Settings
+from lipstream.realtime.errors import BadRequestError, ForbiddenError, LipstreamError, TooLargeError
+from lipstream.realtime.settings import Settings
 
 MAX_BODY_BYTES = 128 * 1024
 _UPLOADS = ("POST", "/api/avatars")

@@ -6,13 +6,13 @@ import os
 import signal
 from types import FrameType
 
-from realtime.api.app import create_app
-from realtime.api.http_protocol import HttpConfig
-from realtime.api.http_server import HttpServer, server_config
-from realtime.encoding.encoders import encode_pool
-from realtime.errors import LipstreamError, SettingsError
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_protocol import HttpConfig
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.encoding.encoders import encode_pool
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger("lipstream")
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from realtime.api.authorization import AllSessions, OneSession, guest, new_guest, operator, owner
+from lipstream.realtime.api.authorization import AllSessions, OneSession, guest, new_guest, operator, owner
 
 operators = APIRouter(prefix="/api/sessions", dependencies=[Depends(operator)])
 guests = APIRouter(prefix="/api/sessions", dependencies=[Depends(guest)])

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from realtime.api.authorization import AllSessions, operator
-from realtime.sinks.stream_address import LONGEST_ADDRESS
+from lipstream.realtime.api.authorization import AllSessions, operator
+from lipstream.realtime.sinks.stream_address import LONGEST_ADDRESS
 
 RECORDINGS = "recordings"
 """Folder of the store."""

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from realtime.errors import ConflictError, SettingsError
+from lipstream.realtime.errors import ConflictError, SettingsError
 
 JOIN_TOKEN_S = 300
 KIOSK_TOKEN_S = 366 * 24 * 3600

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from realtime.api.authorization import AllSessions, OneSession, WatchedSession, new_viewer, operator, viewer
-from realtime.errors import (
+from lipstream.realtime.api.authorization import AllSessions, OneSession, WatchedSession, new_viewer, operator, viewer
+from lipstream.realtime.errors import (
     BadRequestError,
     PreconditionFailedError,
     PreconditionRequiredError,
     UnavailableError,
     UnsupportedTypeError,
 )
-from realtime.rtc.peer import Peer
+from lipstream.realtime.rtc.peer import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 

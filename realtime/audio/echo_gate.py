@@ -10,8 +10,8 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.silence import QUIET
-from realtime.timeline import BLOCK_SAMPLES, ms_to_samples
+from lipstream.realtime.audio.silence import QUIET
+from lipstream.realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 HOLD_SAMPLES = ms_to_samples(400)
 """From leaving until a room has forgotten it: the way to the loudspeaker, its queues, the walls, and the way back."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.windows import windows
-from realtime.timeline import MEL_BANDS, MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, SAMPLE_RATE_HZ
+from lipstream.realtime.audio.windows import windows
+from lipstream.realtime.timeline import MEL_BANDS, MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 
 PRE_EMPHASIS = 0.97
 LOWEST_HZ, HIGHEST_HZ = 55.0, 7600.0

@@ -9,10 +9,10 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.jitter_buffer import SourceCounts
-from realtime.audio.resample import Resampler
-from realtime.audio.sample_fifo import SampleFifo
-from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.audio.jitter_buffer import SourceCounts
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.audio.sample_fifo import SampleFifo
+from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
 

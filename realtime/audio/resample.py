@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.windows import windows
+from lipstream.realtime.audio.windows import windows
 
 Samples = npt.NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from realtime.timeline import BLOCK_SOUND
+from lipstream.realtime.timeline import BLOCK_SOUND
 
 Sound = npt.NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.voice_detector import VoiceDetector
-from realtime.timeline import BLOCK_SAMPLES, ms_to_samples
+from lipstream.realtime.audio.voice_detector import VoiceDetector
+from lipstream.realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 Sound = npt.NDArray[np.float32]
 

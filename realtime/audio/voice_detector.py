@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
-from realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ
+from lipstream.realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
 

@@ -12,13 +12,13 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 
-from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, EncodedUnit, Subscriber
-from realtime.encoding.encoder_choice import picture_codecs
-from realtime.encoding.encoders import SpeechEncoder, sound_level_dbov
-from realtime.encoding.pacing import Kind, PicturePacer, Playout, SpeechPacer
-from realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from realtime.encoding.rendition import Rendition
-from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, EncodedUnit, Subscriber
+from lipstream.realtime.encoding.encoder_choice import picture_codecs
+from lipstream.realtime.encoding.encoders import SpeechEncoder, sound_level_dbov
+from lipstream.realtime.encoding.pacing import Kind, PicturePacer, Playout, SpeechPacer
+from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
+from lipstream.realtime.encoding.rendition import Rendition
+from lipstream.realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
 

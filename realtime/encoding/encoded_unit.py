@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from realtime.encoding.pacing import Kind
+from lipstream.realtime.encoding.pacing import Kind
 
 SPEECH_CODEC = "audio/opus"
 RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"

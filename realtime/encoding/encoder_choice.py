@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
 
-from realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
-from realtime.encoding.pacing import picture_frame
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder, PictureEncoder
+from lipstream.realtime.encoding.pacing import picture_frame
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 logger = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
-from realtime.encoding.pacing import speech_frame
-from realtime.encoding.rate_control import MAX_BITRATE, start_bitrate
-from realtime.encoding.thread_priority import step_back
-from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.encoding.pacing import speech_frame
+from lipstream.realtime.encoding.rate_control import MAX_BITRATE, start_bitrate
+from lipstream.realtime.encoding.thread_priority import step_back
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
 OPUS_BITRATE = 56_000
 OPUS_OPTIONS = {"application": "voip", "fec": "1", "packet_loss": "10", "compression_level": "1"}

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
-from realtime.clock import PlayoutClock, Send, Skip, Wait, pace
-from realtime.timeline import (
+from lipstream.realtime.clock import PlayoutClock, Send, Skip, Wait, pace
+from lipstream.realtime.timeline import (
     BLOCK_SAMPLES,
     PACKET_SAMPLES,
     PACKET_SOUND,

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.encoding.encoder_choice import picture_encoder
-from realtime.encoding.encoders import PictureEncoder
-from realtime.encoding.pacing import picture_frame
+from lipstream.realtime.encoding.encoder_choice import picture_encoder
+from lipstream.realtime.encoding.encoders import PictureEncoder
+from lipstream.realtime.encoding.pacing import picture_frame
 
 Paint = Callable[[], npt.NDArray[np.uint8]]
 """Paints a picture, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited."""

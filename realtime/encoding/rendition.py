@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from realtime.encoding.encoded_unit import Subscriber
-from realtime.encoding.picture_backend import Encoded, EncodeRequest
+from lipstream.realtime.encoding.encoded_unit import Subscriber
+from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 
 KEY_FRAME_INTERVAL_S = 0.5
 FEWER_BELOW = ((80_000, 3), (150_000, 2))

@@ -1,6 +1,6 @@
 """Which mel columns the network reads for which video frame."""
 
-from realtime.timeline import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, WINDOW_COLUMNS, frame_to_sample
+from lipstream.realtime.timeline import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, WINDOW_COLUMNS, frame_to_sample
 
 PUBLISHED_OFFSET_SAMPLES = -640
 """The published weights were trained with the window opening one video frame early."""

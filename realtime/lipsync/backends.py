@@ -5,12 +5,12 @@ import logging
 import os
 from pathlib import Path
 
-from realtime.errors import SettingsError
-from realtime.lipsync.devices import resolve_device
-from realtime.lipsync.predictor import DeviceLostError, MouthPredictor
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.devices import resolve_device
+from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 try:
-    from realtime.lipsync import openvino_backend
+    from lipstream.realtime.lipsync import openvino_backend
 except ModuleNotFoundError as error:  # it has no wheel for every platform
     if error.name != "openvino":
         raise
@@ -81,7 +81,7 @@ def _on_card(weights: Path, device: str, window_offset_samples: int | None, prec
         DeviceLostError: If the card does not do that.
         MemoryError: If it has no room.
     """
-    torch_backend = importlib.import_module("realtime.lipsync.torch_backend")
+    torch_backend = importlib.import_module("lipstream.realtime.lipsync.torch_backend")
     try:
         predictor = torch_backend.TorchPredictor(
             weights, device=device, window_offset_samples=window_offset_samples, precision=precision
@@ -104,7 +104,7 @@ def _on_cpu(
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
     logger.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
     importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
-    predictor: MouthPredictor = importlib.import_module("realtime.lipsync.torch_backend").TorchPredictor(
+    predictor: MouthPredictor = importlib.import_module("lipstream.realtime.lipsync.torch_backend").TorchPredictor(
         weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision
     )
     return predictor

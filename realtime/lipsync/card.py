@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from realtime.lipsync.predictor import DeviceLostError
+from lipstream.realtime.lipsync.predictor import DeviceLostError
 
 _WARM_UPS = 3
 """Calls before a capture, in which algorithms are chosen and workspaces made."""

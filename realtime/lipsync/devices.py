@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from realtime.errors import SettingsError
+from lipstream.realtime.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def resolve_device(device: str) -> str:
         raise SettingsError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
     if device == "cpu" or (device == "auto" and not shutil.which("nvidia-smi")):
         return "cpu"
-    card = importlib.import_module("realtime.lipsync.card")
+    card = importlib.import_module("lipstream.realtime.lipsync.card")
     found = card.count()
     if device == "auto":
         if not found:

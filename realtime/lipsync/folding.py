@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from realtime.lipsync.network import Conv2d, Conv2dTranspose, Wav2Lip
+from lipstream.realtime.lipsync.network import Conv2d, Conv2dTranspose, Wav2Lip
 
 
 def fold(network: Wav2Lip) -> Wav2Lip:

@@ -6,8 +6,8 @@ Both take and give bytes, so that scaling, cropping and rounding are part of wha
 import torch
 from torch import Tensor, nn
 
-from realtime.lipsync.metadata import Region
-from realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.network import Wav2Lip
 
 
 def _to_unit(crops: Tensor, like: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from realtime.errors import WeightsError
-from realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
+from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
 
 FORMAT = "lipstream-weights-1"
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
 AudioEncoderKind = Literal["published", "sliding", "both"]

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from realtime.lipsync.metadata import WeightsMetadata, file_sha256
-from realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.lipsync.metadata import WeightsMetadata, file_sha256
+from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
         return folder
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
-    from realtime.lipsync.folding import fold  # noqa: PLC0415
-    from realtime.lipsync.graphs import FaceGraph, MouthGraph  # noqa: PLC0415
-    from realtime.lipsync.weights import load_weights  # noqa: PLC0415
+    from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
+    from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph  # noqa: PLC0415
+    from lipstream.realtime.lipsync.weights import load_weights  # noqa: PLC0415
 
     network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
     logger.info("converting %s for OpenVINO, once", weights.name)
@@ -84,7 +84,7 @@ def quantized(folder: Path) -> Path:
     path = folder / "mouth-int8.xml"
     if path.exists():
         return path
-    from realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
+    from lipstream.realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
 
     logger.info("fitting the network to eight bits, once")
     core = ov.Core()

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
 
 
 class DeviceLostError(Exception):

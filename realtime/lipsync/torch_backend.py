@@ -15,14 +15,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
-from realtime.lipsync.folding import fold
-from realtime.lipsync.graphs import FaceGraph, MouthGraph
-from realtime.lipsync.metadata import WeightsMetadata
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.predictor import DeviceLostError, FaceFeatures
-from realtime.lipsync.weights import load_weights
-from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
+from lipstream.realtime.lipsync.folding import fold
+from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
+from lipstream.realtime.lipsync.weights import load_weights
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Sizes that are captured: a batch is filled up to the next one, as a card draws eight mouths as fast as five."""

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from realtime.errors import WeightsError
-from realtime.lipsync.metadata import (
+from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.metadata import (
     FORMAT,
     Region,
     WeightsMetadata,
@@ -21,7 +21,7 @@ from realtime.lipsync.metadata import (
     parse_metadata,
     published_metadata,
 )
-from realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip, scaled
+from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip, scaled
 
 __all__ = ["Region", "WeightsMetadata", "load_weights", "save_weights"]
 

@@ -1,19 +1,22 @@
-"""``python -m realtime.local_audio``: list the microphones and loudspeakers of this machine."""
+"""``lipstream devices``: list the microphones and loudspeakers of this machine."""
 
 import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 
-from realtime.errors import SettingsError
-from realtime.local_audio.sound_devices import list_devices
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.local_audio.sound_devices import list_devices
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each device."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.local_audio", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="lipstream devices", description="List the microphones and loudspeakers of this machine."
+    )
     parser.add_argument("--json", action="store_true", help="print them as a JSON list")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     try:
         devices = list_devices()
     except SettingsError as error:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
-from realtime.encoding.pacing import Kind
-from realtime.errors import ConflictError
-from realtime.local_audio.play_queue import PlayQueue
-from realtime.local_audio.sound_devices import (
+from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
+from lipstream.realtime.encoding.pacing import Kind
+from lipstream.realtime.errors import ConflictError
+from lipstream.realtime.local_audio.play_queue import PlayQueue
+from lipstream.realtime.local_audio.sound_devices import (
     DeviceMissingError,
     Direction,
     SoundDevice,
@@ -23,8 +23,8 @@ from realtime.local_audio.sound_devices import (
     list_devices,
     portaudio,
 )
-from realtime.session.session import Session
-from realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class LocalAudio:
     async def _are_back(self) -> bool:
         """Look for what is missing in a process of its own: PortAudio sees new devices only after it was ended."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "realtime.local_audio", "--json", stdout=asyncio.subprocess.PIPE
+            sys.executable, "-m", "lipstream.realtime.local_audio", "--json", stdout=asyncio.subprocess.PIPE
         )
         try:
             listed = json.loads((await process.communicate())[0] or b"[]")

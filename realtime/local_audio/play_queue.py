@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from realtime.audio.sample_fifo import SampleFifo
-from realtime.audio.silence import is_silent
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.audio.sample_fifo import SampleFifo
+from lipstream.realtime.audio.silence import is_silent
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
 

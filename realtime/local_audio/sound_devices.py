@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from realtime.errors import SettingsError
+from lipstream.realtime.errors import SettingsError
 
 Direction = Literal["input", "output"]
 

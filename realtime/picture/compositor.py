@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from realtime.lipsync.metadata import Region
-from realtime.picture.i420 import Picture
-from realtime.picture.mouth_painter import Box, Mouth, MouthPainter, Outline
-from realtime.picture.watermark import Mark, MarkStyle
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.picture.mouth_painter import Box, Mouth, MouthPainter, Outline
+from lipstream.realtime.picture.watermark import Mark, MarkStyle
 
 
 @dataclass(frozen=True, slots=True)

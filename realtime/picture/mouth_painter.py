@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.lipsync.metadata import Region
-from realtime.picture.i420 import BGR_TO_YCBCR, BGR_TO_YCBCR_OFFSET, Picture, planes
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.i420 import BGR_TO_YCBCR, BGR_TO_YCBCR_OFFSET, Picture, planes
 
 Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime.errors import SettingsError
-from realtime.picture.i420 import Picture, planes
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.picture.i420 import Picture, planes
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 CORNERS: tuple[Corner, ...] = get_args(Corner)

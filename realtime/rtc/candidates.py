@@ -6,7 +6,7 @@ Every candidate that passes makes the server send datagrams to the address it na
 import ipaddress
 from dataclasses import dataclass
 
-from realtime.errors import BadRequestError, TooLargeError
+from lipstream.realtime.errors import BadRequestError, TooLargeError
 
 MAX_FRAGMENT_BYTES = 16 * 1024
 

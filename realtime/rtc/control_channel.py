@@ -8,8 +8,8 @@ from typing import Any
 
 from aiortc import RTCDataChannel
 
-from realtime.control_messages import control_error, parse_control
-from realtime.errors import LipstreamError
+from lipstream.realtime.control_messages import control_error, parse_control
+from lipstream.realtime.errors import LipstreamError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 OnSound = Callable[[int, npt.NDArray[np.float32], float], None]
 """Takes the position of the first sample (48 kHz, from 0), ``float32[n]`` mono, and the time of arrival, s."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from aiortc import RTCIceServer, RTCSessionDescription
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import OfferError
-from realtime.rtc.aiortc_patches import peer_connection
-from realtime.rtc.peer import OnGone, Peer
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_only
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import OfferError
+from lipstream.realtime.rtc.aiortc_patches import peer_connection
+from lipstream.realtime.rtc.peer import OnGone, Peer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_only
 
 
 class OfferingPeer(Peer):

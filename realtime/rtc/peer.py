@@ -11,16 +11,24 @@ import numpy as np
 import numpy.typing as npt
 from aiortc import RTCIceServer, RTCSessionDescription
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.queue_depths import QueueDepths
-from realtime.rtc.aiortc_patches import datagram_guard, peer_connection
-from realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
-from realtime.rtc.candidates import IceFragment, ice_of, read_fragment
-from realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
-from realtime.rtc.microphone import MicrophoneInput, OnSound
-from realtime.rtc.rtc_settings import RtcSettings, addresses_of
-from realtime.rtc.sdp import MAX_CANDIDATES, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer, multiplexed_only
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import OfferError, TooLargeError, UnavailableError
+from lipstream.realtime.queue_depths import QueueDepths
+from lipstream.realtime.rtc.aiortc_patches import datagram_guard, peer_connection
+from lipstream.realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
+from lipstream.realtime.rtc.candidates import IceFragment, ice_of, read_fragment
+from lipstream.realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
+from lipstream.realtime.rtc.microphone import MicrophoneInput, OnSound
+from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
+from lipstream.realtime.rtc.sdp import (
+    MAX_CANDIDATES,
+    PUBLISHING,
+    SPEAKING,
+    WATCHING,
+    Terms,
+    check_offer,
+    multiplexed_only,
+)
 
 logger = logging.getLogger(__name__)
 

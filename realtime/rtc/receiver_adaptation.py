@@ -4,7 +4,7 @@ One encode cannot suit every link. It suits the one that leads, the speaking pee
 receivers. One that cannot follow gets key frames alone, and its sound, until it is tried again.
 """
 
-from realtime.encoding.rate_control import RateControl
+from lipstream.realtime.encoding.rate_control import RateControl
 
 FOLLOW_SHARE = 0.7
 """Of the shared bitrate: a link that carries less than this cannot follow."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.errors import UnavailableError
-from realtime.rtc.offer_pacing import OfferPacing
-from realtime.rtc.turn_credentials import TurnSecret
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.rtc.offer_pacing import OfferPacing
+from lipstream.realtime.rtc.turn_credentials import TurnSecret
 
 logger = logging.getLogger(__name__)
 

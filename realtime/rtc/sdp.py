@@ -6,9 +6,9 @@ The parser's work grows with the square of the candidates: 5,000 of them stop th
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from realtime.errors import OfferError, TooLargeError
-from realtime.rtc.candidates import END_OF_CANDIDATES, is_candidate, is_usable
-from realtime.rtc.sdp_sections import DIRECTIONS, FINGERPRINT_PREFIX, MediaSection, split_sections
+from lipstream.realtime.errors import OfferError, TooLargeError
+from lipstream.realtime.rtc.candidates import END_OF_CANDIDATES, is_candidate, is_usable
+from lipstream.realtime.rtc.sdp_sections import DIRECTIONS, FINGERPRINT_PREFIX, MediaSection, split_sections
 
 MAX_OFFER_BYTES = 64 * 1024
 MAX_LINES_PER_KIB = 64

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realtime.errors import SettingsError
+from lipstream.realtime.errors import SettingsError
 
 LONGEST_S = 600
 SHORTEST_SECRET = 16

@@ -7,7 +7,7 @@ all spoke at once, as they may at any moment.
 
 from dataclasses import dataclass
 
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 LOOP_LIMIT, WORKER_LIMIT, CORES_LIMIT = 0.8, 0.9, 0.9
 """Shares of the event loop's thread, of a worker and of all cores beyond which pictures begin to be late."""

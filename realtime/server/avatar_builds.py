@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from avatar_cache.manifest import check_id
-from avatar_cache.media_reader import Limits
-from avatar_cache.store import AvatarStore
-from realtime.errors import (
+from lipstream.avatar_cache.manifest import check_id
+from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.errors import (
     AvatarError,
     BadRequestError,
     ConflictError,
@@ -218,10 +218,9 @@ class AvatarBuilds:
             "cpu_s": CPU_S,
         }
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "avatar_cache.build_job"),
+            *(sys.executable, "-m", "lipstream.avatar_cache.build_job"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
         )
         assert process.stdin is not None
         assert process.stdout is not None

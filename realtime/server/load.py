@@ -2,8 +2,8 @@
 
 import time
 
-from realtime.server.admission import Admission
-from realtime.session.session import Session
+from lipstream.realtime.server.admission import Admission
+from lipstream.realtime.session.session import Session
 
 
 class ServerLoad:

@@ -5,12 +5,12 @@ import logging
 import sys
 from collections.abc import Callable
 
-from avatar_cache.avatar import PreparedAvatar, load_prepared
-from avatar_cache.store import AvatarStore
-from realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
-from realtime.picture.watermark import MarkStyle
-from realtime.workers.render_pool import RenderWorkers
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
+from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.workers.render_pool import RenderWorkers
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class LoadedAvatars:
     async def _run_preparation(self, avatar_id: str) -> None:
         settings = self._settings
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
+            *(sys.executable, "-m", "lipstream.avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
             *("--weights", str(settings.weights), "--device", settings.device),
         )
         try:

@@ -15,30 +15,30 @@ from typing import Any
 
 import cv2
 
-from avatar_cache.store import AvatarStore, default_root
-from realtime.agent.agent_choice import choose_agent
-from realtime.errors import ConflictError, UnavailableError, found
-from realtime.lipsync.devices import devices_of
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
-from realtime.local_audio.local_audio import LocalAudio
-from realtime.log_format import in_session
-from realtime.meters import Meters
-from realtime.picture.provenance import provenance
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.rtc.turn_credentials import TurnSecret, quota_user
-from realtime.server.admission import Admission
-from realtime.server.load import ServerLoad
-from realtime.server.loaded_avatars import LoadedAvatars
-from realtime.server.warm_up import rehearsal_settings, rehearse_call
-from realtime.session.session import RENDER_BUDGET_SAMPLES, Session
-from realtime.session.speech_pipeline import first_window_samples
-from realtime.session.tick_schedule import begin, next_tick, tick_of
-from realtime.settings import Settings
-from realtime.synthesis.engine_choice import choose_synthesizer
-from realtime.timeline import SAMPLE_RATE_HZ
-from realtime.workers.picture_client import PictureWorkers
-from realtime.workers.render_pool import RenderWorkers
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.store import AvatarStore, default_root
+from lipstream.realtime.agent.agent_choice import choose_agent
+from lipstream.realtime.errors import ConflictError, UnavailableError, found
+from lipstream.realtime.lipsync.devices import devices_of
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
+from lipstream.realtime.local_audio.local_audio import LocalAudio
+from lipstream.realtime.log_format import in_session
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.picture.provenance import provenance
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
+from lipstream.realtime.server.admission import Admission
+from lipstream.realtime.server.load import ServerLoad
+from lipstream.realtime.server.loaded_avatars import LoadedAvatars
+from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call
+from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
+from lipstream.realtime.session.speech_pipeline import first_window_samples
+from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ
+from lipstream.realtime.workers.picture_client import PictureWorkers
+from lipstream.realtime.workers.render_pool import RenderWorkers
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)
 

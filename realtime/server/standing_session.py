@@ -3,13 +3,13 @@
 import asyncio
 import logging
 
-from realtime.errors import LipstreamError, SettingsError
-from realtime.log_format import in_session
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.sinks.stream_address import StreamAddress
-from realtime.sinks.virtual_camera import pyvirtualcam
-from realtime.sinks.virtual_microphone import check_programs
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.log_format import in_session
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.sinks.stream_address import StreamAddress
+from lipstream.realtime.sinks.virtual_camera import pyvirtualcam
+from lipstream.realtime.sinks.virtual_microphone import check_programs
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message
 
-from realtime.rtc.offering_peer import OfferingPeer
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.session.session import Session
+from lipstream.realtime.rtc.offering_peer import OfferingPeer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.session.session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 
-from realtime.audio.mel import SILENCE_LEVEL, Mel, StreamingMel
-from realtime.audio.voice_activity import SpeechEnded, SpeechStarted, VoiceActivity
-from realtime.lipsync.alignment import mel_columns, samples_needed
-from realtime.packets import PcmChunk, RenderJob
-from realtime.timeline import (
+from lipstream.realtime.audio.mel import SILENCE_LEVEL, Mel, StreamingMel
+from lipstream.realtime.audio.voice_activity import SpeechEnded, SpeechStarted, VoiceActivity
+from lipstream.realtime.lipsync.alignment import mel_columns, samples_needed
+from lipstream.realtime.packets import PcmChunk, RenderJob
+from lipstream.realtime.timeline import (
     MEL_BANDS,
     MEL_HOP_SAMPLES,
     SAMPLES_PER_FRAME,

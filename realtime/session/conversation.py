@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.agent.agent import Agent, AgentError, Transcript
-from realtime.audio.echo_gate import EchoGate
-from realtime.audio.resample import Resampler
-from realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, TurnDetector, TurnEnded
-from realtime.session.text_queue import TextQueue
-from realtime.synthesis.synthesizer import SpokenSentence
-from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.agent.agent import Agent, AgentError, Transcript
+from lipstream.realtime.audio.echo_gate import EchoGate
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, TurnDetector, TurnEnded
+from lipstream.realtime.session.text_queue import TextQueue
+from lipstream.realtime.synthesis.synthesizer import SpokenSentence
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
 

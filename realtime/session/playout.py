@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from realtime.clock import PlayoutClock
-from realtime.meters import Meters
-from realtime.metrics import Recent
-from realtime.packets import RenderJob
-from realtime.picture.compositor import Compositor, Painting
-from realtime.session.animator import ClipLoop
-from realtime.timeline import (
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.metrics import Recent
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.picture.compositor import Compositor, Painting
+from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.timeline import (
     PACKET_SAMPLES,
     PACKET_SOUND,
     SAMPLES_PER_FRAME,

@@ -12,32 +12,32 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.avatar import PreparedAvatar
-from realtime.agent.agent import Agent
-from realtime.clock import PlayoutClock
-from realtime.control_messages import control_error, said_text
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from realtime.errors import BadRequestError, NotFoundError
-from realtime.lipsync.metadata import WeightsMetadata
-from realtime.log_format import in_session
-from realtime.meters import Meters
-from realtime.metrics import percentiles
-from realtime.packets import RenderJob
-from realtime.picture.watermark import MarkStyle
-from realtime.queue_depths import QueueDepths, fullest
-from realtime.rtc.peer import Peer
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
-from realtime.session.animator import ClipLoop
-from realtime.session.playout import PlayoutBuffer
-from realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
-from realtime.session.tick_schedule import tick_of
-from realtime.session.viewers import Viewers
-from realtime.sinks.session_sinks import SessionSinks
-from realtime.synthesis.synthesizer import SpeechSynthesizer
-from realtime.timeline import ms_to_samples, samples_to_ms
-from realtime.workers.render_client import RenderWorker
+from lipstream.avatar_cache.avatar import PreparedAvatar
+from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.control_messages import control_error, said_text
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
+from lipstream.realtime.errors import BadRequestError, NotFoundError
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.log_format import in_session
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.queue_depths import QueueDepths, fullest
+from lipstream.realtime.rtc.peer import Peer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
+from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
+from lipstream.realtime.session.tick_schedule import tick_of
+from lipstream.realtime.session.viewers import Viewers
+from lipstream.realtime.sinks.session_sinks import SessionSinks
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
+from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
+from lipstream.realtime.workers.render_client import RenderWorker
 
 logger = logging.getLogger(__name__)
 

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime.agent.agent import Agent
-from realtime.audio import jitter_buffer, pcm_queue
-from realtime.audio.jitter_buffer import JitterBuffer
-from realtime.audio.pcm_queue import PcmQueue
-from realtime.audio.resample import Resampler
-from realtime.audio.voice_activity import SpeechStarted
-from realtime.control_messages import control_error
-from realtime.lipsync.metadata import WeightsMetadata
-from realtime.packets import PcmChunk, RenderJob
-from realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
-from realtime.session.conversation import Conversation
-from realtime.session.playout import PlayoutBuffer
-from realtime.session.text_queue import MOST_WAITING, TextQueue
-from realtime.synthesis.synthesizer import SpeechSynthesizer
-from realtime.timeline import (
+from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.audio import jitter_buffer, pcm_queue
+from lipstream.realtime.audio.jitter_buffer import JitterBuffer
+from lipstream.realtime.audio.pcm_queue import PcmQueue
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.audio.voice_activity import SpeechStarted
+from lipstream.realtime.control_messages import control_error
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.packets import PcmChunk, RenderJob
+from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
+from lipstream.realtime.session.conversation import Conversation
+from lipstream.realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.session.text_queue import MOST_WAITING, TextQueue
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
+from lipstream.realtime.timeline import (
     BLOCK_SAMPLES,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_FRAME,

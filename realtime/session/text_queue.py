@@ -11,10 +11,16 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
-from realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
-from realtime.audio.sentences import clean_text, split_sentences
-from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
-from realtime.synthesis.synthesizer import LONGEST_S, SpeechSynthesizer, SpokenPcm, SpokenSentence, SynthesisError
+from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
+from lipstream.realtime.audio.sentences import clean_text, split_sentences
+from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from lipstream.realtime.synthesis.synthesizer import (
+    LONGEST_S,
+    SpeechSynthesizer,
+    SpokenPcm,
+    SpokenSentence,
+    SynthesisError,
+)
 
 logger = logging.getLogger(__name__)
 

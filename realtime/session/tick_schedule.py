@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
+from lipstream.realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 
 TICK_S = BLOCK_SAMPLES / SAMPLE_RATE_HZ
 GROUP = 4

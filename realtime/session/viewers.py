@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import NotFoundError, UnavailableError, found
-from realtime.queue_depths import QueueDepths, fullest
-from realtime.rtc.peer import Peer
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.rtc.sdp import WATCHING
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import NotFoundError, UnavailableError, found
+from lipstream.realtime.queue_depths import QueueDepths, fullest
+from lipstream.realtime.rtc.peer import Peer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.rtc.sdp import WATCHING
 
 logger = logging.getLogger(__name__)
 

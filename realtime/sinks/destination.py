@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from realtime.errors import LipstreamError
-from realtime.sinks.backoff import Backoff
-from realtime.sinks.flv import Tag
-from realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.sinks.backoff import Backoff
+from lipstream.realtime.sinks.flv import Tag
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
 
 logger = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.sinks.flv import Tag, TagSplitter
-from realtime.sinks.muxer import Muxer
-from realtime.sinks.sink import Sink, begins_at, write_unit
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.sinks.flv import Tag, TagSplitter
+from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.sinks.sink import Sink, begins_at, write_unit
 
 
 class FlvSink(Sink):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from realtime.picture.i420 import Picture, planes
+from lipstream.realtime.picture.i420 import Picture, planes
 
 _BLACK, _GREY = 16, 128
 

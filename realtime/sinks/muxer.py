@@ -12,10 +12,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from realtime.encoding.pacing import picture_frame, speech_frame
-from realtime.picture.i420 import Picture
-from realtime.sinks.letterbox import fit_picture
-from realtime.timeline import (
+from lipstream.realtime.encoding.pacing import picture_frame, speech_frame
+from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.sinks.letterbox import fit_picture
+from lipstream.realtime.timeline import (
     FRAME_RATE_HZ,
     PACKET_SOUND,
     SAMPLES_PER_FRAME,

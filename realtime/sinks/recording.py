@@ -11,12 +11,12 @@ from typing import IO, Any, Literal
 
 import av
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.errors import UnavailableError
-from realtime.sinks.muxer import Muxer
-from realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
-from realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
 
 logger = logging.getLogger(__name__)
 

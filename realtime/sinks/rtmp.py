@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from realtime.errors import LipstreamError
-from realtime.sinks import amf
-from realtime.sinks.flv import AUDIO, SCRIPT, Tag
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.sinks import amf
+from lipstream.realtime.sinks.flv import AUDIO, SCRIPT, Tag
 
 PublisherState = Literal["handshake", "connecting", "creating", "publishing", "published"]
 

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import ssl
 
-from realtime.sinks.flv import Tag
-from realtime.sinks.rtmp import RtmpError, RtmpPublisher
-from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
+from lipstream.realtime.sinks.flv import Tag
+from lipstream.realtime.sinks.rtmp import RtmpError, RtmpPublisher
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 PORT, TLS_PORT = 1935, 443
 MOST_UNSENT_BYTES = 64 * 1024

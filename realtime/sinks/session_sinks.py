@@ -4,16 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import ConflictError, NotFoundError
-from realtime.queue_depths import QueueDepths
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.sinks.recording import Recording
-from realtime.sinks.sink import Event, OnEvent
-from realtime.sinks.streams import Streams
-from realtime.sinks.virtual_camera import VirtualCamera
-from realtime.sinks.virtual_device import DeviceSink
-from realtime.sinks.virtual_microphone import VirtualMicrophone
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import ConflictError, NotFoundError
+from lipstream.realtime.queue_depths import QueueDepths
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.sinks.recording import Recording
+from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.streams import Streams
+from lipstream.realtime.sinks.virtual_camera import VirtualCamera
+from lipstream.realtime.sinks.virtual_device import DeviceSink
+from lipstream.realtime.sinks.virtual_microphone import VirtualMicrophone
 
 
 class SessionSinks:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, EncodedUnit
-from realtime.encoding.pacing import Kind
-from realtime.encoding.thread_priority import step_back
-from realtime.log_format import in_session
-from realtime.sinks.muxer import Muxer
-from realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, EncodedUnit
+from lipstream.realtime.encoding.pacing import Kind
+from lipstream.realtime.encoding.thread_priority import step_back
+from lipstream.realtime.log_format import in_session
+from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
 

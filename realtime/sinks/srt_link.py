@@ -5,9 +5,9 @@ import contextlib
 import json
 import sys
 
-from realtime.sinks.flv import FILE_HEADER, Tag
-from realtime.sinks.srt_process import FAILED, LIVE
-from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
+from lipstream.realtime.sinks.flv import FILE_HEADER, Tag
+from lipstream.realtime.sinks.srt_process import FAILED, LIVE
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 _FAREWELL_S = 1.0
 MOST_UNSENT_BYTES = 64 * 1024
@@ -31,7 +31,7 @@ class SrtLink:
         """
         link = cls(
             await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "realtime.sinks.srt_process"),
+                *(sys.executable, "-m", "lipstream.realtime.sinks.srt_process"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a Ctrl-C is for the server, which says farewell

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import av
 
-from realtime.errors import LipstreamError
-from realtime.sinks.stream_address import SRT_OPTIONS
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.sinks.stream_address import SRT_OPTIONS
 
 LIVE, FAILED = "live", "failed: "
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from realtime.errors import BadRequestError, LipstreamError
-from realtime.sinks.flv import Tag
+from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.sinks.flv import Tag
 
 SCHEMES = ("rtmp", "rtmps", "srt", "http", "https")
 """The last two are WHIP."""

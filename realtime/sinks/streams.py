@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import ConflictError, found
-from realtime.queue_depths import QueueDepths
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
-from realtime.sinks.flv import Tag
-from realtime.sinks.flv_sink import FlvSink
-from realtime.sinks.rtmp_link import RtmpLink
-from realtime.sinks.sink import Event, OnEvent
-from realtime.sinks.srt_link import SrtLink
-from realtime.sinks.stream_address import StreamAddress, StreamConnection
-from realtime.sinks.whip import WhipDestination
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import ConflictError, found
+from lipstream.realtime.queue_depths import QueueDepths
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
+from lipstream.realtime.sinks.flv import Tag
+from lipstream.realtime.sinks.flv_sink import FlvSink
+from lipstream.realtime.sinks.rtmp_link import RtmpLink
+from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.srt_link import SrtLink
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection
+from lipstream.realtime.sinks.whip import WhipDestination
 
 MOST = 8
 """Streams of one session at once."""

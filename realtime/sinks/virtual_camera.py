@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
-from realtime.errors import SettingsError
-from realtime.sinks.letterbox import fit_picture
-from realtime.sinks.virtual_device import DeviceError, DeviceSink
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.sinks.letterbox import fit_picture
+from lipstream.realtime.sinks.virtual_device import DeviceError, DeviceSink
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 _NO_DEVICE = (
     "this machine has no virtual camera that is free: "

@@ -6,9 +6,9 @@ import time
 from abc import abstractmethod
 from typing import Any, Literal, Protocol
 
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.sinks.backoff import Backoff
-from realtime.sinks.sink import Sink
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.sinks.backoff import Backoff
+from lipstream.realtime.sinks.sink import Sink
 
 logger = logging.getLogger(__name__)
 

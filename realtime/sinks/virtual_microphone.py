@@ -14,11 +14,11 @@ import struct
 import subprocess
 import termios
 
-from realtime.audio.silence import is_silent
-from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
-from realtime.errors import SettingsError
-from realtime.sinks.virtual_device import DeviceError, DeviceSink
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.audio.silence import is_silent
+from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.sinks.virtual_device import DeviceError, DeviceSink
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 SINK, MICROPHONE, SHOWN = "lipstream_speech", "lipstream_microphone", "Lipstream"
 _MODULES = (

@@ -9,11 +9,11 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.rtc.offering_peer import OfferingPeer
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.sinks.destination import CONNECT_S, Destination
-from realtime.sinks.stream_address import StreamAddress, StreamConnectionError
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.rtc.offering_peer import OfferingPeer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.sinks.destination import CONNECT_S, Destination
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 
 _CREATED = 201
 _FAREWELL_S = 1.0

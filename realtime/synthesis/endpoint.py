@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 
-from realtime.errors import SettingsError
-from realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
-from realtime.synthesis.wave_stream import WaveStream
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
+from lipstream.realtime.synthesis.wave_stream import WaveStream
 
 logger = logging.getLogger(__name__)
 

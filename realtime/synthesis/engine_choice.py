@@ -1,9 +1,9 @@
 """The engine that the settings name."""
 
-from realtime.settings import Settings
-from realtime.synthesis.endpoint import DEFAULT_VOICE, SpeechEndpoint, read_key
-from realtime.synthesis.programs import espeak_ng, piper
-from realtime.synthesis.synthesizer import SpeechSynthesizer
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.synthesis.endpoint import DEFAULT_VOICE, SpeechEndpoint, read_key
+from lipstream.realtime.synthesis.programs import espeak_ng, piper
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 
 
 def choose_synthesizer(settings: Settings) -> SpeechSynthesizer | None:

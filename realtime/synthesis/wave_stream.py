@@ -2,7 +2,7 @@
 
 import struct
 
-from realtime.synthesis.synthesizer import SynthesisError
+from lipstream.realtime.synthesis.synthesizer import SynthesisError
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 _RIFF_BYTES, _CHUNK_BYTES, _FORMAT_BYTES = 12, 8, 16

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aiortc.codecs.h264 import h264_depayload
 from aiortc.codecs.vpx import vp8_depayload
 
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
 
 OPUS_DELAY_SOUND = SOUND_RATE_HZ * 65 // 10_000
 """Opus's algorithmic delay: 6.5 ms."""

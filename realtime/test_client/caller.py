@@ -11,10 +11,10 @@ import numpy.typing as npt
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtcpSrPacket, RtpPacket
 
-from realtime.rtc.aiortc_patches import measuring
-from realtime.rtc.aiortc_patches.consent import keep_consent
-from realtime.test_client.call_recording import CallRecording, RecordedPacket, RecordedStream
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.rtc.aiortc_patches import measuring
+from lipstream.realtime.rtc.aiortc_patches.consent import keep_consent
+from lipstream.realtime.test_client.call_recording import CallRecording, RecordedPacket, RecordedStream
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 _ROOM_BITRATE = 2_500_000
 """What a caller that only counts says of its link, bit/s."""

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from realtime.test_client.call_recording import DecodedAudio, DecodedPicture
-from realtime.timeline import SAMPLES_PER_FRAME, SOUND_PER_SAMPLE, SOUND_RATE_HZ
+from lipstream.realtime.test_client.call_recording import DecodedAudio, DecodedPicture
+from lipstream.realtime.timeline import SAMPLES_PER_FRAME, SOUND_PER_SAMPLE, SOUND_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from realtime.errors import LipstreamError
+from lipstream.realtime.errors import LipstreamError
 
 TOKEN_VARIABLE = "LIPSTREAM_TOKEN"  # noqa: S105 (the name of one)
 

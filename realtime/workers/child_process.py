@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["realtime.workers.picture_worker", "realtime.workers.render_loading"]
+_IMPORTED = ["lipstream.realtime.workers.picture_worker", "lipstream.realtime.workers.render_loading"]
 _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's libraries must not be forked, or cannot be: children import by themselves there."""
 

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint, PictureBackend, ThreadBackend
-from realtime.lipsync.metadata import Region
-from realtime.picture.compositor import Painting
-from realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
+from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint, PictureBackend, ThreadBackend
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.compositor import Painting
+from lipstream.realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
-from realtime.encoding.picture_backend import Encoded, EncodeRequest
-from realtime.picture.compositor import Origin, Painting
-from realtime.picture.watermark import MarkStyle
+from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
+from lipstream.realtime.picture.compositor import Origin, Painting
+from lipstream.realtime.picture.watermark import MarkStyle
 
 
 def picture_message(

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint
-from realtime.lipsync.metadata import Region
-from realtime.picture.compositor import Painting
-from realtime.workers.child_process import Child
-from realtime.workers.picture_messages import encoded_pictures, pack, picture_message, unpack
-from realtime.workers.picture_worker import run
-from realtime.workers.shared_memory import SLOTS, JobMemory
+from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.compositor import Painting
+from lipstream.realtime.workers.child_process import Child
+from lipstream.realtime.workers.picture_messages import encoded_pictures, pack, picture_message, unpack
+from lipstream.realtime.workers.picture_worker import run
+from lipstream.realtime.workers.shared_memory import SLOTS, JobMemory
 
 logger = logging.getLogger(__name__)
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import cv2
 
-from avatar_cache.avatar import load_prepared
-from avatar_cache.store import AvatarStore
-from realtime.encoding.encoder_choice import hardware_h264
-from realtime.encoding.picture_backend import EncodeRequest, Encoders
-from realtime.encoding.thread_priority import step_back, work_in_batches
-from realtime.lipsync.metadata import Region
-from realtime.picture.compositor import Compositor, Origin
-from realtime.workers.picture_messages import encoded_message, origin_of, pack, unpack
-from realtime.workers.shared_memory import JobMemory
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.encoding.encoder_choice import hardware_h264
+from lipstream.realtime.encoding.picture_backend import EncodeRequest, Encoders
+from lipstream.realtime.encoding.thread_priority import step_back, work_in_batches
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.compositor import Compositor, Origin
+from lipstream.realtime.workers.picture_messages import encoded_message, origin_of, pack, unpack
+from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime.errors import AvatarError, LipstreamError, SettingsError, UnavailableError
-from realtime.lipsync.metadata import WeightsMetadata
-from realtime.meters import Meters
-from realtime.packets import RenderJob
-from realtime.workers.child_process import Child
-from realtime.workers.render_worker import WorkerSettings, run
-from realtime.workers.shared_memory import SLOTS, JobMemory
+from lipstream.realtime.errors import AvatarError, LipstreamError, SettingsError, UnavailableError
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.workers.child_process import Child
+from lipstream.realtime.workers.render_worker import WorkerSettings, run
+from lipstream.realtime.workers.shared_memory import SLOTS, JobMemory
 
 logger = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from avatar_cache.prepare import prepare
-from avatar_cache.store import AvatarStore
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.predictor import FaceFeatures, MouthPredictor
-from realtime.workers.render_worker import WorkerSettings, default_threads
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from lipstream.realtime.workers.render_worker import WorkerSettings, default_threads
 
 
 def load_predictor(settings: WorkerSettings) -> MouthPredictor:

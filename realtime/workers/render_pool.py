@@ -5,11 +5,11 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from realtime.errors import UnavailableError
-from realtime.lipsync.metadata import WeightsMetadata
-from realtime.meters import Meters
-from realtime.workers.render_client import RenderWorker, WorkerCounts
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.workers.render_client import RenderWorker, WorkerCounts
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)
 

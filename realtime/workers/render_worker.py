@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from realtime.audio.mel import SILENCE_LEVEL
-from realtime.errors import LipstreamError, SettingsError
-from realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
-from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
-from realtime.workers.shared_memory import JobMemory
+from lipstream.realtime.audio.mel import SILENCE_LEVEL
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class WorkerSettings:
     threads: int | None = None
     precision: str = "auto"
     fall_back: bool = False
-    predictor: str = "realtime.workers.render_loading:load_predictor"
-    features: str = "realtime.workers.render_loading:load_features"
+    predictor: str = "lipstream.realtime.workers.render_loading:load_predictor"
+    features: str = "lipstream.realtime.workers.render_loading:load_features"
 
     def on_cpu(self) -> "WorkerSettings":
         """Return settings for the CPU in place of a card."""

@@ -5,8 +5,8 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import numpy.typing as npt
 
-from realtime.lipsync.metadata import Region
-from realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 SLOTS = 64
 """Jobs that can be under way at once, over all sessions: beyond that a frame repeats."""

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar_cache.clip_builder import BuildOptions
-from avatar_cache.media_reader import Limits
-from avatar_cache.prepare import prepare
-from avatar_cache.store import AvatarStore
-from realtime.errors import AvatarError, LipstreamError, TooLargeError
-from realtime.picture.mouth_painter import Box
+from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.errors import AvatarError, LipstreamError, TooLargeError
+from lipstream.realtime.picture.mouth_painter import Box
 from tests.avatar_cache.clips import corners, write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 

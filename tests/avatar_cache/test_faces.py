@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar_cache import landmark_network
-from avatar_cache.clip_builder import BuildOptions
-from avatar_cache.detectors import create_detector
-from avatar_cache.face_detector import BuiltInDetector
-from avatar_cache.face_geometry import estimate_pose
-from avatar_cache.landmark_network import LandmarkNetwork
-from avatar_cache.media_reader import Limits, open_source
-from avatar_cache.store import BUILT_IN, AvatarStore
-from realtime.errors import AvatarError, LipstreamError, SettingsError, UnsupportedTypeError, WeightsError
+from lipstream.avatar_cache import landmark_network
+from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.detectors import create_detector
+from lipstream.avatar_cache.face_detector import BuiltInDetector
+from lipstream.avatar_cache.face_geometry import estimate_pose
+from lipstream.avatar_cache.landmark_network import LandmarkNetwork
+from lipstream.avatar_cache.media_reader import Limits, open_source
+from lipstream.avatar_cache.store import BUILT_IN, AvatarStore
+from lipstream.realtime.errors import AvatarError, LipstreamError, SettingsError, UnsupportedTypeError, WeightsError
 from tests.avatar_cache.clips import set_display_matrix, write_clip
 
 PORTRAIT = Path(__file__).parent / "astronaut.jpg"

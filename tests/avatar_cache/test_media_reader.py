@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar_cache.hdr import hlg_to_scene, pq_to_nits, to_standard
-from avatar_cache.media_reader import Limits, open_source
-from avatar_cache.photo import photo_size
-from realtime.errors import TooLargeError, UnsupportedTypeError
+from lipstream.avatar_cache.hdr import hlg_to_scene, pq_to_nits, to_standard
+from lipstream.avatar_cache.media_reader import Limits, open_source
+from lipstream.avatar_cache.photo import photo_size
+from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
 from tests.avatar_cache.clips import corners, set_display_matrix, write_clip
 
 RED, GREEN, BLUE, WHITE = (0, 0, 230), (0, 230, 0), (230, 0, 0), (230, 230, 230)

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from avatar_cache.avatar import load_prepared
-from avatar_cache.blend_quality import measure_blend
-from avatar_cache.clip_builder import BuildOptions
-from avatar_cache.media_reader import Limits
-from avatar_cache.prepare import decode_clip, prepare
-from avatar_cache.store import AvatarStore
-from realtime.audio.mel import mel_spectrogram
-from realtime.errors import TooLargeError
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.lipsync.predictor import MouthPredictor
-from realtime.lipsync.weights import load_weights
-from realtime.picture.i420 import planes
-from realtime.picture.mouth_painter import Box
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.blend_quality import measure_blend
+from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.prepare import decode_clip, prepare
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.audio.mel import mel_spectrogram
+from lipstream.realtime.errors import TooLargeError
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.weights import load_weights
+from lipstream.realtime.picture.i420 import planes
+from lipstream.realtime.picture.mouth_painter import Box
 from tests.avatar_cache.clips import write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 from tests.realtime.speech import voice

@@ -6,17 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar_cache.blend_quality import measure_blend
-from avatar_cache.eye_fitting import settle_eye
-from avatar_cache.face_detector import DetectedFace
-from avatar_cache.face_geometry import MEAN_FACE, MIRROR, chin_mm, estimate_pose, face_box, jaw_outline, lip_gap_mm
-from avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
-from avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
-from avatar_cache.loop_finder import SHORTEST_FRAMES, Cut, find_cut
-from avatar_cache.preflight import PreflightReport, examine, grade, look_at
-from realtime.errors import AvatarError
-from realtime.lipsync.metadata import Region
-from realtime.picture.mouth_painter import Box, feather_mask
+from lipstream.avatar_cache.blend_quality import measure_blend
+from lipstream.avatar_cache.eye_fitting import settle_eye
+from lipstream.avatar_cache.face_detector import DetectedFace
+from lipstream.avatar_cache.face_geometry import (
+    MEAN_FACE,
+    MIRROR,
+    chin_mm,
+    estimate_pose,
+    face_box,
+    jaw_outline,
+    lip_gap_mm,
+)
+from lipstream.avatar_cache.face_track import FaceTracker, face_windows, longest_run, smooth, spans, to_boxes
+from lipstream.avatar_cache.idle_motion import LOOP_FRAMES, LivingPhoto, moments
+from lipstream.avatar_cache.loop_finder import SHORTEST_FRAMES, Cut, find_cut
+from lipstream.avatar_cache.preflight import PreflightReport, examine, grade, look_at
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.mouth_painter import Box, feather_mask
 
 
 def turned_face(yaw: float, pitch: float, roll: float, scale: float = 1.5) -> np.ndarray:

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar_cache.__main__ import main
-from avatar_cache.avatar import load_prepared
-from avatar_cache.manifest import Manifest
-from avatar_cache.prepare import decode_clip, prepare
-from avatar_cache.store import BUILT_IN, AvatarStore, default_root
-from realtime.errors import AvatarError, NotFoundError
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.picture.i420 import planes
+from lipstream.avatar_cache.__main__ import main
+from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.manifest import Manifest
+from lipstream.avatar_cache.prepare import decode_clip, prepare
+from lipstream.avatar_cache.store import BUILT_IN, AvatarStore, default_root
+from lipstream.realtime.errors import AvatarError, NotFoundError
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.picture.i420 import planes
 from tests.realtime.fakes import FRAMES, REGION, SIZE, FakePredictor, make_store, worker_settings, write_avatar
 
 
@@ -175,4 +175,4 @@ def test_the_command_line(
     assert run("remove", "bob")[0] == 0
     status, _, err = run("verify", "bob")
     assert status == 1
-    assert err == "avatar_cache: there is no avatar 'bob'\n"
+    assert err == "avatar: there is no avatar 'bob'\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cuda.options import CannotRunError, Options
-from realtime.lipsync.predictor import DeviceLostError
+from lipstream.realtime.lipsync.predictor import DeviceLostError
 
 COUNTED = "COUNTED_PARTS"
 

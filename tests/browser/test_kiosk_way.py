@@ -15,8 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from realtime.render import read_sound
-from realtime.settings import read_settings
+from lipstream.realtime.render import read_sound
+from lipstream.realtime.settings import read_settings
 from tests.browser.chromium import chromium
 from tests.server_process import PROMPTS, ROOT, ServerProcess, free_port
 from tests.sound_files import write_wav

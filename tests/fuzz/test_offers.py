@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from benchmarks.served import served
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.caller import Caller
 from tests.fuzz.mutate import FULL, mutated_offer
 
 OFFERS = int(os.environ.get("OFFERS", "100000" if FULL else "300"))

@@ -22,8 +22,8 @@ from aiortc.rtp import (
     RtcpSrPacket,
 )
 
-from realtime.rtc.aiortc_patches import datagram_guard
-from realtime.rtc.aiortc_patches.tolerant_transport import BoundedSources, dropped_packets
+from lipstream.realtime.rtc.aiortc_patches import datagram_guard
+from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import BoundedSources, dropped_packets
 from tests.fuzz.mutate import FULL, mutated
 from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from realtime.api.app import create_app
-from realtime.api.http_server import HttpServer, server_config
-from realtime.server.sessions import Sessions
-from realtime.test_client.click_track import voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import Serve, serve, until
 from tests.server_process import free_port
 from tests.sound_files import write_wav

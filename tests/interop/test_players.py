@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.api.app import create_app
-from realtime.api.http_server import HttpServer, server_config
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.test_client.caller import Caller
-from realtime.test_client.click_track import voice
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 from tests.browser.chromium import Page, chromium
 from tests.browser.firefox import FirefoxPage, firefox
 from tests.interop.test_gstreamer import GstreamerServer, result

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.settings import Settings
-from realtime.test_client.caller import Caller
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.test_client.caller import Caller
 from tests.realtime.fakes import make_store, worker_settings
 
 WAIT_S = 60.0

@@ -5,9 +5,9 @@ from typing import Any
 import av
 import numpy as np
 
-from realtime.test_client.call_recording import DecodedAudio, DecodedPicture
-from realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.test_client.call_recording import DecodedAudio, DecodedPicture
+from lipstream.realtime.test_client.click_track import find_clicks, find_flashes, offsets_ms
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH
 
 LIMIT_MS = 40.0

@@ -13,11 +13,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from realtime.api.app import create_app
-from realtime.api.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
-from realtime.audio.pcm_queue import PcmQueue
-from realtime.server.sessions import Sessions
-from realtime.speaker import Speaker
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.http_server import WEBSOCKET_FRAME_BYTES, HttpServer, server_config
+from lipstream.realtime.audio.pcm_queue import PcmQueue
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.speaker import Speaker
 from tests.loopback.conftest import Callers, Serve, until
 from tests.realtime.audio.test_pcm_queue import tone
 from tests.server_process import free_port

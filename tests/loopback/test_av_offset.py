@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.caller_process import caller_process
 from benchmarks.signals import TimelineSource
-from realtime.test_client.call_recording import decode_pictures, decode_sound
-from realtime.test_client.click_track import clicks, find_clicks, find_flashes, offsets_ms
+from lipstream.realtime.test_client.call_recording import decode_pictures, decode_sound
+from lipstream.realtime.test_client.click_track import clicks, find_clicks, find_flashes, offsets_ms
 from tests.loopback.conftest import MOUTH, Serve
 
 LIMIT_MS = 10.0

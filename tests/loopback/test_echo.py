@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from realtime.test_client.click_track import voice
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
 
 BURST = 3

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.errors import NotFoundError
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.settings import Settings
-from realtime.test_client.call_recording import decode_pictures
-from realtime.test_client.click_track import voice
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.errors import NotFoundError
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.test_client.call_recording import decode_pictures
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.rtc.loopback import Client
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.signals import TimelineSource
-from realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
-from realtime.session.session import Session
-from realtime.test_client.call_recording import decode_pictures, decode_sound
-from realtime.test_client.click_track import Sound, voice
-from realtime.timeline import (
+from lipstream.realtime.rtc.aiortc_patches.sender import NTP_EPOCH_S
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.call_recording import decode_pictures, decode_sound
+from lipstream.realtime.test_client.click_track import Sound, voice
+from lipstream.realtime.timeline import (
     PACKET_SAMPLES,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_FRAME,

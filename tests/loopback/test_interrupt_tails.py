@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.session.session import Session
-from realtime.sinks.muxer import Muxer
-from realtime.sinks.virtual_microphone import MICROPHONE
-from realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
-from realtime.test_client.call_recording import decode_sound
-from realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.sinks.virtual_microphone import MICROPHONE
+from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
+from lipstream.realtime.test_client.call_recording import decode_sound
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
 from tests.loopback.conftest import Callers, Serve, until
 from tests.loopback.played import decoded
 from tests.loopback.rtmp_server import rtmp_server

@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.errors import NotFoundError, OfferError, UnavailableError
-from realtime.server.admission import Admission
-from realtime.session.speech_pipeline import first_block_samples
-from realtime.session.tick_schedule import GROUP, TICK_S
-from realtime.test_client.call_recording import decode_pictures
-from realtime.test_client.caller import Caller
-from realtime.test_client.click_track import voice
-from realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
+from lipstream.realtime.errors import NotFoundError, OfferError, UnavailableError
+from lipstream.realtime.server.admission import Admission
+from lipstream.realtime.session.speech_pipeline import first_block_samples
+from lipstream.realtime.session.tick_schedule import GROUP, TICK_S
+from lipstream.realtime.test_client.call_recording import decode_pictures
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import BLOCKS_PER_FRAME, SAMPLE_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Callers, Serve, until
 from tests.realtime.fakes import metadata
 
@@ -99,7 +99,7 @@ async def test_an_offer_that_never_connects_is_freed_with_its_session(serve: Ser
 
 
 async def test_a_session_without_an_offer_is_freed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.server.sessions.UNCLAIMED_S", 0.2)
+    monkeypatch.setattr("lipstream.realtime.server.sessions.UNCLAIMED_S", 0.2)
     sessions = await serve()
     await sessions.create("ann", None)
     await until(lambda: sessions.count == 0, "the session's end")
@@ -151,7 +151,7 @@ async def test_the_oldest_waiting_session_yields(serve: Serve, callers: Callers)
 
 
 async def test_nobody_is_waited_for_for_ever(serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.server.sessions.WAITING_S", 0.2)
+    monkeypatch.setattr("lipstream.realtime.server.sessions.WAITING_S", 0.2)
     sessions = await serve()
     caller, _ = await callers.call(sessions)
     await caller.close()
@@ -180,7 +180,7 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
 async def test_a_killed_worker_takes_no_session_along(
     serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.workers.render_client._RESTART_DELAYS_S", (0.2,))  # long enough to be seen
+    monkeypatch.setattr("lipstream.realtime.workers.render_client._RESTART_DELAYS_S", (0.2,))  # long enough to be seen
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.server import sessions as module
-from realtime.test_client.click_track import voice
+from lipstream.realtime.server import sessions as module
+from lipstream.realtime.test_client.click_track import voice
 from tests.loopback.conftest import Callers, Serve, until
 from tests.realtime.fakes import order_file
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from realtime.audio.resample import Resampler
-from realtime.test_client.click_track import voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
 
 SECONDS = 3.0

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.audio.echo_gate import EchoGate
-from realtime.render import read_sound
-from realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.audio.echo_gate import EchoGate
+from lipstream.realtime.render import read_sound
+from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer
 from tests.server_process import PROMPTS

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.api.app import create_app
-from realtime.errors import UnavailableError
-from realtime.picture.watermark import draw_mark
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.sinks import recording as recording_module
-from realtime.sinks import sink as sink_module
-from realtime.test_client.click_track import clicks
-from realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.picture.watermark import draw_mark
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.sinks import recording as recording_module
+from lipstream.realtime.sinks import sink as sink_module
+from lipstream.realtime.test_client.click_track import clicks
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.loopback.conftest import Callers, Serve, until
 from tests.loopback.played import check_sync, decoded
 from tests.server_process import ServerProcess

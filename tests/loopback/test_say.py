@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from realtime.speaker import Speaker
-from realtime.test_client.call_recording import decode_sound
-from realtime.test_client.click_track import voice as microphone_voice
+from lipstream.realtime.speaker import Speaker
+from lipstream.realtime.test_client.call_recording import decode_sound
+from lipstream.realtime.test_client.click_track import voice as microphone_voice
 from tests.loopback.conftest import Callers, Serve, until
 from tests.loopback.test_audio_socket import speech, told, web
 from tests.realtime.synthesis.endpoint_server import endpoint

@@ -6,9 +6,9 @@ import signal
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.errors import NotFoundError, UnavailableError
-from realtime.server import sessions as module
-from realtime.test_client.click_track import voice
+from lipstream.realtime.errors import NotFoundError, UnavailableError
+from lipstream.realtime.server import sessions as module
+from lipstream.realtime.test_client.click_track import voice
 from tests.loopback.conftest import Callers, Serve, until
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.sinks import backoff, srt_process
-from realtime.test_client.call_recording import decode_pictures, decode_sound
-from realtime.test_client.click_track import clicks
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.sinks import backoff, srt_process
+from lipstream.realtime.test_client.call_recording import decode_pictures, decode_sound
+from lipstream.realtime.test_client.click_track import clicks
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.played import check_sync, decoded
 from tests.loopback.rtmp_server import KEY

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from benchmarks.signals import TimelineSource
-from realtime.api.app import create_app
-from realtime.errors import SettingsError
-from realtime.server import standing_session as channel_module
-from realtime.server.sessions import Sessions
-from realtime.server.standing_session import StandingSession
-from realtime.settings import read_settings
-from realtime.sinks import backoff
-from realtime.sinks import destination as destination_module
-from realtime.test_client.click_track import clicks
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.server import standing_session as channel_module
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.standing_session import StandingSession
+from lipstream.realtime.settings import read_settings
+from lipstream.realtime.sinks import backoff
+from lipstream.realtime.sinks import destination as destination_module
+from lipstream.realtime.test_client.click_track import clicks
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 from tests.loopback.conftest import Serve, until
 from tests.loopback.played import check_sync, decoded
 from tests.loopback.rtmp_server import KEY, RtmpServer, play, rtmp_server

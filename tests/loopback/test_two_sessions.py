@@ -4,9 +4,9 @@ import asyncio
 
 import numpy as np
 
-from realtime.test_client.call_recording import decode_pictures, decode_sound
-from realtime.test_client.click_track import voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.test_client.call_recording import decode_pictures, decode_sound
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import FOREHEAD, MOUTH, SHADES, Callers, Serve, until
 
 SPOKEN = 51

@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from realtime.errors import NotFoundError
-from realtime.session.session import Session
-from realtime.test_client.call_recording import RecordedPacket, decode_pictures
-from realtime.test_client.caller import Caller
-from realtime.test_client.click_track import voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.errors import NotFoundError
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.test_client.call_recording import RecordedPacket, decode_pictures
+from lipstream.realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import FOREHEAD, SHADES, Callers, Serve, until
 
 SPEECH, H264 = "audio/opus", "video/h264"
@@ -118,8 +118,8 @@ async def test_a_viewer_that_stops_reading_costs_the_others_nothing(serve: Serve
 async def test_a_session_goes_on_for_its_viewers_and_ends_after_them(
     serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.server.sessions.UNCLAIMED_S", 0.5)
-    monkeypatch.setattr("realtime.server.sessions.WAITING_S", 0.5)
+    monkeypatch.setattr("lipstream.realtime.server.sessions.UNCLAIMED_S", 0.5)
+    monkeypatch.setattr("lipstream.realtime.server.sessions.WAITING_S", 0.5)
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     viewer, viewer_id = await watch(callers, session)

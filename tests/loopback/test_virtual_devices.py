@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import pyvirtualcam.camera
 
-from realtime.api.app import create_app
-from realtime.errors import SettingsError
-from realtime.server.sessions import Sessions
-from realtime.server.standing_session import StandingSession
-from realtime.session.session import Session
-from realtime.settings import Settings
-from realtime.sinks import backoff, virtual_camera, virtual_microphone
-from realtime.sinks.virtual_microphone import MICROPHONE
-from realtime.test_client.click_track import voice
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.standing_session import StandingSession
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.sinks import backoff, virtual_camera, virtual_microphone
+from lipstream.realtime.sinks.virtual_microphone import MICROPHONE
+from lipstream.realtime.test_client.click_track import voice
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH, SHADES, Serve, until
 from tests.realtime.local_audio.sound_server import SoundServer, room
 

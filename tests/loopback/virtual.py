@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from realtime.packets import RenderJob
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.session.session import Session
-from realtime.session.speech_pipeline import first_block_samples
-from realtime.session.tick_schedule import TICK_S, tick_of
-from realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.session.speech_pipeline import first_block_samples
+from lipstream.realtime.session.tick_schedule import TICK_S, tick_of
+from lipstream.realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
 from tests.realtime.fakes import FRAMES, metadata
 
 EPOCH_S = 1000.0

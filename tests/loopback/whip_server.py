@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.caller import Caller
 from tests.loopback.conftest import until
 from tests.server_process import free_port
 

@@ -16,8 +16,8 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
-from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
+from lipstream.realtime.test_client.click_track import CLICK_EVERY_FRAMES, clicks
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ, VIDEO_CLOCK_HZ
 
 SIZE = 128
 DARK, WHITE = 60, 235

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.encoding.rate_control import HEADROOM, START_BITRATE
+from lipstream.realtime.encoding.rate_control import HEADROOM, START_BITRATE
 from tests.network.conditions import Conditions
 from tests.network.link import NetworkLink
 from tests.network.watched import LONG, Watched, served, watched

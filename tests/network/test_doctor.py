@@ -56,7 +56,7 @@ def doctor(link: NetworkLink, url: str) -> tuple[int, str]:
     """Run the doctor on the client's side; return its status and what it says."""
     with link.client.entered():
         ran = subprocess.run(
-            [sys.executable, "-m", "realtime.doctor", url],
+            [sys.executable, "-m", "lipstream.realtime.doctor", url],
             cwd=ROOT, env=os.environ | {"LIPSTREAM_TOKEN": ""}, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip

@@ -9,9 +9,9 @@ import pytest
 from aioice import stun, turn
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
-from realtime.errors import UnavailableError
-from realtime.rtc.rtc_settings import RtcSettings
-from realtime.rtc.turn_credentials import TurnSecret
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.rtc.turn_credentials import TurnSecret
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run
 from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.test_client.click_track import offsets_ms
+from lipstream.realtime.test_client.click_track import offsets_ms
 from tests.network.conditions import Conditions
 from tests.network.link import ROOT, SERVER_ADDRESS, NetworkLink
 from tests.network.watched import LONG, Watched, watched

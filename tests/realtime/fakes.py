@@ -9,11 +9,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from avatar_cache.store import AvatarStore
-from realtime.errors import SettingsError
-from realtime.lipsync.metadata import Region, WeightsMetadata
-from realtime.lipsync.predictor import DeviceLostError, FaceFeatures
-from realtime.workers.render_worker import WorkerSettings
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
+from lipstream.realtime.workers.render_worker import WorkerSettings
 
 SIZE, FRAMES, CROP = (128, 128), 20, 96
 BOX = (16, 16, 96, 96)

@@ -1,7 +1,7 @@
 import logging
 import time
 
-from realtime.log_format import LIKE_BURST, LIKE_PER_S, LOGGER_BURST, LOGGER_PER_S, Bounds
+from lipstream.realtime.log_format import LIKE_BURST, LIKE_PER_S, LOGGER_BURST, LOGGER_PER_S, Bounds
 
 
 class Written(logging.Handler):

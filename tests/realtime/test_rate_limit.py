@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rate_limit import RateLimit
+from lipstream.realtime.rate_limit import RateLimit
 
 
 def test_a_burst_passes_and_then_one_a_second() -> None:

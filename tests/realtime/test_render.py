@@ -5,13 +5,13 @@ import av
 import numpy as np
 import pytest
 
-from avatar_cache.store import AvatarStore
-from realtime import render as render_module
-from realtime.errors import BadRequestError
-from realtime.picture.i420 import planes
-from realtime.picture.watermark import MarkStyle, draw_mark
-from realtime.render import read_sound, render, render_pictures
-from realtime.workers.render_client import RenderWorker
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime import render as render_module
+from lipstream.realtime.errors import BadRequestError
+from lipstream.realtime.picture.i420 import planes
+from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
+from lipstream.realtime.render import read_sound, render, render_pictures
+from lipstream.realtime.workers.render_client import RenderWorker
 from tests.realtime.fakes import FRAMES, make_store, order_file, worker_settings
 from tests.realtime.speech import silence, voice
 from tests.sound_files import write_wav

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from realtime.selftest import SYLLABLE_EVERY_SOUND, main, syllables
-from realtime.test_client.click_track import click
+from lipstream.realtime.selftest import SYLLABLE_EVERY_SOUND, main, syllables
+from lipstream.realtime.test_client.click_track import click
 from tests.server_process import ServerProcess, free_port
 
 pytestmark = pytest.mark.timeout(300)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.errors import SettingsError
-from realtime.settings import Settings, read_settings
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.settings import Settings, read_settings
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:

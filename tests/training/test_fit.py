@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.lipsync.network import SLIDING_SHARE
-from realtime.lipsync.weights import load_weights
+from lipstream.realtime.lipsync.network import SLIDING_SHARE
+from lipstream.realtime.lipsync.weights import load_weights
 from training.audio_encoder import codes_of, listen, unsteady
 from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound, disguise
 from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from avatar_cache.face_geometry import MIRROR
-from avatar_cache.landmark_network import LandmarkNetwork
+from lipstream.avatar_cache.face_geometry import MIRROR
+from lipstream.avatar_cache.landmark_network import LandmarkNetwork
 from training.landmark_crops import CROP, CropMaker
 from training.landmarks import build_network, export_landmarks, loss_of, to_input
 

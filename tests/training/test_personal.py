@@ -12,9 +12,9 @@ moderngl = pytest.importorskip("moderngl")
 
 import av  # noqa: E402
 
-from realtime.errors import AvatarError  # noqa: E402
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS  # noqa: E402
-from realtime.lipsync.weights import load_weights  # noqa: E402
+from lipstream.realtime.errors import AvatarError  # noqa: E402
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS  # noqa: E402
+from lipstream.realtime.lipsync.weights import load_weights  # noqa: E402
 from training.appearance import random_look, random_stage  # noqa: E402
 from training.dataset import HELD_OUT  # noqa: E402
 from training.heads import HeadSet  # noqa: E402

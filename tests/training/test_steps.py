@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("anny")
 moderngl = pytest.importorskip("moderngl")
 
-from realtime.lipsync.weights import load_weights  # noqa: E402
+from lipstream.realtime.lipsync.weights import load_weights  # noqa: E402
 from training import kokoro  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.voices import HTS_VOICES, RHVOICE  # noqa: E402

@@ -26,11 +26,11 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import candidate_from_sdp
 from OpenSSL import SSL
 
-from realtime.rtc.aiortc_patches import datagram_guard
-from realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
-from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, OnDecoded
-from realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
-from realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
+from lipstream.realtime.rtc.aiortc_patches import datagram_guard
+from lipstream.realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
+from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, OnDecoded
+from lipstream.realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
+from lipstream.realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
-from realtime.rtc.aiortc_patches.tolerant_transport import TolerantTransport, dropped_packets
-from realtime.rtc.reorder_buffer import ReorderBuffer
-from realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import TolerantTransport, dropped_packets
+from lipstream.realtime.rtc.reorder_buffer import ReorderBuffer
+from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
 

@@ -30,12 +30,12 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.encoding.pacing import Kind
-from realtime.encoding.rate_control import RetransmitBudget
-from realtime.rtc.packetizer import Packetizer
-from realtime.rtc.receiver_adaptation import ReceiverAdaptation
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.encoding.pacing import Kind
+from lipstream.realtime.encoding.rate_control import RetransmitBudget
+from lipstream.realtime.rtc.packetizer import Packetizer
+from lipstream.realtime.rtc.receiver_adaptation import ReceiverAdaptation
 
 logger = logging.getLogger(__name__)
 

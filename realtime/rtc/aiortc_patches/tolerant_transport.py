@@ -15,7 +15,7 @@ from typing import Any
 import pylibsrtp
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
-from realtime.rtc.aiortc_patches.association_bounds import AssociationBounds, AssociationFloodError
+from lipstream.realtime.rtc.aiortc_patches.association_bounds import AssociationBounds, AssociationFloodError
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.agent.agent import AgentError, Transcript
-from realtime.agent.agent_choice import choose_agent
-from realtime.agent.answer_text import AnswerText
-from realtime.agent.talker import REMEMBERED_MESSAGES, sentences_of
-from realtime.errors import SettingsError
-from realtime.settings import Settings
-from realtime.synthesis.engine_choice import choose_synthesizer
+from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.agent.agent_choice import choose_agent
+from lipstream.realtime.agent.answer_text import AnswerText
+from lipstream.realtime.agent.talker import REMEMBERED_MESSAGES, sentences_of
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
 from tests.realtime.agent.agent_server import AgentServer, agent_server
 
 SPEECH = (0.3 * np.sin(np.arange(8000))).astype(np.float32)

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from realtime.api.app import create_app
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 

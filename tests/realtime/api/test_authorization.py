@@ -9,12 +9,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from realtime.api.app import create_app
-from realtime.api.authorization import BURST
-from realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Role, Tokens
-from realtime.errors import SettingsError
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.authorization import BURST
+from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Role, Tokens
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 KEY = "the key of an operator"

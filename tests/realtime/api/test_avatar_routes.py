@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from realtime.api.app import create_app
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 PORTRAIT = Path(__file__).parents[2] / "avatar_cache" / "astronaut.jpg"

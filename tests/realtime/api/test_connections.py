@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from realtime.api.connections import (
+from lipstream.realtime.api.connections import (
     BODY_BYTES_PER_S,
     BODY_S,
     HEAD_S,

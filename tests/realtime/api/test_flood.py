@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from realtime.api.authorization import BURST
+from lipstream.realtime.api.authorization import BURST
 from tests.server_process import ServerProcess
 
 KEY = "the key of the operator of this test"

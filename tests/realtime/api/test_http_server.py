@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from realtime.api import connections as bounds
-from realtime.api import listening
-from realtime.api.connections import Connections, ConnectionState
-from realtime.api.http_server import HttpServer, server_config
-from realtime.api.listening import connection_room
-from realtime.settings import Settings
+from lipstream.realtime.api import connections as bounds
+from lipstream.realtime.api import listening
+from lipstream.realtime.api.connections import Connections, ConnectionState
+from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.api.listening import connection_room
+from lipstream.realtime.settings import Settings
 from tests.server_process import free_port
 from tests.test_deploy import certificate
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from realtime import log_format
-from realtime.api.app import create_app
-from realtime.api.metrics_exporter import Traffic
-from realtime.meters import Meters
-from realtime.metrics import Counter, Gauge, Histogram, prometheus_text
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime import log_format
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.api.metrics_exporter import Traffic
+from lipstream.realtime.meters import Meters
+from lipstream.realtime.metrics import Counter, Gauge, Histogram, prometheus_text
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 ROOT = Path(__file__).parents[3]
@@ -132,7 +132,8 @@ def test_what_a_connection_counted_is_kept_when_it_is_gone() -> None:
 def _logged(form: str, call) -> str:
     stream = io.StringIO()
     root = logging.getLogger()
-    before = root.level, root.handlers[:], {name: logging.getLogger(name).level for name in log_format.OURS}
+    ours = logging.getLogger(log_format.OURS)
+    before = root.level, root.handlers[:], ours.level
     try:
         log_format.set_up("debug", form)
         assert isinstance(root.handlers[0], logging.StreamHandler)
@@ -141,14 +142,13 @@ def _logged(form: str, call) -> str:
     finally:
         root.handlers[:] = before[1]
         root.setLevel(before[0])
-        for name, level in before[2].items():
-            logging.getLogger(name).setLevel(level)
+        ours.setLevel(before[2])
     return stream.getvalue()
 
 
 def test_json_lines_name_their_session_and_text_lines_too() -> None:
     def speak() -> None:
-        log = logging.getLogger("realtime.x")
+        log = logging.getLogger("lipstream.x")
         log.info("before")
         with log_format.in_session("abcdefghijkl"):
             log.warning("two\nlines %d", 7)
@@ -161,7 +161,7 @@ def test_json_lines_name_their_session_and_text_lines_too() -> None:
     lines = [json.loads(line) for line in _logged("json", speak).splitlines()]
     assert [line.get("session") for line in lines] == [None, "abcdef", "abcdef"]
     assert lines[1]["message"] == "two\nlines 7"
-    assert (lines[1]["level"], lines[1]["logger"]) == ("warning", "realtime.x")
+    assert (lines[1]["level"], lines[1]["logger"]) == ("warning", "lipstream.x")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", lines[0]["time"])
     assert "ValueError" in lines[2]["exception"]
     assert "[abcdef] two" in _logged("text", speak)
@@ -170,7 +170,7 @@ def test_json_lines_name_their_session_and_text_lines_too() -> None:
 async def test_tasks_of_a_session_name_it() -> None:
     async def later() -> str:
         await asyncio.sleep(0)
-        record = logging.LogRecord("realtime", logging.INFO, "", 0, "x", None, None)
+        record = logging.LogRecord("lipstream", logging.INFO, "", 0, "x", None, None)
         log_format._name_session(record)
         return str(record.session)
 

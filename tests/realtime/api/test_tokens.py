@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.api.tokens import JOIN_TOKEN_S, Role, Tokens
-from realtime.errors import ConflictError, SettingsError
+from lipstream.realtime.api.tokens import JOIN_TOKEN_S, Role, Tokens
+from lipstream.realtime.errors import ConflictError, SettingsError
 
 KEY, OTHER = "an API key of fair length", "another one of fair length"
 NOW_S = 1_800_000_000.0

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from realtime.audio.echo_gate import HOLD_SAMPLES, EchoGate
-from realtime.audio.resample import Resampler
-from realtime.audio.turn_detector import TurnBegan, TurnDetector
-from realtime.test_client.click_track import voice
+from lipstream.realtime.audio.echo_gate import HOLD_SAMPLES, EchoGate
+from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.audio.turn_detector import TurnBegan, TurnDetector
+from lipstream.realtime.test_client.click_track import voice
 
 DELAY_SAMPLES = 1280
 LOUD, SILENT, SHOUT = (np.full(480, level, np.float32) for level in (0.25, 0.0, 0.9))

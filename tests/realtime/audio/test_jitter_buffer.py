@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
+from lipstream.realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
 
 PACKET = 960
 MARGIN = 240 + 480  # 5 ms, and one block because packets and blocks come at the same instants here

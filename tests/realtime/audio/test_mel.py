@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.audio.mel import StreamingMel, mel_spectrogram
+from lipstream.realtime.audio.mel import StreamingMel, mel_spectrogram
 
 
 def _noise(length: int, seed: int = 0, scale: float = 0.3) -> np.ndarray:

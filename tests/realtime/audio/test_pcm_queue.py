@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
-from realtime.timeline import BLOCK_SOUND
+from lipstream.realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
+from lipstream.realtime.timeline import BLOCK_SOUND
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.audio.resample import Resampler
+from lipstream.realtime.audio.resample import Resampler
 
 RATES = [8000, 16000, 22050, 24000, 32000, 44100, 48000]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.audio.sentences import clean_text, split_sentences
+from lipstream.realtime.audio.sentences import clean_text, split_sentences
 
 texts = st.text(st.one_of(st.characters(), st.sampled_from(" .!?…,;\n\"'()aB1")), max_size=300)
 

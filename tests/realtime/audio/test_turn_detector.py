@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realtime.audio.turn_detector import (
+from lipstream.realtime.audio.turn_detector import (
     LONGEST_SAMPLES,
     PAUSE_SAMPLES,
     PRE_ROLL_SAMPLES,
@@ -11,7 +11,7 @@ from realtime.audio.turn_detector import (
     TurnDetector,
     TurnEnded,
 )
-from realtime.timeline import SAMPLE_RATE_HZ, ms_to_samples
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ, ms_to_samples
 
 
 def voice(seconds: float) -> np.ndarray:

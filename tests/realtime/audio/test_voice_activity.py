@@ -1,6 +1,6 @@
 import numpy as np
 
-from realtime.audio.voice_activity import (
+from lipstream.realtime.audio.voice_activity import (
     HANGOVER_SAMPLES,
     PRE_ROLL_SAMPLES,
     SpeechEnded,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from realtime.audio.windows import windows
+from lipstream.realtime.audio.windows import windows
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 100), st.sampled_from([np.float32, np.float64]))

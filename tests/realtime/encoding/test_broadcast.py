@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.encoded_unit import RAW_PICTURES, SPEECH_CODEC, EncodedUnit
-from realtime.encoding.encoder_choice import picture_codecs
-from realtime.encoding.rendition import KEY_FRAME_INTERVAL_S, KeyFrames
-from realtime.timeline import PTS_PER_FRAME
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, SPEECH_CODEC, EncodedUnit
+from lipstream.realtime.encoding.encoder_choice import picture_codecs
+from lipstream.realtime.encoding.rendition import KEY_FRAME_INTERVAL_S, KeyFrames
+from lipstream.realtime.timeline import PTS_PER_FRAME
 from tests.realtime.rtc.loopback import TonePlayout, until
 
 VP8, H264 = "video/vp8", "video/h264"

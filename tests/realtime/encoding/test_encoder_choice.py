@@ -5,15 +5,15 @@ from pathlib import Path
 import av
 import pytest
 
-from realtime.encoding import encoder_choice
-from realtime.encoding.encoder_choice import (
+from lipstream.realtime.encoding import encoder_choice
+from lipstream.realtime.encoding.encoder_choice import (
     HARDWARE_H264,
     HardwareH264Encoder,
     hardware_h264,
     is_reliable,
     picture_encoder,
 )
-from realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder
+from lipstream.realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder
 from tests.realtime.encoding.test_encoders import picture
 
 HAS_CARD = Path("/dev/nvidia0").exists()

@@ -9,11 +9,17 @@ from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtp import compute_audio_level_dbov
 from av.video.frame import PictureType
 
-from realtime.encoding import encoders
-from realtime.encoding.encoders import SETTLED_PACKETS, LiveH264Encoder, LiveVp8Encoder, SpeechEncoder, sound_level_dbov
-from realtime.encoding.pacing import speech_frame
-from realtime.encoding.rate_control import start_bitrate
-from realtime.rtc.aiortc_patches.receiver import SoundDecoder
+from lipstream.realtime.encoding import encoders
+from lipstream.realtime.encoding.encoders import (
+    SETTLED_PACKETS,
+    LiveH264Encoder,
+    LiveVp8Encoder,
+    SpeechEncoder,
+    sound_level_dbov,
+)
+from lipstream.realtime.encoding.pacing import speech_frame
+from lipstream.realtime.encoding.rate_control import start_bitrate
+from lipstream.realtime.rtc.aiortc_patches.receiver import SoundDecoder
 from tests.realtime.speech import voice
 
 SIZE = 256

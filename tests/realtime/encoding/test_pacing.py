@@ -8,10 +8,10 @@ import pytest
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
-from realtime.clock import PlayoutClock
-from realtime.encoding import pacing
-from realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder
-from realtime.encoding.pacing import MOUTH_GRACE_S, PicturePacer, SpeechPacer, picture_frame, speech_frame
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.encoding import pacing
+from lipstream.realtime.encoding.encoders import LiveH264Encoder, LiveVp8Encoder
+from lipstream.realtime.encoding.pacing import MOUTH_GRACE_S, PicturePacer, SpeechPacer, picture_frame, speech_frame
 from tests.realtime.rtc.loopback import TonePlayout
 
 

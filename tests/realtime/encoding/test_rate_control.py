@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.encoding.rate_control import (
+from lipstream.realtime.encoding.rate_control import (
     BASE_MEMORY_S,
     HEADROOM,
     LEAST_START,

@@ -7,16 +7,16 @@ import openvino as ov
 import pytest
 import torch
 
-from realtime.errors import SettingsError
-from realtime.lipsync import backends
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.openvino_backend import CALIBRATION, OpenVinoPredictor, convert, quantized
-from realtime.lipsync.predictor import MouthPredictor
-from realtime.lipsync.quantize import LEAST_CHANNELS
-from realtime.lipsync.torch_backend import BATCHES, TorchPredictor
-from realtime.lipsync.weights import save_weights
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync import backends
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.openvino_backend import CALIBRATION, OpenVinoPredictor, convert, quantized
+from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.quantize import LEAST_CHANNELS
+from lipstream.realtime.lipsync.torch_backend import BATCHES, TorchPredictor
+from lipstream.realtime.lipsync.weights import save_weights
 
 REGION = Region(48, 94, 10, 84)
 
@@ -135,9 +135,9 @@ def test_short_numbers_draw_what_long_ones_draw_at_every_batch(weights: Path, pr
 def test_with_the_graphs_there_torch_is_not_imported(weights: Path, cache: Path) -> None:
     convert(weights, cache)
     program = (
-        "import sys, pathlib; from realtime.lipsync.backends import create_predictor; "
+        "import sys, pathlib; from lipstream.realtime.lipsync.backends import create_predictor; "
         f"create_predictor(pathlib.Path({str(weights)!r}), device='cpu', cache=pathlib.Path({str(cache)!r})); "
-        "import realtime.api.app, realtime.workers.render_loading; "
+        "import lipstream.realtime.api.app, lipstream.realtime.workers.render_loading; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
@@ -162,5 +162,6 @@ def test_without_openvino_torch_draws_the_same_and_says_so(
 
 
 def test_a_server_imports_all_it_needs_where_openvino_is_missing() -> None:
-    program = "import sys; sys.modules['openvino'] = None; import realtime.api.app, realtime.workers.render_loading"
+    program = "import sys; sys.modules['openvino'] = None; import lipstream.realtime.api.app; "
+    program += "import lipstream.realtime.workers.render_loading"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from realtime.errors import SettingsError
-from realtime.lipsync import backends, card, devices
-from realtime.lipsync.backends import create_predictor
-from realtime.lipsync.card import Processor, open_device
-from realtime.lipsync.metadata import Region
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.predictor import DeviceLostError, MouthPredictor
-from realtime.lipsync.torch_backend import TorchPredictor
-from realtime.lipsync.weights import save_weights
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync import backends, card, devices
+from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.card import Processor, open_device
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
+from lipstream.realtime.lipsync.torch_backend import TorchPredictor
+from lipstream.realtime.lipsync.weights import save_weights
 
 GONE = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported"
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nand advice"

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.lipsync.card import Processor, open_device
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.predictor import FaceFeatures
-from realtime.lipsync.torch_backend import BATCHES, TorchPredictor
-from realtime.lipsync.weights import save_weights
+from lipstream.realtime.lipsync.card import Processor, open_device
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.lipsync.torch_backend import BATCHES, TorchPredictor
+from lipstream.realtime.lipsync.weights import save_weights
 
 REGION = Region(48, 94, 10, 84)
 NEEDED = os.environ.get("CARD") == "required"
@@ -141,8 +141,8 @@ def test_after_a_fault_on_the_card_it_is_lost_to_that_process_and_to_no_other(we
     program = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from realtime.lipsync.predictor import DeviceLostError\n"
-        "from realtime.lipsync.torch_backend import TorchPredictor\n"
+        "from lipstream.realtime.lipsync.predictor import DeviceLostError\n"
+        "from lipstream.realtime.lipsync.torch_backend import TorchPredictor\n"
         "predictor = TorchPredictor(Path(sys.argv[1]), device='cuda')\n"
         "features = predictor.encode_faces(np.zeros((2, 96, 96, 3), np.uint8))\n"
         "mel = np.zeros((1, 80, 16), np.float32)\n"

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from realtime.errors import SettingsError
-from realtime.lipsync import devices
-from realtime.lipsync.devices import devices_of, resolve_device
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync import devices
+from lipstream.realtime.lipsync.devices import devices_of, resolve_device
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from realtime.lipsync.folding import fold
-from realtime.lipsync.metadata import Region
-from realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.folding import fold
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.network import Wav2Lip
 
 
 @pytest.fixture(params=[("paint", "published"), ("copy", "both")], ids=lambda param: param[0])

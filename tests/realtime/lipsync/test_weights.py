@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from realtime.errors import WeightsError
-from realtime.lipsync.metadata import Region, WeightsMetadata
-from realtime.lipsync.network import Wav2Lip
-from realtime.lipsync.weights import load_weights, save_weights
+from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
+from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.weights import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from realtime.local_audio.play_queue import FADE_SOUND, LIMIT_SOUND, TARGET_SOUND, PlayQueue
-from realtime.local_audio.sound_devices import DeviceMissingError, SoundDevice, find_device
+from lipstream.realtime.local_audio.play_queue import FADE_SOUND, LIMIT_SOUND, TARGET_SOUND, PlayQueue
+from lipstream.realtime.local_audio.sound_devices import DeviceMissingError, SoundDevice, find_device
 
 LOUD, SILENT = np.full(960, 8000, np.int16), np.zeros(960, np.int16)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
-from realtime.errors import ConflictError, SettingsError
-from realtime.local_audio import local_audio, sound_devices
-from realtime.local_audio.local_audio import LocalAudio
+from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
+from lipstream.realtime.errors import ConflictError, SettingsError
+from lipstream.realtime.local_audio import local_audio, sound_devices
+from lipstream.realtime.local_audio.local_audio import LocalAudio
 from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer, room
 from tests.server_process import ROOT
 from tests.sound_files import write_wav
@@ -131,7 +131,7 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
 
 def listed() -> str:
     """Return what the listing prints."""
-    command = [sys.executable, "-m", "realtime.local_audio", "--json"]
+    command = [sys.executable, "-m", "lipstream.realtime.local_audio", "--json"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

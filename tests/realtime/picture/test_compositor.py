@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from realtime.lipsync.metadata import Region
-from realtime.picture.compositor import Compositor
-from realtime.picture.i420 import bgr_to_i420
-from realtime.picture.mouth_painter import Box
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.compositor import Compositor
+from lipstream.realtime.picture.i420 import bgr_to_i420
+from lipstream.realtime.picture.mouth_painter import Box
 
 REGION, CROP = Region(48, 96, 8, 88), 96
 BOX = Box(60, 40, 192, 192)

@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.picture.i420 import bgr_to_i420, i420_to_bgr, planes
+from lipstream.realtime.picture.i420 import bgr_to_i420, i420_to_bgr, planes
 
 
 def test_planes_are_views() -> None:

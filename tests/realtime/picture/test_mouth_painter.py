@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.lipsync.metadata import Region
-from realtime.picture.i420 import bgr_to_i420, bgr_to_ycbcr, i420_to_bgr, planes
-from realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.i420 import bgr_to_i420, bgr_to_ycbcr, i420_to_bgr, planes
+from lipstream.realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
 
 REGION, CROP = Region(48, 96, 8, 88), 96
 BOX = Box(60, 40, 192, 192)

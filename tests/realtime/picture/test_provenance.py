@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from realtime.picture.provenance import DIGITAL_SOURCE_TYPE, content_id, open_marked, provenance
+from lipstream.realtime.picture.provenance import DIGITAL_SOURCE_TYPE, content_id, open_marked, provenance
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])

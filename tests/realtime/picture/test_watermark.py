@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.errors import SettingsError
-from realtime.lipsync.metadata import Region
-from realtime.picture.compositor import Compositor
-from realtime.picture.i420 import bgr_to_i420, planes
-from realtime.picture.mouth_painter import Box
-from realtime.picture.watermark import CORNERS, Corner, MarkStyle, draw_mark
-from realtime.settings import Settings, read_settings
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.compositor import Compositor
+from lipstream.realtime.picture.i420 import bgr_to_i420, planes
+from lipstream.realtime.picture.mouth_painter import Box
+from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle, draw_mark
+from lipstream.realtime.settings import Settings, read_settings
 
 
 def _grey(shade: int, width: int = 640, height: int = 360) -> np.ndarray:

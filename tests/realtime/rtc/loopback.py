@@ -11,10 +11,10 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
-from realtime.clock import PlayoutClock
-from realtime.encoding.broadcast import Broadcast
-from realtime.rtc.peer import Peer
-from realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.clock import PlayoutClock
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.rtc.peer import Peer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
 
 WAIT_S = 15.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)

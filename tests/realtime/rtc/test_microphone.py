@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.microphone import MAX_REFUSALS, MicrophoneInput, PositionTracker
+from lipstream.realtime.rtc.microphone import MAX_REFUSALS, MicrophoneInput, PositionTracker
 
 
 class ChunkCollector:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
-from realtime.rtc.microphone import PositionTracker
-from realtime.rtc.reorder_buffer import ReorderBuffer
-from realtime.timeline import BLOCK_SOUND, PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.audio.jitter_buffer import LIMIT_SOUND, JitterBuffer
+from lipstream.realtime.rtc.microphone import PositionTracker
+from lipstream.realtime.rtc.reorder_buffer import ReorderBuffer
+from lipstream.realtime.timeline import BLOCK_SOUND, PACKET_SOUND, SOUND_RATE_HZ
 
 PACKET_S, BLOCK_S = 0.02, 0.01
 NETWORK_S = 0.03

@@ -1,6 +1,6 @@
 import asyncio
 
-from realtime.rtc.offer_pacing import OfferPacing
+from lipstream.realtime.rtc.offer_pacing import OfferPacing
 
 
 async def test_no_two_turns_are_in_one_round_of_the_loop() -> None:

@@ -7,7 +7,7 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.packetizer import HISTORY_PACKETS, LEVEL, MID, SEND_TIME, Packetizer
+from lipstream.realtime.rtc.packetizer import HISTORY_PACKETS, LEVEL, MID, SEND_TIME, Packetizer
 
 NUMBERS = st.integers(1, 255).filter(lambda number: number != 15)
 WORDS = st.integers(0, (1 << 32) - 1)

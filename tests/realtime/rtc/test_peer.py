@@ -11,10 +11,10 @@ import psutil
 import pytest
 from aiortc import RTCConfiguration
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.errors import OfferError, TooLargeError, UnavailableError
-from realtime.rtc.peer import Peer
-from realtime.rtc.rtc_settings import RtcSettings, addresses_of
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.errors import OfferError, TooLargeError, UnavailableError
+from lipstream.realtime.rtc.peer import Peer
+from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until
 
 

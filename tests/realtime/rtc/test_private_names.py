@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.rtc.aiortc_patches import private_names
-from realtime.rtc.aiortc_patches.private_names import PRIVATE_NAMES, PrivateName
+from lipstream.realtime.rtc.aiortc_patches import private_names
+from lipstream.realtime.rtc.aiortc_patches.private_names import PRIVATE_NAMES, PrivateName
 
 FOLDER = Path(private_names.__file__).parent
 MANGLED = re.compile(r"_[A-Z]\w*?(__\w+)")

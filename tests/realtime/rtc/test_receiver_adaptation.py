@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from realtime.rtc.receiver_adaptation import (
+from lipstream.realtime.rtc.receiver_adaptation import (
     ASK_INTERVAL_S,
     FIRST_REST_S,
     FOLLOW_SHARE,

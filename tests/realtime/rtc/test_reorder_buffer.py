@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.reorder_buffer import MAX_HELD, WARY_PACKETS, ReorderBuffer
+from lipstream.realtime.rtc.reorder_buffer import MAX_HELD, WARY_PACKETS, ReorderBuffer
 
 
 def pushed(sequences: list[int]) -> list[list[int]]:

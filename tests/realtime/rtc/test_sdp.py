@@ -5,9 +5,9 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.errors import OfferError, TooLargeError
-from realtime.rtc.sdp import MAX_CANDIDATES, MAX_SECTIONS, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer
-from realtime.rtc.sdp_sections import split_sections
+from lipstream.realtime.errors import OfferError, TooLargeError
+from lipstream.realtime.rtc.sdp import MAX_CANDIDATES, MAX_SECTIONS, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer
+from lipstream.realtime.rtc.sdp_sections import split_sections
 
 HEAD = """v=0
 o=- 1 2 IN IP4 127.0.0.1

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from realtime.errors import SettingsError
-from realtime.rtc.turn_credentials import TurnSecret, quota_user
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
 
 URL = "turn:turn.example.org:3478"

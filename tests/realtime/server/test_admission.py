@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.server.admission import CORES_LIMIT, LOOP_LIMIT, WORKER_LIMIT, Admission
-from realtime.timeline import FRAME_RATE_HZ
+from lipstream.realtime.server.admission import CORES_LIMIT, LOOP_LIMIT, WORKER_LIMIT, Admission
+from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 seconds = st.floats(0, 0.2)
 

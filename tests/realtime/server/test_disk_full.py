@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from realtime.api.app import create_app
-from realtime.errors import AvatarError
-from realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
 from tests.loopback.conftest import Callers, until
 from tests.realtime.fakes import make_store, worker_settings, write_avatar
 

@@ -8,17 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 
-from realtime.api.metrics_exporter import MetricsExporter
-from realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
-from realtime.encoding.encoded_unit import EncodedUnit
-from realtime.encoding.encoders import SpeechEncoder
-from realtime.encoding.pacing import speech_frame
-from realtime.encoding.rate_control import MOST_ROUND_TRIPS, RateControl
-from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver
-from realtime.server.avatar_builds import AvatarBuilds, UploadLimits
-from realtime.server.sessions import Sessions
-from realtime.settings import Settings
-from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ
+from lipstream.realtime.api.metrics_exporter import MetricsExporter
+from lipstream.realtime.audio.pcm_queue import LIMIT_SOUND, PcmQueue
+from lipstream.realtime.encoding.encoded_unit import EncodedUnit
+from lipstream.realtime.encoding.encoders import SpeechEncoder
+from lipstream.realtime.encoding.pacing import speech_frame
+from lipstream.realtime.encoding.rate_control import MOST_ROUND_TRIPS, RateControl
+from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver
+from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME, SOUND_RATE_HZ
 from tests.realtime.fakes import make_store, worker_settings
 from tests.realtime.rtc.loopback import Client, connected, until
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio.mel import mel_spectrogram
-from realtime.lipsync.alignment import look_ahead_samples, mel_columns, samples_needed
-from realtime.packets import PcmChunk, RenderJob
-from realtime.session.animator import FADE_OUT_FRAMES, JUMP_SAMPLES, Animator, ClipLoop
+from lipstream.realtime.audio.mel import mel_spectrogram
+from lipstream.realtime.lipsync.alignment import look_ahead_samples, mel_columns, samples_needed
+from lipstream.realtime.packets import PcmChunk, RenderJob
+from lipstream.realtime.session.animator import FADE_OUT_FRAMES, JUMP_SAMPLES, Animator, ClipLoop
 from tests.realtime.speech import silence, voice
 
 LOOP = ClipLoop(50, "seamless")

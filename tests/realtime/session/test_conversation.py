@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.agent.agent import AgentError, Transcript
-from realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
+from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from tests.loopback.virtual import VirtualSession
 
 RATE_HZ = 24_000

@@ -3,14 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from realtime.clock import PlayoutClock, Send, Skip, Wait, pace
-from realtime.lipsync.metadata import Region
-from realtime.packets import RenderJob
-from realtime.picture.compositor import Compositor
-from realtime.picture.i420 import bgr_to_i420, planes
-from realtime.picture.mouth_painter import Box
-from realtime.session.animator import ClipLoop
-from realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.clock import PlayoutClock, Send, Skip, Wait, pace
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.picture.compositor import Compositor
+from lipstream.realtime.picture.i420 import bgr_to_i420, planes
+from lipstream.realtime.picture.mouth_painter import Box
+from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.session.playout import PlayoutBuffer
 
 REGION = Region(48, 96, 16, 80)
 WINDOW = np.zeros((80, 16), np.float32)

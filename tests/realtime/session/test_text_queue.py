@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
-from realtime.session.text_queue import LONGEST_TEXT, TextQueue
-from realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
+from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from lipstream.realtime.session.text_queue import LONGEST_TEXT, TextQueue
+from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
 from tests.loopback.virtual import TICK_S, VirtualSession
 
 RATE_HZ = 16_000

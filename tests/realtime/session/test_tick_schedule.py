@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.session.tick_schedule import GROUP, TICK_S, begin, next_tick, tick_of
-from realtime.timeline import BLOCKS_PER_FRAME, FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from lipstream.realtime.session.tick_schedule import GROUP, TICK_S, begin, next_tick, tick_of
+from lipstream.realtime.timeline import BLOCKS_PER_FRAME, FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 times = st.floats(1, 1e6)
 windows = st.integers(0, 3 * SAMPLES_PER_FRAME)

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.errors import BadRequestError
-from realtime.sinks import amf
-from realtime.sinks.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Backoff
-from realtime.sinks.flv import AUDIO, FILE_HEADER, SCRIPT, VIDEO, Tag, TagSplitter
-from realtime.sinks.muxer import Muxer
-from realtime.sinks.rtmp import RtmpError, RtmpPublisher
-from realtime.sinks.rtmp_link import RtmpLink
-from realtime.sinks.stream_address import StreamAddress
-from realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND
+from lipstream.realtime.errors import BadRequestError
+from lipstream.realtime.sinks import amf
+from lipstream.realtime.sinks.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Backoff
+from lipstream.realtime.sinks.flv import AUDIO, FILE_HEADER, SCRIPT, VIDEO, Tag, TagSplitter
+from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.sinks.rtmp import RtmpError, RtmpPublisher
+from lipstream.realtime.sinks.rtmp_link import RtmpLink
+from lipstream.realtime.sinks.stream_address import StreamAddress
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND
 from tests.server_process import free_port
 
 DAY_FRAMES = 24 * 3600 * FRAME_RATE_HZ

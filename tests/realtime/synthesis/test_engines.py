@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.errors import SettingsError
-from realtime.session.text_queue import TextQueue
-from realtime.settings import Settings
-from realtime.synthesis import endpoint as speech_endpoint
-from realtime.synthesis import programs
-from realtime.synthesis.endpoint import SpeechEndpoint
-from realtime.synthesis.engine_choice import choose_synthesizer
-from realtime.synthesis.programs import espeak_ng
-from realtime.synthesis.synthesizer import SpeechSynthesizer, SynthesisError
-from realtime.synthesis.wave_stream import WaveStream
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.session.text_queue import TextQueue
+from lipstream.realtime.settings import Settings
+from lipstream.realtime.synthesis import endpoint as speech_endpoint
+from lipstream.realtime.synthesis import programs
+from lipstream.realtime.synthesis.endpoint import SpeechEndpoint
+from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
+from lipstream.realtime.synthesis.programs import espeak_ng
+from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer, SynthesisError
+from lipstream.realtime.synthesis.wave_stream import WaveStream
 from tests.realtime.synthesis.endpoint_server import endpoint, voice
 
 PIPER = """#!{python}

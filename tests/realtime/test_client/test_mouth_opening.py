@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from realtime.test_client.mouth_opening import half_open_s
+from lipstream.realtime.test_client.mouth_opening import half_open_s
 
 PERIOD_S = 0.987
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from realtime.workers.child_process import Child
+from lipstream.realtime.workers.child_process import Child
 
 
 class _Held:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.errors import SettingsError
-from realtime.packets import RenderJob
-from realtime.workers.render_client import MouthStream, RenderWorker
-from realtime.workers.render_pool import RenderWorkers
-from realtime.workers.render_worker import MOST_SHORT, WorkerSettings
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_pool import RenderWorkers
+from lipstream.realtime.workers.render_worker import MOST_SHORT, WorkerSettings
 from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)

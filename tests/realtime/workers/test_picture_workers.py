@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from aiortc.codecs.vpx import vp8_depayload
 
-from avatar_cache.avatar import PreparedAvatar
-from avatar_cache.prepare import prepare
-from realtime.encoding.picture_backend import Encoded, EncodeRequest
-from realtime.picture.compositor import Origin, Painting
-from realtime.picture.i420 import planes
-from realtime.picture.watermark import MarkStyle
-from realtime.workers import picture_process
-from realtime.workers.picture_client import PictureStream, PictureWorkers
-from realtime.workers.picture_messages import encoded_message, encoded_pictures, origin_of, unpack
-from realtime.workers.picture_process import PictureFailedError
+from lipstream.avatar_cache.avatar import PreparedAvatar
+from lipstream.avatar_cache.prepare import prepare
+from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
+from lipstream.realtime.picture.compositor import Origin, Painting
+from lipstream.realtime.picture.i420 import planes
+from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.workers import picture_process
+from lipstream.realtime.workers.picture_client import PictureStream, PictureWorkers
+from lipstream.realtime.workers.picture_messages import encoded_message, encoded_pictures, origin_of, unpack
+from lipstream.realtime.workers.picture_process import PictureFailedError
 from tests.loopback.conftest import until
 from tests.realtime.fakes import REGION, FakePredictor, make_store, worker_settings
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.errors import AvatarError, UnavailableError
-from realtime.packets import RenderJob
-from realtime.workers.render_client import RenderWorker
-from realtime.workers.render_pool import RenderWorkers
-from realtime.workers.render_worker import TRIED_BATCHES
-from realtime.workers.shared_memory import SLOTS
+from lipstream.realtime.errors import AvatarError, UnavailableError
+from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_pool import RenderWorkers
+from lipstream.realtime.workers.render_worker import TRIED_BATCHES
+from lipstream.realtime.workers.shared_memory import SLOTS
 from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)
@@ -136,7 +136,7 @@ async def test_a_device_short_of_memory_gets_smaller_batches_and_then_no_more_se
     await ask(20, 4)
     assert heard[16:] == list(range(20, 24))
     assert worker.counts.restarts == 0
-    monkeypatch.setattr("realtime.workers.render_client.SHORT_S", 0.0)
+    monkeypatch.setattr("lipstream.realtime.workers.render_client.SHORT_S", 0.0)
     assert not worker.is_short
 
 

@@ -2,8 +2,8 @@
 
 import httpx
 
-from realtime.api.whip_whep_routes import SDP
-from realtime.session.session import Session
+from lipstream.realtime.api.whip_whep_routes import SDP
+from lipstream.realtime.session.session import Session
 
 KEY = "the key of an operator"
 SITE = "https://app.example"

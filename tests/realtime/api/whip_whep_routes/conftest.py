@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from realtime.api.app import create_app
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.settings import Settings
+from lipstream.realtime.api.app import create_app
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.settings import Settings
 from tests.realtime.api.whip_whep_routes.asking import KEY, SITE
 from tests.realtime.fakes import make_store, worker_settings
 

@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from realtime.api.whip_whep_routes import SDP
-from realtime.errors import SettingsError
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
-from realtime.settings import read_settings
+from lipstream.realtime.api.whip_whep_routes import SDP
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.settings import read_settings
 from tests.realtime.api.whip_whep_routes.asking import KEY, SITE, bearer, sdp, watch
 from tests.realtime.api.whip_whep_routes.musts import must
 

@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from realtime.api.whip_whep_routes import FRAGMENT, SDP, ice_links
-from realtime.server.sessions import Sessions
-from realtime.session.session import Session
+from lipstream.realtime.api.whip_whep_routes import FRAGMENT, SDP, ice_links
+from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.session import Session
 from tests.realtime.api.whip_whep_routes.asking import KEY, SITE, TURN, bearer, fragment_of, sdp, watch
 from tests.realtime.api.whip_whep_routes.musts import must
 

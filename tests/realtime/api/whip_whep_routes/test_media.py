@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from aiortc.mediastreams import AudioStreamTrack
 
-from realtime.server.sessions import Sessions
+from lipstream.realtime.server.sessions import Sessions
 from tests.realtime.api.whip_whep_routes.asking import KEY, bearer, sdp
 from tests.realtime.api.whip_whep_routes.musts import must
 from tests.realtime.rtc.loopback import Client, until

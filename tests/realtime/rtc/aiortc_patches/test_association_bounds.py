@@ -20,7 +20,7 @@ from aiortc.rtcsctptransport import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.rtc.aiortc_patches.association_bounds import (
+from lipstream.realtime.rtc.aiortc_patches.association_bounds import (
     BURST_CHUNKS,
     CHUNKS_PER_S,
     DISCARDED_CHUNKS,

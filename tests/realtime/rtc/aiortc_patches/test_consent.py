@@ -9,8 +9,8 @@ import aioice.stun
 import pytest
 from aioice.ice import Connection
 
-from realtime.rtc.aiortc_patches import consent
-from realtime.rtc.aiortc_patches.consent import MOST_UNANSWERED, has_expired, keep_consent
+from lipstream.realtime.rtc.aiortc_patches import consent
+from lipstream.realtime.rtc.aiortc_patches.consent import MOST_UNANSWERED, has_expired, keep_consent
 from tests.realtime.rtc.loopback import until
 
 SCALE = 0.05

@@ -16,10 +16,15 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from av.error import EOFError as DecoderEndError
 
-from realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, SoundDecoder, payload_of
-from realtime.rtc.aiortc_patches.tolerant_transport import dropped_packets
-from realtime.test_client.caller import _encoded
-from realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.rtc.aiortc_patches.receiver import (
+    LowLatencyReceiver,
+    LowLatencyTransport,
+    SoundDecoder,
+    payload_of,
+)
+from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import dropped_packets
+from lipstream.realtime.test_client.caller import _encoded
+from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, until
 
 PACKET = bytes([0xF8, 0xFF, 0xFE])

@@ -21,12 +21,12 @@ from aiortc.rtp import (
     RtpPacket,
 )
 
-from realtime.encoding.broadcast import Broadcast
-from realtime.encoding.pacing import PicturePacer, SpeechPacer, picture_frame, speech_frame
-from realtime.encoding.rendition import KEY_FRAME_INTERVAL_S
-from realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
-from realtime.rtc.aiortc_patches.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
-from realtime.rtc.packetizer import MAX_AGE_TICKS
+from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.encoding.pacing import PicturePacer, SpeechPacer, picture_frame, speech_frame
+from lipstream.realtime.encoding.rendition import KEY_FRAME_INTERVAL_S
+from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
+from lipstream.realtime.rtc.aiortc_patches.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
+from lipstream.realtime.rtc.packetizer import MAX_AGE_TICKS
 from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
 
 SENDER_NAMES = (

@@ -8,7 +8,7 @@ import pylibsrtp
 import pytest
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
-from realtime.rtc.aiortc_patches.tolerant_transport import (
+from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import (
     MAX_SOURCES,
     BoundedSources,
     TolerantTransport,

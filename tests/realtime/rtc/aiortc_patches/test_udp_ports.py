@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from realtime.errors import UnavailableError
-from realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
-from realtime.rtc.aiortc_patches.udp_ports import listen_on
-from realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.errors import UnavailableError
+from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
+from lipstream.realtime.rtc.aiortc_patches.udp_ports import listen_on
+from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected
 
 

@@ -1,0 +1,102 @@
+"""The command ``lipstream``: serves, or does what its first word says.
+
+Each command imports its modules when it is called: child processes import this module as well, and need none of them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from lipstream import __version__
+from lipstream.realtime import log_format
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.settings import read_settings
+from lipstream.realtime.workers import child_process
+
+
+def main() -> int:
+    """Return the process's exit status."""
+    arguments = sys.argv[1:]
+    first = arguments[0] if arguments else ""
+    if first in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if first == "--version":
+        print(f"lipstream {__version__}")
+        return 0
+    if not first or first.startswith("-"):
+        return serve(arguments)
+    if first not in _COMMANDS:
+        print(f"lipstream: there is no command {first!r}, only {', '.join(_COMMANDS)}", file=sys.stderr)
+        return 2
+    run, _ = _COMMANDS[first]
+    return run(arguments[1:])
+
+
+def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
+    """Run the server until it is told to end.
+
+    Args:
+        arguments: Its options.
+        program: What the usage and errors call the command.
+
+    Returns:
+        The exit status: 0 ended as told, 1 could not serve, 2 wrong options.
+    """
+    try:
+        settings = read_settings(arguments, os.environ, program=program)
+        log_format.set_up(settings.log_level, settings.log_format)
+        child_process.warm_up()
+        from lipstream.realtime.api.serving import serve as serve_with  # (imported while the workers' modules are)
+
+        return 0 if serve_with(settings) else 1
+    except LipstreamError as error:
+        print(f"{program}: {error.message}", file=sys.stderr)
+        return 2
+
+
+def _render(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.render import main
+
+    return main(arguments)
+
+
+def _avatar(arguments: Sequence[str]) -> int:
+    from lipstream.avatar_cache.__main__ import main
+
+    return main(arguments)
+
+
+def _devices(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.local_audio.__main__ import main
+
+    return main(arguments)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.doctor import main
+
+    return main(arguments)
+
+
+def _selftest(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.selftest import main
+
+    return main(arguments)
+
+
+_COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "serve": (serve, "run the server; so does no command at all"),
+    "render": (_render, "make a video of a sound file"),
+    "avatar": (_avatar, "build, list, check and remove avatars"),
+    "devices": (_devices, "list the microphones and loudspeakers of this machine"),
+    "doctor": (_doctor, "find out why no call to a server comes about"),
+    "selftest": (_selftest, "call a server and measure the call"),
+}
+
+
+def _help() -> str:
+    lines = ["usage: lipstream [COMMAND] [OPTION ...]", "", "Live speech in, a face that says it out.", "", "commands:"]
+    lines += [f"  {name:10}{meaning}" for name, (_, meaning) in _COMMANDS.items()]
+    lines += ["", "lipstream COMMAND --help shows a command's options.", "lipstream --version shows the version."]
+    return "\n".join(lines)
