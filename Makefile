@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Makes the site of the documents; MIT, 138 MB with what it needs. 0.1 is not tried yet.
+ZENSICAL := 'zensical>=0.0.73,<0.1'
 
-.PHONY: run test check check-web lock-web format bench bench-cuda network fuzz soak clean
+.PHONY: run test check check-web docs lock-web format bench bench-cuda network fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -15,7 +17,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory check-web
+	$(MAKE) --no-print-directory check-web docs
 	$(BIN)/python -m pytest $(ARGS)
 
 # Types and lint of the pages' scripts. Skipped without node and npm, unless REQUIRE_SYSTEM=1.
@@ -29,6 +31,17 @@ else
 check-web:
 	@echo "the checks of web/ are skipped: they need node and npm"
 endif
+
+# The documentation's site, in build/docs-site. A link to a missing page or heading fails it.
+# Copied at their own paths, so that links between the documents work here and on a code host.
+DOCS_SOURCE := build/docs-source
+docs: .venv-docs/.installed
+	rm -rf $(DOCS_SOURCE)
+	mkdir -p $(DOCS_SOURCE)/training
+	cp *.md $(DOCS_SOURCE)
+	cp -R docs $(DOCS_SOURCE)/docs
+	cp training/README.md $(DOCS_SOURCE)/training
+	.venv-docs/bin/zensical build --strict --clean
 
 # Writes the lock without the addresses of packages' funding pages: it names no host.
 lock-web:
@@ -56,10 +69,15 @@ soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks soak cycles limit
 
 clean:
-	rm -rf $(VENV) web/node_modules
+	rm -rf $(VENV) .venv-docs .cache build/docs-source build/docs-site web/node_modules
 
 web/node_modules/.installed: web/package.json web/package-lock.json
 	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+.venv-docs/.installed: Makefile
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check $(ZENSICAL)
 	touch $@
 
 $(VENV)/.run: pyproject.toml

@@ -25,7 +25,7 @@ import realtime
 from lipstream import cli
 from realtime.test_client.call_recording import decode_pictures
 from realtime.test_client.caller import Caller
-from tests.server_process import ROOT, Server
+from tests.server_process import ROOT, ServerProcess
 from tests.sound_files import write_wav
 
 BINARIES = "Scripts" if os.name == "nt" else "bin"
@@ -109,7 +109,7 @@ def test_the_server_and_its_workers_import_under_one_name(
     log = tmp_path / "log"
     os.environ["PYTHONPROFILEIMPORTTIME"] = "1"  # inherited by all children, each writes down what it imports
     try:
-        server = Server(server_store, command=(sys.executable, *command), log=log)
+        server = ServerProcess(server_store, command=(sys.executable, *command), log=log)
         server.start()
         assert server.stop() == 0
     finally:
@@ -261,7 +261,7 @@ async def test_the_installed_package_serves_a_picture(
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     log = tmp_path / "log"
-    server = Server(server_store, command=(str(installed / BINARIES / "lipstream"),), cwd=tmp_path, log=log)
+    server = ServerProcess(server_store, command=(str(installed / BINARIES / "lipstream"),), cwd=tmp_path, log=log)
     try:
         await asyncio.to_thread(server.start)
         created = await asyncio.to_thread(server.post, "/api/sessions", {})
