@@ -40,11 +40,13 @@ class DetectedFace:
         points: ``float32[68, 2]``, px, in the order of :mod:`avatar_cache.face_geometry`.
         doubt: ``float32[68]``: the likely error of each point, of the face's side; large where it is hidden.
         score: How likely it is a face, 0..1.
+        box: ``float64[4]``: left, top, right, bottom, px, of a detector that gives a rectangle by itself.
     """
 
     points: Floats
     doubt: Floats
     score: float
+    box: npt.NDArray[np.float64] | None = None
 
     @property
     def mean_doubt(self) -> float:

@@ -44,6 +44,8 @@ class Manifest:
         clip_sha256: Of the clip; empty where none is known.
         tool: What made the clip.
         consent: Whose face it is and how they agreed, in its maker's words; empty where nothing was said.
+        detector_boxes: What a face detector gives for every frame: left, top, right, bottom, px; empty where the face
+            boxes tell all that is known.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Manifest:
     clip_sha256: str = ""
     tool: str = ""
     consent: str = ""
+    detector_boxes: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def frames(self) -> int:
@@ -99,6 +102,9 @@ class Manifest:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
             raise ValueError("the outline is in shares of the face box")
+        found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
+        if found and len(found) != len(boxes):
+            raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
             raise ValueError("an avatar has frames and a loop of 'seamless' or 'pingpong'")
         return cls(
@@ -114,4 +120,5 @@ class Manifest:
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
+            detector_boxes=found,
         )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
+from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, parse_pads
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 
@@ -49,6 +50,7 @@ class Settings:
     window_offset: int | None = _option(
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
+    pads: Pads | None = _option(None, f"{PADS_FORM}: {PADS_HELP}", parse=parse_pads)
     device: str = _option("auto", "auto, cpu, cuda (every card there is) or cuda:N")
     precision: str = _option("auto", "of the network's arithmetic: auto, fp16 (CUDA), bf16, fp32 or int8 (CPU)")
     max_sessions: int = _option(2 * (os.cpu_count() or 1), "most sessions at once; fewer where they cost more")

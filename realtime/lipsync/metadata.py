@@ -1,16 +1,19 @@
 """What a weights file says of itself, readable without torch."""
 
+import argparse
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.errors import SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
 
 FORMAT = "lipstream-weights-1"
+CROPS = ("lipstream", "detector")
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
 
 
@@ -33,6 +36,23 @@ class Region(NamedTuple):
         return self.right - self.left
 
 
+class Pads(NamedTuple):
+    """How far a face box is moved outwards at each edge, px of the picture; negative inwards."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+_MOST_PADS_PX = 10_000
+PADS_FORM = "TOP,BOTTOM,LEFT,RIGHT"
+PADS_HELP = "px around the face box of weights with a detector's crop (published: 0,10,0,0)"
+NO_PADS = Pads()
+PUBLISHED_PADS = Pads(bottom=10)
+"""The published inference script's default: for the chin."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsMetadata:
     """The facts that belong to a weights file.
@@ -48,6 +68,9 @@ class WeightsMetadata:
         sha256: Of the file, hexadecimal.
         licence: SPDX identifier, or what is known.
         ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
+        crop: What the face crop shows. ``lipstream``: a square from the brows to under the chin. ``detector``: the
+            rectangle that a face detector gives, forehead to chin and cheek to cheek, squeezed to the crop's size.
+        pads: Widen a detector's rectangle before it is cut.
     """
 
     name: str
@@ -60,6 +83,8 @@ class WeightsMetadata:
     sha256: str
     licence: str
     ear: str = "published"
+    crop: str = "lipstream"
+    pads: Pads = NO_PADS
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -72,8 +97,23 @@ class WeightsMetadata:
 
     @property
     def fingerprint(self) -> str:
-        """A short name for caches: changes with the file."""
-        return self.sha256[:16]
+        """A short name for caches: changes with the file, and with the pads of a detector's crop."""
+        geometry = "" if self.crop == "lipstream" else "-".join(("", self.crop, *map(str, self.pads)))
+        return self.sha256[:16] + geometry
+
+    def with_pads(self, pads: tuple[int, int, int, int] | None) -> "WeightsMetadata":
+        """Return the same with other pads; ``None`` leaves them.
+
+        Raises:
+            SettingsError: If the weights take Lipstream's own crop, which has none.
+        """
+        if pads is None:
+            return self
+        if self.crop != "detector":
+            raise SettingsError(
+                f"--pads is for weights with a detector's crop; {self.name} takes Lipstream's own square"
+            )
+        return dataclasses.replace(self, pads=Pads(*pads))
 
     def to_json(self) -> str:
         """Return the metadata as JSON."""
@@ -83,12 +123,21 @@ class WeightsMetadata:
     def from_json(cls, text: str) -> "WeightsMetadata":
         """Return what :meth:`to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"])})
+        return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"]), "pads": Pads(*fields["pads"])})
 
 
 def default_region(size: int) -> Region:
-    """Return the region that the published weights may change: the lower half, which they are never shown."""
+    """Return the half that a network is never shown as target: the lower one."""
     return Region(size // 2, size, 0, size)
+
+
+def published_region(size: int) -> Region:
+    """Return the region that is decoded of published weights: the lower half and a sixteenth above it.
+
+    The published script pastes the whole crop. Above the middle the network only repeats what it is shown, softer than
+    the picture; a sixteenth (6 rows of 96) is the room in which the new half is blended into the picture.
+    """
+    return Region(size // 2 - size // 16, size, 0, size)
 
 
 def file_sha256(path: Path) -> str:
@@ -102,6 +151,30 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"cannot read the weights file {path}: {error.strerror}") from error
+
+
+def parse_pads(value: str | Sequence[int]) -> Pads:
+    """Return pads from four numbers, or from a string of them: ``0,10,0,0`` or ``[0, 10, 0, 0]``.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    pads = json.loads(f"[{value.strip().strip('[]')}]") if isinstance(value, str) else value
+    if len(pads) != len(Pads._fields) or not all(type(pad) is int and abs(pad) < _MOST_PADS_PX for pad in pads):
+        raise ValueError(f"pads are four whole numbers of pixels: {PADS_FORM}")
+    return Pads(*pads)
+
+
+def pads_argument(text: str) -> Pads:
+    """Return the pads that a command was given.
+
+    Raises:
+        argparse.ArgumentTypeError: If they are none.
+    """
+    try:
+        return parse_pads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {PADS_FORM} in whole pixels") from error
 
 
 def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> WeightsMetadata:
@@ -126,10 +199,12 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             sha256=sha256,
             licence=fields.get("licence", "unknown"),
             ear=fields.get("ear", "published"),
+            crop=(crop := fields.get("crop", "lipstream")),
+            pads=parse_pads(fields["pads"]) if "pads" in fields else PUBLISHED_PADS if crop == "detector" else NO_PADS,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both")}.items():
+    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both"), "crop": CROPS}.items():
         if (value := getattr(metadata, field)) not in known:
             wanted = " or ".join(map(repr, known))
             raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")
@@ -147,7 +222,9 @@ def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0
         size=size,
         head="paint",
         window_offset_samples=PUBLISHED_OFFSET_SAMPLES,
-        decoded_region=default_region(size),
+        decoded_region=published_region(size),
         sha256=sha256,
         licence="unknown",
+        crop="detector",
+        pads=PUBLISHED_PADS,
     )

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from lipstream.realtime.lipsync.metadata import WeightsMetadata, file_sha256
+from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata, file_sha256
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "9"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
+_FORMAT = "10"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
 _LEVELS = 7
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, faces, BGR."""
@@ -113,13 +113,16 @@ class OpenVinoPredictor:
     Args:
         folder: What :func:`convert` returned.
         threads: Cores that one call may use; ``None`` for all.
+        pads: Overrides those of a detector's crop.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
             for. With ``int8`` the mouth's wide convolutions have eight bits; all else has the processor's own floats.
     """
 
     device = "cpu"
 
-    def __init__(self, folder: Path, *, threads: int | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int | None = None, precision: str | None = None, pads: Pads | None = None
+    ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
         core = ov.Core()
         mouth_path = quantized(folder) if precision == "int8" else folder / "mouth.xml"
@@ -132,7 +135,7 @@ class OpenVinoPredictor:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
+        self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
         mouth = core.read_model(mouth_path)
         self._mouths: dict[int, Any] = {}

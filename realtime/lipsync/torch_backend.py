@@ -18,7 +18,7 @@ from torch import Tensor
 from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
 from lipstream.realtime.lipsync.folding import fold
 from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
 from lipstream.realtime.lipsync.weights import load_weights
@@ -61,6 +61,7 @@ class TorchPredictor:
         weights: The weights file.
         device: ``cpu``, ``cuda`` or ``cuda:N``, or one that is open.
         window_offset_samples: Overrides the file's.
+        pads: Overrides those of a detector's crop.
         precision: One of :data:`DTYPES`; ``None`` takes fp16 on CUDA, fp32 on the CPU.
 
     Attributes:
@@ -78,9 +79,11 @@ class TorchPredictor:
         device: str | Device,
         window_offset_samples: int | None = None,
         precision: str | None = None,
+        pads: Pads | None = None,
     ) -> None:
         self.on = open_device(device) if isinstance(device, str) else device
-        network, self._metadata = load_weights(weights, window_offset_samples=window_offset_samples)
+        network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
+        self._metadata = metadata.with_pads(pads)
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
         self._calls: dict[int, _Call] = {}

@@ -40,6 +40,7 @@ class Compositor:
         outline: Of lips and jaw, where it is known.
         mark: Stamped on every picture; ``None`` for none.
         origin: Where all this comes from, if it lies in a store.
+        crop: What the face crop shows, as the weights' metadata say it.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class Compositor:
         outline: Outline = (),
         mark: Mark | None = None,
         origin: Origin | None = None,
+        crop: str = "lipstream",
     ) -> None:
         self.origin = origin
         self._mark = mark
         self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
-        self._painter = MouthPainter(region, crop_size, outline)
+        self._painter = MouthPainter(region, crop_size, outline, crop)
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
         """Return the picture of a clip frame with the mouth ``spoken`` (0..1) of the way from rest to ``mouth``.

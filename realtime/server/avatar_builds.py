@@ -24,6 +24,7 @@ from lipstream.realtime.errors import (
     NotFoundError,
     UnavailableError,
 )
+from lipstream.realtime.lipsync.metadata import Pads
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class AvatarBuilds:
         device: What prepares them.
         limits: What an upload may be.
         on_built: Told the id of an avatar that is there; it is ``ready`` when this returns.
+        pads: Overrides those of weights with a detector's crop.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class AvatarBuilds:
         device: str,
         limits: UploadLimits,
         on_built: Callable[[str], Awaitable[None]],
+        pads: Pads | None = None,
     ) -> None:
         self.limits = limits
+        self._pads = pads
         self._store, self._weights, self._device = store, weights, device
         self._on_built = on_built
         self._states: dict[str, Build] = {}
@@ -214,6 +218,7 @@ class AvatarBuilds:
             "limits": dataclasses.asdict(limits),
             "weights": str(self._weights),
             "device": self._device,
+            "pads": self._pads,
             "memory_bytes": MEMORY_BYTES,
             "cpu_s": CPU_S,
         }

@@ -30,6 +30,7 @@ import numpy as np
 
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.shared_memory import JobMemory
@@ -65,6 +66,7 @@ class WorkerSettings:
         threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
         precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
         fall_back: Whether the CPU draws where the device cannot be used, as it does with ``auto``.
+        pads: Overrides those of weights with a detector's crop.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
             their own.
         features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a function to be told
@@ -78,6 +80,7 @@ class WorkerSettings:
     threads: int | None = None
     precision: str = "auto"
     fall_back: bool = False
+    pads: Pads | None = None
     predictor: str = "lipstream.realtime.workers.render_loading:load_predictor"
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 
