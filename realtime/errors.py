@@ -25,7 +25,11 @@ The status is what ``realtime.api.app`` answers with; the library itself never s
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
+
+UnreadyReason = Literal["warming", "full", "draining", "renderer"]
+"""Why no session can be taken now."""
+UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -130,14 +134,14 @@ class UnavailableError(LipstreamError):
     """The server cannot take this now.
 
     Attributes:
-        reason: One of ``warming``, ``full``, ``draining``, ``renderer``; of one offer alone, ``relay`` or ``ports``.
+        reason: Why: of the whole server, one of ``UnreadyReason``; of this one request, one of the others.
         retry_after_s: Seconds after which a retry makes sense.
     """
 
     code = "unavailable"
     status = 503
 
-    def __init__(self, message: str, *, reason: str, retry_after_s: int = 5) -> None:
+    def __init__(self, message: str, *, reason: UnavailableReason, retry_after_s: int = 5) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s

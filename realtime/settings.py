@@ -17,6 +17,7 @@ from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
+from lipstream.realtime.wire.session_answers import IceServer
 
 _PREFIX = "LIPSTREAM_"
 _TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
@@ -62,9 +63,7 @@ class Settings:
     insecure: bool = _option(default=False, help_text="listen on a non-local address without a secret file")
     tls_cert: Path | None = _option(None, "certificate chain, PEM, to serve HTTPS", parse=Path)
     tls_key: Path | None = _option(None, "its private key, PEM", parse=Path)
-    ice_servers: tuple[dict[str, Any], ...] = _option(
-        (), "STUN and TURN servers as JSON, as RTCPeerConnection takes them"
-    )
+    ice_servers: tuple[IceServer, ...] = _option((), "STUN and TURN servers as JSON, as RTCPeerConnection takes them")
     turn_urls: tuple[str, ...] = _option((), "turn: and turns: URLs of a TURN server that shares a secret")
     turn_secret_file: Path | None = _option(
         None, "file with that secret; signs credentials for each session", parse=Path
@@ -267,7 +266,7 @@ def _parse(option: "dataclasses.Field[Any]", value: Any) -> Any:
         raise SettingsError(f"option {option.name} cannot be {value!r}: {error}") from error
 
 
-def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
+def _ice_servers(servers: Any) -> tuple[IceServer, ...]:
     known = {"urls", "username", "credential"}
     if not isinstance(servers, list) or not all(
         isinstance(s, dict) and "urls" in s and known >= s.keys() for s in servers
@@ -276,7 +275,7 @@ def _ice_servers(servers: Any) -> tuple[dict[str, Any], ...]:
     return tuple(servers)
 
 
-def _names_turn(server: dict[str, Any]) -> bool:
+def _names_turn(server: IceServer) -> bool:
     urls = server["urls"]
     return any(str(url).startswith("turn") for url in ([urls] if isinstance(urls, str) else urls))
 

@@ -19,6 +19,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from lipstream.realtime.wire.control_messages import ControlMessage, EndOfSpeechMessage, InterruptMessage, SayMessage
+
 _PIECE_BYTES = 8 * 1024
 _EVENTS_KEPT = 1024
 
@@ -84,15 +86,15 @@ class Speaker:
 
         A text that it does not take is answered by an event of type ``error``.
         """
-        await self._send({"type": "say", "text": text})
+        await self._send(SayMessage(type="say", text=text))
 
     async def end_of_speech(self) -> None:
         """Say that an utterance is over."""
-        await self._send({"type": "end_of_speech"})
+        await self._send(EndOfSpeechMessage(type="end_of_speech"))
 
     async def interrupt(self) -> None:
         """Stop speaking now; what was handed over and not heard yet is forgotten."""
-        await self._send({"type": "interrupt"})
+        await self._send(InterruptMessage(type="interrupt"))
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the server's events until the connection ends."""
@@ -103,7 +105,7 @@ class Speaker:
     def _closed(self) -> bool:
         return self._reader is None or self._reader.done()
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: ControlMessage) -> None:
         assert self._socket is not None
         await self._socket.send(json.dumps(message))
 

@@ -32,7 +32,6 @@ LAYERS = (
             "realtime",
             "lipstream.checkout_names",
             "realtime.clock",
-            "realtime.control_messages",
             "realtime.errors",
             "realtime.log_format",
             "realtime.meters",
@@ -41,8 +40,9 @@ LAYERS = (
             "realtime.queue_depths",
             "realtime.rate_limit",
             "realtime.timeline",
+            "realtime.wire",
         ),
-        "time, errors, metrics, messages: what every other layer uses",
+        "time, errors, metrics, the shapes of JSON: what every other layer uses",
     ),
     Layer(("realtime.audio",), "mel spectrogram, voice activity, resampling, jitter buffer, turns, sentences"),
     Layer(("realtime.lipsync",), "the network, its weights files and back ends"),
@@ -82,7 +82,6 @@ PURE = {
     "realtime.audio.voice_detector",
     "realtime.audio.windows",
     "realtime.clock",
-    "realtime.control_messages",
     "realtime.encoding.encoded_unit",
     "realtime.encoding.rate_control",
     "realtime.encoding.rendition",
@@ -118,6 +117,9 @@ PURE = {
     "realtime.test_client.click_track",
     "realtime.test_client.mouth_opening",
     "realtime.timeline",
+    "realtime.wire.answers",
+    "realtime.wire.control_messages",
+    "realtime.wire.events",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
 

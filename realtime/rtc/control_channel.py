@@ -4,16 +4,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from aiortc import RTCDataChannel
 
-from lipstream.realtime.control_messages import control_error, parse_control
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.wire.control_messages import ControlMessage, parse_control
+from lipstream.realtime.wire.events import ServerEvent, error_event
 
 logger = logging.getLogger(__name__)
 
-OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
+OnControl = Callable[[ControlMessage], None]
 
 LABEL = "control"
 MAX_BACKLOG_BYTES = 64 * 1024
@@ -22,10 +22,10 @@ FLUSH_S = 0.3
 
 
 class ControlChannel:
-    """Control messages in, replies and events out.
+    """Control messages in, events out.
 
     Args:
-        on_control: Takes a message, returns the reply or ``None``; ``None`` for a peer that may have no channel.
+        on_control: Takes a message; ``None`` for a peer that may have no channel.
     """
 
     def __init__(self, on_control: OnControl | None) -> None:
@@ -50,11 +50,11 @@ class ControlChannel:
         self._channel = channel
         channel.on("message", self._came)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a message; dropped while the channel is not open, or the client does not read."""
+    def send(self, event: ServerEvent) -> None:
+        """Send an event; dropped while the channel is not open, or the client does not read."""
         channel = self._open
         if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
-            channel.send(json.dumps(message))
+            channel.send(json.dumps(event))
 
     async def flush(self) -> None:
         """Wait, but not long, until what was last sent has left."""
@@ -68,11 +68,9 @@ class ControlChannel:
     def _came(self, message: object) -> None:
         assert self._on_control is not None
         try:
-            reply = self._on_control(parse_control(message))
+            self._on_control(parse_control(message))
         except LipstreamError as error:
-            reply = control_error(error.message)
+            self.send(error_event(error.message))
         except Exception:
             logger.exception("control message failed")
-            reply = control_error("The server could not do this.")
-        if reply is not None:
-            self.send(reply)
+            self.send(error_event("The server could not do this."))

@@ -29,6 +29,9 @@ from lipstream.realtime.rtc.sdp import (
     check_offer,
     multiplexed_only,
 )
+from lipstream.realtime.wire.control_messages import ControlMessage
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import PeerStats
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def _ignore_sound(*_: object) -> None:
     """For a peer that sends none."""
 
 
-def _refuse_control(_: dict[str, Any]) -> None:
+def _refuse_control(_: ControlMessage) -> None:
     """For a peer that has no channel."""
 
 
@@ -75,7 +78,7 @@ class Peer:
             terms: Whether it speaks and watches, watches (WHEP), or publishes (WHIP).
             settings: How to connect.
             on_sound: Takes the microphone's sound, see ``realtime.rtc.microphone``.
-            on_control: Takes a control message, returns the reply or ``None``.
+            on_control: Takes a control message.
             on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
         """
         datagram_guard.install()
@@ -191,18 +194,21 @@ class Peer:
         self._trickled += len(taken)
         await self._connection.add_candidates(taken, complete=ice.complete)
 
-    def send_control(self, message: dict[str, Any]) -> None:
-        """Send a control message; dropped while the channel is not open, or the client does not read."""
+    def send_control(self, event: ServerEvent) -> None:
+        """Send an event; dropped while the channel is not open, or the client does not read."""
         if self._closing is None:
-            self._control.send(message)
+            self._control.send(event)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> PeerStats:
         """Return figures of this connection; ``None`` where the other side has not reported yet."""
-        figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
+        stats = PeerStats(connected=self.connected, microphone_dropped=self._microphone.dropped)
         for sender in self._connection.getSenders() if self._connection else ():
             assert isinstance(sender, PlayoutSender)
-            figures[sender.kind] = sender.stats()
-        return figures
+            if sender.kind == "audio":
+                stats["audio"] = sender.stats()
+            else:
+                stats["video"] = sender.stats()
+        return stats
 
     async def flush_control(self) -> None:
         """Wait, but not long, until what was last sent as control messages has left."""

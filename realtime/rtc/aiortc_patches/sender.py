@@ -36,6 +36,7 @@ from lipstream.realtime.encoding.pacing import Kind
 from lipstream.realtime.encoding.rate_control import RetransmitBudget
 from lipstream.realtime.rtc.packetizer import Packetizer
 from lipstream.realtime.rtc.receiver_adaptation import ReceiverAdaptation
+from lipstream.realtime.wire.session_answers import SenderStats
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ class PlayoutSender(RTCRtpSender):
         if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
             self._send([packet])
 
-    def stats(self) -> dict[str, float | None]:
+    def stats(self) -> SenderStats:
         """Return what this sender has sent and what the other side says about it."""
         trip_s = self._round_trip_mean_s
         return {

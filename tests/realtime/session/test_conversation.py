@@ -204,7 +204,7 @@ async def test_the_button_ends_a_turn_at_once() -> None:
     agent.gate.set()
     async with meeting(agent) as visitor:
         await visitor.speak(0.6)
-        visitor.virtual.session._control({"type": "end_of_turn"})
+        visitor.virtual.session.handle({"type": "end_of_turn"})
         await asyncio.sleep(0.02)
         assert agent.heard == [pytest.approx(0.6 + 0.3, abs=0.1)]
 
