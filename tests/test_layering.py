@@ -51,7 +51,7 @@ LAYERS = (
     Layer(("avatar_cache",), "faces found, clips built, prepared and stored"),
     Layer(("realtime.workers",), "child processes that draw mouths, paint and encode"),
     Layer(("realtime.rtc",), "peers, SDP, ICE, RTP; `aiortc_patches/` holds all private names of aiortc and aioice"),
-    Layer(("realtime.settings",), "the server's options"),
+    Layer(("realtime.option_values", "realtime.settings"), "the server's options"),
     Layer(("realtime.sinks",), "recordings, live streams, virtual camera and microphone"),
     Layer(("realtime.synthesis",), "engines that turn text into speech"),
     Layer(("realtime.agent",), "who answers in a conversation"),

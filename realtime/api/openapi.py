@@ -38,4 +38,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     for operations in description["paths"].values():
         for operation in operations.values():
             operation["security"] = [{token: []} for token in _CALLERS[operation["tags"][0]]]
+            for status, answer in operation["responses"].items():
+                if not status.startswith("2"):  # FastAPI assumes the type of the route's answers
+                    (body,) = answer["content"].values()
+                    answer["content"] = {"application/json": body}
     return description

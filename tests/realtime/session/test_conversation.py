@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.errors import BadRequestError
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from tests.loopback.virtual import VirtualSession
 
@@ -207,6 +208,19 @@ async def test_the_button_ends_a_turn_at_once() -> None:
         visitor.virtual.session.handle({"type": "end_of_turn"})
         await asyncio.sleep(0.02)
         assert agent.heard == [pytest.approx(0.6 + 0.3, abs=0.1)]
+
+
+async def test_what_means_nothing_here_is_refused() -> None:
+    async with meeting(None) as visitor:
+        session = visitor.virtual.session
+        with pytest.raises(BadRequestError, match="type 'end_of_speech' is not known here"):
+            session.handle({"type": "end_of_speech"})
+        program = session.speech.take_program(16_000)
+        session.handle({"type": "end_of_speech"}, program=program)
+        session.handle({"type": "end_of_turn"}, program=program)
+        session.speech.conversation = None
+        with pytest.raises(BadRequestError, match="type 'end_of_turn' is not known here"):
+            session.handle({"type": "end_of_turn"}, program=program)
 
 
 async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same() -> None:
