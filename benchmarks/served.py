@@ -14,14 +14,15 @@ import resource
 import sys
 import threading
 import time
-import urllib.request
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from benchmarks.signals import TimelineSource
@@ -127,15 +128,15 @@ def fetch(
     url: str, body: object = None, method: str | None = None, *, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Ask for a URL and return status, headers (lower case) and body of the answer, whatever the status is."""
-    data = None if body is None else json.dumps(body).encode()
-    shown = ({} if body is None else {"Content-Type": "application/json"}) | (headers or {})
-    request = urllib.request.Request(url, data, shown, method=method)  # noqa: S310 (our own server's)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
-            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
+    method = method or ("GET" if body is None else "POST")
+    answer = _client().request(method, url, json=body, headers=headers)
+    return answer.status_code, dict(answer.headers), answer.content
+
+
+@cache
+def _client() -> httpx.Client:
+    """Return a client that keeps no connection: the server's would count among what stays."""
+    return httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 class _Saying(Sessions):

@@ -10,11 +10,13 @@ import signal
 import statistics
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from benchmarks.report import Report, at_most
+from benchmarks.served import fetch
 from lipstream.avatar_cache.avatar import load_prepared
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
@@ -78,9 +80,8 @@ async def _start(*, offers: int) -> tuple[tuple[float, float], list[float]]:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:  # noqa: S310 (our own server's)
-            return bool(answer.status == 200)
-    except OSError:
+        return fetch(f"{url}/readyz")[0] == 200
+    except httpx.TransportError:
         return False
 
 
@@ -101,11 +102,10 @@ async def _first_picture(url: str) -> float:
 
 
 def _ask(url: str, method: str, body: object) -> Any:
-    data, headers = json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (our own server's)
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
-        text = answer.read()
-    return json.loads(text) if text else None
+    status, _, answer = fetch(url, body, method)
+    if status >= 300:
+        raise RuntimeError(f"{method} {url}: {status}")
+    return json.loads(answer) if answer else None
 
 
 def _load_ms() -> float:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import httpx
+
 from benchmarks.served import ServedProcess, fetch
 from lipstream.realtime.test_client.caller import Caller
 
@@ -161,7 +163,7 @@ async def _newcomer_s(url: str, after_s: float) -> float | None:
     try:
         async with calling(url):
             return round(time.monotonic() - begun_s, 3)
-    except (RuntimeError, OSError):  # TimeoutError is one of these
+    except (RuntimeError, OSError, httpx.TransportError):  # TimeoutError is an OSError
         return None
 
 

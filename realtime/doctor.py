@@ -96,18 +96,18 @@ async def examine(server: ServerClient) -> AsyncIterator[Finding]:
 
 @contextlib.asynccontextmanager
 async def _session(server: ServerClient) -> AsyncIterator[dict[str, Any]]:
-    created = await asyncio.to_thread(server.ask, "/api/sessions", method="POST", body={})
+    created = await server.ask("/api/sessions", method="POST", body={})
     try:
         yield created
     finally:
         with contextlib.suppress(LipstreamError):
             path = created["urls"]["self"]
-            await asyncio.to_thread(server.ask, path, method="DELETE", token=created["token"])
+            await server.ask(path, method="DELETE", token=created["token"])
 
 
 async def _answers(server: ServerClient) -> Finding:
     try:
-        await asyncio.to_thread(server.ask, "/healthz")
+        await server.ask("/healthz")
     except UnreachableError as error:
         advice = "Is it running, is the address right, and does a firewall let its port through?"
         if "CERTIFICATE" in error.message.upper():
@@ -140,7 +140,7 @@ def _is_local(host: str) -> bool:
 
 async def _ready(server: ServerClient) -> Finding:
     try:
-        await asyncio.to_thread(server.ask, "/readyz")
+        await server.ask("/readyz")
     except RefusedError as error:
         advice = READY_ADVICE.get(error.reason, "Its log says why.")
         return Finding(
@@ -209,7 +209,7 @@ async def _media(server: ServerClient, ice_servers: Sequence[dict[str, Any]], *,
         body = {"sdp": offer, "type": "offer"}
         async with _session(server) as session:
             path = session["urls"]["peer"]
-            answer = await asyncio.to_thread(server.ask, path, method="POST", body=body, token=session["token"])
+            answer = await server.ask(path, method="POST", body=body, token=session["token"])
             sdp = answer["answer"]["sdp"]
             if missing := _missing_codec(sdp):
                 advice = "Both ends need Opus, and VP8 or H.264."

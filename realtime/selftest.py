@@ -110,7 +110,7 @@ async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -
         figures = await ask("", "GET")
         asked_s = [await _interrupt(ask) for _ in range(INTERRUPTIONS)]
         tail = (await ask("", "GET")).get("interrupt_tail_ms")
-        facts = await asyncio.to_thread(server.ask, f"/api/avatars/{figures['avatar']}")
+        facts = await server.ask(f"/api/avatars/{figures['avatar']}")
     sent_s = [microphone.start_s + start / SOUND_RATE_HZ for start in starts]
     figures["interrupt_tail_ms"] = tail
     return await asyncio.to_thread(_findings, caller.recording, sent_s, asked_s, facts, figures)
@@ -118,13 +118,11 @@ async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -
 
 @contextlib.asynccontextmanager
 async def _call(server: ServerClient, sound: Sound, avatar: str | None) -> AsyncIterator[tuple[Caller, Any]]:
-    created = await asyncio.to_thread(
-        server.ask, "/api/sessions", method="POST", body={"avatar": avatar} if avatar else {}
-    )
+    created = await server.ask("/api/sessions", method="POST", body={"avatar": avatar} if avatar else {})
 
     async def ask(path: str, method: str, body: Any = None) -> Any:
         path = created["urls"]["self"] + path
-        return await asyncio.to_thread(server.ask, path, method=method, body=body, token=created["token"])
+        return await server.ask(path, method=method, body=body, token=created["token"])
 
     servers = [RTCIceServer(**entry) for entry in created["ice_servers"]]
     policy = RTCIceTransportPolicy(created.get("ice_transport_policy", "all"))

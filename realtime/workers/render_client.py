@@ -298,7 +298,7 @@ class RenderWorker:
         for slot in message["done"]:
             stream, frame, since_s = self._under_way.pop(slot)
             self._free.append(slot)
-            self._meters.render.observe(self._heard_s - since_s, of="trip")
+            self._meters.render.labels("trip").observe(self._heard_s - since_s)
             stream.deliver(frame, self._memory.mouths[slot].copy())
         for slot in message["lost"]:
             del self._under_way[slot]
@@ -306,8 +306,8 @@ class RenderWorker:
         self.counts.lost += len(message["lost"])
         for mouths, gather_s, draw_s in message["took"]:
             self._meters.batch.observe(mouths)
-            self._meters.render.observe(gather_s, of="gather")
-            self._meters.render.observe(draw_s, of="draw")
+            self._meters.render.labels("gather").observe(gather_s)
+            self._meters.render.labels("draw").observe(draw_s)
         if message["short"]:
             self.counts.short += message["short"]
             self._short_s = self._heard_s

@@ -152,8 +152,10 @@ async def test_avatars_are_listed_with_previews(client: httpx.AsyncClient) -> No
 
 async def test_metrics_are_in_prometheus_format(client: httpx.AsyncClient) -> None:
     await client.post("/api/sessions", json={})
-    lines = (await client.get("/metrics")).text.splitlines()
-    assert "lipstream_sessions 1" in lines
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert "lipstream_sessions 1.0" in lines
     assert "# TYPE lipstream_mouths_total counter" in lines
 
 
