@@ -238,7 +238,7 @@ class TextQueue:
                     if received_s > LONGEST_S:
                         raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
                     source.push(piece.pcm)
-                    await self._waits.until(lambda source=source: source.room_bytes > 0)
+                    await self._room(source)
         finally:
             if source:
                 source.end()
@@ -246,6 +246,10 @@ class TextQueue:
             self._forget_heard()
         if sentence.begins < 0:
             raise SynthesisError("the engine gave no sound")
+
+    async def _room(self, source: PcmQueue) -> None:
+        """Wait until more may be pushed."""
+        await self._waits.until(lambda: source.room_bytes > 0)
 
     async def _open_source(self, piece: SpokenPcm) -> PcmQueue:
         """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
