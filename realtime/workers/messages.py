@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def pack(message: Any, payload: bytes = b"") -> bytes:
+def pack(message: tuple[Any, ...], payload: bytes = b"") -> bytes:
     """Return a message as bytes.
 
     Args:
-        message: An instance of a dataclass whose fields JSON can hold.
+        message: A named tuple whose fields JSON can hold.
         payload: Bytes that follow it.
     """
-    fields = {name: getattr(message, name) for name in type(message).__match_args__}
-    return b"".join((json.dumps([type(message).__name__, fields]).encode(), b"\n", payload))
+    return b"".join((json.dumps((type(message).__name__, *message)).encode(), b"\n", payload))
 
 
 def unpack(types: Mapping[str, type[Any]], data: bytes) -> tuple[Any, bytes]:
@@ -24,8 +23,8 @@ def unpack(types: Mapping[str, type[Any]], data: bytes) -> tuple[Any, bytes]:
         data: What :func:`pack` returned.
     """
     head, _, payload = data.partition(b"\n")
-    name, fields = json.loads(head)
-    return types[name](**fields), payload
+    name, *fields = json.loads(head)
+    return types[name](*fields), payload
 
 
 def by_name(*types: type[Any]) -> dict[str, type[Any]]:

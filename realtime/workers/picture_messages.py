@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 from lipstream.realtime.picture.compositor import Origin, Painting
@@ -14,8 +14,7 @@ from lipstream.realtime.workers.messages import by_name, pack
 # To the worker.
 
 
-@dataclass(frozen=True, slots=True)
-class UseMemory:
+class UseMemory(NamedTuple):
     """Open the shared memory of this name; sent once.
 
     Attributes:
@@ -27,13 +26,12 @@ class UseMemory:
     region: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class MakePicture:
+class MakePicture(NamedTuple):
     """Paint a picture and encode it.
 
     Attributes:
         stream: Whose encoders to use.
-        index: Of the picture.
+        number: Of the picture, from 0.
         origin: Avatar, its fingerprint, when it was loaded, and its mark, if it has one.
         clip_frame: Frame of the avatar's clip.
         slot: Where in the shared memory its mouth lies; ``None`` for a mouth at rest.
@@ -42,7 +40,7 @@ class MakePicture:
     """
 
     stream: int
-    index: int
+    number: int
     origin: list[Any]
     clip_frame: int
     slot: int | None
@@ -50,8 +48,7 @@ class MakePicture:
     requests: list[tuple[str, int | None, bool, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class CloseStream:
+class CloseStream(NamedTuple):
     """Close a stream's encoders."""
 
     stream: int
@@ -60,13 +57,11 @@ class CloseStream:
 # From the worker.
 
 
-@dataclass(frozen=True, slots=True)
-class PicturesReady:
+class PicturesReady(NamedTuple):
     """The worker takes pictures."""
 
 
-@dataclass(frozen=True, slots=True)
-class PictureEncoded:
+class PictureEncoded(NamedTuple):
     """A picture was encoded.
 
     Attributes:
@@ -80,8 +75,7 @@ class PictureEncoded:
     cpu_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class PictureNotMade:
+class PictureNotMade(NamedTuple):
     """A picture could not be made, and why."""
 
     stream: int

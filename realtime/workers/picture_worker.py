@@ -87,7 +87,7 @@ class _PictureLoop:
             mouth = None if asked.slot is None or self._memory is None else self._memory.mouths[asked.slot]
             picture = compositor.compose(asked.clip_frame, mouth, asked.spoken)
             encoders = self._encoders.setdefault(asked.stream, Encoders())
-            pictures = encoders.encode(asked.index, picture, [EncodeRequest(*request) for request in asked.requests])
+            pictures = encoders.encode(asked.number, picture, [EncodeRequest(*request) for request in asked.requests])
         except Exception as error:  # it is this picture's session that ends, and no other
             logger.exception("a picture could not be made")
             self._connection.send_bytes(pack(PictureNotMade(asked.stream, f"{type(error).__name__}: {error}")))

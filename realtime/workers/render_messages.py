@@ -1,6 +1,6 @@
 """What the server and a render worker say to each other. Windows and mouths stay in shared memory."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lipstream.realtime.workers.messages import by_name
 
@@ -9,30 +9,26 @@ Job = tuple[int, int, int]
 # To the worker.
 
 
-@dataclass(frozen=True, slots=True)
-class UseMemory:
+class UseMemory(NamedTuple):
     """Open the shared memory of this name; sent once, after :class:`WorkerReady`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadAvatar:
+class LoadAvatar(NamedTuple):
     """Load an avatar; jobs name it by its handle."""
 
     handle: int
     avatar_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetAvatar:
+class ForgetAvatar(NamedTuple):
     """Free an avatar."""
 
     handle: int
 
 
-@dataclass(frozen=True, slots=True)
-class DrawJobs:
+class DrawJobs(NamedTuple):
     """Draw mouths."""
 
     jobs: list[Job]
@@ -41,8 +37,7 @@ class DrawJobs:
 # From the worker.
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
+class WorkerReady(NamedTuple):
     """The network is loaded.
 
     Attributes:
@@ -54,16 +49,14 @@ class WorkerReady:
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class AvatarProgress:
+class AvatarProgress(NamedTuple):
     """How far the preparation of an avatar is, 0..1."""
 
     avatar_id: str
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class AvatarLoaded:
+class AvatarLoaded(NamedTuple):
     """An avatar is loaded, or cannot be.
 
     Attributes:
@@ -74,8 +67,7 @@ class AvatarLoaded:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MouthCost:
+class MouthCost(NamedTuple):
     """What mouths cost when they were tried; sent before the first :class:`AvatarLoaded`.
 
     Attributes:
@@ -89,8 +81,7 @@ class MouthCost:
     took_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MouthsDrawn:
+class MouthsDrawn(NamedTuple):
     """A batch is over.
 
     Attributes:
@@ -108,8 +99,7 @@ class MouthsDrawn:
     cpu_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFailed:
+class WorkerFailed(NamedTuple):
     """The worker ends.
 
     Attributes:
