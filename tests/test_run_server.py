@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.error
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -56,6 +57,23 @@ def test_sigterm_drains_and_ends_with_status_0(start_server: StartServer) -> Non
     assert server.stop(signal.SIGTERM) == 0, "nobody is connected, so nothing is waited for"
     with pytest.raises(urllib.error.URLError):
         server.get("/healthz")
+
+
+def test_sigterm_to_all_its_processes_ends_none_of_them_before_the_server(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    server = start_server(log=log)
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    for child in family:
+        child.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # so that a child that ended would be seen
+    assert all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family)
+    assert server.is_ready()
+    assert server.stop(signal.SIGTERM) == 0
+    assert "starting it again" not in log.read_text()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
 
 
 def test_without_the_worker_it_is_not_ready_and_then_is_again(start_server: StartServer) -> None:

@@ -20,7 +20,8 @@ from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.metrics import percentiles
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.timeline import FRAME_RATE_HZ, MEL_BANDS, WINDOW_COLUMNS
-from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 LIMIT_MS = 40.0

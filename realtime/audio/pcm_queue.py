@@ -5,6 +5,7 @@ bound that it is told of, and where nothing waits there is silence.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,18 @@ _BLOCKS_REMEMBERED = 512
 """More than can be between entering the timeline and leaving."""
 
 
+def _ignore() -> None:
+    """For a queue whose reader nobody waits for."""
+
+
 class PcmQueue:
     """The sound of one program on its way into the timeline.
 
     Args:
         rate_hz: Of what is pushed.
+
+    Attributes:
+        on_read: Called when there may be more room than before, after each read of the timeline.
 
     Raises:
         ValueError: If the rate is outside 8..48 kHz.
@@ -42,6 +50,7 @@ class PcmQueue:
         self.pushed = 0
         """Samples of it that have come out of the resampler, 48 kHz."""
         self.rate_hz = rate_hz
+        self.on_read: Callable[[], None] = _ignore
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
         self._odd = b""  # half a sample
         self._pieces = SampleFifo()
@@ -75,6 +84,7 @@ class PcmQueue:
         """Return the next 10 ms, ``float32[480]``, silence where nothing waits; no time of arrival is known."""
         block, filled = self._pieces.take(BLOCK_SOUND)
         self.read += filled
+        self.on_read()
         return block, None
 
     def clear(self) -> None:
@@ -82,6 +92,7 @@ class PcmQueue:
         self._pieces.clear()
         self._odd = b""
         self._resampler = Resampler(self.rate_hz, SOUND_RATE_HZ)
+        self.on_read()
 
     def note_block(self, end: int) -> None:
         """Remember how much was read by a place on the timeline, 16 kHz."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from lipstream.realtime.encoding.pacing import Kind
 from lipstream.realtime.errors import ConflictError
@@ -220,7 +221,7 @@ class LocalAudio:
             return
         if position == 0:
             session.speech.microphone.clear()  # its positions begin anew
-        session.speech.push_sound(position, samples, arrived_s)
+        session.speech.microphone.push(position, in_range(samples), arrived_s)
 
     def _shut(self) -> None:
         streams, self._streams, self.running = self._streams, {}, {}

@@ -7,8 +7,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from aiortc import RTCIceServer, RTCSessionDescription
 
 from lipstream.realtime.encoding.broadcast import Broadcast
@@ -18,13 +16,12 @@ from lipstream.realtime.rtc.aiortc_patches import datagram_guard, peer_connectio
 from lipstream.realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
 from lipstream.realtime.rtc.candidates import IceFragment, ice_of, read_fragment
 from lipstream.realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
-from lipstream.realtime.rtc.microphone import MicrophoneInput, OnSound
+from lipstream.realtime.rtc.microphone import MicrophoneInput, PositionedSound
 from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from lipstream.realtime.rtc.sdp import (
     MAX_CANDIDATES,
     PUBLISHING,
     SPEAKING,
-    WATCHING,
     Terms,
     check_offer,
     multiplexed_only,
@@ -40,10 +37,6 @@ SILENT_CHECKS = 10
 
 Counted rather than timed: a server that stood still itself for a while has made no checks, and blames nobody.
 """
-
-
-def _ignore_sound(*_: object) -> None:
-    """For a peer that sends none."""
 
 
 def _refuse_control(_: dict[str, Any]) -> None:
@@ -64,7 +57,7 @@ class Peer:
         *,
         terms: Terms = SPEAKING,
         settings: RtcSettings,
-        on_sound: OnSound = _ignore_sound,
+        microphone: PositionedSound | None = None,
         on_control: OnControl = _refuse_control,
         on_gone: OnGone,
     ) -> None:
@@ -74,7 +67,7 @@ class Peer:
             broadcast: What to send.
             terms: Whether it speaks and watches, watches (WHEP), or publishes (WHIP).
             settings: How to connect.
-            on_sound: Takes the microphone's sound, see ``realtime.rtc.microphone``.
+            microphone: Takes the sound of its microphone; ``None`` leaves that unread.
             on_control: Takes a control message, returns the reply or ``None``.
             on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
         """
@@ -85,7 +78,7 @@ class Peer:
         self._remote_ice: IceFragment | None = None
         self._trickled = 0
         self._loopback = False
-        self._microphone = MicrophoneInput(on_sound)
+        self._microphone = MicrophoneInput(microphone, self._microphone_failed) if microphone else None
         self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
         self._connection: peer_connection.PlayoutConnection | None = None
@@ -136,7 +129,7 @@ class Peer:
             ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
-            on_sound=None if self._terms is WATCHING else self._sound_came,
+            microphone=self._microphone,
             on_flood=lambda why: self._gone(f"its data channels: {why}"),
         )
         self._connection = connection
@@ -198,7 +191,10 @@ class Peer:
 
     def stats(self) -> dict[str, Any]:
         """Return figures of this connection; ``None`` where the other side has not reported yet."""
-        figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
+        figures: dict[str, Any] = {
+            "connected": self.connected,
+            "microphone_dropped": self._microphone.dropped if self._microphone else 0,
+        }
         for sender in self._connection.getSenders() if self._connection else ():
             assert isinstance(sender, PlayoutSender)
             figures[sender.kind] = sender.stats()
@@ -220,6 +216,7 @@ class Peer:
     async def close(self) -> None:
         """Close the connection, and wait until no task, thread or socket of it is left."""
         if self._closing is None:
+            self._close_microphone()
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 
@@ -242,6 +239,7 @@ class Peer:
         if self._is_gone or self._closing is not None:
             return
         self._is_gone, self.failed = True, failed
+        self._close_microphone()
         logger.info("peer gone: %s", reason)
         self._on_gone(reason)
 
@@ -281,11 +279,9 @@ class Peer:
             unit, error = track.failure
             self._gone(f"{unit} failed: {error!r}", failed=True)
 
-    def _sound_came(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        if self._is_gone or self._closing is not None:
-            return
-        try:
-            self._microphone.push(timestamp, samples, arrived_s)
-        except Exception as error:  # the owner must hear of its own failure, not the socket's reader
-            logger.exception("microphone failed")
-            self._gone(f"microphone failed: {error!r}", failed=True)
+    def _microphone_failed(self, error: Exception) -> None:
+        self._gone(f"microphone failed: {error!r}", failed=True)
+
+    def _close_microphone(self) -> None:
+        if self._microphone:
+            self._microphone.close()

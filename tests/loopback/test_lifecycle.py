@@ -164,7 +164,7 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
         sessions = await serve()
         _, session = await callers.call(sessions, sound=voice(0, 48000))
         await until(lambda session=session: session.playout.counts.rendered > 10, "speech")
-        worker, memory = sessions.workers.pids[0], sessions.workers.members[0]._memory
+        worker, memory = sessions.workers.pids[0], sessions.workers.members[0]._jobs.memory
         assert memory is not None
         assert (SHARED_MEMORY / memory.name).exists()
         name = memory.name
@@ -180,7 +180,7 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
 async def test_a_killed_worker_takes_no_session_along(
     serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lipstream.realtime.workers.render_client._RESTART_DELAYS_S", (0.2,))  # long enough to be seen
+    monkeypatch.setattr("lipstream.realtime.workers.supervisor.RESTART_DELAYS_S", (0.2,))  # long enough to be seen
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:

@@ -28,9 +28,10 @@ from OpenSSL import SSL
 
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard
 from lipstream.realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
-from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, OnDecoded
+from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport
 from lipstream.realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
 from lipstream.realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
+from lipstream.realtime.rtc.microphone import MicrophoneInput
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class PlayoutConnection(RTCPeerConnection):
         ice_servers: Sequence[RTCIceServer],
         relay_only: bool = False,
         udp_ports: PortRange | None = None,
-        on_sound: OnDecoded | None = None,
+        microphone: MicrophoneInput | None = None,
         on_flood: Callable[[str], None] | None = None,
     ) -> None:
         """Begin a connection.
@@ -78,7 +79,7 @@ class PlayoutConnection(RTCPeerConnection):
             ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
             relay_only: Listen nowhere, and let a TURN server relay everything.
             udp_ports: The ports to listen on; ``None`` for any.
-            on_sound: Takes the peer's sound.
+            microphone: Takes the peer's sound; ``None`` leaves it unread.
             on_flood: Called with the reason when the peer's data channels cost more than they may.
         """
         policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
@@ -87,7 +88,7 @@ class PlayoutConnection(RTCPeerConnection):
                 iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
             )
         )
-        self._addresses, self._udp_ports, self._on_sound, self._on_flood = addresses, udp_ports, on_sound, on_flood
+        self._addresses, self._udp_ports, self._microphone, self._on_flood = addresses, udp_ports, microphone, on_flood
         self._connecting: set[asyncio.Task[Any]] = set()
         # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
         self._wall_offset_s = time.time() - time.monotonic()
@@ -153,7 +154,10 @@ class PlayoutConnection(RTCPeerConnection):
         transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
         sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
         transceiver = RTCRtpTransceiver(
-            direction=direction, kind=kind, sender=sender, receiver=LowLatencyReceiver(kind, transport, self._on_sound)
+            direction=direction,
+            kind=kind,
+            sender=sender,
+            receiver=LowLatencyReceiver(kind, transport, self._microphone),
         )
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         sender._stream_id = self._RTCPeerConnection__stream_id

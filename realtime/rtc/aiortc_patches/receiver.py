@@ -8,7 +8,6 @@ lost packet, for ever. It touches private names of aiortc.
 import logging
 import struct
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import av
@@ -22,13 +21,11 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
 from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import TolerantTransport, dropped_packets
+from lipstream.realtime.rtc.microphone import MicrophoneInput
 from lipstream.realtime.rtc.reorder_buffer import ReorderBuffer
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
-
-OnDecoded = Callable[[int, npt.NDArray[np.float32], float], None]
-"""Takes an RTP timestamp, ``float32[n]`` at 48 kHz from there on, and the monotonic time of arrival; must not raise."""
 
 _HEADER = struct.Struct("!BBHL")
 _HEADER_BYTES = 12
@@ -67,18 +64,18 @@ class LowLatencyReceiver(RTCRtpReceiver):
     Args:
         kind: ``audio`` or ``video``; no picture is ever decoded.
         transport: Where its packets come from.
-        on_sound: Takes what was decoded; ``None`` for a peer whose sound nobody wants.
+        microphone: Takes what was decoded; ``None`` for a peer whose sound nobody wants.
     """
 
     _RTCRtpReceiver__codecs: dict[int, RTCRtpCodecParameters]
     _RTCRtpReceiver__remote_streams: dict[int, StreamStatistics]
 
-    def __init__(self, kind: str, transport: RTCDtlsTransport, on_sound: OnDecoded | None) -> None:
+    def __init__(self, kind: str, transport: RTCDtlsTransport, microphone: MicrophoneInput | None) -> None:
         super().__init__("audio", transport)  # no picture is received: its estimator is two thousand objects, and a ms
         self._RTCRtpReceiver__kind = kind
-        self._on_sound = on_sound
+        self._microphone = microphone
         self._order: ReorderBuffer[tuple[int, bytes]] = ReorderBuffer()
-        self._decoder = SoundDecoder() if kind == "audio" and on_sound else None
+        self._decoder = SoundDecoder() if kind == "audio" and microphone else None
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         """Take a source's first packet; its next ones come by the transport's shorter way."""
@@ -98,7 +95,7 @@ class LowLatencyReceiver(RTCRtpReceiver):
         statistics: Any = self._RTCRtpReceiver__remote_streams[ssrc]
         statistics.add(_Arrived(sequence, timestamp))
         assert self._decoder is not None
-        assert self._on_sound is not None
+        assert self._microphone is not None
         for at, ready in self._order.push(sequence, (timestamp, payload)):
             if not ready:  # without a payload the decoder takes it that the stream has ended, for good
                 continue
@@ -108,7 +105,7 @@ class LowLatencyReceiver(RTCRtpReceiver):
                 logger.debug("microphone packet dropped: %s", error)
                 continue
             if samples.size:
-                self._on_sound(at, samples, time.monotonic())
+                self._microphone.push(at, samples, time.monotonic())
 
 
 class _Arrived(NamedTuple):

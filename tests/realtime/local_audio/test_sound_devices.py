@@ -47,14 +47,14 @@ class SessionStandIn:
         self.subscribers: list[tuple[str, Any]] = []
         self.listeners: set[Any] = set()
         self.left = 0
-        microphone = SimpleNamespace(clear=self._clear)
-        self.speech = SimpleNamespace(microphone=microphone, push_sound=self.push_sound, conversation=object())
+        microphone = SimpleNamespace(clear=self._clear, push=self._push)
+        self.speech = SimpleNamespace(microphone=microphone, conversation=object())
         self.clock = SimpleNamespace(left=lambda _now_s: self.left)
         self.broadcast = SimpleNamespace(
             subscribe=lambda *subscriber: self.subscribers.append(subscriber), unsubscribe=lambda _taker: None
         )
 
-    def push_sound(self, position: int, samples: np.ndarray, _arrived_s: float) -> None:
+    def _push(self, position: int, samples: np.ndarray, _arrived_s: float) -> None:
         self.heard.append((position, samples))
 
     def latest(self, seconds: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ class LoopbackCall:
         self.peer = Peer(
             self.broadcast,
             settings=settings,
-            on_sound=lambda position, samples, at_s: self.sound.append((position, samples, at_s)),
+            microphone=SimpleNamespace(push=lambda *chunk: self.sound.append(chunk)),
             on_control=self._control,
             on_gone=self.gone.append,
         )

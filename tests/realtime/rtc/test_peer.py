@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -189,11 +190,14 @@ async def test_a_failing_owner_of_the_microphone_is_told() -> None:
     client = Client()
     gone: list[str] = []
 
-    def on_sound(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("full")
 
+    microphone = SimpleNamespace(push=fail)
     broadcast = Broadcast(TonePlayout())
-    peer = Peer(broadcast, settings=RtcSettings(), on_sound=on_sound, on_control=lambda _: None, on_gone=gone.append)
+    peer = Peer(
+        broadcast, settings=RtcSettings(), microphone=microphone, on_control=lambda _: None, on_gone=gone.append
+    )
     await client.accept(await peer.answer(await client.offer()))
     await until(lambda: gone, "failure")
     assert gone[0].startswith("microphone failed")

@@ -120,7 +120,9 @@ async def test_a_track_from_a_client_that_nobody_reads_takes_little() -> None:
     packets = [encoder.encode(speech_frame(packet, sound))[0][0] for packet in range(200)]
     heard: list[int] = []
     receiver = LowLatencyReceiver(
-        "audio", SimpleNamespace(state="new"), lambda at, _samples, _arrived_s: heard.append(at)
+        "audio",
+        SimpleNamespace(state="new"),
+        SimpleNamespace(push=lambda at, _samples, _arrived_s: heard.append(at)),
     )
     receiver._track = track = RemoteStreamTrack(kind="audio", id="unread")
     receiver._RTCRtpReceiver__remote_streams[1] = StreamStatistics(SOUND_RATE_HZ)

@@ -67,7 +67,7 @@ class Visitor:
 
     async def _let_pass(self, sound: np.ndarray) -> None:
         for at in range(0, sound.size, 480):
-            self.virtual.session.speech.push_sound(self._position, sound[at : at + 480], self.virtual.now_s)
+            self.virtual.session.speech.microphone.push(self._position, sound[at : at + 480], self.virtual.now_s)
             self._position += 480
             self.virtual.tick()
             await asyncio.sleep(0.0005)
@@ -224,4 +224,4 @@ async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same
         session.speech.drop_program(program)
         await visitor.wait(2.0)
         assert is_loud(visitor.virtual)[-24_000:].sum() == 0
-        assert session.speech.source is session.speech._at_rest
+        assert session.speech.source is session.speech.selector._at_rest

@@ -10,7 +10,8 @@ import pytest
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.packets import RenderJob
-from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import MOST_SHORT, WorkerSettings
 from tests.realtime.fakes import make_store, order_file, worker_settings

@@ -38,11 +38,11 @@ def tone(packets: int) -> np.ndarray:
 class SoundCollector:
     def __init__(self) -> None:
         self.heard: list[int] = []
-        self.receiver = LowLatencyReceiver("audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), self.take)
+        self.receiver = LowLatencyReceiver("audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), self)
         codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=111)
         self.receiver._RTCRtpReceiver__codecs[111] = codec
 
-    def take(self, timestamp: int, samples: np.ndarray, arrived_s: float) -> None:
+    def push(self, timestamp: int, samples: np.ndarray, arrived_s: float) -> None:
         self.heard.append(timestamp // PACKET_SOUND)
 
 
