@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -48,7 +48,7 @@ _GSTREAMER = (
     f"{_LIBRARIES}/girepository-1.0/GstWebRTC-1.0.typelib",
     "/usr/lib/python3/dist-packages/gi",
 )
-_NEEDS = {
+_NEEDS: dict[str, Callable[[], object]] = {
     "chromium": lambda: shutil.which("chromium"),
     "firefox": lambda: shutil.which("firefox-esr"),
     "node": lambda: shutil.which("node"),
