@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from ctypes.util import find_library
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -66,6 +67,10 @@ _NEEDS: dict[str, Callable[[], object]] = {
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
 """What a test may need from outside the package index, and how to see whether it is there."""
+
+
+hypothesis.settings.register_profile("lipstream", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("lipstream")
 
 
 def pytest_configure(config: pytest.Config) -> None:
