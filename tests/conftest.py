@@ -7,11 +7,13 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from ctypes.util import find_library
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import hypothesis
@@ -73,7 +75,14 @@ hypothesis.settings.register_profile("lipstream", deadline=None)  # a busy machi
 hypothesis.settings.load_profile("lipstream")
 
 
+def _kill_later(process: BaseProcess, kill: Callable[[BaseProcess], None] = BaseProcess.kill) -> None:
+    process.join(2)  # it ends by itself when its pipe closes, and writes down which lines it ran
+    kill(process)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if "coverage" in sys.modules:
+        BaseProcess.kill = _kill_later  # type: ignore[method-assign]
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
 
 
