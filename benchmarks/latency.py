@@ -86,7 +86,7 @@ async def _offsets() -> tuple[list[float], list[float], list[float], list[float]
     async with painted("FlashPredictor") as sessions, caller_process() as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         assert answer is not None
-        session.speech.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
+        session.speech.source = TimelineSource(session.clock, clicks)
         await callers.accept([answer])
         await asyncio.sleep(_CLICKS_S)
         (recording,) = await callers.stop()

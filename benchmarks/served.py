@@ -151,7 +151,7 @@ class _Saying(Sessions):
         session, answer = await super().create(avatar_id, offer_sdp, listens=listens, local_audio=local_audio)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
-            session.speech.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
+            session.speech.source = TimelineSource(session.clock, sound)
         if self.watches is not None:
             self.watches[session.id] = Watch(session)
         return session, answer

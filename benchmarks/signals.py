@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lipstream.realtime.audio.jitter_buffer import SourceCounts
+from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.test_client.click_track import Sound, voice
 from lipstream.realtime.timeline import (
@@ -27,7 +27,7 @@ _SENTENCES = (
 _SYSTEM_SPEECH = Path("/usr/share/asterisk/sounds")
 
 
-class TimelineSource:
+class TimelineSource(JitterBuffer):
     """Stands in for a session's source buffer: sound that knows its exact place on the timeline.
 
     Args:
@@ -36,7 +36,7 @@ class TimelineSource:
     """
 
     def __init__(self, clock: PlayoutClock, sound: Callable[[int, int], Sound]) -> None:
-        self.counts = SourceCounts()
+        super().__init__()
         self._clock, self._sound = clock, sound
 
     def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a buffer does)

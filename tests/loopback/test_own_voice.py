@@ -22,7 +22,8 @@ LOUD, SOFT = 0.8, 0.2
 
 def prompt(name: str, level: float) -> np.ndarray:
     sound = read_sound(PROMPTS / f"{name}.wav")
-    return (level * sound / np.abs(sound).max()).astype(np.float32)
+    scaled: np.ndarray = level * sound / np.abs(sound).max()
+    return scaled.astype(np.float32)
 
 
 async def story() -> AsyncGenerator[SpokenSentence]:

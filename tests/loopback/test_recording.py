@@ -148,7 +148,7 @@ async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, m
     class Slow:
         def write(self, data: memoryview) -> int:
             time.sleep(1.5)
-            return disk.write(data)
+            return int(disk.write(data))
 
     recording._file._file = Slow()
     await until(lambda: recording.stats()["lost_units"] > 20, "lost units")

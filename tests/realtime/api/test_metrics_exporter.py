@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -58,6 +58,7 @@ def parsed(text: str) -> dict[str, str]:
         else:
             found = re.fullmatch(r'([a-z_]+)(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (-?[0-9.e+-]+)', line)
             assert found, line
+            assert helped is not None, line
             family = re.sub(r"_(bucket|sum|count)$", "", found[1]) if kinds[helped] == "histogram" else found[1]
             assert family == helped
     return kinds
@@ -157,7 +158,7 @@ def test_what_a_connection_counted_is_kept_when_it_is_gone() -> None:
     assert samples(meters)["lipstream_rtp_sent_bytes_total", "video"] == 400
 
 
-def _logged(form: str, call) -> str:
+def _logged(form: str, call: Callable[[], None]) -> str:
     stream = io.StringIO()
     root = logging.getLogger()
     ours = logging.getLogger(log_format.OURS)
@@ -200,7 +201,7 @@ async def test_tasks_of_a_session_name_it() -> None:
         await asyncio.sleep(0)
         record = logging.LogRecord("lipstream", logging.INFO, "", 0, "x", None, None)
         log_format._name_session(record)
-        return str(record.session)
+        return str(record.__dict__["session"])
 
     with log_format.in_session("abcdefghijkl"):
         task = asyncio.create_task(later())

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 
@@ -45,7 +46,8 @@ class TonePlayout:
     def speech(self, packet: int) -> np.ndarray:
         if self.fail == "speech":
             raise RuntimeError("no sound")
-        return (8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)).astype(np.int16)
+        sound: np.ndarray = 8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)
+        return sound.astype(np.int16)
 
     def picture(self, frame: int) -> Callable[[], np.ndarray]:
         return lambda: self._paint(frame)
@@ -95,10 +97,10 @@ class Client:
             self.pc.addTransceiver("audio", direction="recvonly")
         if not video_first:
             self.pc.addTransceiver("video", direction=video)
-        self.channel = self.pc.createDataChannel("control") if control else None
+        self._channel = self.pc.createDataChannel("control") if control else None
         self.messages: list[Any] = []
-        if self.channel is not None:
-            self.channel.on("message", self.messages.append)
+        if self._channel is not None:
+            self._channel.on("message", self.messages.append)
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
         self.rtp: dict[int, list[RtpPacket]] = {}
         self.reports: dict[int, list[RtcpSrPacket]] = {}
@@ -121,7 +123,7 @@ class Client:
 
     async def accept(self, answer: str) -> None:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        transport = self.pc.getTransceivers()[0].receiver.transport
+        transport: Any = self.pc.getTransceivers()[0].receiver.transport
         handle_rtp, handle_rtcp = transport._handle_rtp_data, transport._handle_rtcp_data
 
         async def on_rtp(data: bytes, arrival_time_ms: int) -> None:
@@ -136,6 +138,11 @@ class Client:
             await handle_rtcp(data)
 
         transport._handle_rtp_data, transport._handle_rtcp_data = on_rtp, on_rtcp
+
+    @property
+    def channel(self) -> RTCDataChannel:
+        assert self._channel is not None, "the client was made without one"
+        return self._channel
 
     @property
     def ice(self) -> Any:
@@ -160,6 +167,12 @@ class Client:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def connection_of(peer: Peer) -> PlayoutConnection:
+    """Return what our peer was answered by."""
+    assert peer._connection is not None
+    return peer._connection
 
 
 class LoopbackCall:

@@ -214,7 +214,7 @@ async def test_closing_is_idempotent_silent_and_leaves_nothing() -> None:
         tasks = asyncio.all_tasks()
         client = Client()
         async with connected(client) as call:
-            await until(lambda call=call: len(call.sound) > 5, "microphone")
+            await until(lambda: len(call.sound) > 5, "microphone")
             await asyncio.gather(call.peer.close(), call.peer.close())
             assert not call.peer.connected
             assert not call.gone

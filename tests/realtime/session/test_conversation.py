@@ -60,7 +60,9 @@ class Visitor:
 
     async def speak(self, seconds: float) -> None:
         at = np.arange(round(seconds * 48_000)) / 48_000
-        await self._let_pass((0.15 * sum(np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20))).astype("float32"))
+        await self._let_pass(
+            0.15 * np.sum([np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20)], axis=0, dtype="float32")
+        )
 
     async def wait(self, seconds: float) -> None:
         await self._let_pass(np.zeros(round(seconds * 48_000), np.float32))
@@ -78,7 +80,8 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
-    virtual, events = VirtualSession(listens=True, agent=agent), []
+    virtual = VirtualSession(listens=True, agent=agent)
+    events: list[dict[str, Any]] = []
     virtual.session.listeners.add(events.append)
     visitor = Visitor(virtual, events)
     await visitor.wait(0.5)
@@ -89,7 +92,8 @@ async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
 
 
 def is_loud(virtual: VirtualSession) -> np.ndarray:
-    return np.abs(virtual.left.astype(int)) > LEVEL // 2
+    loud: np.ndarray = np.abs(virtual.left.astype(int)) > LEVEL // 2
+    return loud
 
 
 async def test_a_question_is_heard_and_answered_and_never_repeated_by_the_face() -> None:

@@ -43,10 +43,10 @@ def _answer(connection: object) -> None:
 async def test_a_process_that_does_not_end_is_left_behind_and_another_can_be_started(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard = asyncio.Queue()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
     child = Child("held", _answer, on_message=heard.put_nowait)
     held = _Held()
-    child._process = held
+    child._process = held  # type: ignore[assignment]  # all that is asked of a process
     await child.stop()
     assert held.killed
     assert child.pid is None

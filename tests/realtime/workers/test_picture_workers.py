@@ -74,7 +74,8 @@ class Viewer:
 
     def decode(self, payloads: Sequence[bytes]) -> np.ndarray:
         (frame,) = self._codec.decode(av.Packet(b"".join(map(vp8_depayload, payloads))))
-        return frame.to_ndarray(format="yuv420p")
+        i420: np.ndarray = frame.to_ndarray(format="yuv420p")
+        return i420
 
 
 async def test_a_worker_makes_the_pictures_that_threads_would(workers: PictureWorkers, avatar: PreparedAvatar) -> None:
