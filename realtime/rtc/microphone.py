@@ -1,4 +1,4 @@
-"""What comes in: the microphone's sound, handed on with its true positions."""
+"""The microphone's sound: RTP timestamps become positions on the session's own clock."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ import numpy.typing as npt
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 OnSound = Callable[[int, npt.NDArray[np.float32], float], None]
-"""Takes the position of the first sample (48 kHz, from 0), ``float32[n]`` mono, and the time of arrival, s."""
+"""Called with the position of the first sample (48 kHz, from 0), ``float32[n]`` mono, and the time of arrival, s."""
 
 RTP_CLOCK_MODULUS = 1 << 32
 MAX_DISAGREEMENT_SOUND = 10 * SOUND_RATE_HZ
-"""A timestamp this far from where its arrival puts it means that the sender's clock has started again.
+"""A timestamp this far from the one expected by its arrival means that the sender's clock has restarted.
 
-Less than that is a burst of packets that the network had held back."""
+A smaller difference is a burst of packets that the network delayed."""
 MAX_REFUSALS = 25
-"""Chunks in a row from before the end of the last: half a second of them is a clock set back, not a late packet."""
+"""Consecutive chunks from before the end of the last one: half a second of them means a clock set back."""
 
 
 class PositionTracker:
@@ -58,10 +58,10 @@ class PositionTracker:
 
 
 class MicrophoneInput:
-    """Decoded microphone sound in, positioned sound out. Nothing is ever queued here.
+    """Takes in decoded microphone sound and passes it on with positions, without a queue.
 
     Attributes:
-        dropped: Chunks that came before the end of the last.
+        dropped: Number of chunks that lay before the end of the last one.
     """
 
     def __init__(self, on_sound: OnSound) -> None:
@@ -70,15 +70,15 @@ class MicrophoneInput:
         self._tracker = PositionTracker()
 
     def push(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        """Hand on the ``float32[n]`` of a packet.
+        """Pass on the sound of one packet, or drop it if it lies before the end of the last one.
 
         Args:
             timestamp: RTP timestamp at 48 kHz.
-            samples: Mono, 48 kHz.
+            samples: ``float32[n]``, mono, 48 kHz.
             arrived_s: Monotonic time of arrival.
 
         Raises:
-            Exception: Whatever ``on_sound`` raises.
+            Exception: Any exception of ``on_sound``.
         """
         position = self._tracker.place(timestamp, samples.size, arrived_s)
         if position is None:
