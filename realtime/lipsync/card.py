@@ -54,7 +54,6 @@ class Device(Protocol):
     @property
     def name(self) -> str:
         """Name of the device for messages."""
-        """Of the device, for people."""
 
     def capture(self, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Return a function that repeats ``call`` on the same memory; each result may overwrite the last one."""

@@ -38,8 +38,8 @@ CHECKS_PER_SILENCE = 12
 SILENT_CHECKS = 10
 """Consecutive checks without a new datagram after which a peer counts as gone.
 
-Of the twelve checks in the time limit ten must be silent, since a datagram may fall between two. Checks are counted
-instead of seconds: while the server itself was stopped, it made no checks and must not blame the peer."""
+Checks are a twelfth of the silence limit apart; ten in a row leave a margin, so that the limit is kept. Checks are
+counted instead of seconds: a server that was stopped itself has made no checks and must not blame the peer."""
 
 
 def _ignore_sound(*_: object) -> None:

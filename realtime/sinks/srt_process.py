@@ -79,7 +79,7 @@ class SrtSocket:
             self._fail("the connection broke")
 
     def close(self) -> None:
-        """Close after the receiver's latency has passed: it drops packets that it has not played by then."""
+        """Close after the receiver's latency: at the close it drops the packets that it has not played yet."""
         latency_ms, size = ctypes.c_int(), ctypes.c_int(ctypes.sizeof(ctypes.c_int))
         self._srt.srt_getsockflag(self._socket, _PEER_LATENCY, ctypes.byref(latency_ms), ctypes.byref(size))
         time.sleep(_ON_THE_WAY_S + latency_ms.value / 1000)
@@ -192,4 +192,4 @@ def _sockaddr(found: tuple[socket.AddressFamily, object, object, object, tuple[o
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    os._exit(status)  # skips the shutdown of libsrt's threads, which may hang
+    os._exit(status)  # libsrt's threads need no orderly shutdown

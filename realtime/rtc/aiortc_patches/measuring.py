@@ -30,6 +30,8 @@ class Counted(NamedTuple):
     Attributes:
         receiver: aiortc's receiver of the packet's source.
         ssrc: SSRC of the source.
+        sequence, timestamp, marker: Fields of the RTP header.
+        arrived_s: Monotonic time of arrival.
     """
 
     receiver: Any

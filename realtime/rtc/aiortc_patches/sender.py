@@ -201,7 +201,7 @@ class PlayoutSender(RTCRtpSender):
         return Packetizer(
             payload_type=codec.payloadType,
             ssrc=self._ssrc,
-            sequence=random.randrange(1 << 15),  # in the lower half, so that the first wrap-around comes late
+            sequence=random.randrange(1 << 15),  # lower half: no receiver may miss the first wrap-around
             origin=random.randrange(1 << 32),
             extensions={extension.uri: extension.id for extension in parameters.headerExtensions},
             mid=self._RTCRtpSender__mid,
