@@ -18,8 +18,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """Create a folder in ``parent``, and remove it at the end unless it was moved.
 
     Its name contains the process id, so that the parent process can remove the folder of a killed child. Leftover
-    folders
-    older than a day are removed too.
+    folders older than a day are removed too.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{_PREFIX}*"):

@@ -1,8 +1,7 @@
 """What does a session keep, and does anything grow: with time, with sessions that ended, with loaded avatars?
 
 The server's sessions run in this process, the callers in another. Costs are the processor time of server and workers
-per
-sent picture while all sessions speak. ``LONG=1`` runs sessions in turn for half an hour.
+per sent picture while all sessions speak. ``LONG=1`` runs sessions in turn for half an hour.
 """
 
 import asyncio

@@ -63,12 +63,10 @@ class ServedProcess:
 
         Returns:
             ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: the first 1,000 messages of
-            level
-            warning and above; ``log_lines``: number of lines of all messages; ``leaving_ms``: lateness of each picture,
-            by
-            session, if it is watched; ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, and ``held``, the
-            longest
-            delay in which the loop's thread worked rather than waited for a core; ``sessions``: statistics by id.
+            level warning and above; ``log_lines``: number of lines of all messages; ``leaving_ms``: lateness of each
+            picture, by session, if it is watched; ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, and
+            ``held``, the longest delay in which the loop's thread worked rather than waited for a core; ``sessions``:
+            statistics by id.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

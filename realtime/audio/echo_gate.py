@@ -1,9 +1,8 @@
 """Keeps the face's own voice out of an open microphone, and admits a speaker who is louder than its echo.
 
 This is Geigel's double-talk detector (Duttweiler, 1978) with a learned threshold. While the face speaks, the
-microphone's
-sound counts as echo unless it is louder than earlier echoes. A browser's echo canceller may run before it; the
-canceller needs seconds to adapt to a room, and the echo that it leaves is learned here like any other.
+microphone's sound counts as echo unless it is louder than earlier echoes. A browser's echo canceller may run before it;
+the canceller needs seconds to adapt to a room, and the echo that it leaves is learned here like any other.
 """
 
 from collections import deque

@@ -38,8 +38,7 @@ def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
     """Return the sentences of a text in order, without the blanks between them.
 
     A stop ends a sentence only if a blank follows, if the word before it is no abbreviation, initial or list number,
-    and
-    if the next word does not begin in lower case. Decimals, dates and addresses therefore stay whole.
+    and if the next word does not begin in lower case. Decimals, dates and addresses therefore stay whole.
 
     Args:
         text: Text from :func:`clean_text`.

@@ -49,8 +49,7 @@ class Conv2d(nn.Module):
         Args:
             x: Feature map, or a part of it.
             edges: Padding for a part: rows and columns of zeros on each side, 1 where the part touches the map's border
-                and
-                0 elsewhere, where the result is one row or column smaller. ``None`` for a whole map.
+                and 0 elsewhere, where the result is one row or column smaller. ``None`` for a whole map.
         """
         if edges is None:
             y = self.conv_block(x)
@@ -169,8 +168,7 @@ class Wav2Lip(nn.Module):
         head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so that
             pixels which speech does not change are copied from the reference.
         audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. The audio encoder costs
-            little
-            beside the decoder and gains more from width.
+            little beside the decoder and gains more from width.
         ear: Audio encoder: ``published``, ``sliding`` (trains faster at about the same cost), or ``both``.
     """
 
@@ -256,8 +254,7 @@ class Wav2Lip(nn.Module):
         """Return the face with the mouth of an audio code.
 
         Only the region, and the part of each feature map that it depends on, is computed. The result equals that part
-        of the
-        whole face.
+        of the whole face.
 
         Args:
             code: ``[B, C, 1, 1]``, output of the audio encoder.

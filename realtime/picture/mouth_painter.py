@@ -130,8 +130,7 @@ class _Enlargement:
 
     OpenCV resizes whole pixels to whole pixels several times as fast as it warps. Face boxes begin and end on even
     pixels, so an axis of the crop can be resized that way. The resized span is the region plus as many crop pixels
-    around
-    it as it takes to begin and end on even picture pixels.
+    around it as it takes to begin and end on even picture pixels.
 
     Attributes:
         before: Crop pixels added before the region.

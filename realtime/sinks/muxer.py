@@ -39,8 +39,7 @@ _H264 = {
 }
 _CONTAINER: dict[str, dict[str, str]] = {
     # Fragments of two seconds, each written at once: a file stays playable if the server is killed. The header waits
-    # for
-    # the first fragment, because the AAC encoder's delay, which the player must skip, is known only then.
+    # for the first fragment, because the AAC encoder's delay, which the player must skip, is known only then.
     "mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov+use_metadata_tags"},
     "flv": {"flvflags": "no_duration_filesize"},
 }

@@ -78,8 +78,7 @@ class PlayoutSender(RTCRtpSender):
 
     aiortc's sender reports pair the RTP timestamp with the moment of sending. A picture sent 300 ms late would then be
     shown 300 ms late for ever, while the browser's statistics show no fault. aiortc's sender also encodes by itself,
-    makes
-    a key frame for every request, and awaits four coroutines for each packet.
+    makes a key frame for every request, and awaits four coroutines for each packet.
     """
 
     _RTCRtpSender__lsr: int | None
