@@ -125,14 +125,14 @@ def verify_prepared(avatar: Avatar, folder: Path) -> None:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
         sums: dict[str, str] = facts["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is made again") from error
+        raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is prepared again") from error
     if facts.get("weights") != folder.name:
-        raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is made again")
+        raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is prepared again")
     if facts.get("clip") != file_sha256(avatar.clip):
-        raise AvatarError(f"{folder} was prepared from another clip: remove it, it is made again")
+        raise AvatarError(f"{folder} was prepared from another clip: remove it, it is prepared again")
     for name, known in sums.items():
         if file_sha256(folder / name) != known:
-            raise AvatarError(f"{folder / name} was changed: remove the folder, it is made again")
+            raise AvatarError(f"{folder / name} was changed: remove the folder, it is prepared again")
 
 
 def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:

@@ -72,7 +72,7 @@ def main() -> int:
         _tell(failed=error.message)
         return 1
     except MemoryError:
-        _tell(failed="the file takes more memory than there is for one")
+        _tell(failed="the file needs more memory than one build may use")
         return 1
     except Exception as error:
         if not is_no_room(error):

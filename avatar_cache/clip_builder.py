@@ -215,7 +215,7 @@ def _windows(seen: _ClipSurvey, options: BuildOptions) -> tuple[Windows, int]:
     if options.box:
         box = options.box
         if min(box.x, box.y) < 0 or box.x + box.width > seen.size[0] or box.y + box.height > seen.size[1]:
-            raise AvatarError(f"the box does not lie in the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
+            raise AvatarError(f"the box is not inside the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
         return shared_windows(box, len(seen.thumbnails)), 0
     if not any(seen.faces) and options.face > 1:
         raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
@@ -240,7 +240,7 @@ def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut) -> list[str]:
     if seen.faces[start:end] and any(seen.faces):
         gaps = [b - a for a, b in spans([face is not None for face in seen.faces[start:end]])]
         if gaps:
-            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was bridged")
+            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was interpolated")
     if cut.loop == "pingpong" and count > 1:
         notes.append("no smooth seam was found: the clip runs to and fro")
     return notes

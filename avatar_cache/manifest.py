@@ -98,9 +98,9 @@ class Manifest:
             if min(box.x, box.y) < 0 or box.x + box.width > width or box.y + box.height > height or box.width < 2:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
-            raise ValueError("the outline is in shares of the face box")
+            raise ValueError("the outline must be in shares of the face box, -1 to 2")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
-            raise ValueError("an avatar has frames and a loop of 'seamless' or 'pingpong'")
+            raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),

@@ -87,11 +87,11 @@ def _selftest(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "serve": (serve, "run the server; so does no command at all"),
+    "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
     "avatar": (_avatar, "build, list, check and remove avatars"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
-    "doctor": (_doctor, "find out why no call to a server comes about"),
+    "doctor": (_doctor, "find out why a call to a server fails"),
     "selftest": (_selftest, "call a server and measure the call"),
 }
 

@@ -83,7 +83,7 @@ async def examine(server: ServerClient) -> AsyncIterator[Finding]:
     except LipstreamError as error:
         yield _refused(error)
         return
-    yield Finding("session", FindingState.GOOD, "The server lets us call.")
+    yield Finding("session", FindingState.GOOD, "The server admits a call.")
     relays = [entry for entry in servers if any(map(_is_turn, _urls(entry)))]
     for entry in relays:
         for url in filter(_is_turn, _urls(entry)):
@@ -126,7 +126,7 @@ def _secure(server: ServerClient) -> Finding:
     if server.secure or _is_local(server.host):
         return Finding("microphone", FindingState.GOOD, "Browsers may open a microphone at this address.")
     return Finding(
-        "microphone", FindingState.BAD, "Browsers open no microphone on http:// but on this very machine.",
+        "microphone", FindingState.BAD, "Browsers open no microphone on http://, except on the server's own machine.",
         "Serve https: --tls-cert and --tls-key, or a reverse proxy (docs/DEPLOY.md).",
     )  # fmt: skip
 
@@ -192,7 +192,7 @@ async def _relay(url: str, entry: dict[str, Any]) -> Finding:
         says = f"{url} does not answer ({type(error).__name__})."
         return Finding("TURN", FindingState.BAD, says, "Is it running, and does a firewall let its port through?")
     transport.close()
-    return Finding("TURN", FindingState.GOOD, f"{url} lends us a relay.")
+    return Finding("TURN", FindingState.GOOD, f"{url} provides a relay.")
 
 
 async def _media(server: ServerClient, ice_servers: Sequence[dict[str, Any]], *, relay_only: bool) -> Finding:
@@ -256,7 +256,7 @@ async def _report(server: ServerClient) -> bool:
         if finding.advice:
             print(f"           {finding.advice}")
         good = good and finding.state is not FindingState.BAD
-    print("\nA call comes about." if good else "\nWhat is marked BLOCKED stands in the way.")
+    print("\nA call works." if good else "\nThe steps marked BLOCKED prevent a call.")
     return good
 
 

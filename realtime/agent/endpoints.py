@@ -58,7 +58,7 @@ class Endpoint:
             logger.warning("the %s broke off: %s", self.what, type(error).__name__)
             raise AgentError(f"the {self.what} broke off") from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise AgentError(f"the {self.what} answered with something else than its API says") from error
+            raise AgentError(f"the {self.what} sent an answer that its API does not allow") from error
 
     def check(self, answer: httpx.Response) -> None:
         """Check the status of an answer. Its body may repeat the key, so the error leaves it out.

@@ -18,6 +18,6 @@ def windows(signal: npt.NDArray[Number], size: int, hop: int) -> npt.NDArray[Num
         ValueError: If the signal is shorter than one window or not contiguous.
     """
     if signal.size < size or not signal.flags.c_contiguous:
-        raise ValueError("a window needs that many samples, side by side")
+        raise ValueError("the signal is shorter than one window or not contiguous")
     step = signal.itemsize
     return np.ndarray((1 + (signal.size - size) // hop, size), signal.dtype, signal, 0, (hop * step, step))

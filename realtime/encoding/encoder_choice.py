@@ -60,7 +60,7 @@ class HardwareH264Encoder(LiveH264Encoder):
         try:
             return super().encode_picture(frame, key=key)
         except (av.FFmpegError, ValueError) as error:
-            logger.warning("%s takes no picture (%s); x264 goes on", self._name, error)
+            logger.warning("%s failed (%s): x264 encodes from now on", self._name, error)
         self._name = self.codec = None
         frame.pts, frame.time_base = pts, time_base  # the failed encoder has written its own values
         return super().encode_picture(frame, key=True)

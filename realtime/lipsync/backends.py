@@ -102,7 +102,7 @@ def _on_cpu(
         return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
-    logger.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
+    logger.warning("OpenVINO is not installed: torch is used in its place, at several times the cost")
     importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
     predictor: MouthPredictor = importlib.import_module("lipstream.realtime.lipsync.torch_backend").TorchPredictor(
         weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision

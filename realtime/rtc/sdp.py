@@ -193,7 +193,7 @@ def _fault(section: MediaSection, head: list[str], bundle: tuple[str, ...], term
 def _check(section: MediaSection, head: list[str], terms: Terms) -> None:
     """Raise OfferError if an accepted section cannot be read or connected to."""
     if not section.name:
-        raise OfferError("The offer has a section without a name, or with several.")
+        raise OfferError("The offer has a section without a name (a=mid), or with several.")
     if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section.lines)):
         raise OfferError("The offer has a section without a fingerprint.")  # aiortc accepts it and then cannot connect
     if sum(map(is_candidate, section.lines)) > MAX_CANDIDATES:

@@ -206,16 +206,16 @@ async def _send(link: StreamConnection, tag: Tag) -> None:
         async with asyncio.timeout(STALL_S):
             await link.send(tag)
     except TimeoutError as error:
-        raise StreamConnectionError("the server takes nothing any more") from error
+        raise StreamConnectionError("the server accepts no more data") from error
 
 
 def _in_words(error: OSError) -> str:
     """Return a description of a network error; the error's own text may contain secrets."""
     match error:
         case ssl.SSLCertVerificationError():
-            return "its certificate is not one that this machine trusts"
+            return "this machine does not trust the server's certificate"
         case ssl.SSLError():
-            return "it speaks no TLS that is known here"
+            return "the server speaks no supported version of TLS"
         case socket.gaierror():
             return "no such host"
         case _:

@@ -57,7 +57,7 @@ class Recording(Sink):
             self._file = _File(self.path)
             self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
         except OSError as error:
-            raise UnavailableError(f"nothing can be recorded: {error.strerror}", reason="disk") from error
+            raise UnavailableError(f"the recording cannot be written: {error.strerror}", reason="disk") from error
 
     def begin(self, avatar: str) -> None:
         """Start recording, and report an event."""
@@ -127,7 +127,7 @@ class Recording(Sink):
             with self._lines:
                 self._note(event)
         except OSError as fault:
-            logger.warning("the end of a recording could not be noted: %s", fault.strerror)
+            logger.warning("the end of a recording could not be written to its transcript: %s", fault.strerror)
         self._on_event(event)
 
 

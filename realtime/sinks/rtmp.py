@@ -110,7 +110,7 @@ class RtmpPublisher:
         if len(self._received) < whole:
             return b""
         if self._received[:1] != _VERSION:
-            raise RtmpError("no RTMP server")
+            raise RtmpError("the server does not speak RTMP")
         echo = bytes(self._received[1 : 1 + _HELLO_BYTES])
         del self._received[:whole]
         self.state = "connecting"
@@ -144,7 +144,7 @@ class RtmpPublisher:
         try:
             values = amf.decode(body)
         except ValueError as error:
-            raise RtmpError("an answer that cannot be read") from error
+            raise RtmpError("the server's answer cannot be read") from error
         name, transaction, rest = *[*values, None, None][:2], values[2:]  # some commands carry a name alone
         told = rest[-1] if rest and isinstance(rest[-1], dict) else {}
         # Servers differ in their answers to releaseStream and FCPublish: an error there has no consequence.
@@ -162,7 +162,7 @@ class RtmpPublisher:
         if name == "_result" and transaction == _CREATE and self.state == "creating":
             number = rest[-1] if rest else None
             if not isinstance(number, float) or not 0 <= number < 1 << 31:
-                raise RtmpError("an answer that cannot be read")
+                raise RtmpError("the server's answer cannot be read")
             self._stream_id, self.state = int(number), "publishing"
             return self._command("publish", _PUBLISH, None, self._key, "live", stream_id=self._stream_id)
         if name == "onStatus" and told.get("code") == "NetStream.Publish.Start":
@@ -217,7 +217,7 @@ class RtmpPublisher:
         if size >= 7 and known.body is None:
             known.size, known.kind = int.from_bytes(header[3:6], "big"), header[6]
         if known.size > _MOST_BYTES:
-            raise RtmpError("a message that is too long")
+            raise RtmpError("the server sent a message that is too long")
         if known.body is None:
             known.body = bytearray()
         return known, place

@@ -172,7 +172,7 @@ def _library() -> ctypes.CDLL:
             library = ctypes.CDLL(found)
             library.srt_getlasterror_str.restype = ctypes.c_char_p
             return library
-    raise SrtError("SRT needs the library libsrt, which is not there: on Debian, apt-get install libsrt1.5-gnutls")
+    raise SrtError("SRT needs the library libsrt, which is not installed: on Debian, apt-get install libsrt1.5-gnutls")
 
 
 def _sockaddr(found: tuple[socket.AddressFamily, object, object, object, tuple[object, ...]]) -> bytes:

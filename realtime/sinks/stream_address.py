@@ -48,7 +48,7 @@ class StreamAddress:
                 "a stream needs an address that begins with rtmp://, rtmps://, srt:// or https:// (WHIP)"
             )
         if parts.scheme.startswith("rtmp") and not re.fullmatch(r"/[^/].*/[^/]+", parts.path):
-            raise BadRequestError("an RTMP address ends with an application and a stream key: rtmp://host/app/key")
+            raise BadRequestError("an RTMP address must end with an application and a stream key: rtmp://host/app/key")
         if parts.scheme == "srt":
             _check_srt(parts)
         return cls(parts)
@@ -65,14 +65,14 @@ class StreamAddress:
 
 def _check_srt(parts: SplitResult) -> None:
     if parts.port is None:
-        raise BadRequestError("an SRT address has a port: srt://host:9000")
+        raise BadRequestError("an SRT address needs a port: srt://host:9000")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name == "mode" and value != "caller":
-            raise BadRequestError("an SRT address has mode=caller: the other end listens")
+            raise BadRequestError("an SRT address must have mode=caller: the other end listens")
         if name not in SRT_OPTIONS:
-            raise BadRequestError(f"an SRT address has no other options than {', '.join(SRT_OPTIONS)}")
+            raise BadRequestError(f"an SRT address may have only the options {', '.join(SRT_OPTIONS)}")
         if SRT_OPTIONS[name] is int and not re.fullmatch("[0-9]{1,6}", value):
-            raise BadRequestError(f"{name} of an SRT address is a whole number")
+            raise BadRequestError(f"{name} of an SRT address must be a whole number")
 
 
 class StreamConnection(Protocol):

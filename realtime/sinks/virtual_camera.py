@@ -67,7 +67,7 @@ class _CameraWriter:
         try:
             self._camera.send(np.ascontiguousarray(fit_picture(unit.raw, self._size)))
         except RuntimeError as error:
-            raise DeviceError(f"it takes nothing any more: {error}") from error
+            raise DeviceError(f"the camera accepts no more pictures: {error}") from error
 
     def close(self) -> None:
         self._camera.close()

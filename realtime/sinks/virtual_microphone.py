@@ -90,7 +90,7 @@ class _MicrophoneWriter:
         if waiting > _PACKET_BYTES and is_silent(unit.raw):
             return  # waiting sound would lag behind the lips: cut pauses until it is gone
         if not select.select([], [self._player.stdin], [], _STALL_S)[1]:
-            raise DeviceError("the sound server takes nothing any more")
+            raise DeviceError("the sound server accepts no more data")
         try:
             self._player.stdin.write(unit.raw.astype("<i2").tobytes())
         except BrokenPipeError as error:

@@ -98,5 +98,5 @@ def read_key(option: str, path: Path | None) -> str:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{option} {path} cannot be read") from error
     if not key or not key.isprintable() or " " in key:
-        raise SettingsError(f"{option} {path} does not hold one key")
+        raise SettingsError(f"{option} {path} must hold exactly one key")
     return key

@@ -39,7 +39,7 @@ class WaveStream:
             if name == b"data":
                 return self._begin(at)
             if at + size > _LONGEST_HEADER:
-                raise SynthesisError("the engine's WAV file has no sound where it belongs")
+                raise SynthesisError("the engine's WAV file has no sound after its header")
             if len(self._header) < at + size:
                 break
             if name == b"fmt ":
