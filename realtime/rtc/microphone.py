@@ -1,4 +1,4 @@
-"""What comes in: the microphone's sound, put into a buffer at its true positions."""
+"""The microphone's sound: RTP timestamps become positions on the session's own clock."""
 
 import logging
 from collections.abc import Callable
@@ -14,11 +14,11 @@ logger = logging.getLogger(__name__)
 
 RTP_CLOCK_MODULUS = 1 << 32
 MAX_DISAGREEMENT_SOUND = 10 * SOUND_RATE_HZ
-"""A timestamp this far from where its arrival puts it means that the sender's clock has started again.
+"""A timestamp this far from the one expected by its arrival means that the sender's clock has restarted.
 
-Less than that is a burst of packets that the network had held back."""
+A smaller difference is a burst of packets that the network delayed."""
 MAX_REFUSALS = 25
-"""Chunks in a row from before the end of the last: half a second of them is a clock set back, not a late packet."""
+"""Consecutive chunks from before the end of the last one: half a second of them means a clock set back."""
 
 
 class PositionTracker:
@@ -73,14 +73,14 @@ class PositionedSound(Protocol):
 
 
 class MicrophoneInput:
-    """The way of decoded sound from a receiver into a buffer. Nothing is ever queued here.
+    """Takes decoded microphone sound and puts it into a buffer with positions, without a queue.
 
     Args:
         buffer: Takes the sound.
-        on_fault: Called with what the buffer raises: its owner must learn of it, not the reader of the socket.
+        on_fault: Called with an exception of the buffer: its owner must learn of it, not the reader of the socket.
 
     Attributes:
-        dropped: Chunks that came before the end of the last.
+        dropped: Number of chunks that lay before the end of the last one.
     """
 
     def __init__(self, buffer: PositionedSound, on_fault: Callable[[Exception], None]) -> None:
@@ -90,7 +90,9 @@ class MicrophoneInput:
         self._closed = False
 
     def push(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        """Put the sound of a packet into the buffer. Never raises.
+        """Put the sound of one packet into the buffer, or drop it if it lies before the end of the last one.
+
+        Exceptions of the buffer go to ``on_fault``.
 
         Args:
             timestamp: RTP timestamp at 48 kHz.
