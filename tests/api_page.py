@@ -183,9 +183,8 @@ def _type(schema: dict[str, Any]) -> str:
             return f"[{', '.join(_type(item) for item in items)}]"
         case {"type": "array", "items": item}:
             return f"list of {_type(item)}"
-    return {"null": "`null`", "integer": "int", "number": "float", "boolean": "bool"}.get(
-        schema["type"], schema["type"]
-    )
+    names = {"null": "`null`", "integer": "int", "number": "float", "boolean": "bool"}
+    return names.get(schema["type"], str(schema["type"]))
 
 
 def _prose(text: str, *, wrap: bool = True) -> str:

@@ -30,6 +30,15 @@ which option is wrong, and does not start.
 | option | environment | in the file | default | values | meaning |
 | --- | --- | --- | --- | --- | --- |
 """
+_KINDS: dict[Any, str] = {
+    parse_flag: "on or off",
+    int: "whole number",
+    float: "number",
+    Path: "path",
+    parse_ice_servers: "JSON",
+    parse_names: "list, by commas",
+    parse_words: "list, by spaces",
+}
 
 
 def settings_page() -> str:
@@ -55,9 +64,7 @@ def _values(option: "dataclasses.Field[Any]") -> str:
     values, parse = option.metadata["values"], option.metadata["parse"]
     if isinstance(values, tuple):
         return ", ".join(f"`{value}`" for value in values)
-    kinds = {parse_flag: "on or off", int: "whole number", float: "number", Path: "path", parse_ice_servers: "JSON"}
-    lists = {parse_names: "list, by commas", parse_words: "list, by spaces"}
-    return values or {**kinds, **lists}.get(parse, "text")
+    return str(values or _KINDS.get(parse, "text"))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ import avatar_cache
 import lipstream
 import realtime
 from lipstream import cli
-from realtime.test_client.call_recording import decode_pictures
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.call_recording import decode_pictures
+from lipstream.realtime.test_client.caller import Caller
 from tests.server_process import ROOT, ServerProcess
 from tests.sound_files import write_wav
 
@@ -42,7 +42,7 @@ def loaded(queue, root):
     files = collections.defaultdict(set)
     for module in list(sys.modules.values()):
         spec = getattr(module, "__spec__", None)
-        if spec and (spec.origin or "").startswith(root):
+        if spec and (spec.origin or "").startswith(root) and "site-packages" not in spec.origin:
             files[os.path.realpath(spec.origin)].add((id(module), spec.name))
     queue.put([sorted(name for _, name in names) for names in files.values()])
 
@@ -214,13 +214,14 @@ def test_the_wheel_holds_lipstream_alone_and_all_that_it_needs(wheel: Path) -> N
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in files} == {"lipstream"}
     assert not [name for name in files if re.search(r"tests|training|benchmarks|__pycache__|run_server", name)]
+    pages = [ROOT / "web/speaker.js", *(ROOT / "web").glob("[cks]*/*")]
     wanted = {
         f"lipstream/{path.relative_to(ROOT).as_posix()}"
-        for top in ("realtime", "avatar_cache", "web")
-        for path in (ROOT / top).rglob("*")
-        if path.is_file() and not {"__pycache__", "tests"} & set(path.parts[len(ROOT.parts) :])
+        for path in [*(ROOT / "realtime").rglob("*"), *(ROOT / "avatar_cache").rglob("*"), *pages]
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert wanted <= files
+    assert {name for name in files if name.startswith("lipstream/web/")} <= wanted
     assert "lipstream/py.typed" in files
     print(f"\n{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(files)} files")
 
@@ -267,7 +268,7 @@ async def test_the_installed_package_serves_a_picture(
         created = await asyncio.to_thread(server.post, "/api/sessions", {})
         caller = Caller()
         try:
-            offer = {"sdp": await caller.offer(), "type": "offer"}
+            offer: dict[str, object] = {"sdp": await caller.offer(), "type": "offer"}
             server.key = created["token"]
             answer = await asyncio.to_thread(server.post, created["urls"]["peer"], offer)
             await caller.accept(answer["answer"]["sdp"])

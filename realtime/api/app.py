@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from pydantic import BaseModel
 
 from lipstream.realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
@@ -21,7 +22,6 @@ from lipstream.realtime.api.metrics_exporter import MetricsExporter
 from lipstream.realtime.api.openapi import openapi_of
 from lipstream.realtime.api.request_filter import RequestFilter
 from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
-from lipstream.realtime.metrics import prometheus_text
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
@@ -139,10 +139,10 @@ async def readyz(sessions: AllSessions) -> JSONResponse:
 
 
 @_for_operators.get("/metrics", response_class=PlainTextResponse)
-async def metrics(request: Request) -> PlainTextResponse:
+async def metrics(request: Request) -> Response:
     """Return the server's figures for Prometheus."""
     exporter: MetricsExporter = request.app.state.exporter
-    return PlainTextResponse(prometheus_text(exporter.families()), media_type="text/plain; version=0.0.4")
+    return Response(generate_latest(exporter), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @_for_operators.get("/openapi.json", include_in_schema=False)

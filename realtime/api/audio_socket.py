@@ -16,6 +16,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from lipstream.realtime.api.authorization import socket_owner
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 from lipstream.realtime.wire.control_messages import parse_control
@@ -23,7 +24,6 @@ from lipstream.realtime.wire.events import CreditEvent, PlayoutEvent, ProgramEve
 
 PROTOCOL = "lipstream.v1"
 REPORT_S = 0.1
-FULL_WAIT_S = 0.05
 MOST_EVENTS = 256
 """Events that may wait for a program that does not read; more end its connection."""
 DEFAULT_RATE_HZ = 16_000
@@ -75,6 +75,8 @@ class _ProgramSocket:
         self._socket, self._session, self._source = socket, session, source
         self._events: asyncio.Queue[ServerEvent | ProgramEvent] = asyncio.Queue(MOST_EVENTS)
         self._over = asyncio.Event()
+        self._reads = ReadWaits()
+        source.on_read = self._reads.check
         self._received = 0  # bytes of sound
         self._code = _GOING_AWAY
         _speakers.add(self)
@@ -134,8 +136,7 @@ class _ProgramSocket:
 
     async def _room(self) -> None:
         """Wait until more may come: what is not read waits with the program."""
-        while not self._source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
-            await asyncio.sleep(FULL_WAIT_S)
+        await self._reads.until(lambda: self._source.room_bytes > 0)
 
     def _control(self, text: str) -> None:
         try:

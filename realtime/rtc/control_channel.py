@@ -1,4 +1,4 @@
-"""A peer's control channel: the data channel that its client opened under that name."""
+"""A peer's control channel: the data channel with the label ``control`` that the client opens."""
 
 import asyncio
 import json
@@ -17,15 +17,15 @@ OnControl = Callable[[ControlMessage], None]
 
 LABEL = "control"
 MAX_BACKLOG_BYTES = 64 * 1024
-"""A client that does not read loses messages rather than the server's memory."""
+"""Above this, messages are dropped: a client that does not read must not fill the server's memory."""
 FLUSH_S = 0.3
 
 
 class ControlChannel:
-    """Control messages in, events out.
+    """Receives control messages; sends events.
 
     Args:
-        on_control: Takes a message; ``None`` for a peer that may have no channel.
+        on_control: Called with each message; ``None`` refuses every channel.
     """
 
     def __init__(self, on_control: OnControl | None) -> None:
@@ -34,7 +34,7 @@ class ControlChannel:
 
     @property
     def backlog(self) -> int:
-        """Bytes that the client has not taken."""
+        """Bytes that the client has not received yet."""
         return int(self._channel.bufferedAmount) if self._channel else 0
 
     @property
@@ -43,7 +43,7 @@ class ControlChannel:
         return channel if channel is not None and channel.readyState == "open" else None
 
     def take(self, channel: RTCDataChannel) -> None:
-        """Take a channel that the client opened, or close it: there is one, of this name."""
+        """Accept a channel that the client opened; close it if its label is wrong or one is open already."""
         if self._on_control is None or channel.label != LABEL or self._channel is not None:
             channel.close()
             return
@@ -51,13 +51,13 @@ class ControlChannel:
         channel.on("message", self._came)
 
     def send(self, event: ServerEvent) -> None:
-        """Send an event; dropped while the channel is not open, or the client does not read."""
+        """Send a message; drop it while the channel is not open or the backlog is full."""
         channel = self._open
         if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
             channel.send(json.dumps(event))
 
     async def flush(self) -> None:
-        """Wait, but not long, until what was last sent has left."""
+        """Wait until the last messages have left, at most ``FLUSH_S``."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + FLUSH_S
         while (channel := self._open) is not None and channel.bufferedAmount:

@@ -274,7 +274,7 @@ class Sessions:
             "full": "the server is full",
         }
         if reason := self.unready_reason():
-            self.meters.sessions_refused.add(of=reason)
+            self.meters.sessions_refused.labels(reason).inc()
             raise UnavailableError(messages[reason], reason=reason)
 
     def get(self, session_id: str) -> Session:
@@ -350,7 +350,7 @@ class Sessions:
         return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
 
     def _note_end(self, session: Session, why: str) -> None:
-        self.meters.sessions_ended.add(of=why)
+        self.meters.sessions_ended.labels(why).inc()
         with in_session(session.id):
             logger.info("session ends: %s", why)
 

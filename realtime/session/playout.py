@@ -184,7 +184,7 @@ class PlayoutBuffer:
         there = min(PACKET_SOUND, max(0, self._sound_end - start))
         if there < PACKET_SOUND or start < self._sound_end - _KEPT_SOUND:
             self.counts.underruns += 1
-            self._meters.underruns.add()
+            self._meters.underruns.inc()
             sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
         return sound
 
@@ -198,12 +198,12 @@ class PlayoutBuffer:
             fading = self._missed > 0 and not self._heard
             self._missed, self._heard = self._missed + 1, False
             self.counts.repeated += 1
-            self._meters.frames.add(of="repeated")
+            self._meters.frames.labels("repeated").inc()
             wanted = 0.0 if fading else wanted  # repeated once; then, if no other comes either, on the way to rest
         else:
             self._missed = 0
             self.counts.idle += 1
-            self._meters.frames.add(of="idle")
+            self._meters.frames.labels("idle").inc()
         if self._mouth is None:
             wanted = 0.0  # there is none to show yet
         self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
@@ -211,7 +211,7 @@ class PlayoutBuffer:
             self._mouth = None  # the next utterance begins with its own
         if mouth is not None:
             self.counts.rendered += 1
-            self._meters.frames.add(of="spoken")
+            self._meters.frames.labels("spoken").inc()
             self._own_mouth_frame = frame
         for late in [waiting for waiting in self._mouths if waiting <= frame]:
             del self._mouths[late]
@@ -260,7 +260,7 @@ class PlayoutBuffer:
         """Note that units were due but will not be sent."""
         if kind == "picture":
             self.counts.dropped += count
-            self._meters.frames.add(count, of="dropped")
+            self._meters.frames.labels("dropped").inc(count)
 
 
 def _forget(by_frame: dict[int, Any], oldest: int) -> None:

@@ -191,7 +191,7 @@ class Session:
             self.broadcast,
             terms=terms,
             settings=self._rtc,
-            on_sound=self.speech.push_sound,
+            microphone=self.speech.microphone,
             on_control=self.handle,
             on_gone=lambda reason: self._gone(peer, reason),
         )

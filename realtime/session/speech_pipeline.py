@@ -1,8 +1,4 @@
-"""The speech of a session: one source at a time enters its timeline, block by block.
-
-Text goes before a program, a program before the microphone. What is let in is heard later on, and the mouths that
-follow from it are asked for here. Longer than most files: an interruption touches everything on a sound's way.
-"""
+"""The speech of a session: one source at a time enters its timeline, block by block, and mouths are asked for."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lipstream.realtime.agent.agent import Agent
-from lipstream.realtime.audio import jitter_buffer, pcm_queue
 from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.audio.resample import Resampler
@@ -21,6 +16,7 @@ from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
 from lipstream.realtime.session.conversation import Conversation
 from lipstream.realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.session.source_selector import Source, SourceSelector
 from lipstream.realtime.session.text_queue import MOST_WAITING, TextQueue
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import (
@@ -55,24 +51,27 @@ def first_block_samples(look_ahead_samples: int) -> int:
 
 
 class SpeechPipeline:
-    """Sound in by a peer, a program or an engine; speech and jobs for mouths out.
+    """Turns the sound of one session into its speech and its frames.
+
+    With each tick it reads 10 ms blocks of the selected source up to the present. A block goes to the playout buffer,
+    which lets it leave a moment later, and once a frame the sound since the last one goes to the animator, which
+    decides what the next frames show. The mouths that have to be drawn for them are asked for at once.
 
     Args:
-        playout: Takes what is said, and what each frame shows.
+        playout: Takes the speech, and what each frame shows.
         loop: The avatar's clip.
         metadata: Of the weights.
-        synthesizer: Speaks text; ``None`` where the server has none.
+        synthesizer: Turns text into sound; ``None`` where the server has no engine.
         listens: Whether the microphone is listened to instead of being spoken.
-        agent: Answers what is heard, if it listens.
+        agent: Answers a visitor's words in a session that listens; ``None`` leaves answers to programs and text.
         submit: Asks for a mouth.
-        tell: Told what happens, as clients are.
+        tell: Sends an event to the session's clients.
 
     Attributes:
-        microphone: What a peer, or the machine's own microphone, says.
-        source: What speaks when no text does: the microphone, a program, or nobody's empty queue where it listens.
+        selector: Selects the source.
         text_queue: Says text.
-        conversation: Listens, if it does.
-        tell: As given.
+        conversation: Takes turns with the visitor; ``None`` in a session that does not listen.
+        tell: Sends an event to the session's clients.
     """
 
     def __init__(
@@ -87,11 +86,7 @@ class SpeechPipeline:
         submit: Callable[[RenderJob], None],
         tell: Callable[[ServerEvent], None],
     ) -> None:
-        self.microphone = JitterBuffer()
-        self._at_rest: JitterBuffer | PcmQueue = PcmQueue(SOUND_RATE_HZ) if listens else self.microphone
-        self.source = self._at_rest
-        self._read_last: JitterBuffer | PcmQueue = self.source
-        self._leaving: PcmQueue | None = None  # a program that is gone, as long as its sound is not
+        self.selector = SourceSelector(listens=listens)
         self.text_queue = TextQueue(synthesizer, lambda message: tell(error_event(message, code="not_said")))
         self.tell, self._submit = tell, submit
         self.conversation: Conversation | None = None
@@ -106,6 +101,20 @@ class SpeechPipeline:
         self._begin_blocks(0)
 
     @property
+    def microphone(self) -> JitterBuffer:
+        """The buffer of a peer's, or of the machine's own, microphone."""
+        return self.selector.microphone
+
+    @property
+    def source(self) -> Source:
+        """What is read while no text is said."""
+        return self.selector.source
+
+    @source.setter
+    def source(self, source: Source) -> None:
+        self.selector.source = source
+
+    @property
     def speaking(self) -> bool:
         """Whether the avatar's mouth is a spoken one."""
         return self._animator.speaking
@@ -114,43 +123,17 @@ class SpeechPipeline:
         """Let the frames that are decided from now on show another clip."""
         self._animator.loop = loop
 
-    def push_sound(self, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        """Take in live sound.
-
-        Args:
-            position: Of its first sample on the source's own clock, 48 kHz.
-            samples: ``float32[n]``; what is not a number is silence, what is too loud is clipped.
-            arrived_s: Monotonic time of arrival.
-        """
-        if samples.size and not -1.0 <= samples.min() <= samples.max() <= 1.0:  # nor if there is no number among them
-            samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
-        self.microphone.push(position, samples.astype(np.float32, copy=False), arrived_s)
-
     def take_program(self, rate_hz: int) -> PcmQueue:
-        """Let a program speak instead of the microphone, or of the program before.
-
-        Args:
-            rate_hz: Of its sound.
-
-        Returns:
-            Where its sound goes.
-
-        Raises:
-            ValueError: If the rate is not one that is taken.
-        """
-        source = PcmQueue(rate_hz)
-        self.source = source
-        return source
+        """Let a program speak, see :meth:`SourceSelector.take_program`."""
+        return self.selector.take_program(rate_hz)
 
     def drop_program(self, source: PcmQueue) -> None:
-        """Let the microphone speak again, unless another program does; what a program has sent is still spoken."""
-        if self.source is source:
-            self._leaving = source
+        """End a program's turn, see :meth:`SourceSelector.drop_program`."""
+        self.selector.drop_program(source)
 
     def heard_ms(self, now_s: float) -> float:
         """Return how much of the program's sound has left."""
-        heard = self.source.heard(self._clock.left(now_s)) if isinstance(self.source, PcmQueue) else 0
-        return heard * 1000 / SOUND_RATE_HZ
+        return self.selector.heard_ms(self._clock.left(now_s))
 
     async def say(self, text: str) -> int:
         """Speak a text, behind what is being spoken of others.
@@ -178,7 +161,7 @@ class SpeechPipeline:
         sample = self._entered
         entered_s = self._clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
         begins = -sample % SAMPLES_PER_FRAME  # where in the block a frame does, if in this one
-        source = self._source_now()
+        source = self.selector.select(self.text_queue.source)
         block, arrived_s = source.pull(entered_s, arrival_of=begins * SOUND_PER_SAMPLE)
         if begins < BLOCK_SAMPLES and arrived_s is not None:
             self._playout.note_arrival((sample + begins) // SAMPLES_PER_FRAME, arrived_s)
@@ -187,21 +170,12 @@ class SpeechPipeline:
         if isinstance(source, PcmQueue):
             source.note_block(self._entered)
             self._caption(sample)
-            if source is self._leaving and not source.level:
-                self.source, self._leaving = self._at_rest, None
+            self.selector.note_read(source)
         if (self._entered - self._look_ahead - _RESAMPLER_LAG_SAMPLES) % SAMPLES_PER_FRAME == 0:
             self._analyse(now_s)
         if self.conversation:
             self._now_s = now_s
             self.conversation.hear(self.microphone.pull(entered_s)[0], block, self._entered)
-
-    def _source_now(self) -> JitterBuffer | PcmQueue:
-        """Return the source that is heard now; the microphone starts again when it is heard again."""
-        source = self.text_queue.source or self.source
-        if source is not self._read_last and source is self.microphone:
-            self.microphone.clear()
-        self._read_last = source
-        return source
 
     def _caption(self, sample: int) -> None:
         """Tell which sentences begin to be read: they are heard a moment later."""
@@ -243,8 +217,8 @@ class SpeechPipeline:
 
     def interrupt_for(self, voice_sample: int) -> None:
         """Stop speaking, if it does, since a person began to speak; an answer in the making is dropped."""
-        program = self.source.level if isinstance(self.source, PcmQueue) else 0
-        if self.text_queue.source or program:
+        program = self.selector.program
+        if self.text_queue.source or (program and program.level):
             self.interrupt(self._now_s, voice_sample=voice_sample)
         else:
             self.text_queue.interrupt(0)
@@ -263,10 +237,9 @@ class SpeechPipeline:
         sample, frame = self._playout.interrupt(now_s)
         self._playout.add_jobs(self._animator.interrupt(frame))
         event = InterruptedEvent(type="interrupted", sample=sample)
-        if isinstance(self.source, PcmQueue):
+        if self.selector.program:
             event["heard_ms"] = round(self.heard_ms(now_s), 1)
-            self.source.cut(self._clock.left(now_s))
-        self.source.clear()
+        self.selector.cut(self._clock.left(now_s))
         self._cut_text(self._clock.left(now_s), event)
         self._gathered = [np.zeros_like(block) for block in self._gathered]
         if voice_sample is not None:
@@ -288,29 +261,15 @@ class SpeechPipeline:
 
     def stats(self) -> SourceStats:
         """Return what became of the source's sound."""
-        counts = self.source.counts
-        return SourceStats(
-            filled=counts.filled,
-            dropped=counts.dropped,
-            underruns=counts.underruns,
-            corrections=counts.corrections,
-        )
+        return self.selector.stats()
 
     def queue_depths(self) -> dict[str, tuple[int, int]]:
         """Return how much waits to be said, and how much may."""
-        program = self.source if isinstance(self.source, PcmQueue) else None
-        return {
-            "microphone_ms": _in_ms(self.microphone.level, jitter_buffer.LIMIT_SOUND),
-            "program_ms": _in_ms(program.level if program else 0, pcm_queue.LIMIT_SOUND),
-            "text_characters": (self.text_queue.queued_characters, MOST_WAITING),
-        }
+        text = {"text_characters": (self.text_queue.queued_characters, MOST_WAITING)}
+        return self.selector.queue_depths() | text
 
     async def close(self) -> None:
         """Let go of what is being synthesised and answered. May be called again."""
         await self.text_queue.close()
         if self.conversation:
             await self.conversation.close()
-
-
-def _in_ms(level: int, limit: int) -> tuple[int, int]:
-    return level * 1000 // SOUND_RATE_HZ, limit * 1000 // SOUND_RATE_HZ

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from lipstream.realtime.audio.sentences import clean_text, split_sentences
 from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.synthesis.synthesizer import (
     LONGEST_S,
     SpeechSynthesizer,
@@ -29,7 +30,6 @@ LONGEST_TEXT = 5_000
 MOST_WAITING = 10_000
 """Characters that may wait to be said."""
 NOT_CONFIGURED = "this server speaks no text: name an engine, such as --synthesizer espeak-ng"
-_LOOK_S = 0.02
 _RETRY_S = 5
 
 
@@ -94,6 +94,7 @@ class TextQueue:
         self.source: PcmQueue | None = None
         self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
+        self._waits = ReadWaits()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
 
@@ -141,6 +142,7 @@ class TextQueue:
     def _begin(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="text_queue")
+        self._waits.check()
 
     async def say(self, text: str) -> None:
         """Queue a text; return when its first sound is there, or at once if another text is said before it.
@@ -194,10 +196,10 @@ class TextQueue:
 
     async def _run(self) -> None:
         """Say what waits, then let other sources be heard."""
-        while self._waiting or (self.source and self.source.level):
+        while True:
+            await self._waits.until(lambda: bool(self._waiting) or not (self.source and self.source.level))
             if not self._waiting:
-                await asyncio.sleep(_LOOK_S)
-                continue
+                break
             one = self._waiting.popleft()
             try:
                 if isinstance(one, Answer):
@@ -236,8 +238,7 @@ class TextQueue:
                     if received_s > LONGEST_S:
                         raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
                     source.push(piece.pcm)
-                    while not source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
-                        await asyncio.sleep(_LOOK_S)
+                    await self._room(source)
         finally:
             if source:
                 source.end()
@@ -246,17 +247,21 @@ class TextQueue:
         if sentence.begins < 0:
             raise SynthesisError("the engine gave no sound")
 
+    async def _room(self, source: PcmQueue) -> None:
+        """Wait until more may be pushed."""
+        await self._waits.until(lambda: source.room_bytes > 0)
+
     async def _open_source(self, piece: SpokenPcm) -> PcmQueue:
         """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
         if not LOWEST_RATE_HZ <= piece.rate_hz <= HIGHEST_RATE_HZ:
             raise SynthesisError(f"the engine's rate of {piece.rate_hz} Hz is not taken")
-        while self.source and self.source.rate_hz != piece.rate_hz:
-            if not self.source.level:
-                self.source, self._spoken = None, deque((self._spoken[-1],))
-            else:
-                await asyncio.sleep(_LOOK_S)
+        before = self.source
+        if before and before.rate_hz != piece.rate_hz:
+            await self._waits.until(lambda: not before.level)
+            self.source, self._spoken = None, deque((self._spoken[-1],))
         if self.source is None:
             self.source = PcmQueue(piece.rate_hz)
+            self.source.on_read = self._waits.check
         return self.source
 
     def _give_up(self, text: SayRequest, message: str) -> None:

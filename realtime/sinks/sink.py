@@ -1,4 +1,4 @@
-"""A sink's own queue and thread: nothing that it does or fails to do delays the session or another sink."""
+"""Base class of sinks: each has its own queue and thread, so it cannot delay the session or another sink."""
 
 import asyncio
 import logging
@@ -20,29 +20,29 @@ from lipstream.realtime.wire.events import ServerEvent
 logger = logging.getLogger(__name__)
 
 MOST_UNITS = 150
-"""That may wait, pictures and packets of speech together: two seconds. One more is lost, and filled in."""
+"""Limit of waiting units, pictures and speech packets together: two seconds. Further units are dropped."""
 MOST_QUEUED = 2 * MOST_UNITS
-"""That may wait with the events between them."""
+"""Limit of waiting units and events together."""
 
 OnEvent = Callable[[ServerEvent], None]
-"""Told on the event loop what happens to a sink, as clients are."""
+"""Called on the event loop with an event for the clients."""
 
 
 class _End:
-    """Comes after the last unit."""
+    """Marks the end of the queue."""
 
 
 class Sink:
-    """Takes what leaves a session, unencoded, until it is closed or its own end comes.
+    """Receives a session's raw speech and pictures until it is closed or fails.
 
     Args:
-        broadcast: Of the session.
-        session_id: For the log.
+        broadcast: Broadcast of the session.
+        session_id: Session id for the log.
 
     Attributes:
-        kinds: What it takes of the broadcast.
-        most_units: That may wait.
-        lost: Units that came while the queue was full, by kind.
+        kinds: Raw codecs that the sink subscribes to.
+        most_units: Limit of waiting units.
+        lost: Number of units dropped because the queue was full, by kind.
     """
 
     leads = False
@@ -61,46 +61,46 @@ class Sink:
 
     @property
     def queue_depth(self) -> tuple[int, int]:
-        """How many units and events wait to be written, and how many may."""
+        """Number of waiting units and events, and its limit."""
         return self._queue.qsize(), MOST_QUEUED
 
     def start(self) -> None:
-        """Begin to take."""
+        """Start the thread and subscribe."""
         self.running = True
         self._thread.start()
         for kind in self.kinds:
             self._broadcast.subscribe(kind, self)
 
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
-        """Never ask the shared encode for anything."""
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (given by the protocol)
+        """Return False: raw units need no key frame."""
         return False
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Queue a unit; lose it if too many wait."""
+        """Queue a unit; drop it if the queue is full."""
         if self._queue.qsize() < self.most_units:
             self._queue.put(unit)
         else:
             self.lost["picture" if unit.pixels else "speech"] += 1
 
-    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (of the protocol)
-        """End, since no more will come."""
+    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (given by the protocol)
+        """End the sink: no more units follow."""
         self._leave()
 
     async def close(self) -> None:
-        """Write what waits, and end. May be called again."""
+        """Write the waiting units and end. Later calls only wait."""
         self._leave()
         await self._over.wait()
 
     @abstractmethod
     def _serve(self) -> None:
-        """Write units until their end, in the sink's own thread; an error that leaves it ends the sink."""
+        """Write units until the end, in the sink's thread; an exception ends the sink."""
 
     @abstractmethod
     def _ended(self, error: Exception | None) -> None:
-        """Learn on the event loop that the thread has come to its end."""
+        """Take note, on the event loop, that the thread has ended."""
 
     def _next(self) -> EncodedUnit | ServerEvent | None:
-        """Wait for what comes next; ``None`` is the end."""
+        """Wait for the next item; return ``None`` at the end."""
         item = self._queue.get()
         return None if isinstance(item, _End) else item
 
@@ -119,7 +119,7 @@ class Sink:
         with in_session(self._session_id):
             try:
                 self._serve()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is this sink's alone)
+            except Exception as error:  # noqa: BLE001 (any failure must stay within this sink)
                 failure = error
         self._loop.call_soon_threadsafe(self._finish, failure)
 
@@ -127,17 +127,17 @@ class Sink:
         self.running = False
         self._broadcast.unsubscribe(self)
         self._thread.join()
-        self._queue = SimpleQueue()  # nobody reads it any more
+        self._queue = SimpleQueue()  # drops units that arrived after the end
         with in_session(self._session_id):
             self._ended(error)
         self._over.set()
 
 
 def write_unit(muxer: Muxer, unit: EncodedUnit) -> None:
-    """Write a raw unit where it belongs.
+    """Write a raw unit at its position in a container.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the output cannot be written.
     """
     assert unit.raw is not None
     if unit.pixels:
@@ -147,9 +147,9 @@ def write_unit(muxer: Muxer, unit: EncodedUnit) -> None:
 
 
 def begins_at(unit: EncodedUnit) -> tuple[int, tuple[int, int]] | None:
-    """Return the first frame of a container that begins after a unit, and its size; ``None`` for speech.
+    """Return the first frame and the picture size of a container that starts after a unit; ``None`` for speech.
 
-    The speech of a picture's own frame has left before it was painted: a container begins with the next one.
+    A picture is painted after the speech of its frame has left, so a container starts with the next frame.
     """
     if not unit.pixels:
         return None

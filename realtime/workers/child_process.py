@@ -6,6 +6,7 @@ died be replaced soon; and what was imported once lies in memory once.
 """
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -16,7 +17,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["lipstream.realtime.workers.picture_worker", "lipstream.realtime.workers.render_loading"]
+_IMPORTED = [
+    f"lipstream.realtime.workers.{name}" for name in ("forkserver_signals", "picture_worker", "render_loading")
+]
 _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's libraries must not be forked, or cannot be: children import by themselves there."""
 
@@ -81,6 +84,7 @@ class Child:
 
         Raises:
             OSError: If it cannot be.
+            EOFError: If the process that forks it ends meanwhile.
         """
         self._starting = asyncio.create_task(self._start(arguments), name=f"start-{self._name}")
         await asyncio.shield(self._starting)  # a process half started could not be ended
@@ -96,6 +100,7 @@ class Child:
             raise
         finally:
             theirs.close()
+        atexit.register(process.kill)  # without it, multiprocessing would wait for a child that ignores SIGTERM
         self._process, self._connection = process, ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
 
@@ -112,6 +117,7 @@ class Child:
         self.disconnect()
         process, self._process = self._process, None
         if process:
+            atexit.unregister(process.kill)
             process.kill()
             await asyncio.to_thread(process.join, _JOIN_S)
             if process.is_alive():

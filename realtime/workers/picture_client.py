@@ -1,11 +1,10 @@
-"""The server's end of the picture workers: starts them, shares the broadcasts out, starts those again that end or hang.
+"""The server's end of the picture workers: starts them, and shares the broadcasts out among them.
 
 A broadcast whose worker ends loses the picture that is under way. It goes on with another worker, or in threads of the
 server until one is there again; new encoders begin with a key frame.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +12,6 @@ from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest, 
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
-
-logger = logging.getLogger(__name__)
-
-_WATCH_S = 0.1
 
 
 class PictureWorkers:
@@ -28,23 +23,25 @@ class PictureWorkers:
 
     Attributes:
         seconds: Processor time that pictures have taken in the workers.
-        restarts: Times that one was started again.
     """
 
     def __init__(self, store: Path, count: int) -> None:
         self.seconds = 0.0
-        self.restarts = 0
         self._workers = [PictureProcess(store, self._spent) for _ in range(count)]
-        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> int:
         """How many take pictures now."""
-        return sum(worker.ready.is_set() for worker in self._workers)
+        return sum(worker.ready for worker in self._workers)
+
+    @property
+    def restarts(self) -> int:
+        """Times that one had to be started again."""
+        return sum(worker.restarts for worker in self._workers)
 
     @property
     def pids(self) -> list[int]:
-        """Of those that run."""
+        """Process ids of those that run."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     def start(self, region: Region) -> None:
@@ -55,8 +52,7 @@ class PictureWorkers:
         """
         for worker in self._workers:
             worker.region = region
-        if self._workers:
-            self._watcher = asyncio.create_task(self._watch(), name="picture-workers-watch")
+            worker.start()
 
     def open(self) -> "PictureStream":
         """Return where a broadcast's pictures are made."""
@@ -69,29 +65,10 @@ class PictureWorkers:
 
     async def close(self) -> None:
         """End the processes. May be called again."""
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-            self._watcher = None
-        for worker in self._workers:
-            await worker.stop()
+        await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def _spent(self, seconds: float) -> None:
         self.seconds += seconds
-
-    async def _watch(self) -> None:
-        for worker in self._workers:
-            try:
-                await worker.start()
-            except OSError:
-                logger.exception("a picture worker cannot be started; trying again")
-        while True:
-            await asyncio.sleep(_WATCH_S)
-            for worker in self._workers:
-                try:
-                    self.restarts += await worker.restart_if_needed()
-                except OSError:
-                    logger.exception("a picture worker cannot be started; trying again")
 
 
 class PictureStream:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.meters import Meters
-from lipstream.realtime.workers.render_client import RenderWorker, WorkerCounts
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import WorkerCounts
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)

@@ -1,24 +1,14 @@
 """The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
 
-Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
-``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
-``{"progress": [what, share]}``, ``{"ready": metadata, "device": name}``, ``{"loaded": handle}``,
-``{"failed": [handle, why]}``,
-``{"cost": [mouths, processor s, s]}`` once, before the first that is loaded;
-``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
-"seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
-``{"error": why, "bad_settings": bool}`` and ``{"device_lost": why}``, after which it ends. A closed pipe ends the
-process.
+Windows and mouths stay in shared memory; the messages are those of ``render_messages``. A closed pipe ends the process.
 
 What draws and where faces come from is named by the settings and imported then: neither PyAV nor a back end is needed
 to import this module.
 """
 
 import importlib
-import json
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,6 +22,22 @@ from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.workers.child_signals import leave_to_server
+from lipstream.realtime.workers.messages import pack, unpack
+from lipstream.realtime.workers.render_messages import (
+    TO_WORKER,
+    AvatarLoaded,
+    AvatarProgress,
+    DrawJobs,
+    ForgetAvatar,
+    Job,
+    LoadAvatar,
+    MouthCost,
+    MouthsDrawn,
+    UseMemory,
+    WorkerFailed,
+    WorkerReady,
+)
 from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
@@ -48,9 +54,6 @@ MOST_FAILURES = 16
 """Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
 MOST_SHORT = 50
 """Mouths in a row that found no room, two seconds of one session: the memory does not come back then."""
-
-Job = tuple[int, int, int]
-"""Slot, handle of the avatar, clip frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +96,23 @@ def default_threads() -> int:
 
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    leave_to_server()
     try:
         _RenderLoop(connection, settings).serve()
     except DeviceLostError as error:
-        _send(connection, {"device_lost": str(error)})
+        _send(connection, WorkerFailed(str(error), "device"))
     except LipstreamError as error:
-        _send(connection, {"error": error.message, "bad_settings": isinstance(error, SettingsError)})
+        _send(connection, WorkerFailed(error.message, "settings" if isinstance(error, SettingsError) else "other"))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the server is gone
     except Exception as error:
         logger.exception("render worker failed")
-        _send(connection, {"error": f"{type(error).__name__}: {error}"})
+        _send(connection, WorkerFailed(f"{type(error).__name__}: {error}", "other"))
         raise
 
 
-def _send(connection: Connection, message: dict[str, Any]) -> None:
-    connection.send_bytes(json.dumps(message).encode())
+def _send(connection: Connection, message: Any) -> None:
+    connection.send_bytes(pack(message))
 
 
 def _named(name: str) -> Any:
@@ -133,26 +136,30 @@ class _RenderLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, {"ready": self._predictor.metadata.to_json(), "device": self._predictor.device})
+        _send(self._connection, WorkerReady(self._predictor.metadata.to_json(), self._predictor.device))
         jobs: list[Job] = []
         try:
             while True:
                 while not jobs or self._connection.poll():
-                    jobs += self._receive(json.loads(self._connection.recv_bytes()))
+                    jobs += self._receive(unpack(TO_WORKER, self._connection.recv_bytes())[0])
                 batch, jobs = jobs[: self._largest], jobs[self._largest :]
                 self._draw(batch)
         finally:
             if self._memory:
                 self._memory.close()
 
-    def _receive(self, message: dict[str, Any]) -> list[Job]:
-        if "memory" in message:
-            self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
-        elif "avatar" in message:
-            self._load(*message["avatar"])
-        elif "forget" in message:
-            self._avatars.pop(message["forget"], None)
-        return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
+    def _receive(self, message: Any) -> list[Job]:
+        """Do what a message asks for; return its jobs."""
+        match message:
+            case DrawJobs(jobs):
+                return jobs
+            case UseMemory(name):
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name)
+            case LoadAvatar(handle, avatar_id):
+                self._load(handle, avatar_id)
+            case ForgetAvatar(handle):
+                self._avatars.pop(handle, None)
+        return []
 
     def _load(self, handle: int, avatar_id: str) -> None:
         told_s = time.monotonic()
@@ -161,23 +168,23 @@ class _RenderLoop:
             nonlocal told_s
             if time.monotonic() - told_s >= PROGRESS_S:
                 told_s = time.monotonic()
-                _send(self._connection, {"progress": [avatar_id, share]})
+                _send(self._connection, AvatarProgress(avatar_id, share))
 
         try:
             self._avatars[handle] = self._load_features(self._settings, avatar_id, self._predictor, progress)
             self._warm_up(self._avatars[handle])
         except MemoryError:
             self._avatars.pop(handle, None)
-            _send(self._connection, {"failed": [handle, "the device has no memory left for this avatar"]})
+            _send(self._connection, AvatarLoaded(handle, "the device has no memory left for this avatar"))
         except DeviceLostError:
             raise
         except Exception as error:  # a bad avatar must not take the device along
             if not isinstance(error, LipstreamError):
                 logger.exception("avatar %s cannot be loaded", avatar_id)
             self._avatars.pop(handle, None)
-            _send(self._connection, {"failed": [handle, str(error) or type(error).__name__]})
+            _send(self._connection, AvatarLoaded(handle, str(error) or type(error).__name__))
         else:
-            _send(self._connection, {"loaded": handle})
+            _send(self._connection, AvatarLoaded(handle))
 
     def _warm_up(self, features: FaceFeatures) -> None:
         """Meet every size of batch once: the first call of each compiles for it. Then tell what mouths cost."""
@@ -188,7 +195,7 @@ class _RenderLoop:
             for size in TRIED_BATCHES:
                 self._draw_silence(features, size)
             took_s = time.perf_counter() - begun_s
-            _send(self._connection, {"cost": [sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s]})
+            _send(self._connection, MouthCost(sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s))
             self._warm = True
 
     def _draw_silence(self, features: FaceFeatures, size: int) -> None:
@@ -201,9 +208,8 @@ class _RenderLoop:
         begun_s = time.process_time()
         done = self._predict([job for job in batch if job[1] in self._avatars])
         lost = [slot for slot, _, _ in batch if slot not in done]
-        seconds = time.process_time() - begun_s
-        answer = {"done": done, "lost": lost, "short": self._short, "took": self._took, "seconds": seconds}
-        _send(self._connection, answer)
+        cpu_s = time.process_time() - begun_s
+        _send(self._connection, MouthsDrawn(done, lost, self._short, self._took, cpu_s))
 
     def _predict(self, jobs: list[Job]) -> list[int]:
         """Draw jobs; return the slots of those that were.

@@ -144,7 +144,7 @@ async def test_over_tls_only_a_trusted_server_is_told_the_key(
     session, _ = await sessions.create("ann", None)
     stream = session.sinks.streams.add(f"rtmps://localhost:{port}/live/{KEY}", {})
     await until(lambda: stream.state == "waiting", "its refusal")
-    assert stream.reason == "its certificate is not one that this machine trusts"
+    assert stream.reason == "this machine does not trust the server's certificate"
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     await until(lambda: stream.state == "live", "the stream")
     await session.sinks.streams.close()

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import Mount, WebSocketRoute
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.authorization import BURST
@@ -73,9 +74,11 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
         for part in app.routes
         for route in (part.original_router.routes if hasattr(part, "original_router") else [part])
     ]
-    others = [route.path for route in every if not isinstance(route, APIRoute)]
+    others = [route.path for route in every if isinstance(route, WebSocketRoute | Mount)]
     assert others == ["/api/sessions/{session_id}/audio", "/static"]  # a WebSocket (tests/loopback), and files
-    return sorted((method, route.path) for route in every if isinstance(route, APIRoute) for method in route.methods)
+    return sorted(
+        (method, route.path) for route in every if isinstance(route, APIRoute) for method in route.methods or ()
+    )
 
 
 def bearer(token: str) -> dict[str, str]:

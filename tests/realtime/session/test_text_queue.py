@@ -10,8 +10,9 @@ import pytest
 
 from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
 from lipstream.realtime.session.text_queue import LONGEST_TEXT, TextQueue
+from lipstream.realtime.session.tick_schedule import TICK_S
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
-from tests.loopback.virtual import TICK_S, VirtualSession
+from tests.loopback.virtual import VirtualSession
 
 RATE_HZ = 16_000
 
@@ -53,7 +54,8 @@ def level(text: str) -> int:
 
 @contextlib.asynccontextmanager
 async def told_session() -> Any:
-    virtual, engine, events = VirtualSession(), Engine(), []
+    virtual, engine = VirtualSession(), Engine()
+    events: list[Any] = []
     session = virtual.session
     session.listeners.add(events.append)
     session.speech.text_queue = TextQueue(engine, lambda message: events.append({"type": "error", "message": message}))

@@ -79,7 +79,7 @@ def test_after_24_hours_picture_and_sound_are_where_the_clock_is() -> None:
     def encode_speech(_: np.ndarray) -> None:
         muxer._packets += 1
 
-    muxer._encode_picture, muxer._encode_speech = encode_picture, encode_speech  # type: ignore[method-assign]
+    muxer._encode_picture, muxer._encode_speech = encode_picture, encode_speech  # type: ignore[method-assign, assignment]
     silence, still = np.zeros(PACKET_SOUND, np.int16), picture(0)
     rng = np.random.default_rng(1)
     frame = 0

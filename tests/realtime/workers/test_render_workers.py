@@ -2,8 +2,9 @@ import asyncio
 import dataclasses
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)
 OnBatch = Callable[[int, float, float], None]
-StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
+StartWorker = Callable[..., Coroutine[Any, Any, RenderWorker]]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.aiortc_patches.udp_ports import listen_on
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, connection_of
 
 
 @pytest.fixture
@@ -89,8 +90,8 @@ async def test_nothing_listens_where_relays_alone_may_be_used(free: tuple[int, i
     await connection.close()
 
 
-def agent_of(call: LoopbackCall) -> object:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+def agent_of(call: LoopbackCall) -> Any:
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection
 
 
