@@ -93,8 +93,8 @@ def check_url(name: str, url: str, wanted: str) -> None:
     """Check the address of an API.
 
     Args:
-        name: Of the option.
-        url: Its value.
+        name: Name of the option.
+        url: Value of the option.
         wanted: What it may be, in words.
 
     Raises:

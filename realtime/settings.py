@@ -42,11 +42,11 @@ def _option(
     """Return the field of an option.
 
     Args:
-        default: Its value if it is not set.
-        help_text: Its meaning, for ``--help`` and docs/SETTINGS.md.
-        parse: Reads its value; by default the type of ``default`` does.
-        values: What it may be: the words, which are checked, or one sentence, which is for readers alone.
-        computed: How the default depends on the machine.
+        default: Value of an option that is not set.
+        help_text: Meaning of the option, for ``--help`` and docs/SETTINGS.md.
+        parse: Reads a value; default: the type of ``default``.
+        values: Words that are allowed, which are checked; or a sentence about values, for docs/SETTINGS.md alone.
+        computed: Sentence about a default that depends on the machine, for docs/SETTINGS.md.
         secret: Whether the value stays out of logs.
     """
     metadata = {"help": help_text, "values": values, "computed": computed}

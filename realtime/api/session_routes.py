@@ -67,7 +67,7 @@ class AvatarChoice(BaseModel):
     """The avatar that a session shows.
 
     Attributes:
-        avatar: Its id.
+        avatar: Id of the avatar.
     """
 
     avatar: str = Field(max_length=64)

@@ -16,7 +16,7 @@ class ErrorBody(TypedDict):
     Attributes:
         code: A word for programs.
         message: One sentence for people.
-        reason: With ``unavailable``, which of several causes it is.
+        reason: The cause; only with code ``unavailable``.
     """
 
     code: str
@@ -40,7 +40,7 @@ class NotReadyAnswer(TypedDict):
     """No session can be taken now.
 
     Attributes:
-        reason: Why.
+        reason: The cause, as in errors of code ``unavailable``.
     """
 
     reason: UnreadyReason
@@ -63,7 +63,7 @@ class AvatarListItem(TypedDict):
 
     Attributes:
         id: Names it in routes.
-        name: For people.
+        name: Name shown to people.
         state: ``building`` until it is prepared for the server's weights.
         own: Whether it was uploaded or built, and so can be removed.
     """
@@ -88,10 +88,10 @@ class AvatarBuildAnswer(TypedDict):
     """How far an upload is.
 
     Attributes:
-        id: The avatar's.
+        id: Names the avatar in routes.
         state: ``building`` until it is made.
         progress: 0..1.
-        message: Why it failed.
+        message: Reason of a failure, one sentence; ``null`` while there is none.
     """
 
     id: str
@@ -105,16 +105,16 @@ class AvatarAnswer(TypedDict):
 
     Attributes:
         id: Names it in routes.
-        name: For people.
+        name: Name shown to people.
         state: ``building`` until it is prepared for the server's weights.
         progress: 1 if it is ready, else 0.
         size: Width and height of the picture, px.
         frames: Length of the clip, 25 frames a second.
         face: The face box of the first frame: x, y, width, height, px.
         loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
-        licence: Of the clip.
+        licence: Licence of the clip; ``unknown`` if nothing was said.
         consent: Whose face it is and how they agreed; empty if nothing was said.
-        description: For people.
+        description: Text shown to people; may be empty.
         report: What was found when it was built: ``lines`` and ``notes``; ``null`` for an avatar without report.
     """
 
@@ -139,9 +139,9 @@ class SessionListItem(TypedDict):
         id: Names it in routes.
         avatar: Id of the avatar that is shown.
         state: ``live`` while somebody is connected, ``draining`` if the server stops soon, else ``waiting``.
-        viewers: How many there are.
+        viewers: Number of viewers, connected or on their way.
         viewer_token: Opens the session's WHEP.
-        urls: Its routes.
+        urls: Paths of the session's routes.
     """
 
     id: str
@@ -156,7 +156,7 @@ class RecordingAnswer(TypedDict):
     """A recording, running or ended.
 
     Attributes:
-        state: What it does.
+        state: ``failed`` if a fault ended it.
         file: Name of the MP4 in the folder of recordings.
         transcript: Name of the file of events beside it.
         seconds: Stored so far.
@@ -198,9 +198,9 @@ class StreamAnswer(TypedDict):
     Attributes:
         id: Names it in routes.
         to: Address without its key.
-        state: What it does.
+        state: ``waiting`` between two attempts to connect; ``failed`` if a fault ended it.
         links: Connections that came about so far.
-        reason: Why the last connection broke; absent if nothing was wrong.
+        reason: Cause of the last broken connection, in words; absent if nothing was wrong.
         lost_tags: RTMP and SRT: packets that the server did not take in time.
         seconds: RTMP and SRT: encoded so far. These three are in the list of streams alone.
         repeated_pictures: RTMP and SRT: pictures that stand in for lost ones.

@@ -37,7 +37,7 @@ class EndOfSpeechMessage(TypedDict):
 
 
 class EndOfTurnMessage(TypedDict):
-    """The visitor has finished: they let go of the button. In a conversation alone."""
+    """The visitor has finished speaking: the button was released. In a conversation alone."""
 
     type: Literal["end_of_turn"]
 
@@ -49,7 +49,7 @@ def parse_control(message: object) -> ControlMessage:
     """Return a client's message.
 
     Args:
-        message: As it was received.
+        message: What was received: ``str``; anything else is refused.
 
     Raises:
         BadRequestError: If it is not text, over 4 KiB, not JSON, not an object, of an unknown type, or misses a

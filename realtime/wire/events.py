@@ -118,7 +118,7 @@ class StreamEvent(TypedDict):
 
     Attributes:
         stream: Id of the stream.
-        reason: Why the connection broke; absent if nothing was wrong.
+        reason: Cause of the broken connection, in words; absent if nothing was wrong.
     """
 
     type: Literal["stream_started", "stream_lost", "stream_ended"]

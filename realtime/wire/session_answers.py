@@ -10,8 +10,8 @@ class IceServer(TypedDict):
 
     Attributes:
         urls: One URL or several.
-        username: For TURN.
-        credential: For TURN; it may run out after ten minutes.
+        username: Present for TURN.
+        credential: Present for TURN; may run out after ten minutes.
     """
 
     urls: str | list[str]
@@ -46,7 +46,7 @@ class PeerAnswer(TypedDict):
     """The peer speaks now.
 
     Attributes:
-        answer: To its offer.
+        answer: The server's answer to the offer.
     """
 
     answer: SdpAnswer
@@ -56,8 +56,8 @@ class ViewerUrls(TypedDict):
     """Paths of a session.
 
     Attributes:
-        self: The session.
-        whep: For viewers.
+        self: Path of the session.
+        whep: Path that viewers send offers to.
     """
 
     self: str
@@ -68,10 +68,10 @@ class SessionUrls(TypedDict):
     """Paths of a new session.
 
     Attributes:
-        self: The session.
-        peer: For offers of the speaking peer.
-        audio: For a program's WebSocket.
-        whep: For viewers.
+        self: Path of the session.
+        peer: Path that the speaking peer sends offers to.
+        audio: Path of a program's WebSocket.
+        whep: Path that viewers send offers to.
     """
 
     self: str
@@ -88,11 +88,11 @@ class SessionAnswer(TypedDict):
         token: Opens the session's routes.
         viewer_token: Opens its WHEP alone.
         look_ahead_ms: How much of the coming speech a mouth needs: the least delay.
-        ice_servers: As in ``GET …/connectivity``.
-        ice_transport_policy: As there.
-        urls: Its routes.
+        ice_servers: STUN and TURN servers; empty if none are needed.
+        ice_transport_policy: ``relay`` if media may pass through TURN alone.
+        urls: Paths of the session's routes.
         local_audio: Devices of the server's machine that it uses; present if they were asked for.
-        answer: To the offer; present if there was one.
+        answer: The server's answer; present if there was an offer.
     """
 
     id: str
@@ -110,7 +110,7 @@ class SampleAnswer(TypedDict):
     """A position on the session's timeline.
 
     Attributes:
-        sample: 16 kHz, silence included.
+        sample: Samples at 16 kHz since the session's beginning, silence included.
     """
 
     sample: int
@@ -150,12 +150,12 @@ class SenderStats(TypedDict):
     """What was sent of one kind; ``null`` where the other side has not reported yet.
 
     Attributes:
-        bytes_sent: Payload.
-        packets_sent: RTP packets.
-        packets_lost: As the other side says.
-        round_trip_ms: Mean.
+        bytes_sent: Bytes of payload sent so far.
+        packets_sent: RTP packets sent so far.
+        packets_lost: Packets that the other side reports as lost.
+        round_trip_ms: Mean time to the other side and back.
         target_bitrate: What the link carries, bit/s.
-        key_frames: Sent so far.
+        key_frames: Key frames sent so far; 0 for sound.
         thinned: Whether only key frames are sent, since the link carries no more.
     """
 
@@ -188,9 +188,9 @@ class ViewerStats(TypedDict):
     """The viewers.
 
     Attributes:
-        count: All of them.
-        connected: Those to whom media flows.
-        thinned: Those who get key frames alone, since their link carries no more.
+        count: Number of viewers, connected or on their way.
+        connected: Number of viewers to whom media flows.
+        thinned: Number of viewers who get key frames alone, since their link carries no more.
     """
 
     count: int
@@ -202,8 +202,8 @@ class StreamCounts(TypedDict):
     """The live streams.
 
     Attributes:
-        count: All of them.
-        live: Those that are connected.
+        count: Number of streams, connected or not.
+        live: Number of streams that are connected.
     """
 
     count: int
@@ -214,11 +214,11 @@ class DeviceStats(TypedDict):
     """A virtual camera or microphone.
 
     Attributes:
-        name: For people.
+        name: Name shown to people.
         state: ``waiting`` while the device is missing.
         opened: Times that it was opened.
         lost: Pictures or packets that it did not take in time.
-        reason: Why it was last closed; absent if nothing was wrong.
+        reason: Cause of the last closing, in words; absent if nothing was wrong.
     """
 
     name: str
@@ -248,9 +248,9 @@ class SessionStats(TypedDict):
         audio_underruns: Times that there was no sound to send.
         source: The sound that comes in.
         peer: The speaking peer; ``null`` if there is none.
-        viewers: Those who watch.
+        viewers: Numbers of viewers.
         recorded: Whether a recording runs.
-        streams: Live streams to other servers.
+        streams: Numbers of live streams.
         devices: Virtual devices of the server's machine.
     """
 
