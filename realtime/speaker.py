@@ -30,7 +30,6 @@ class Speaker:
 
     Args:
         server: Address of the server, ``http`` or ``https``.
-        session_id: Id of the session.
         token: Token of the session, or an API key; empty if the server needs none.
         rate_hz: Sample rate of the speech, 8000..48000 Hz.
     """

@@ -41,7 +41,6 @@ class _SoundStream:
     """One stream of PortAudio.
 
     Attributes:
-        device: Name of the device.
         stream: Stream object of ``sounddevice``.
         called_s: Monotonic time of the last callback.
         position: Samples recorded so far.

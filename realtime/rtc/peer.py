@@ -51,7 +51,7 @@ class Peer:
 
     Attributes:
         failed: Whether the connection was lost by a fault of the server.
-        ice_tag: Random tag of the ICE session, constant for the life of the peer.
+        ice_tag: 16 random hexadecimal digits, constant for the life of the peer.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class Peer:
         """Prepare a peer; sockets are opened by ``answer``.
 
         Args:
-            broadcast: Source of the speech and pictures.
             terms: Role of the peer: ``SPEAKING`` (a call), ``WATCHING`` (WHEP) or ``PUBLISHING`` (WHIP).
             settings: Addresses, ports, ICE servers and timeouts.
             microphone: Takes the sound of the peer's microphone; ``None`` to ignore it.

@@ -46,7 +46,7 @@ class RtcSettings:
 
         Args:
             user: Name by which the TURN server counts its quota.
-            now_s: Unix time.
+            now_s: Unix time, s.
         """
         return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
 

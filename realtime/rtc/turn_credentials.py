@@ -55,7 +55,7 @@ class TurnSecret:
 
         Args:
             user: Name by which the TURN server counts its quota; it appears in that server's log.
-            now_s: Unix time.
+            now_s: Unix time, s.
         """
         username = f"{int(now_s) + self.ttl_s}:{user}"
         signature = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)

@@ -33,12 +33,11 @@ class Destination:
     """Keeps one connection up until it is closed.
 
     Args:
-        address: Address of the server.
         on_change: Called after each change of the state.
 
     Attributes:
-        id: Random id of the stream.
-        state: Current state.
+        id: Random URL-safe id of 12 characters.
+        state: ``connecting``, ``live``, ``waiting``, ``ended`` or ``failed``.
         reason: Reason for the last break; ``""`` before one.
         links: Number of connections made so far.
     """
@@ -122,9 +121,7 @@ class TagDestination(Destination):
     """A destination that receives the tags of a shared encode.
 
     Args:
-        address: Address of the server.
         on_change: Called after each change of the state.
-        open_link: Opens a connection to the address.
         headers: Returns the header tags of the stream; complete once there was a key frame.
 
     Attributes:

@@ -17,8 +17,6 @@ class FlvSink(Sink):
     lacks skipped pictures. A stream needs a constant bitrate, regular key frames, and every picture.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id for the log.
         facts: Metadata from :func:`realtime.picture.provenance.provenance`.
         on_tag: Called on the event loop with each tag that is not a header.
         on_end: Called on the event loop when the encode ends, with the exception that ended it or ``None``.

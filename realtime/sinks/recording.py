@@ -35,7 +35,6 @@ class Recording(Sink):
     """One recording.
 
     Args:
-        broadcast: Broadcast of the session.
         session_id: Session id; the files are named after it.
         folder: Folder for the files; created if it is missing.
         facts: Metadata from :func:`realtime.picture.provenance.provenance`.

@@ -21,13 +21,7 @@ class SessionSinks:
     """Starts, stops and reports a session's sinks.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id.
         on_event: Called with each event for the clients.
-        rtc: Settings for connections to other servers.
-
-    Attributes:
-        streams: The live streams.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
@@ -61,9 +55,8 @@ class SessionSinks:
         """Start a recording.
 
         Args:
-            folder: Folder of all recordings.
+            folder: Folder of all recordings; created if it is missing.
             facts: Metadata from :func:`realtime.picture.provenance.provenance`.
-            avatar: Id of the avatar.
 
         Raises:
             ConflictError: If a recording runs.

@@ -35,12 +35,8 @@ class _End:
 class Sink:
     """Receives a session's raw speech and pictures until it is closed or fails.
 
-    Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id for the log.
-
     Attributes:
-        kinds: Raw codecs that the sink subscribes to.
+        kinds: Raw codecs that the sink subscribes to; speech and pictures by default.
         most_units: Limit of waiting units.
         lost: Number of units dropped because the queue was full, by kind.
     """

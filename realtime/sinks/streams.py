@@ -38,10 +38,7 @@ class Streams:
     """Streams a session to several servers; a slow server does not delay the others.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id.
         on_event: Called with an event when a stream is live, lost or over.
-        rtc: Settings for connections to WHIP servers.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:

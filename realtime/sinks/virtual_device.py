@@ -39,8 +39,7 @@ class DeviceSink(Sink):
     """Keeps one device open. While it is missing, units are dropped and it is looked for at growing intervals.
 
     Attributes:
-        name: Name of the device for messages.
-        state: Current state.
+        state: ``waiting``, ``live`` or ``ended``.
         reason: Reason for the last closing; ``""`` without a fault.
         opened: Number of times the device was opened.
     """

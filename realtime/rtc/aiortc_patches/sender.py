@@ -51,7 +51,6 @@ class BroadcastTrack(MediaStreamTrack):
     """A peer's subscription to a broadcast in the form of a track, as aiortc requires one.
 
     Args:
-        broadcast: Source of the units.
         kind: ``audio`` or ``video``.
         leads: Whether the encode follows this peer's bitrate.
 
