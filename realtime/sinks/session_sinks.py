@@ -2,18 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import ConflictError, NotFoundError
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
-from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
 from lipstream.realtime.sinks.virtual_microphone import VirtualMicrophone
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
@@ -95,11 +96,11 @@ class SessionSinks:
         self._devices.append(device)
         device.start()
 
-    def devices(self) -> list[dict[str, Any]]:
+    def devices(self) -> list[DeviceStats]:
         """Return the state of the virtual devices."""
         return [device.stats() for device in self._devices]
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: ServerEvent) -> None:
         """Pass an event of the session to the recording."""
         if self._recording and self._recording.running:
             self._recording.hear(event)

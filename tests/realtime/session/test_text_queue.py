@@ -55,7 +55,7 @@ def level(text: str) -> int:
 @contextlib.asynccontextmanager
 async def told_session() -> Any:
     virtual, engine = VirtualSession(), Engine()
-    events: list[dict[str, Any]] = []
+    events: list[Any] = []
     session = virtual.session
     session.listeners.add(events.append)
     session.speech.text_queue = TextQueue(engine, lambda message: events.append({"type": "error", "message": message}))
