@@ -1,8 +1,9 @@
-"""One conversation through a face: who speaks, when it is whose turn, and what becomes of an answer nobody waits for.
+"""Takes turns with a visitor in a session that listens.
 
-The microphone is listened to and not spoken. A person who begins to speak while the face does interrupts it; when they
-have finished, an agent answers, if there is one. What was said into the making of an answer is heard together with what
-was said before it: people who pause for thought are not answered to half a question.
+The session listens to the microphone instead of speaking its sound. A person who begins to speak interrupts the avatar.
+When the person has finished, an agent answers, if there is one. If the person goes on before the answer is heard, the
+agent gets the earlier and the later words together. A pause for thought thus does not lead to an answer to half a
+question.
 """
 
 import logging
@@ -35,23 +36,23 @@ Sound = npt.NDArray[np.float32]
 
 
 class SpeechOutput(Protocol):
-    """What a conversation needs of its session."""
+    """The part of a session that a conversation uses."""
 
     def interrupt_for(self, voice_sample: int) -> None:
-        """Stop speaking, if it does, since a person began to speak at a sample."""
+        """Stop speaking because a person began to speak at sample ``voice_sample``, 16 kHz."""
 
     def tell(self, event: ServerEvent) -> None:
-        """Tell the clients."""
+        """Send an event to the session's clients."""
 
 
 class Conversation:
-    """Listens in one session.
+    """Listens to the visitor of one session and has the agent answer.
 
     Args:
         face: The session.
         text_queue: Says the answers.
-        agent: Gives them; ``None`` leaves that to programs and to text.
-        delay_samples: From entering the timeline until leaving, 16 kHz.
+        agent: Gives the answers; ``None`` leaves them to programs and text.
+        delay_samples: Samples (16 kHz) from entering the timeline to leaving it.
     """
 
     def __init__(self, face: SpeechOutput, text_queue: TextQueue, agent: Agent | None, *, delay_samples: int) -> None:
@@ -60,16 +61,16 @@ class Conversation:
         self._turns = TurnDetector()
         self._gate = EchoGate(delay_samples)
         self._said: list[str] = []
-        self._unanswered: Sound | None = None  # what the answer in the making is to
+        self._unanswered: Sound | None = None  # the visitor's words, until their answer begins to be heard
         self._is_over = False
 
     def hear(self, block: Sound, said: Sound, end: int) -> None:
-        """Take in what the microphone heard; what is an echo of the face is silence.
+        """Take in a block of the microphone; an echo of the avatar's speech counts as silence.
 
         Args:
-            block: ``float32[480]``, 48 kHz.
-            said: What the face says at the same place of the timeline, likewise.
-            end: Where on the timeline they end, 16 kHz.
+            block: Sound of the microphone, ``float32[480]``, 48 kHz.
+            said: Speech of the avatar at the same position, ``float32[480]``, 48 kHz.
+            end: Position on the timeline after both blocks, 16 kHz samples.
         """
         self._gate.note_said(said, end)
         if not self._gate.lets_in(block, end):
@@ -78,17 +79,17 @@ class Conversation:
             self._take(event)
 
     def end_turn(self) -> None:
-        """End the turn now: the person let go of the button."""
+        """End the visitor's turn now, as when the talk button is released."""
         if ended := self._turns.end():
             self._take(ended)
 
     def note_caption(self, text: str) -> None:
-        """Learn that a sentence begins to be heard."""
+        """Record that a sentence begins to be heard."""
         self._said.append(text)
         self._unanswered = None
 
     def note_interrupted(self) -> None:
-        """Learn that the answer was cut off on request: what it was to is not asked again."""
+        """Record that a client interrupted the answer: the visitor's earlier words are not asked again."""
         self._unanswered = None
 
     async def close(self) -> None:
@@ -131,6 +132,6 @@ class Conversation:
                         yield part
         except AgentError as error:
             self._face.tell(error_event(str(error), code="not_answered"))
-        if is_silent:  # there was nothing to understand, or no answer to it
+        if is_silent:  # the agent understood no words, or had no answer
             self._unanswered = None
             self._face.tell(NoAnswerEvent(type="no_answer"))

@@ -1,21 +1,21 @@
-"""Lets tasks wait for what the timeline reads, without looking at a queue again and again."""
+"""Lets tasks wait for the timeline's reads without polling a queue."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class ReadWaits:
-    """Tasks that wait for a condition on what the timeline reads.
+    """Tasks that each wait for a condition on a queue.
 
-    ``check`` belongs to a queue's ``on_read``: a condition is looked at after each read, and its task wakes when it
-    holds, not before.
+    Set a queue's ``on_read`` to ``check``: each condition is then evaluated after every read of the timeline, and its
+    task wakes as soon as the condition holds.
     """
 
     def __init__(self) -> None:
         self._waits: dict[asyncio.Event, Callable[[], bool]] = {}
 
     def check(self) -> None:
-        """Wake the tasks whose condition holds."""
+        """Wake each task whose condition holds."""
         for event, condition in self._waits.items():
             if condition():
                 event.set()

@@ -1,4 +1,4 @@
-"""The speech of a session: one source at a time enters its timeline, block by block, and mouths are asked for."""
+"""The speech of a session: reads one source at a time, block by block, and requests the mouths for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,19 +33,23 @@ from lipstream.realtime.wire.events import CaptionEvent, InterruptedEvent, Serve
 from lipstream.realtime.wire.session_answers import SourceStats
 
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
-"""A window's last sample comes out of the resampler 0.75 ms after its sound went in."""
+"""The resampler delays a window's last sample by 0.75 ms."""
 
 
 def first_window_samples(look_ahead_samples: int) -> int:
-    """Return how much of a timeline must have been taken in until its first frame's window is there."""
+    """Return how many samples (16 kHz) of a timeline complete the mel window of its first frame.
+
+    Args:
+        look_ahead_samples: Look-ahead of the weights, 16 kHz samples.
+    """
     return look_ahead_samples + _RESAMPLER_LAG_SAMPLES
 
 
 def first_block_samples(look_ahead_samples: int) -> int:
-    """Return how long the silence is that a timeline begins with.
+    """Return the length of the silence at the start of a timeline, 16 kHz samples.
 
-    Whole blocks follow it, and one in four then ends just when the next frame's window is there. A block that ended
-    just before would leave the frame waiting for another 10 ms.
+    Whole blocks follow it. Every fourth block then ends exactly at the end of a frame's window. A block that ended
+    just before the window would delay the frame by another 10 ms.
     """
     return first_window_samples(look_ahead_samples) % BLOCK_SAMPLES
 
@@ -53,18 +57,18 @@ def first_block_samples(look_ahead_samples: int) -> int:
 class SpeechPipeline:
     """Turns the sound of one session into its speech and its frames.
 
-    With each tick it reads 10 ms blocks of the selected source up to the present. A block goes to the playout buffer,
-    which lets it leave a moment later, and once a frame the sound since the last one goes to the animator, which
-    decides what the next frames show. The mouths that have to be drawn for them are asked for at once.
+    At each tick the pipeline reads 10 ms blocks of the selected source up to the present. Each block goes to the
+    playout buffer, which delays it. Once per frame the blocks since the last frame go to the animator, which decides
+    the next frames. The pipeline requests their mouths at once.
 
     Args:
-        playout: Takes the speech, and what each frame shows.
+        playout: Takes the speech and the jobs of the frames.
         loop: The avatar's clip.
-        metadata: Of the weights.
-        synthesizer: Turns text into sound; ``None`` where the server has no engine.
-        listens: Whether the microphone is listened to instead of being spoken.
-        agent: Answers a visitor's words in a session that listens; ``None`` leaves answers to programs and text.
-        submit: Asks for a mouth.
+        metadata: Metadata of the weights; sets the mel windows and the look-ahead.
+        synthesizer: Turns text into sound; ``None`` if the server has no engine.
+        listens: Whether the session listens to the microphone instead of speaking its sound.
+        agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        submit: Requests a mouth.
         tell: Sends an event to the session's clients.
 
     Attributes:
@@ -96,18 +100,18 @@ class SpeechPipeline:
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._look_ahead = metadata.look_ahead_samples
-        self._now_s = self._clock.epoch_s  # of the tick
+        self._now_s = self._clock.epoch_s  # time of the current tick
         self._gathered: list[npt.NDArray[np.float32]] = []
         self._begin_blocks(0)
 
     @property
     def microphone(self) -> JitterBuffer:
-        """The buffer of a peer's, or of the machine's own, microphone."""
+        """Buffer for the microphone of a peer, or of this machine."""
         return self.selector.microphone
 
     @property
     def source(self) -> Source:
-        """What is read while no text is said."""
+        """Source that is read while no text is said."""
         return self.selector.source
 
     @source.setter
@@ -116,33 +120,33 @@ class SpeechPipeline:
 
     @property
     def speaking(self) -> bool:
-        """Whether the avatar's mouth is a spoken one."""
+        """Whether the last decided frame shows a spoken mouth."""
         return self._animator.speaking
 
     def show(self, loop: ClipLoop) -> None:
-        """Let the frames that are decided from now on show another clip."""
+        """Show another clip in the frames decided from now on."""
         self._animator.loop = loop
 
     def take_program(self, rate_hz: int) -> PcmQueue:
-        """Let a program speak, see :meth:`SourceSelector.take_program`."""
+        """Let a program speak; see :meth:`SourceSelector.take_program`."""
         return self.selector.take_program(rate_hz)
 
     def drop_program(self, source: PcmQueue) -> None:
-        """End a program's turn, see :meth:`SourceSelector.drop_program`."""
+        """End a program's turn; see :meth:`SourceSelector.drop_program`."""
         self.selector.drop_program(source)
 
     def heard_ms(self, now_s: float) -> float:
-        """Return how much of the program's sound has left."""
+        """Return how much of the program's sound has left, ms."""
         return self.selector.heard_ms(self._clock.left(now_s))
 
     async def say(self, text: str) -> int:
-        """Speak a text, behind what is being spoken of others.
+        """Queue a text and wait for its first sound; see :meth:`TextQueue.say`.
 
         Returns:
-            A sample before which nothing of it is heard.
+            The earliest sample on the timeline (16 kHz) at which the text can be heard.
 
         Raises:
-            LipstreamError: If it is not taken, or its first sentence cannot be spoken.
+            LipstreamError: If the text is refused, or its first sentence cannot be spoken.
         """
         before = self._entered
         await self.text_queue.say(text)
@@ -150,7 +154,7 @@ class SpeechPipeline:
         return max(before, self._entered - (source.read // SOUND_PER_SAMPLE if source else 0))
 
     def advance(self, now_s: float) -> None:
-        """Let sound into the timeline up to now, and ask for the mouths it decides."""
+        """Read sound into the timeline up to monotonic time ``now_s``, and request the mouths for it."""
         entered = self._clock.entered(now_s)
         if entered - self._entered > JUMP_SAMPLES + BLOCK_SAMPLES:
             self._jump(entered // JUMP_SAMPLES * JUMP_SAMPLES)
@@ -160,7 +164,7 @@ class SpeechPipeline:
     def _take_block(self, now_s: float) -> None:
         sample = self._entered
         entered_s = self._clock.epoch_s + (sample + BLOCK_SAMPLES) / SAMPLE_RATE_HZ
-        begins = -sample % SAMPLES_PER_FRAME  # where in the block a frame does, if in this one
+        begins = -sample % SAMPLES_PER_FRAME  # offset of the next frame's start; may lie beyond this block
         source = self.selector.select(self.text_queue.source)
         block, arrived_s = source.pull(entered_s, arrival_of=begins * SOUND_PER_SAMPLE)
         if begins < BLOCK_SAMPLES and arrived_s is not None:
@@ -178,19 +182,19 @@ class SpeechPipeline:
             self.conversation.hear(self.microphone.pull(entered_s)[0], block, self._entered)
 
     def _caption(self, sample: int) -> None:
-        """Tell which sentences begin to be read: they are heard a moment later."""
+        """Send a caption for each sentence that the timeline has begun to read."""
         for text in self.text_queue.begun():
             self.tell(CaptionEvent(type="caption", sample=sample, text=text))
             if self.conversation:
                 self.conversation.note_caption(text)
 
     def _gather(self, block: npt.NDArray[np.float32]) -> None:
-        """Let a block be heard, and keep it for the animator."""
+        """Give a block to the playout buffer, and keep it for the animator."""
         self._playout.add_speech(block)
         self._gathered.append(block)
 
     def _analyse(self, now_s: float) -> None:
-        """Show the animator the gathered blocks, once a frame: each call costs more than what it hears."""
+        """Give the gathered blocks to the animator, once per frame: a call has a high fixed cost."""
         sound = np.concatenate(self._gathered)
         self._gathered.clear()
         jobs = self._animator.push(PcmChunk(self._animator.position, self._resampler.push(sound)))
@@ -203,7 +207,7 @@ class SpeechPipeline:
             self.tell(SpeechEvent(type="speech_started" if began else "speech_ended", sample=event.sample))
 
     def _jump(self, sample: int) -> None:
-        """Go on after a stall, or after nobody was there."""
+        """Continue at ``sample`` after a stall, or after a time without clients."""
         self._animator.jump(sample)
         self._playout.skip_speech(sample * SOUND_PER_SAMPLE)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
@@ -216,7 +220,7 @@ class SpeechPipeline:
         self._gather(np.zeros(silence * SOUND_PER_SAMPLE, np.float32))
 
     def interrupt_for(self, voice_sample: int) -> None:
-        """Stop speaking, if it does, since a person began to speak; an answer in the making is dropped."""
+        """Stop speaking because a person began to speak at a sample; drop an answer in the making."""
         program = self.selector.program
         if self.text_queue.source or (program and program.level):
             self.interrupt(self._now_s, voice_sample=voice_sample)
@@ -227,11 +231,11 @@ class SpeechPipeline:
         """Stop speaking now.
 
         Args:
-            now_s: Monotonic time; ``None`` asks the event loop.
-            voice_sample: Where somebody's voice begins that interrupts; ``None`` for a request.
+            now_s: Monotonic time; ``None`` reads the event loop's clock.
+            voice_sample: First sample (16 kHz) of the voice that interrupts; ``None`` if a client requested it.
 
         Returns:
-            The sample from which on there is silence; what comes from the source later is spoken.
+            The first silent sample, 16 kHz. Sound that the source gives later is spoken.
         """
         now_s = asyncio.get_running_loop().time() if now_s is None else now_s
         sample, frame = self._playout.interrupt(now_s)
@@ -251,7 +255,7 @@ class SpeechPipeline:
         return sample
 
     def _cut_text(self, left: int, event: InterruptedEvent) -> None:
-        """Drop the text that is being said; note in the event what was heard of it."""
+        """Drop the text that is being said; return the event's fields on how much of it was heard."""
         source = self.text_queue.source
         heard = source.heard(left) if source else 0
         cut = self.text_queue.interrupt(heard)
@@ -260,16 +264,16 @@ class SpeechPipeline:
             event["heard_text"], event["cut_text"] = cut.sentences, cut.cut
 
     def stats(self) -> SourceStats:
-        """Return what became of the source's sound."""
+        """Return the counts of the current source; see :meth:`SourceSelector.stats`."""
         return self.selector.stats()
 
     def queue_depths(self) -> dict[str, tuple[int, int]]:
-        """Return how much waits to be said, and how much may."""
+        """Return fill and limit of each queue: sound in ms, text in characters."""
         text = {"text_characters": (self.text_queue.queued_characters, MOST_WAITING)}
         return self.selector.queue_depths() | text
 
     async def close(self) -> None:
-        """Let go of what is being synthesised and answered. May be called again."""
+        """Stop synthesis and end the conversation. May be called again."""
         await self.text_queue.close()
         if self.conversation:
             await self.conversation.close()

@@ -1,6 +1,7 @@
-"""Imported by the process that children are forked from, before all else: it ignores what its children ignore.
+"""Makes the process that children are forked from ignore the signals that its children ignore.
 
-Nothing else can be run in that process. If it ended, all children would count as gone.
+The process imports this module first; an import is the only way to run code in it. If it ended, all children would
+count as gone.
 """
 
 from lipstream.realtime.workers.child_signals import leave_to_server

@@ -1,4 +1,4 @@
-"""How a message between the server and a worker becomes bytes: a line of JSON that names its type, then any payload."""
+"""Encodes messages between the server and a worker: a line of JSON that names the type, then an optional payload."""
 
 import json
 from collections.abc import Mapping
@@ -10,17 +10,20 @@ def pack(message: tuple[Any, ...], payload: bytes = b"") -> bytes:
 
     Args:
         message: A named tuple whose fields JSON can hold.
-        payload: Bytes that follow it.
+        payload: Bytes appended after the line of JSON.
     """
     return b"".join((json.dumps((type(message).__name__, *message)).encode(), b"\n", payload))
 
 
 def unpack(types: Mapping[str, type[Any]], data: bytes) -> tuple[Any, bytes]:
-    """Return a message and the payload that follows it.
+    """Return the message and the payload that :func:`pack` encoded.
 
     Args:
-        types: The types that may come, by their names.
-        data: What :func:`pack` returned.
+        types: The expected message types, by name.
+        data: Bytes of one message.
+
+    Raises:
+        KeyError: If the message has another type.
     """
     head, _, payload = data.partition(b"\n")
     name, *fields = json.loads(head)
@@ -28,5 +31,5 @@ def unpack(types: Mapping[str, type[Any]], data: bytes) -> tuple[Any, bytes]:
 
 
 def by_name(*types: type[Any]) -> dict[str, type[Any]]:
-    """Return types by their names."""
+    """Return a dict of types by their names."""
     return {each.__name__: each for each in types}

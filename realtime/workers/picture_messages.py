@@ -1,4 +1,4 @@
-"""What the server and a picture worker say to each other. The bytes of encoded pictures follow their message."""
+"""Messages between the server and a picture worker. The bytes of encoded pictures follow their message."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class UseMemory(NamedTuple):
     """Open the shared memory of this name; sent once.
 
     Attributes:
-        name: Of the memory.
-        region: The decoded region: top, bottom, left, right.
+        name: Name of the shared memory.
+        region: The decoded region, px: top, bottom, left, right.
     """
 
     name: str
@@ -30,13 +30,13 @@ class MakePicture(NamedTuple):
     """Paint a picture and encode it.
 
     Attributes:
-        stream: Whose encoders to use.
-        number: Of the picture, from 0.
-        origin: Avatar, its fingerprint, when it was loaded, and its mark, if it has one.
+        stream: Number of the stream, whose encoders are used.
+        number: Number of the picture, from 0.
+        origin: Id of the avatar, fingerprint, time of loading, and watermark or ``None``.
         clip_frame: Frame of the avatar's clip.
-        slot: Where in the shared memory its mouth lies; ``None`` for a mouth at rest.
-        spoken: How much of the mouth is a spoken one, 0..1.
-        requests: For each encoding: codec, bitrate, key frame or not, every how many pictures.
+        slot: Slot of the mouth in the shared memory; ``None`` for a mouth at rest.
+        spoken: Weight of the spoken mouth over the resting one, 0..1.
+        requests: For each encoding: codec, bitrate (bit/s), whether to make a key frame, interval in pictures.
     """
 
     stream: int
@@ -65,9 +65,8 @@ class PictureEncoded(NamedTuple):
     """A picture was encoded.
 
     Attributes:
-        stream: Whose.
-        pictures: For each encoding: key frame or not, bitrate, pixels, sizes of its payloads in bytes.
-        cpu_s: Processor time since the last of these messages.
+        pictures: For each encoding: whether it is a key frame, bitrate (bit/s), pixels, sizes of its payloads (bytes).
+        cpu_s: Processor time since the last such message, s.
     """
 
     stream: int
@@ -76,7 +75,7 @@ class PictureEncoded(NamedTuple):
 
 
 class PictureNotMade(NamedTuple):
-    """A picture could not be made, and why."""
+    """A picture could not be painted or encoded; ``why`` gives the reason."""
 
     stream: int
     why: str
@@ -89,7 +88,7 @@ FROM_WORKER = by_name(PicturesReady, PictureEncoded, PictureNotMade)
 def picture_message(
     stream: int, index: int, painting: Painting, slot: int | None, requests: Sequence[EncodeRequest]
 ) -> MakePicture:
-    """Return the message that asks for a picture; its compositor has an origin."""
+    """Return the message that requests a picture. The painting's compositor must have an origin."""
     origin = painting.compositor.origin
     assert origin is not None
     encodings = [(request.codec, request.bitrate, request.key, request.every) for request in requests]
@@ -103,20 +102,20 @@ def _as_list(origin: Origin) -> list[Any]:
 
 
 def origin_of(values: Sequence[Any]) -> Origin:
-    """Return the origin that a message names."""
+    """Return the origin from the list in a message."""
     avatar, fingerprint, loaded, mark = values
     return Origin(avatar, fingerprint, loaded, MarkStyle(*mark) if mark else None)
 
 
 def encoded_message(stream: int, pictures: Sequence[Encoded], cpu_s: float) -> bytes:
-    """Return the answer to a picture that was encoded."""
+    """Return the answer for an encoded picture as bytes."""
     told = [(picture.key, picture.bitrate, picture.pixels, [len(p) for p in picture.payloads]) for picture in pictures]
     payload = b"".join(payload for picture in pictures for payload in picture.payloads)
     return pack(PictureEncoded(stream, told, cpu_s), payload)
 
 
 def encoded_pictures(message: PictureEncoded, payload: bytes) -> list[Encoded]:
-    """Return what :func:`encoded_message` told."""
+    """Return the pictures that :func:`encoded_message` packed."""
     pictures, at = [], 0
     for key, bitrate, pixels, sizes in message.pictures:
         edges = list(itertools.accumulate(sizes, initial=at))

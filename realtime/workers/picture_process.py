@@ -1,4 +1,4 @@
-"""One picture worker's process, and its end in the server: its streams and their pictures under way."""
+"""The server's end of one picture worker: its process, its streams and their pictures under way."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ from lipstream.realtime.workers.shared_memory import SLOTS, JobMemory
 from lipstream.realtime.workers.supervisor import Fault, Supervisor
 
 START_TIMEOUT_S = 120.0
-"""Importing libraries takes a second, and many of them on a machine that is busy."""
+"""Importing libraries takes a second, and many seconds on a busy machine."""
 
 
 class WorkerGoneError(Exception):
@@ -34,38 +34,38 @@ class WorkerGoneError(Exception):
 
 
 class PictureFailedError(Exception):
-    """A picture could not be made; it is the broadcast's own fault."""
+    """A picture could not be painted or encoded. The fault concerns its broadcast alone."""
 
 
 class WorkerSlot:
-    """A stream's place at one worker, as long as that runs."""
+    """A stream's place in one worker, valid while that worker runs."""
 
     def __init__(self, worker: "PictureProcess", stream: int, slot: int) -> None:
         self.worker, self.stream, self.slot = worker, stream, slot
 
     async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
-        """Have a picture made."""
+        """Have the worker paint and encode a picture; see :meth:`PictureProcess.make`."""
         assert isinstance(paint, Painting)
         return await self.worker.make(self, index, paint, requests)
 
     def close(self) -> None:
-        """Let go of the encoders."""
+        """Free the encoders and the slot."""
         self.worker.release(self)
 
 
 class PictureProcess:
-    """One child process, as the server sees it. All methods belong to the event loop's thread.
+    """One picture worker as the server sees it. All methods belong to the event loop's thread.
 
     Args:
         store: Root of the avatar store.
-        on_spent: Told the processor time that each picture took there, s.
+        on_spent: Called for each picture with the processor time that the worker spent on it, s.
 
     Attributes:
-        label: Its name in the log.
-        ready: Whether it takes pictures.
-        restarts: Times that it had to be started again.
-        start_timeout_s: How long it may take to be ready.
-        region: The decoded region; before it is known there is no room for anybody.
+        label: Name of the worker in the log.
+        ready: Whether the worker takes pictures.
+        restarts: Number of restarts of the process.
+        start_timeout_s: Longest time that the process may take to be ready, s.
+        region: The decoded region; ``None`` until it is known. The worker takes no streams before.
     """
 
     def __init__(self, store: Path, on_spent: Callable[[float], None]) -> None:
@@ -78,12 +78,12 @@ class PictureProcess:
         self._ids = itertools.count()
         self._free: list[int] = []
         self._held: dict[int, WorkerSlot] = {}  # by stream
-        self._under_way: dict[int, tuple[asyncio.Future[list[Encoded]], float]] = {}  # by stream, and since when
+        self._under_way: dict[int, tuple[asyncio.Future[list[Encoded]], float]] = {}  # by stream, with the time asked
         self._supervisor = Supervisor(self)
 
     @property
     def pid(self) -> int | None:
-        """Process id, while there is one."""
+        """Process id; ``None`` without a process."""
         return self._child.pid
 
     @property
@@ -93,12 +93,12 @@ class PictureProcess:
 
     @property
     def owes_since_s(self) -> float | None:
-        """When the oldest picture was asked for that is under way; ``None`` if none is."""
+        """Monotonic time of the request for the oldest picture under way; ``None`` if none is."""
         return min((since_s for _, since_s in self._under_way.values()), default=None)
 
     @property
     def streams(self) -> int:
-        """Streams that have a slot."""
+        """Number of streams that have a slot."""
         return len(self._held)
 
     @property
@@ -107,11 +107,11 @@ class PictureProcess:
         return self.ready and self.region is not None and len(self._held) < SLOTS
 
     def has(self, held: WorkerSlot) -> bool:
-        """Tell whether a slot's encoders are still there."""
+        """Return whether the slot and its encoders still exist."""
         return self.ready and self._held.get(held.stream) is held
 
     def take_slot(self) -> WorkerSlot:
-        """Return a place for one more stream."""
+        """Return a slot for a new stream."""
         if self._memory is None:
             assert self.region is not None
             self._memory = JobMemory(self.region)
@@ -122,7 +122,7 @@ class PictureProcess:
         return held
 
     def release(self, held: WorkerSlot) -> None:
-        """Let go of a stream's encoders."""
+        """Free a slot and its encoders."""
         if self._held.pop(held.stream, None):
             self._free.append(held.slot)
             self._under_way.pop(held.stream, None)
@@ -131,11 +131,11 @@ class PictureProcess:
     async def make(
         self, held: WorkerSlot, index: int, painting: Painting, requests: Sequence[EncodeRequest]
     ) -> list[Encoded]:
-        """Have a picture painted and encoded.
+        """Have the worker paint and encode a picture.
 
         Raises:
             WorkerGoneError: If the process ends meanwhile.
-            PictureFailedError: If the picture cannot be made.
+            PictureFailedError: If the picture cannot be painted or encoded.
         """
         assert self._memory is not None
         loop = asyncio.get_running_loop()
@@ -149,7 +149,7 @@ class PictureProcess:
         return await future
 
     def start(self) -> None:
-        """Have the process come up in the background, and again whenever it ends or hangs."""
+        """Start the process in the background, and again whenever it ends or hangs."""
         self._supervisor.begin()
 
     async def close(self) -> None:
@@ -189,12 +189,12 @@ class PictureProcess:
                     future.set_exception(PictureFailedError(why))
 
     def _asked(self, stream: int) -> "asyncio.Future[list[Encoded]] | None":
-        """Return what waits for a stream's picture, if anything still does."""
+        """Return the future for a stream's picture; ``None`` if no caller awaits it any more."""
         future, _ = self._under_way.pop(stream, (None, 0.0))
         return None if future is None or future.done() else future
 
     def _lost(self) -> None:
-        """Have a process that is gone, or about to be, look empty: its streams look for another place."""
+        """Free all slots of a process that has ended or is about to, so that its streams change to another backend."""
         self.ready = False
         under_way, self._under_way = self._under_way, {}
         self._held.clear()

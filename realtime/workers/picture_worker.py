@@ -1,7 +1,7 @@
-"""The child process: maps avatars into memory, paints pictures and encodes them, in the order in which they are asked.
+"""The child process of a picture worker: maps avatars into memory, paints pictures and encodes them in order.
 
-In the server's own threads each step of painting and encoding would hand the interpreter's lock to and fro with the
-event loop, which then leaves late however idle the cores are.
+In threads of the server, painting and encoding would compete with the event loop for the interpreter's lock, and
+packets would leave late even on an idle machine.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ from lipstream.realtime.workers.shared_memory import JobMemory
 logger = logging.getLogger(__name__)
 
 MOST_AVATARS = 32
-"""Kept mapped; of more, the one that came first is mapped again when it is shown."""
+"""Most avatars kept mapped; a further one replaces the oldest, which is mapped again when it is shown."""
 
 
 def run(connection: Connection, store: Path) -> None:
@@ -61,7 +61,7 @@ class _PictureLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        hardware_h264()  # found out now, while nobody waits for a picture
+        hardware_h264()  # the search for a hardware encoder takes time, so it is done before the first picture
         gc.collect()
         gc.freeze()
         self._connection.send_bytes(pack(PicturesReady()))
@@ -88,7 +88,7 @@ class _PictureLoop:
             picture = compositor.compose(asked.clip_frame, mouth, asked.spoken)
             encoders = self._encoders.setdefault(asked.stream, Encoders())
             pictures = encoders.encode(asked.number, picture, [EncodeRequest(*request) for request in asked.requests])
-        except Exception as error:  # it is this picture's session that ends, and no other
+        except Exception as error:  # only the session of this picture ends
             logger.exception("a picture could not be made")
             self._connection.send_bytes(pack(PictureNotMade(asked.stream, f"{type(error).__name__}: {error}")))
             return

@@ -1,4 +1,4 @@
-"""The avatars of one render worker: which are loaded, which are being loaded, and who waits for that."""
+"""The avatars of one render worker: loaded ones, those being loaded, and the callers that wait for them."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerAvatars:
-    """The avatars that a worker has to have, through all its restarts.
+    """The avatars that a worker must have, also after a restart.
 
     Args:
         send: Sends a message to the worker.
@@ -20,37 +20,37 @@ class WorkerAvatars:
 
     def __init__(self, send: Callable[[LoadAvatar | ForgetAvatar], None]) -> None:
         self._send = send
-        self._is_there = False  # the worker
+        self._is_there = False  # whether the worker is ready
         self._handles = itertools.count()
         self._known: dict[str, tuple[int, asyncio.Future[None]]] = {}
         self._loading: set[int] = set()  # handles
-        self._unanswered: set[int] = set()  # those that the worker was loading when it ended
+        self._unanswered: set[int] = set()  # handles that the worker was loading when it ended
 
     @property
     def are_loading(self) -> bool:
-        """Whether the worker loads some now; jobs have to wait meanwhile."""
+        """Whether the worker is loading avatars; jobs wait meanwhile."""
         return bool(self._loading)
 
     def handle(self, avatar_id: str) -> int:
-        """Return the number by which jobs name a loaded avatar."""
+        """Return the number by which jobs refer to a loaded avatar."""
         return self._known[avatar_id][0]
 
     def expect(self, avatar_id: str) -> None:
-        """Have an avatar loaded as soon as the worker is there, now or later."""
+        """Load an avatar as soon as the worker is ready, now or later; do not wait for it."""
         if avatar_id in self._known:
             return
         handle, future = next(self._handles), asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits for it
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may be waiting
         self._known[avatar_id] = (handle, future)
         if self._is_there:
             self._ask_for(handle, avatar_id)
 
     async def load(self, avatar_id: str) -> None:
-        """Have an avatar loaded; return at once if it is.
+        """Have the worker load an avatar; return at once if it is loaded.
 
         Raises:
-            AvatarError: If it cannot be.
-            UnavailableError: If the worker ended over it.
+            AvatarError: If the avatar cannot be loaded.
+            UnavailableError: If the worker ended while loading it.
         """
         self.expect(avatar_id)
         future = self._known[avatar_id][1]
@@ -61,7 +61,7 @@ class WorkerAvatars:
             raise
 
     def forget(self, avatar_id: str) -> None:
-        """Free an avatar that no stream is open for."""
+        """Free an avatar. No stream for it may be open."""
         handle, future = self._known.pop(avatar_id, (None, None))
         if future is not None and not future.done():
             future.set_exception(AvatarError(f"the avatar {avatar_id!r} was removed"))
@@ -70,14 +70,14 @@ class WorkerAvatars:
             self._send(ForgetAvatar(handle))
 
     def note_ready(self) -> None:
-        """Learn that the worker is there, and have it load all avatars."""
+        """Record that the worker is ready, and have it load all avatars."""
         self._is_there = True
         self._unanswered.clear()
         for avatar_id, (handle, _) in self._known.items():
             self._ask_for(handle, avatar_id)
 
     def note_stopped(self) -> None:
-        """Learn that the worker has ended."""
+        """Record that the worker has ended."""
         self._is_there = False
         self._unanswered |= self._loading
         self._loading.clear()
@@ -95,7 +95,7 @@ class WorkerAvatars:
                     future.set_exception(AvatarError(message.why))
 
     def give_up_loading(self) -> None:
-        """Forget the avatars that the worker ended over for good: one of them may be the reason."""
+        """Drop the avatars that the worker was loading when it ended, since one of them may be the cause."""
         for avatar_id, (handle, future) in list(self._known.items()):
             if handle in self._unanswered and not future.done():
                 message = f"the render worker ended over avatar {avatar_id!r}"
@@ -103,7 +103,7 @@ class WorkerAvatars:
                 del self._known[avatar_id]
 
     def close(self) -> None:
-        """Cancel all waiting for avatars."""
+        """Cancel the futures of all avatars."""
         for _, future in self._known.values():
             future.cancel()
 

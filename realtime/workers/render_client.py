@@ -1,4 +1,4 @@
-"""The server's end of the render worker: sends it jobs, takes its mouths, and leaves a device that fails too often."""
+"""The server's end of the render worker: sends jobs, takes mouths, and falls back to the CPU if the device fails."""
 
 import asyncio
 import logging
@@ -30,27 +30,27 @@ from lipstream.realtime.workers.supervisor import Fault, Supervisor
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 300.0
-"""Converting a large checkpoint and preparing a long clip may take minutes, once."""
+"""At the first start, converting a large checkpoint and preparing a long clip may take minutes."""
 RESTART_TIMEOUT_S = 60.0
-"""That is done by then. A card whose driver is gone may keep a worker from ever being ready."""
+"""A restart needs no conversion. A card without a working driver may keep a worker from ever being ready."""
 MOST_FAULTS = 2
-"""Times in a row that a device was lost soon after a start, or hung; from then on the CPU draws."""
+"""The CPU draws after a device was lost, or hung, this many times in a row."""
 SHORT_S = 10.0
-"""After a mouth found no room in the device's memory, no session is begun for this long."""
+"""No session begins for this long after a mouth found no room in the device's memory."""
 
 
 class RenderWorker:
-    """The worker as the server sees it. All methods belong to the event loop's thread.
+    """One render worker as the server sees it. All methods belong to the event loop's thread.
 
     Args:
-        settings: For the child.
-        meters: Where its times are counted.
-        on_batch: Told the mouths of each batch, the processor time that the child took over them, and the time, s.
-        on_moved: Told that another device draws from now on: what mouths cost is unknown again.
+        settings: Settings of the child process.
+        meters: Gets the times of batches and jobs; ``None`` for meters of its own.
+        on_batch: Called for each batch with the number of mouths, their processor time and their elapsed time, s.
+        on_moved: Called when another device begins to draw; the cost of a mouth is then unknown.
 
     Attributes:
-        metadata: Of the weights, once they are loaded.
-        ready: Whether jobs are taken.
+        metadata: Metadata of the weights; ``None`` until they are loaded.
+        ready: Whether the worker takes jobs.
     """
 
     def __init__(
@@ -70,42 +70,42 @@ class RenderWorker:
         self._avatars, self._jobs = WorkerAvatars(self._send), WorkerJobs(meters or Meters())
         self._short_s = float("-inf")
         self._device: str | None = None
-        self._is_lost = False  # the device, as the child says
-        self._faults = 0  # of the device, in a row
+        self._is_lost = False  # whether the child reported its device as lost
+        self._faults = 0  # faults of the device in a row
 
     @property
     def counts(self) -> WorkerCounts:
-        """What happened to it."""
+        """Counts since the server began."""
         return self._jobs.counts
 
     @property
     def streams(self) -> int:
-        """Streams that are open."""
+        """Number of open streams."""
         return self._jobs.streams
 
     @property
     def is_short(self) -> bool:
-        """Whether the device's memory was too small for a single mouth just now."""
+        """Whether a single mouth found no room in the device's memory in the last :data:`SHORT_S` seconds."""
         return asyncio.get_running_loop().time() - self._short_s < SHORT_S
 
     @property
     def is_loading(self) -> bool:
-        """Whether it loads avatars, and jobs have to wait."""
+        """Whether the worker is loading avatars; jobs wait meanwhile."""
         return self._avatars.are_loading
 
     @property
     def device(self) -> str:
-        """Name of the device that draws; as the settings have it until that is known."""
+        """Name of the device that draws; the name in the settings until the worker is ready."""
         return self._device or self._settings.device
 
     @property
     def under_way(self) -> int:
-        """Jobs that the worker has."""
+        """Number of jobs that the worker has."""
         return self._jobs.under_way
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, while there is one."""
+        """Process id of the child; ``None`` without one."""
         return self._child.pid
 
     @property
@@ -115,25 +115,25 @@ class RenderWorker:
 
     @property
     def label(self) -> str:
-        """Its name in the log."""
+        """Name of the worker in the log."""
         return f"render worker ({self.device})"
 
     @property
     def start_timeout_s(self) -> float:
-        """How long the child may take to load what it needs."""
+        """Longest time that the child may take to be ready, s."""
         return START_TIMEOUT_S if self.metadata is None else RESTART_TIMEOUT_S
 
     @property
     def owes_since_s(self) -> float | None:
-        """When the child last answered, while it has jobs and does not load avatars."""
+        """Monotonic time at which the child last answered; ``None`` without jobs, and while it loads avatars."""
         return None if self.is_loading else self._jobs.owes_since_s
 
     async def start(self) -> WeightsMetadata:
         """Start the child and wait until it has loaded the network.
 
         Raises:
-            SettingsError: If it cannot because of its settings, as a card that is asked for and not there.
-            UnavailableError: If it cannot for another reason; the message is the child's.
+            SettingsError: If the child's settings are at fault, such as a device that does not exist.
+            UnavailableError: If the child fails for another reason, which the message gives.
         """
         self._first_start = asyncio.get_running_loop().create_future()
         self._supervisor.begin()
@@ -146,24 +146,24 @@ class RenderWorker:
         except LipstreamError:
             await self.close()
             raise
-        self._settings = replace(self._settings, fall_back=True)  # from now on there are calls to be kept alive
+        self._settings = replace(self._settings, fall_back=True)  # a restart must keep running calls alive
         return metadata
 
     def expect_avatar(self, avatar_id: str) -> None:
-        """Have an avatar loaded as soon as the child is there, now or later."""
+        """Load an avatar as soon as the child is ready, now or later; do not wait for it."""
         self._avatars.expect(avatar_id)
 
     async def load_avatar(self, avatar_id: str) -> None:
-        """Have an avatar prepared and loaded; returns at once if it is.
+        """Have the child prepare and load an avatar; return at once if it is loaded.
 
         Raises:
-            AvatarError: If it cannot be.
-            UnavailableError: If the worker ended over it.
+            AvatarError: If the avatar cannot be loaded.
+            UnavailableError: If the worker ended while loading it.
         """
         await self._avatars.load(avatar_id)
 
     def forget_avatar(self, avatar_id: str) -> None:
-        """Free an avatar that no stream is open for."""
+        """Free an avatar. No stream for it may be open."""
         self._avatars.forget(avatar_id)
 
     def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
@@ -171,7 +171,7 @@ class RenderWorker:
         return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth)
 
     def flush(self) -> None:
-        """Send the jobs that were submitted since the last call, as one message."""
+        """Send the jobs submitted since the last call as one message."""
         if jobs := self._jobs.take_outbox():
             self._send(DrawJobs(jobs))
 
@@ -192,9 +192,9 @@ class RenderWorker:
         self._jobs.close()
 
     def take_fault(self, fault: Fault, *, stable: bool) -> bool:
-        """Return whether to start the child again; have the CPU draw where a device fails again and again.
+        """Return whether to start the child again; switch to the CPU after repeated faults of the device.
 
-        One fault alone a new process may get over.
+        A single fault does not switch the device, since a new process often works again.
         """
         is_lost, self._is_lost = self._is_lost, False
         if self.metadata is None:
@@ -202,7 +202,7 @@ class RenderWorker:
                 UnavailableError("the render worker failed: it ended before it was ready", reason="renderer")
             )
             return False
-        if not is_lost:  # a device that is lost says nothing of the avatar that was being loaded
+        if not is_lost:  # the loss of a device is not the fault of the avatar being loaded
             self._avatars.give_up_loading()
         is_device = is_lost or fault is Fault.HANGS
         self._faults = (0 if stable else self._faults) + 1 if is_device else 0

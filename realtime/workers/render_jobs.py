@@ -1,4 +1,4 @@
-"""The jobs of one render worker: who asked for which mouth, and in which slot of the shared memory it lies."""
+"""The jobs of one render worker: the stream that requested each mouth, and its slot in the shared memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from lipstream.realtime.workers.render_messages import Job, MouthsDrawn
 from lipstream.realtime.workers.shared_memory import SLOTS, JobMemory
 
 STALE_S = 0.1
-"""A worker this far behind is given nothing more: what it draws would come too late for everybody."""
+"""While its oldest job waits longer than this, a worker gets no new jobs: their mouths would come too late."""
 
 OnMouth = Callable[[int, npt.NDArray[np.uint8]], None]
 
 
 @dataclass(slots=True)
 class WorkerCounts:
-    """What happened to the worker since the server began.
+    """Counts of a worker since the server began.
 
     Attributes:
-        jobs: Mouths asked for.
-        refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was there.
-        restarts: Times it had to be started again.
+        jobs: Requested mouths.
+        refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was ready.
+        restarts: Number of restarts of the process.
         short: Mouths that found no room in the device's memory, even alone.
-        lost: Mouths that could not be drawn, those among them.
+        lost: Mouths that could not be drawn, including the ``short`` ones.
     """
 
     jobs: int = 0
@@ -39,7 +39,7 @@ class WorkerCounts:
 
 
 class MouthStream:
-    """One session's way to the worker. Once it is closed, mouths that are under way are thrown away."""
+    """The jobs of one session. A closed stream discards the mouths under way."""
 
     def __init__(self, jobs: "WorkerJobs", avatar: int, on_mouth: OnMouth) -> None:
         self._jobs, self._avatar = jobs, avatar
@@ -47,33 +47,33 @@ class MouthStream:
         jobs.streams += 1
 
     def submit(self, job: RenderJob) -> None:
-        """Ask for the mouth of a job; it comes with ``on_mouth``, or not at all.
+        """Request the mouth of a job; ``on_mouth`` gets it, unless the job is refused or lost.
 
-        The worker is asked with the next :meth:`RenderWorker.flush`.
+        The next :meth:`RenderWorker.flush` sends the job to the worker.
         """
         self._jobs.submit(self, self._avatar, job)
 
     def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Hand over a painted mouth."""
+        """Give the stream the mouth of a frame, ``uint8[h, w, 3]``."""
         if self._on_mouth:
             self._on_mouth(frame, mouth)
 
     def close(self) -> None:
-        """Take no more mouths. May be called again."""
+        """Discard the mouths that still come. May be called again."""
         self._jobs.streams -= self._on_mouth is not None
         self._on_mouth = None
 
 
 class WorkerJobs:
-    """Jobs that wait to be sent to a worker, and those that it has.
+    """Jobs that wait to be sent to a worker, and jobs that it has.
 
     Args:
-        meters: Where their times are counted.
+        meters: Gets the times of batches and jobs.
 
     Attributes:
-        counts: What became of them.
-        memory: Shared with the worker; ``None`` while none is ready.
-        streams: How many are open.
+        counts: Counts since the server began.
+        memory: Memory shared with the worker; ``None`` while no worker is ready.
+        streams: Number of open streams.
     """
 
     def __init__(self, meters: Meters) -> None:
@@ -81,27 +81,27 @@ class WorkerJobs:
         self.memory: JobMemory | None = None
         self._meters = meters
         self._free: list[int] = []
-        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # by slot: whose, for which frame, since when
-        self._answered_s = 0.0  # when the worker last answered, or was given its first job
+        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # by slot: stream, frame, time of the request
+        self._answered_s = 0.0  # time at which the worker last answered, or got a job while it had none
         self._outbox: list[Job] = []
 
     @property
     def under_way(self) -> int:
-        """Jobs that the worker has."""
+        """Number of jobs that the worker has, sent or about to be sent."""
         return len(self._under_way)
 
     @property
     def owes_since_s(self) -> float | None:
-        """When the worker last answered while it has jobs; ``None`` while it has none."""
+        """Monotonic time at which the worker last answered; ``None`` while it has no jobs."""
         return self._answered_s if self._under_way else None
 
     def open(self, region: Region) -> str:
-        """Take jobs from now on; return the name of the memory that their windows and mouths lie in."""
+        """Begin to take jobs; return the name of the shared memory for their windows and mouths."""
         self.memory, self._free = JobMemory(region), list(range(SLOTS))
         return self.memory.name
 
     def close(self) -> None:
-        """Forget all jobs, and take no more. May be called again."""
+        """Drop all jobs, and take no more. May be called again."""
         if self.memory:
             self.memory.close()
             self.memory = None
@@ -114,8 +114,8 @@ class WorkerJobs:
 
         Args:
             stream: Gets the mouth.
-            avatar: Handle of the avatar.
-            job: What to draw.
+            avatar: Handle of the avatar in the worker.
+            job: Job of one frame; refused if it has no mel window.
         """
         self.counts.jobs += 1
         now_s = asyncio.get_running_loop().time()
@@ -136,11 +136,11 @@ class WorkerJobs:
         return jobs
 
     def note_answer(self) -> None:
-        """Learn that the worker said something: it does not hang."""
+        """Record that the worker sent a message, so it does not hang."""
         self._answered_s = asyncio.get_running_loop().time()
 
     def take(self, batch: MouthsDrawn) -> None:
-        """Hand out the mouths of a batch."""
+        """Give the mouths of a batch to their streams."""
         assert self.memory is not None
         for slot in batch.done:
             stream, frame, since_s = self._under_way.pop(slot)

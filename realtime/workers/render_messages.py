@@ -1,22 +1,22 @@
-"""What the server and a render worker say to each other. Windows and mouths stay in shared memory."""
+"""Messages between the server and a render worker. Mel windows and mouths stay in shared memory."""
 
 from typing import NamedTuple
 
 from lipstream.realtime.workers.messages import by_name
 
 Job = tuple[int, int, int]
-"""Slot, handle of the avatar, clip frame."""
+"""Slot, handle of the avatar, frame of the clip."""
 # To the worker.
 
 
 class UseMemory(NamedTuple):
-    """Open the shared memory of this name; sent once, after :class:`WorkerReady`."""
+    """Open the shared memory of this name; sent once in answer to :class:`WorkerReady`."""
 
     name: str
 
 
 class LoadAvatar(NamedTuple):
-    """Load an avatar; jobs name it by its handle."""
+    """Load an avatar; jobs refer to it by its handle."""
 
     handle: int
     avatar_id: str
@@ -41,7 +41,7 @@ class WorkerReady(NamedTuple):
     """The network is loaded.
 
     Attributes:
-        metadata: Of the weights, as JSON.
+        metadata: JSON of the weights' metadata.
         device: Name of the device that draws.
     """
 
@@ -50,7 +50,7 @@ class WorkerReady(NamedTuple):
 
 
 class AvatarProgress(NamedTuple):
-    """How far the preparation of an avatar is, 0..1."""
+    """Progress of an avatar's preparation, 0..1."""
 
     avatar_id: str
     share: float
@@ -60,7 +60,7 @@ class AvatarLoaded(NamedTuple):
     """An avatar is loaded, or cannot be.
 
     Attributes:
-        why: Why it cannot be; ``None`` if it is loaded.
+        why: Reason of the failure; ``None`` if the avatar is loaded.
     """
 
     handle: int
@@ -68,12 +68,12 @@ class AvatarLoaded(NamedTuple):
 
 
 class MouthCost(NamedTuple):
-    """What mouths cost when they were tried; sent before the first :class:`AvatarLoaded`.
+    """Measured cost of mouths; sent before the first :class:`AvatarLoaded`.
 
     Attributes:
-        mouths: How many were drawn.
-        cpu_s: Processor time that they took.
-        took_s: Time that they took.
+        mouths: Number of mouths drawn.
+        cpu_s: Processor time for all of them, s.
+        took_s: Elapsed time for all of them, s.
     """
 
     mouths: int
@@ -82,14 +82,14 @@ class MouthCost(NamedTuple):
 
 
 class MouthsDrawn(NamedTuple):
-    """A batch is over.
+    """A batch is finished.
 
     Attributes:
         done: Slots that hold a mouth now.
         lost: Slots whose mouth could not be drawn.
-        short: How many of the lost found no room in the device's memory.
-        took: For each call of the network: mouths, seconds to gather their inputs, seconds to draw.
-        cpu_s: Processor time of all of it.
+        short: Number of lost mouths that found no room in the device's memory.
+        took: For each call of the network: number of mouths, seconds to gather their inputs, seconds to draw.
+        cpu_s: Processor time of the whole batch, s.
     """
 
     done: list[int]
@@ -104,7 +104,7 @@ class WorkerFailed(NamedTuple):
 
     Attributes:
         why: A sentence for the log.
-        cause: ``settings`` if they are at fault, ``device`` if the device is lost, ``other``.
+        cause: ``settings`` if the settings are at fault, ``device`` if the device is lost, else ``other``.
     """
 
     why: str

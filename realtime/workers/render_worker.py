@@ -1,9 +1,9 @@
-"""The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
+"""The child process of a render worker: loads the network, prepares avatars and draws mouths in batches.
 
-Windows and mouths stay in shared memory; the messages are those of ``render_messages``. A closed pipe ends the process.
+Mel windows and mouths stay in shared memory; ``render_messages`` defines the messages. A closed pipe ends the process.
 
-What draws and where faces come from is named by the settings and imported then: neither PyAV nor a back end is needed
-to import this module.
+The settings name the predictor and the loader of features, and the process imports them when it starts. Importing this
+module therefore needs neither PyAV nor a back end.
 """
 
 import importlib
@@ -43,35 +43,34 @@ from lipstream.realtime.workers.shared_memory import JobMemory
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
-"""Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
+"""Larger batches gain nothing on a CPU, and a batch must end well before the server takes the worker for hung."""
 TRIED_BATCHES = (1, 2, 4)
-"""What mouths cost is learned from these before anybody speaks."""
+"""Sizes of the batches that measure the cost of a mouth before the first session."""
 GROW_AFTER = 500
-"""Batches that fitted into the device's memory, after which larger ones are tried again."""
+"""After this many batches that fitted into the device's memory, the limit of the batch size is doubled."""
 PROGRESS_S = 2.0
-"""Between two words on how far an avatar's preparation is; one that takes less is not talked about."""
+"""Interval of progress messages; a preparation that takes less than this sends none."""
 MOST_FAILURES = 16
-"""Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
+"""After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
-"""Mouths in a row that found no room, two seconds of one session: the memory does not come back then."""
+"""After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker needs to start.
+    """Settings of one render worker.
 
     Attributes:
-        weights: The weights file.
+        weights: Path of the weights file.
         store: Root of the avatar store.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        window_offset_samples: Overrides the weights' own.
-        threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
-        precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
-        fall_back: Whether the CPU draws where the device cannot be used, as it does with ``auto``.
-        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
-            their own.
-        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a function to be told
-            the progress, 0..1, and returns ``FaceFeatures``.
+        window_offset_samples: Samples (16 kHz) from a frame's start to its mel window; ``None`` for the weights' own.
+        threads: CPU cores for the network; ``None`` for :func:`default_threads`.
+        precision: Arithmetic of the network: ``auto``, ``fp16``, ``bf16``, ``fp32`` or ``int8``.
+        fall_back: Whether the CPU draws if the device cannot be used, as with ``auto``.
+        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``.
+        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a callback for the
+            progress (0..1), and returns ``FaceFeatures``.
     """
 
     weights: Path
@@ -85,12 +84,12 @@ class WorkerSettings:
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 
     def on_cpu(self) -> "WorkerSettings":
-        """Return settings for the CPU in place of a card."""
+        """Return these settings with the CPU as device; ``fp16`` becomes ``auto``."""
         return replace(self, device="cpu", precision="auto" if self.precision == "fp16" else self.precision)
 
 
 def default_threads() -> int:
-    """Return the cores that the network gets: all but one, which encoding and the event loop share."""
+    """Return the number of cores for the network: all but one, which encoding and the event loop share."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
 
 
@@ -129,7 +128,7 @@ class _RenderLoop:
         self._memory: JobMemory | None = None
         self._warm = False
         self._largest = LARGEST_BATCH
-        self._fitted = 0  # batches since it was last changed
+        self._fitted = 0  # batches since the last change of the largest size
         self._failures = 0
         self._short = self._short_in_a_row = 0
         self._took: list[tuple[int, float, float]] = []
@@ -149,7 +148,7 @@ class _RenderLoop:
                 self._memory.close()
 
     def _receive(self, message: Any) -> list[Job]:
-        """Do what a message asks for; return its jobs."""
+        """Handle a message; return its jobs."""
         match message:
             case DrawJobs(jobs):
                 return jobs
@@ -178,7 +177,7 @@ class _RenderLoop:
             _send(self._connection, AvatarLoaded(handle, "the device has no memory left for this avatar"))
         except DeviceLostError:
             raise
-        except Exception as error:  # a bad avatar must not take the device along
+        except Exception as error:  # a bad avatar must not end the worker
             if not isinstance(error, LipstreamError):
                 logger.exception("avatar %s cannot be loaded", avatar_id)
             self._avatars.pop(handle, None)
@@ -187,7 +186,7 @@ class _RenderLoop:
             _send(self._connection, AvatarLoaded(handle))
 
     def _warm_up(self, features: FaceFeatures) -> None:
-        """Meet every size of batch once: the first call of each compiles for it. Then tell what mouths cost."""
+        """Draw a batch of every size once, since the first call of each size compiles; then report their cost."""
         if not self._warm:
             for size in range(1, LARGEST_BATCH + 1):
                 self._draw_silence(features, size)
@@ -203,7 +202,7 @@ class _RenderLoop:
         self._predictor.predict(silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
-        """Draw a batch over all sessions and avatars at once."""
+        """Draw a batch of jobs of all sessions and avatars, and report it."""
         self._short, self._took = 0, []
         begun_s = time.process_time()
         done = self._predict([job for job in batch if job[1] in self._avatars])
@@ -212,9 +211,9 @@ class _RenderLoop:
         _send(self._connection, MouthsDrawn(done, lost, self._short, self._took, cpu_s))
 
     def _predict(self, jobs: list[Job]) -> list[int]:
-        """Draw jobs; return the slots of those that were.
+        """Draw jobs; return the slots of the drawn ones.
 
-        What does not fit into the device's memory is drawn in halves, and so is a batch in which one job fails.
+        A batch that does not fit into the device's memory, or that fails, is split into halves.
         """
         if not jobs:
             return []
@@ -253,7 +252,7 @@ class _RenderLoop:
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
-        """Return features that hold all faces of a batch, and where in them each face is."""
+        """Return features that hold all faces of a batch, and the index of each face in them."""
         handles = {handle for handle, _ in faces}
         if len(handles) == 1:
             return self._avatars[handles.pop()], np.array([frame for _, frame in faces])

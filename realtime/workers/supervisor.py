@@ -9,24 +9,24 @@ from typing import Protocol
 logger = logging.getLogger(__name__)
 
 HANG_S = 2.0
-"""A child that owes an answer and sends none for this long hangs."""
+"""A child that owes an answer and sends none for this long counts as hung."""
 STABLE_S = 30.0
 """A child that fails sooner than this after its start is started again after a growing delay."""
 RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-"""By the number of failures in a row that came sooner than that."""
+"""Delay before a restart, by the number of such early failures in a row."""
 WATCH_S = 0.1
-"""Between two looks at a child."""
+"""Interval between two checks of a child."""
 
 
 class Fault(Enum):
-    """Why a child has to be replaced."""
+    """Reason to replace a child."""
 
     GONE = "is gone"
     HANGS = "hangs"
 
 
 class RestartPolicy:
-    """When one child is to be replaced, and after what delay. All times are monotonic, in seconds."""
+    """Decides when to replace one child, and after what delay. All times are monotonic, in seconds."""
 
     def __init__(self) -> None:
         self._started_s = float("-inf")
@@ -39,14 +39,14 @@ class RestartPolicy:
     def fault(
         self, now_s: float, *, alive: bool, ready: bool, start_timeout_s: float, owes_since_s: float | None
     ) -> Fault | None:
-        """Return what is wrong with the child, if anything is.
+        """Return the fault of the child; ``None`` without one.
 
         Args:
-            now_s: The time.
+            now_s: Current time.
             alive: Whether the process runs.
-            ready: Whether it has loaded what it needs.
-            start_timeout_s: How long that may take.
-            owes_since_s: When it last answered while it owes more answers; ``None`` while it owes none.
+            ready: Whether the child has finished loading.
+            start_timeout_s: Longest time from the start until the child is ready.
+            owes_since_s: Time of the child's last answer while it owes more; ``None`` while it owes none.
         """
         if not alive:
             return Fault.GONE
@@ -57,11 +57,11 @@ class RestartPolicy:
         return Fault.HANGS if hangs else None
 
     def is_stable(self, now_s: float) -> bool:
-        """Return whether the start lies so far back that a failure now does not count as one in a row."""
+        """Return whether the child has run for :data:`STABLE_S`; a failure then does not count as an early one."""
         return now_s - self._started_s >= STABLE_S
 
     def next_delay_s(self, now_s: float) -> float:
-        """Record a failure, and return how long to wait before the next start."""
+        """Record a failure, and return the delay before the next start."""
         self._failures = 0 if self.is_stable(now_s) else self._failures + 1
         return RESTART_DELAYS_S[min(self._failures, len(RESTART_DELAYS_S) - 1)]
 
@@ -71,7 +71,7 @@ class Supervised(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name in the log."""
+        """Name of the child in the log."""
 
     @property
     def alive(self) -> bool:
@@ -79,34 +79,34 @@ class Supervised(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it has loaded what it needs."""
+        """Whether the child has finished loading."""
 
     @property
     def start_timeout_s(self) -> float:
-        """How long that may take."""
+        """Longest time from the start until the child is ready, s."""
 
     @property
     def owes_since_s(self) -> float | None:
-        """Monotonic time at which it last answered while it owes more answers; ``None`` while it owes none."""
+        """Monotonic time of the child's last answer while it owes more; ``None`` while it owes none."""
 
     async def start_child(self) -> None:
         """Start the process."""
 
     async def stop_child(self) -> None:
-        """End the process, and forget what it was doing. May be called again."""
+        """End the process and drop its work. May be called again."""
 
     def take_fault(self, fault: Fault, *, stable: bool) -> bool:
-        """Learn that the process failed and was stopped; return whether to start it again."""
+        """Handle the fault of a process that was stopped; return whether to start it again."""
 
 
 class Supervisor:
     """Watches one child. All methods belong to the event loop's thread.
 
     Args:
-        process: What to watch.
+        process: The child to watch.
 
     Attributes:
-        restarts: Times that the child was started again.
+        restarts: Number of restarts of the child.
     """
 
     def __init__(self, process: Supervised) -> None:
@@ -115,7 +115,7 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Start the child in the background, and watch it from then on."""
+        """Start the child in the background and watch it."""
         self._task = asyncio.create_task(self._watch(), name="supervise-child")
 
     async def end(self) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
         )
 
     async def _replace(self, fault: Fault) -> bool:
-        """Stop the child and start another; return ``False`` if no other is wanted."""
+        """Stop the child and start it again; return ``False`` if the child is not to be started again."""
         failed_s, label = _now_s(), self._process.label
         await self._attempt(self._process.stop_child, "stopped")
         if not self._process.take_fault(fault, stable=self._policy.is_stable(failed_s)):
@@ -161,7 +161,7 @@ class Supervisor:
         await self._attempt(self._process.start_child, "started")
 
     async def _attempt(self, step: Callable[[], Awaitable[None]], what: str) -> None:
-        """Take a step that may fail in any way: the watch goes on, and finds the child gone."""
+        """Run a step and log its failure. The watch goes on and finds the child gone."""
         try:
             await step()
         except Exception:
