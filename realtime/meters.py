@@ -1,4 +1,4 @@
-"""What a server counts over all its sessions, those too that are gone: made once, handed to whoever has something."""
+"""Counters and histograms of a server over all its sessions, including ended ones."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 class Distribution:
-    """How often a value fell into each bucket, and the sum of all.
+    """Counts of values by bucket, and the sum of all values.
 
     Args:
-        bounds: Upper bounds of the buckets, rising; the last bucket has none.
+        bounds: Upper bounds of the buckets, ascending; one more bucket without a bound follows.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -42,13 +42,13 @@ class Distribution:
 class Histogram(Collector):
     """Distributions of one kind of value, used like ``prometheus_client.Histogram``.
 
-    That class leaves out ``_sum`` where a bound is negative, as A/V skew has it, and writes whole bounds as ``1.0``.
-    Here every histogram has its sum, and the values of ``le`` are short (``1``): dashboards rely on both.
+    The class of ``prometheus_client`` omits ``_sum`` if a bound is negative, as for A/V skew, and writes whole bounds
+    as ``1.0``. This class always gives the sum and writes such a bound as ``1``; dashboards rely on both.
 
     Args:
-        name: Without the namespace, ending in the unit.
-        meaning: One line.
-        bounds: Upper bounds of the buckets, rising.
+        name: Name of the metric, without the namespace, ending in the unit.
+        meaning: Help text, one line.
+        bounds: Upper bounds of the buckets, ascending.
         label: Name of the label; empty for none.
         known: All values of the label.
     """
@@ -64,16 +64,16 @@ class Histogram(Collector):
         """Return the distribution of a label's value.
 
         Raises:
-            KeyError: If the value is not a known one.
+            KeyError: If ``known`` does not hold the value.
         """
         return self._by_label[value]
 
     def observe(self, value: float) -> None:
-        """Count a value of a histogram without a label."""
+        """Count a value in a histogram without a label."""
         self._by_label[""].observe(value)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the family: cumulative buckets, sum and count of each distribution."""
+        """Yield the metric family: cumulative buckets, sum and count of each distribution."""
         family = HistogramMetricFamily(self._name, self._meaning)
         for value, distribution in self._by_label.items():
             labels = {self._label: value} if self._label else {}
@@ -85,23 +85,23 @@ class Histogram(Collector):
 
 
 class Meters(Collector):
-    """Counters and histograms of one server, in no registry: servers in one process do not share them.
+    """Counters and histograms of one server. They are in no registry, so that servers in one process share none.
 
     Attributes:
-        frames: Pictures by what became of them, as in ``PlayoutCounts``.
-        underruns: Packets of speech that were due before their sound was there.
-        mouth_latency: From the sound's arrival to its picture's leaving.
-        skew: Media time of sound minus that of picture, handed to RTP at one instant: positive is sound ahead.
-        lateness: A picture's leaving after its time.
-        tail: From an interruption to the first silent packet.
-        sessions_ended: Sessions by why they ended.
-        sessions_refused: Sessions not taken, by why.
-        render: The render worker's time by part: ``gather`` the faces of a batch, ``draw`` it on the device; ``trip``
-            is a mouth's whole way from the session and back.
-        batch: Mouths drawn at once.
-        loop_lag: By how much the event loop came late to a tick.
-        bytes_sent, packets_sent, packets_lost: RTP by kind, as sent, and as the other side reports it.
-        key_frames: Sent.
+        frames: Pictures by fate, see :class:`PlayoutCounts`; ``spoken`` are the rendered ones.
+        underruns: Packets of speech that were due before their sound was complete.
+        mouth_latency: Time from the arrival of sound to the leaving of its picture, s.
+        skew: Media time of the sound minus media time of the picture when handed to RTP, s; positive: sound ahead.
+        lateness: Delay of a picture's leaving after its due time, s.
+        tail: Time from an interruption to the first silent packet, s.
+        sessions_ended: Ended sessions by reason.
+        sessions_refused: Refused sessions by reason.
+        render: Time of the render workers by part, s: ``gather`` the faces of a batch, ``draw`` it on the device, and
+            ``trip``, the way of a mouth from its request to its delivery.
+        batch: Number of mouths in a batch.
+        loop_lag: Delay of the event loop at a tick, s.
+        bytes_sent, packets_sent, packets_lost: RTP by kind; receivers report the lost packets.
+        key_frames: Number of key frames sent.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Meters(Collector):
         self.key_frames = _counter("key_frames_total", "Key frames sent.")
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families of all of them, without the series ``_created`` that counters have by themselves."""
+        """Yield the families of all meters, without the series ``_created`` that ``prometheus_client`` adds."""
         collectors: Sequence[Collector] = tuple(vars(self).values())
         for collector in collectors:
             for family in collector.collect():
@@ -138,7 +138,7 @@ class Meters(Collector):
 
 
 def _counter(name: str, meaning: str, label: str = "", known: Sequence[str] = ()) -> Counter:
-    """Return a counter of which every known label value shows as 0 from the start."""
+    """Return a counter that exports 0 for every known label value from the start."""
     counter = Counter(name, meaning, (label,) if label else (), namespace=NAMESPACE, registry=None)
     for value in known:
         counter.labels(value)

@@ -68,7 +68,7 @@ _NEEDS: dict[str, Callable[[], object]] = {
     "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
-"""What a test may need from outside the package index, and how to see whether it is there."""
+"""Programs outside the package index that a test may need, and a check for each whether it is installed."""
 
 
 hypothesis.settings.register_profile("lipstream", deadline=None)  # a busy machine fails no test

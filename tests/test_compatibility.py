@@ -1,4 +1,4 @@
-"""What commit b3fa40a made and took goes on working, though its modules have moved since.
+"""Files and options of commit b3fa40a still work, though the modules have moved since.
 
 In ``compatibility`` lie, all made by the code of that commit: a store with an avatar of two frames of the built-in clip
 ``ada``, which ``python -m avatar_cache build`` made and prepared for the weights file beside it (a network of width

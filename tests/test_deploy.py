@@ -1,4 +1,4 @@
-"""What docs/DEPLOY.md tells people to copy, run as it stands there: nginx, systemd, coturn's addresses."""
+"""The snippets of docs/DEPLOY.md, run unchanged: nginx, systemd, coturn's addresses."""
 
 import datetime as dt
 import json

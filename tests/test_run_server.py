@@ -59,7 +59,7 @@ def test_sigterm_drains_and_ends_with_status_0(start_server: StartServer) -> Non
     created = server.post("/api/sessions", {})
     assert server.get(created["urls"]["self"])["state"] == "waiting"
     assert server.process is not None
-    assert server.stop(signal.SIGTERM) == 0, "nobody is connected, so nothing is waited for"
+    assert server.stop(signal.SIGTERM) == 0, "no client is connected, so the server does not wait"
     with pytest.raises(urllib.error.URLError):
         server.get("/healthz")
 

@@ -1,4 +1,4 @@
-"""The server's figures for Prometheus: its meters, and what is so at the moment of asking."""
+"""Exports the server's metrics for Prometheus: its meters, and gauges of the current state."""
 
 import asyncio
 import os
@@ -23,11 +23,11 @@ SAMPLE_S = 1.0
 
 
 class MetricsExporter(Collector):
-    """Tells what a server does.
+    """Collects the metrics of one server.
 
     Args:
-        sessions: Its sessions.
-        builds: Its uploads.
+        sessions: Sessions of the server.
+        builds: Avatar builds of the server.
     """
 
     def __init__(self, sessions: Sessions, builds: AvatarBuilds) -> None:
@@ -35,18 +35,18 @@ class MetricsExporter(Collector):
         self._traffic = Traffic(sessions.meters)
 
     async def run(self) -> None:
-        """Follow what connections have sent, as long as the server serves: a connection takes its counts along."""
+        """Sample the connections' counts each second until cancelled; an ended connection loses its counts."""
         while True:
             await asyncio.sleep(SAMPLE_S)
             self.sample()
 
     def sample(self) -> None:
-        """Take in what was sent since the last time."""
+        """Add the traffic since the last sample to the meters."""
         connections = ((s.id, s.connections()) for s in self._sessions.all())
         self._traffic.update({f"{of} {name}": peer for of, peers in connections for name, peer in peers.items()})
 
     def collect(self) -> Iterator[Metric]:
-        """Yield everything that is exported; call it on the event loop."""
+        """Yield all metric families. Must run on the event loop's thread."""
         self.sample()
         sessions, workers = self._sessions, self._sessions.workers
         counts = workers.counts
@@ -80,7 +80,7 @@ class MetricsExporter(Collector):
         yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
     def _queues(self) -> QueueDepths:
-        """Return depth and limit of every queue; of those that sessions have, the fullest."""
+        """Return fill and limit of every queue; for queues of sessions, the highest fill."""
         server = {
             "render_jobs": (self._sessions.workers.under_way, SLOTS),
             "uploads": (self._builds.queued, avatar_builds.MOST_WAITING),
@@ -101,10 +101,14 @@ class MetricsExporter(Collector):
 
 
 class Traffic:
-    """Adds up what connections count for themselves, before they are gone.
+    """Adds the growth of each connection's own counts to the meters.
 
     Args:
-        meters: Where it goes.
+        meters: Meters of the server.
+
+    Attributes:
+        target_bitrate: Sum of the encoders' targets over all connections, bit/s.
+        round_trip_s: Longest round trip of all connections, s.
     """
 
     def __init__(self, meters: Meters) -> None:
@@ -113,7 +117,7 @@ class Traffic:
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
 
     def update(self, peers: Mapping[str, Mapping[str, Any] | None]) -> None:
-        """Take in the figures of each connection."""
+        """Take in the statistics of each connection, by its id."""
         seen: dict[tuple[str, str, str], float] = {}
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
         for peer_id, figures in peers.items():
@@ -126,7 +130,7 @@ class Traffic:
                     key = (peer_id, kind, name)
                     before = self._last.get(key, 0)
                     grown = value - before
-                    if grown < 0:  # a new connection, or duplicates made up for what was lost
+                    if grown < 0:  # the connection is new, or duplicates reduced the receiver's count of losses
                         grown = 0 if name == "packets_lost" else value
                     (counter if name == "key_frames" else counter.labels(kind)).inc(grown)
                     seen[key] = value
@@ -141,7 +145,7 @@ class Traffic:
 
 
 def _gauge(name: str, meaning: str, values: float | Mapping[str, float], label: str = "") -> GaugeMetricFamily:
-    """Return what is so just now: one figure, or one by label value."""
+    """Return a gauge with one value, or with one value for each value of a label."""
     if not isinstance(values, Mapping):
         return GaugeMetricFamily(f"{NAMESPACE}_{name}", meaning, values)
     family = GaugeMetricFamily(f"{NAMESPACE}_{name}", meaning, labels=(label,))
@@ -163,7 +167,7 @@ def _datagrams() -> CounterMetricFamily:
 
 
 def _resident_bytes(pid: int) -> int:
-    """Return the memory that a process holds; 0 where the system does not tell."""
+    """Return the resident memory of a process, bytes; 0 if the system does not tell."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):

@@ -1,7 +1,8 @@
-"""What every request passes first: the rules on ``Host``, ``Origin`` and size, and the headers of every answer.
+"""Filters every request by ``Host``, ``Origin`` and size, and adds the security headers to every answer.
 
-A page of another site must not reach a server on this machine. Browsers send ``Origin`` with such requests; a name
-that was made to point here (DNS rebinding) shows in ``Host``. Addresses cannot be rebound, so they need no list.
+A page of another site must not reach a server on this machine. Browsers send ``Origin`` with such requests. A foreign
+name that resolves to this machine (DNS rebinding) shows in ``Host``. IP addresses as ``Host`` are always accepted,
+since they cannot be rebound.
 """
 
 import ipaddress
@@ -35,8 +36,8 @@ class RequestFilter:
     """ASGI middleware in front of every route.
 
     Args:
-        app: What is behind it.
-        settings: The server's.
+        app: Application that gets the accepted requests.
+        settings: Settings of the server: its allowed hosts and origins, and the largest upload.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -55,7 +56,7 @@ class RequestFilter:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 400, 403 or 413."""
+        """Pass a request to the application, or answer it with 400, 403 or 413."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -75,12 +76,12 @@ class RequestFilter:
             await self._checked(scope, receive, send_with_headers)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on whose body is of a permitted size."""
+        """Pass a request to the application if its body is within the limit."""
         uploads = (scope.get("method"), scope["path"]) == _UPLOADS
         body = _Body(receive, self._upload_bytes if uploads else MAX_BODY_BYTES)
 
         async def send_within_bounds(message: Message) -> None:
-            if not body.is_over:  # else whatever the routes made of it
+            if not body.is_over:  # otherwise the refusal replaces the answer of the route
                 await send(message)
 
         try:
@@ -124,7 +125,7 @@ def _is_address(name: str) -> bool:
 
 
 class _Body:
-    """Counts a body as it comes: its length need not be announced, or be what was announced."""
+    """Counts the received bytes of a body, since the announced length may be missing or wrong."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self._limit = receive, limit

@@ -163,7 +163,7 @@ class Session:
             NotFoundError: If no peer speaks.
         """
         if self._peer is None:
-            raise NotFoundError("nobody speaks in this session")
+            raise NotFoundError("no peer speaks in this session")
         return self._peer
 
     async def answer(self, offer_sdp: str) -> str:

@@ -1,4 +1,4 @@
-"""A running server's HTTP routes, asked from outside."""
+"""A client for the HTTP routes of a running server."""
 
 import os
 import socket
@@ -15,15 +15,15 @@ TOKEN_VARIABLE = "LIPSTREAM_TOKEN"  # noqa: S105 (the name of one)
 
 
 class UnreachableError(LipstreamError):
-    """No answer, or none that could be understood."""
+    """The server sent no answer, or one that cannot be parsed."""
 
 
 class RefusedError(LipstreamError):
-    """The server answered, and the answer is no.
+    """The server refused the request.
 
     Attributes:
         answer_status: HTTP status.
-        reason: The server's, for 503; ``""`` otherwise.
+        reason: Reason that the server gives with status 503; otherwise ``""``.
     """
 
     def __init__(self, message: str, answer_status: int, reason: str) -> None:
@@ -36,10 +36,13 @@ class ServerClient:
     """One server.
 
     Args:
-        url: Where it is, such as ``https://face.example``.
-        token: API key or join token; ``""`` for a server that asks for none.
-        certificate: Trust this one instead of the system's.
-        timeout_s: Of one request.
+        url: Address of the server, such as ``https://face.example``; ``http`` without a scheme.
+        token: API key or join token; ``""`` for a server without tokens.
+        certificate: File of a certificate to trust instead of the system's ones.
+        timeout_s: Longest time of one request, s.
+
+    Raises:
+        UnreachableError: If ``url`` is no http or https address.
     """
 
     def __init__(self, url: str, *, token: str = "", certificate: Path | None = None, timeout_s: float = 8.0) -> None:
@@ -56,11 +59,11 @@ class ServerClient:
         self._trust = ssl.create_default_context(cafile=certificate)
 
     async def ask(self, path: str, *, method: str = "GET", body: Any = None, token: str | None = None) -> Any:
-        """Return the JSON of an answer; ``None`` for an empty one.
+        """Send a request; return the JSON of the answer, or ``None`` for an empty answer.
 
         Raises:
-            UnreachableError: If there is none.
-            RefusedError: If it is a refusal.
+            UnreachableError: If there is no answer, or it is not JSON.
+            RefusedError: If the status of the answer is not 2xx.
         """
         shown = self._token if token is None else token
         headers = {"Authorization": f"Bearer {shown}"} if shown else {}
@@ -80,16 +83,16 @@ class ServerClient:
 
 
 def token_from_environment() -> str:
-    """Return the token of ``LIPSTREAM_TOKEN``: one in the command line would show in the list of processes."""
+    """Return the token in ``LIPSTREAM_TOKEN``. A token in the command line would show in the list of processes."""
     return os.environ.get(TOKEN_VARIABLE, "").strip()
 
 
 def _reason(error: Exception) -> str:
-    """Return what the system says of a failed request: httpx says of each that all attempts failed."""
+    """Return the system's reason for a failed request; httpx only says that all attempts failed."""
     cause: BaseException = error
     while further := cause.__cause__ or cause.__context__:
         cause = further
-    if isinstance(cause, ExceptionGroup):  # one for each address of the name
+    if isinstance(cause, ExceptionGroup):  # one exception for each address of the name
         cause = cause.exceptions[0]
     if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ssl.SSLError, socket.gaierror)):
         return os.strerror(cause.errno)

@@ -158,7 +158,7 @@ def test_one_frame_is_a_photograph(people: People, store: AvatarStore, tmp_path:
 
 def test_no_face_is_one_sentence_and_leaves_nothing(store: AvatarStore, tmp_path: Path) -> None:
     with pytest.raises(AvatarError, match="no face was found: show one") as caught:
-        store.build(write_clip(tmp_path / "empty.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 12), "nobody")
+        store.build(write_clip(tmp_path / "empty.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 12), "empty")
     assert "\n" not in caught.value.message
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 

@@ -101,7 +101,7 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
 
 
 class Events:
-    """What the server tells, heard by a program that says nothing."""
+    """The server's events, received by a program that sends no sound."""
 
     def __init__(self, server: ServerProcess, session: str) -> None:
         self._heard: list[dict[str, object]] = []

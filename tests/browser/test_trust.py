@@ -1,4 +1,4 @@
-"""What the page owes its visitor: it says what it shows, runs nobody else's script, and explains what it cannot do."""
+"""The page tells its visitor what it shows, runs no foreign script, and explains what it cannot do."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Packets that make no sense, from strangers and from a peer: whoever else is there never notices."""
+"""Malformed packets from strangers and from a peer: other sessions go on undisturbed."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What a player makes of a file or a stream, and how its sound and its lips lie to each other."""
+"""Decodes a file or a stream as a player does, and measures the offset between its sound and its lips."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH
 
 LIMIT_MS = 40.0
-"""Between a sound and its lips."""
+"""Largest time between a sound and its lips."""
 
 
 def decoded(path: str, **options: Any) -> tuple[DecodedAudio, list[DecodedPicture], list[bool], dict[str, str]]:
@@ -42,10 +42,10 @@ def check_sync(heard: DecodedAudio, pictures: list[DecodedPicture], *, at_least:
     """Fail if the clicks of a sound and their flashes lie too far apart; print how far.
 
     Args:
-        heard: The sound.
-        pictures: The pictures.
-        at_least: Clicks that must be found.
-        what: That they came by, for the print.
+        heard: Decoded sound with clicks.
+        pictures: Decoded pictures with flashes.
+        at_least: Least number of clicks to find.
+        what: Name of the file or stream, for the print.
     """
     found = [[at_s for at_s, _ in marks] for marks in (find_clicks(heard), find_flashes(pictures, MOUTH))]
     offsets = offsets_ms(*found)

@@ -1,4 +1,4 @@
-"""What breaks takes nothing else along: real peers, a real worker process, and faults put in on purpose."""
+"""A fault of one part leaves the others working: real peers, a real worker process, and injected faults."""
 
 import asyncio
 import json

@@ -100,7 +100,7 @@ async def test_programs_of_this_machine_see_and_hear_a_session_of_the_servers_ow
     camera.there = True
     await until(lambda: all(one["state"] == "live" for one in session.sinks.devices()), "both")
     assert "Description: Lipstream\n" in sources()
-    assert defaults() == chosen, "nobody is moved over to them"
+    assert defaults() == chosen, "no program is moved to them"
 
     path = tmp_path / "heard.s16le"
     recorder = room.record(path, MICROPHONE)

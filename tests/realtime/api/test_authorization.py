@@ -1,4 +1,4 @@
-"""Who may do what: every route of the router's own list, with every kind of token."""
+"""Permissions: every route of the router's own list, with every kind of token."""
 
 import time
 from collections.abc import AsyncIterator
@@ -94,7 +94,7 @@ async def ask(client: httpx.AsyncClient, route: tuple[str, str], session: str, t
         .replace("{stream_id}", "s")
     )
     client.headers.update({"Authorization": ""})
-    body = {"avatar": "nobody"} if (method, path) == ("POST", "/api/sessions") else {}
+    body = {"avatar": "unknown"} if (method, path) == ("POST", "/api/sessions") else {}
     json = body if method in ("POST", "PATCH") else None
     return (await client.request(method, url, headers=bearer(token), json=json)).status_code
 
@@ -177,7 +177,7 @@ async def test_a_kiosk_comes_back_for_a_year(app: FastAPI, client: httpx.AsyncCl
 
 async def test_who_asks_too_often_waits_and_others_do_not(app: FastAPI, client: httpx.AsyncClient) -> None:
     token = bearer(app.state.authorization.tokens.join_token(time.time()))
-    body = {"avatar": "nobody"}
+    body = {"avatar": "unknown"}
     answers = [await client.post("/api/sessions", json=body, headers=token) for _ in range(BURST + 3)]
     assert [answer.status_code for answer in answers[:BURST]] == [404] * BURST
     assert answers[-1].status_code == 429

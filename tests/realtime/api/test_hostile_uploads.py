@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Elsewhere(asyncio.DatagramProtocol):
-    """A host that hostile files point to: whoever comes is counted."""
+    """A host that hostile files point to; it counts connections."""
 
     def __init__(self) -> None:
         self.callers = 0

@@ -1,4 +1,4 @@
-"""What the server tells Prometheus, that the dashboard asks for nothing else, and that the log keeps secrets."""
+"""The server exports its metrics, the dashboard uses no other ones, and the log keeps secrets."""
 
 import asyncio
 import io

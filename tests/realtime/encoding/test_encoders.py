@@ -163,7 +163,7 @@ def test_h264_for_a_narrow_link_has_small_key_frames_and_keeps_to_its_bitrate() 
     assert sizes[60_000][75 // 3] < sizes[1_000_000][75] / 2
     assert sum(sizes[60_000][25:]) * 8 / 3 == pytest.approx(60_000, rel=0.3)
     assert ways[1_000_000] is not ways[60_000]
-    assert ways[250_000] is ways[60_000], "not opened anew for a little more"
+    assert ways[250_000] is ways[60_000], "not reopened for a little more"
     assert ways[400_000] is not ways[250_000]
 
 

@@ -118,7 +118,7 @@ def test_a_frame_does_not_depend_on_its_batch(weights: Path, cache: Path) -> Non
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_short_numbers_draw_what_long_ones_draw_at_every_batch(weights: Path, precision: str) -> None:
-    """What runs on CUDA, but for the capture: short numbers, a batch filled up, faces gathered by index."""
+    """The code for CUDA without the capture: half precision, a padded batch, faces gathered by index."""
     short = TorchPredictor(weights, device="cpu", precision=precision)
     long = TorchPredictor(weights, device="cpu", precision="fp32")
     mel, crops = _inputs(BATCHES[-1] + 3)

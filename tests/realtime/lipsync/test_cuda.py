@@ -1,6 +1,6 @@
-"""What a card draws, against what the CPU does. Needs nothing but torch: ``make bench-cuda`` runs it by itself.
+"""The mouths of a card equal those of the CPU. The file needs torch alone, so that ``make bench-cuda`` can run it.
 
-Without a card the processor takes its place, and all but the capture is the same code. ``CARD=required`` refuses that.
+Without a card the CPU takes its place; all code but the capture is the same. ``CARD=required`` forbids that.
 """
 
 import gc

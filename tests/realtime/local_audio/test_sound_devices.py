@@ -39,7 +39,7 @@ def share(sound: np.ndarray, hz: float) -> float:
 
 
 class SessionStandIn:
-    """What of a session the devices touch."""
+    """The part of a session that the devices use."""
 
     def __init__(self) -> None:
         self.closed = False

@@ -27,7 +27,7 @@ REALTIME = Path(__file__).parents[3] / "realtime"
 UNREAD_MB = 5
 
 # Queues without a length of their own: by what they are bounded, which stands in the same module, and under which name
-# what waits is exported. Those without a name are memories: nobody has yet to take what is in them.
+# what waits is exported. Those without a name are memories: no reader has yet to take what is in them.
 QUEUES = {
     "session.animator._spans": ("_decide", None),
     "audio.sample_fifo._waiting": ("level", None),  # which its two users below bound
@@ -137,7 +137,7 @@ async def test_a_track_from_a_client_that_nobody_reads_takes_little() -> None:
         receiver.take(1, n, n * PACKET_SOUND, packets[n % len(packets)])
     kept_mb = tracemalloc.get_traced_memory()[0] / (1 << 20)
     tracemalloc.stop()
-    print(f"L6: a minute of a microphone that nobody reads: {kept_mb:.1f} MB kept")
+    print(f"L6: a minute of a microphone without a reader: {kept_mb:.1f} MB kept")
     assert heard == [n * PACKET_SOUND for n in range(3000)]
     assert track._queue.empty(), "stock keeps every frame of a track that is not read"
     assert kept_mb < UNREAD_MB

@@ -66,7 +66,7 @@ async def told_session() -> Any:
 
 
 async def advance(virtual: VirtualSession, seconds: float) -> None:
-    """Let media time pass; whoever makes room-waits looks again, since its sleeps are real and short."""
+    """Let media time pass; the queue's waits look again after each read."""
     for _ in range(round(seconds / TICK_S)):
         virtual.tick()
         await asyncio.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""What a client of a server's routes makes of its answers, and of none."""
+"""The measuring client reads a server's answers, refusals and silence."""
 
 import asyncio
 import json

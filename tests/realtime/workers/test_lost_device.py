@@ -1,4 +1,4 @@
-"""What becomes of render workers whose card fails: real worker processes, a card that fails when it is told to."""
+"""Render workers with a failing card: real worker processes, and a card that fails on request."""
 
 import asyncio
 import dataclasses

@@ -108,7 +108,7 @@ async def test_pictures_go_on_without_their_worker_and_return_to_the_next(
         (lost,), _ = await viewer.see()
     assert not lost.payloads, "what was under way is lost"
     (own,), _ = await viewer.see()
-    assert own.key, "threads of the server begin anew"
+    assert own.key, "threads of the server begin with a key frame"
     (own,), _ = await viewer.see()
     assert own.payloads
     assert not own.key
@@ -118,7 +118,7 @@ async def test_pictures_go_on_without_their_worker_and_return_to_the_next(
     assert workers.pids != [pid]
     before = workers.seconds
     (back,), _ = await viewer.see()
-    assert back.key, "it begins anew as well"
+    assert back.key, "it begins with a key frame as well"
     assert workers.seconds > before, "in the worker"
     viewer.decode(back.payloads)
 

@@ -1,4 +1,4 @@
-"""What the tests ask with."""
+"""Requests of the tests."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""Who may watch and publish: other sites' pages, holders of tokens, and how many."""
+"""Permissions to watch and publish: pages of other sites, tokens, and the most viewers."""
 
 import httpx
 import pytest

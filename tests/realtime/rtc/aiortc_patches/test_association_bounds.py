@@ -1,4 +1,4 @@
-"""Chunks of data channels that are well-formed, and too many. Whoever sends them ends; another call goes on."""
+"""Too many well-formed chunks of data channels. Their sender's call ends; another call goes on."""
 
 import asyncio
 import struct

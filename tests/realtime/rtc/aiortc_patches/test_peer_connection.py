@@ -1,6 +1,6 @@
-"""What each departure from aiortc is for, and that the names they rest on are still there.
+"""The reason for each patch of aiortc's peer connection, and a check of the private names that it uses.
 
-Where it says "stock", the test shows the fault of the library as it comes.
+A test or an assertion that names "stock" shows the fault of the unpatched library.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ def test_nothing_is_changed_by_an_import() -> None:
 
 
 def throw(call: LoopbackCall, *datagrams: bytes) -> None:
-    """Send datagrams to the server's media socket from a socket that nobody knows."""
+    """Send datagrams to the server's media socket from an unknown socket."""
     (protocol,) = server_agent(call)._protocols
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for datagram in datagrams:

@@ -1,6 +1,6 @@
-"""What the sender is for, and that the names of aiortc it rests on are still there.
+"""The reasons for a sender of our own, and a check of the private names of aiortc that it uses.
 
-Where it says "stock", the test shows the fault of the library as it comes.
+A test or an assertion that names "stock" shows the fault of the unpatched library.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ async def test_reports_carry_the_medias_time_however_late_it_leaves() -> None:
 
 
 class StockTrack(MediaStreamTrack):
-    """What leaves, as a stock sender takes it."""
+    """The same units for a stock sender."""
 
     def __init__(self, kind: str, pacer: Any, frame: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a connected peer sends wrong. Where it says "stock", the test shows the library's fault."""
+"""Malformed packets of a connected peer. A test or an assertion that names "stock" shows the library's fault."""
 
 import struct
 from typing import Any

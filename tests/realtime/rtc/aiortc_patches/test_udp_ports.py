@@ -20,7 +20,7 @@ from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayou
 
 @pytest.fixture
 def free() -> Iterator[tuple[int, int]]:
-    """Two ports in a row that nobody has now."""
+    """Two consecutive free ports."""
     while True:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
@@ -58,7 +58,7 @@ async def test_two_peers_fill_the_range_and_a_third_is_told(free: tuple[int, int
         await calls[2].peer.answer(offer)
     await calls[0].peer.close()
     again = LoopbackCall(TonePlayout(), settings)
-    assert ports_of(await again.peer.answer(offer)) == taken[0], "a port that is let go of is taken again"
+    assert ports_of(await again.peer.answer(offer)) == taken[0], "a released port is taken again"
     for call in (calls[1], again):
         await call.peer.close()
     await client.close()
