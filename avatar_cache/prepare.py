@@ -1,4 +1,4 @@
-"""Prepares an avatar for a weights file: face features and rest mouths, once, for every frame of its clip."""
+"""Prepares an avatar for a weights file: encodes every face of its clip and paints the mouths at rest, once."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
     """Yield the frames of a clip, ``uint8[h * 3 // 2, w]``, I420.
 
     Raises:
-        AvatarError: If it cannot be read or is not what the manifest says.
+        AvatarError: If the clip cannot be read or differs from its manifest.
     """
     count = 0
     try:
@@ -50,24 +50,22 @@ def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
 
 
 def check_clip(path: Path, manifest: Manifest) -> None:
-    """Decode a whole clip and keep nothing.
+    """Decode a whole clip and discard the frames.
 
     Raises:
-        AvatarError: If it cannot be read or is not what the manifest says.
+        AvatarError: If the clip cannot be read or differs from its manifest.
     """
     for _ in decode_clip(path, manifest):
         pass
 
 
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
-    """Prepare an avatar for the predictor's weights, or map it if that was done before.
+    """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
 
-    All or nothing: a crash leaves the old state. Frames go straight to disk, so that memory does not grow with the
-    length of the clip but for the network's features.
+    A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
+    proportion to the clip's length.
 
     Args:
-        avatar: The stored avatar.
-        predictor: The loaded network.
         progress: Called with 0..1.
 
     Raises:
@@ -99,7 +97,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 
 
 def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, folder: Path, report: Progress) -> None:
-    """Write every array of a prepared avatar."""
+    """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
     painter = MouthPainter(region, size, geometry.outline, geometry.crop)
     if painter.feather.max() < _LEAST_MASK:
@@ -130,7 +128,7 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
 
 def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):  # the file begins as a hole, and writing to it on a full disk ends the process
+    if hasattr(os, "posix_fallocate"):  # writing into a sparse mapped file on a full disk would end the process
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
@@ -142,5 +140,5 @@ def _replace(scratch: Path, folder: Path) -> None:
             shutil.rmtree(folder)
         scratch.replace(folder)
     except OSError:
-        if not (folder / FACTS).exists():  # another process may have been first
+        if not (folder / FACTS).exists():  # if it exists, another process has prepared the avatar meanwhile
             raise

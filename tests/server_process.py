@@ -25,7 +25,7 @@ PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,7 @@
-"""What has no place in the code, whatever it is for.
+"""Calls that the code must not contain.
 
-Ways in which a file or a string becomes a program; and ``asyncio.wait_for``, which on Python 3.11 swallows a
-cancellation that comes as its future is done (python/cpython#86296), so that what was cancelled goes on for ever.
+These are ways to run a file or a string as a program, and ``asyncio.wait_for``. On Python 3.11 the latter swallows a
+cancellation that arrives when its future is done (python/cpython#86296), so that the cancelled task goes on for ever.
 """
 
 import json
@@ -62,7 +62,7 @@ class _Evil:
     def __init__(self, mark: Path) -> None:
         self._mark = mark
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (self._mark,)
 
 

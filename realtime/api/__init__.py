@@ -1,1 +1,1 @@
-"""HTTP and WebSocket: routes, who may call them, what is refused, and what is exported."""
+"""HTTP and WebSocket: routes, authorization, limits on requests and connections, and exported metrics."""

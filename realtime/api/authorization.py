@@ -1,6 +1,6 @@
-"""What a route asks of its caller: FastAPI dependencies, one of which every route of ours but the open ones has.
+"""Authorization of callers: FastAPI dependencies, one of which every route has, except the open ones.
 
-Without a secret file nothing is asked for; ``realtime.api.request_filter`` still keeps other sites out.
+Without a secret file every caller is admitted; ``realtime.api.request_filter`` still refuses the pages of other sites.
 """
 
 import hmac
@@ -19,15 +19,15 @@ from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.session import Session
 
 BURST, PER_SECOND = 10, 1.0
-"""New sessions and tokens that one address, or one /64 of IPv6, may ask for, and refused tokens that it may try."""
+"""Limits for one address, or one /64 of IPv6: on new sessions, viewers and tokens, and on refused tokens."""
 
 
 class Authorization:
     """The server's access rules.
 
     Args:
-        tokens: Its keys.
-        limited: Whether callers are limited in how often they ask: not on a machine that nobody else can reach.
+        tokens: API keys of the server, and the join tokens that they sign.
+        limited: Whether the rate of requests is limited. A server on loopback needs no limit.
     """
 
     def __init__(self, tokens: Tokens, *, limited: bool) -> None:
@@ -36,23 +36,23 @@ class Authorization:
         self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
 
     def caller(self, request: HTTPConnection) -> Role:
-        """Return who asks."""
+        """Return the role of the caller."""
         return self.tokens.role_of(bearer(request), time.time()) if self.tokens.required else Role.OPERATOR
 
     def count(self, request: HTTPConnection, caller: Role) -> None:
-        """Count a request that costs something.
+        """Count a costly request. An operator is counted by key, other callers by address.
 
         Raises:
-            RateLimitError: If its caller asks too often.
+            RateLimitError: If the caller sends such requests too often.
         """
         if self._limited:
             self._take(self._asked, bearer(request) if caller is Role.OPERATOR else _address(request))
 
     def refuse(self, request: HTTPConnection, message: str) -> UnauthorizedError:
-        """Return the refusal of a token, counted against those who try many.
+        """Return the refusal of a request; count it if the request has a token.
 
         Raises:
-            RateLimitError: If this one has.
+            RateLimitError: If too many tokens from this address were refused.
         """
         if self._limited and bearer(request):
             self._take(self._refused, _address(request))
@@ -64,9 +64,9 @@ class Authorization:
 
 
 def bearer(request: HTTPConnection) -> str:
-    """Return the token of ``Authorization: Bearer``, ``""`` if there is none.
+    """Return the token of ``Authorization: Bearer``; ``""`` without one.
 
-    A browser cannot set that header on a WebSocket: it offers the subprotocol ``bearer.TOKEN``.
+    A browser cannot set this header on a WebSocket; it offers the subprotocol ``bearer.TOKEN`` instead.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -83,9 +83,9 @@ async def operator(request: Request) -> None:
     """Admit an API key.
 
     Raises:
-        UnauthorizedError: If the caller shows none.
-        ForbiddenError: If it shows a join token.
-        RateLimitError: If it asks too often.
+        UnauthorizedError: If the caller has no valid token.
+        ForbiddenError: If the caller has a join token.
+        RateLimitError: If too many tokens from the caller's address were refused.
     """
     authorization: Authorization = request.app.state.authorization
     match authorization.caller(request):
@@ -99,8 +99,8 @@ async def guest(request: Request) -> None:
     """Admit an API key or a join token.
 
     Raises:
-        UnauthorizedError: If the caller shows neither.
-        RateLimitError: If it asks too often.
+        UnauthorizedError: If the caller has neither.
+        RateLimitError: If too many tokens from the caller's address were refused.
     """
     authorization: Authorization = request.app.state.authorization
     if authorization.caller(request) is Role.NOBODY:
@@ -108,11 +108,11 @@ async def guest(request: Request) -> None:
 
 
 async def new_guest(request: Request) -> None:
-    """Admit as `guest` does, and count: what is asked for costs something.
+    """Admit an API key or a join token, and count the request because it is costly.
 
     Raises:
-        UnauthorizedError: If the caller shows neither key nor token.
-        RateLimitError: If it asks too often.
+        UnauthorizedError: If the caller has neither.
+        RateLimitError: If the caller sends such requests too often.
     """
     await guest(request)
     authorization: Authorization = request.app.state.authorization
@@ -123,37 +123,38 @@ async def owner(session_id: str, request: Request) -> Session:
     """Admit an API key or the session's own token; return the session.
 
     Raises:
-        UnauthorizedError: If the caller shows neither; also if there is no such session.
-        ForbiddenError: If it shows a join token.
-        NotFoundError: If there is no such session, to those who may know.
-        RateLimitError: If the caller asks too often.
+        UnauthorizedError: If the caller has neither, also if there is no such session.
+        ForbiddenError: If the caller has a join token.
+        NotFoundError: If there is no such session and the caller has an API key.
+        RateLimitError: If too many tokens from the caller's address were refused.
     """
     return _admit(session_id, request)
 
 
 async def socket_owner(session_id: str, socket: WebSocket) -> Session:
-    """Admit as `owner` does, for a WebSocket.
+    """Admit an API key or the session's own token on a WebSocket; return the session.
 
     Raises:
-        LipstreamError: As there.
+        LipstreamError: For the reasons that `owner` gives.
     """
     return _admit(session_id, socket)
 
 
 async def viewer(session_id: str, request: Request) -> Session:
-    """Admit as `owner` does, and the session's viewer token too.
+    """Admit an API key, the session's own token or its viewer token; return the session.
 
     Raises:
-        LipstreamError: As there.
+        LipstreamError: For the reasons that `owner` gives.
     """
     return _admit(session_id, request, viewers=True)
 
 
 async def new_viewer(session_id: str, request: Request) -> None:
-    """Admit as `viewer` does, and count: what is asked for costs something.
+    """Admit the callers that `viewer` admits, and count the request because it is costly.
 
     Raises:
-        LipstreamError: As there.
+        RateLimitError: If the caller sends such requests too often.
+        LipstreamError: For the reasons that `owner` gives.
     """
     await viewer(session_id, request)
     authorization: Authorization = request.app.state.authorization
@@ -184,6 +185,9 @@ async def all_sessions(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.sessions
     return sessions
 
+
+REFUSALS = (UnauthorizedError, ForbiddenError, RateLimitError)
+"""Errors of all routes that ask for a token."""
 
 AllSessions = Annotated[Sessions, Depends(all_sessions)]
 OneSession = Annotated[Session, Depends(owner)]

@@ -1,8 +1,8 @@
-"""Which connections a server keeps: how many in all and for one network, and how long each may keep it waiting. Pure.
+"""Limits on the connections of a server: their number in all and for one network, and the time that each may idle.
 
-A connection of which the server waits for something costs a descriptor and gives nothing: when all places are taken,
-those make way for a new one, first those that have sent no request, and of these the one that has waited longest. A
-client that means to ask does so within a round trip. Only where every connection is at work is a new one refused.
+At the limit, a new connection displaces one whose client the server waits for: first a connection without a request,
+and of these the one that has waited longest. A real client sends its request within a round trip. A new connection is
+refused only if the server is working for all others. The module is pure.
 """
 
 import enum
@@ -14,28 +14,28 @@ from dataclasses import dataclass, field
 from lipstream.realtime.rate_limit import RateLimit
 
 HEAD_S = 10.0
-"""For a TLS handshake and a request's head together, from the connection or the last answer on."""
+"""Longest time for a TLS handshake and a request's head, from the connection or the last answer."""
 BODY_S = 30.0
 BODY_BYTES_PER_S = 4096
-"""A body may take ``BODY_S``, and as long as its bytes so far take at this rate."""
+"""A body may take ``BODY_S`` plus the time of its received bytes at this rate."""
 WRITE_S = 30.0
-"""For a client to take what waits to be sent."""
+"""Longest time for a client to receive waiting bytes."""
 
 NEW_BURST, NEW_PER_S = 200, 40.0
-"""Connections that one network may open: each costs more than the refusal of one."""
+"""Limits on new connections of one network: to serve a connection costs more than to refuse it."""
 
 
 class ConnectionState(enum.Enum):
-    """What a connection does; those of the first three may be closed for another, in this order."""
+    """State of a connection. A new connection may displace one in the first three states, in this order."""
 
     WAITING = enum.auto()
-    """It has no request."""
+    """The server waits for a request."""
     RECEIVING = enum.auto()
-    """A request's body comes."""
+    """The server waits for the rest of a request's body."""
     SENDING = enum.auto()
-    """The client has to take what is sent first."""
+    """The server waits for the client to receive bytes."""
     WORKING = enum.auto()
-    """The server is at work on a request, or it is a WebSocket."""
+    """The server works on a request, or the connection is a WebSocket."""
 
 
 _YIELDING = (ConnectionState.WAITING, ConnectionState.RECEIVING, ConnectionState.SENDING)
@@ -43,7 +43,7 @@ _YIELDING = (ConnectionState.WAITING, ConnectionState.RECEIVING, ConnectionState
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDecision:
-    """Whether a connection may stay, and the one that has to be closed for it."""
+    """Whether a connection is admitted, and the number of the connection to close for it."""
 
     admitted: bool
     closes: int | None = None
@@ -51,7 +51,7 @@ class ConnectionDecision:
 
 @dataclass(slots=True)
 class Closed:
-    """How many connections were closed, and why."""
+    """Numbers of closed connections, by reason."""
 
     refused: int = 0
     displaced: int = 0
@@ -75,7 +75,7 @@ def _no_members() -> dict[ConnectionState, "OrderedDict[int, None]"]:
 
 @dataclass(slots=True)
 class _Group:
-    """Connections by state; of each state, the one that has been there longest without progress comes first."""
+    """Connections by state, in each state the one longest without progress first."""
 
     members: dict[ConnectionState, "OrderedDict[int, None]"] = field(default_factory=_no_members)
 
@@ -91,9 +91,9 @@ class Connections:
     """The connections of one server.
 
     Args:
-        total: Most of them.
-        per_network: Most of one address, or of one /64 of IPv6. Loopback has no bound of its own, as a reverse proxy
-            brings all its clients from there.
+        total: Most connections.
+        per_network: Most connections of one address, or of one /64 of IPv6. Loopback has only the limit ``total``,
+            because all clients of a reverse proxy come from there.
     """
 
     def __init__(self, total: int, per_network: int) -> None:
@@ -108,11 +108,11 @@ class Connections:
         return len(self._connections)
 
     def admit(self, connection: int, address: str, now_s: float) -> ConnectionDecision:
-        """Count a new connection, if there is room or another makes way.
+        """Admit and count a new connection if there is room, or if it can displace another one.
 
         Args:
-            connection: Any number that no other connection has.
-            address: Of its client.
+            connection: Number that no other open connection has.
+            address: IP address of the client.
             now_s: Monotonic time.
         """
         network = network_of(address)
@@ -134,19 +134,19 @@ class Connections:
         return ConnectionDecision(admitted=True, closes=closes)
 
     def _full(self, here: _Group | None) -> _Group | None:
-        """Return the connections of which one has to make way, if there is no room for another."""
+        """Return the group that is full, of which one connection must be closed; ``None`` if there is room."""
         if here and len(here) >= self.per_network:
             return here
         return self._all if len(self._connections) >= self.total else None
 
     def enter(self, connection: int, state: ConnectionState, now_s: float, received: int = 0) -> None:
-        """Note what a connection does now; one that is not counted any more is left out.
+        """Record the state of a connection; ignore a connection that is not counted any more.
 
         Args:
-            connection: Which.
-            state: What it does.
+            connection: Number of the connection.
+            state: New state, or the same one.
             now_s: Monotonic time.
-            received: Bytes that have come.
+            received: Bytes received since the last call.
         """
         known = self._connections.get(connection)
         if known is None:
@@ -162,7 +162,7 @@ class Connections:
                 group.members[state].move_to_end(connection)
 
     def leave(self, connection: int) -> None:
-        """Count a connection no longer."""
+        """Stop counting a connection."""
         known = self._connections.pop(connection, None)
         if known is None:
             return
@@ -173,7 +173,7 @@ class Connections:
             del self._networks[known.network]
 
     def take_overdue(self, now_s: float) -> list[int]:
-        """Return the connections whose time is over, which are counted no longer."""
+        """Return the connections whose time is over, and stop counting them."""
         overdue = [connection for connection in self._timed() if self._due_s(connection) <= now_s]
         for connection in overdue:
             self.leave(connection)
@@ -181,11 +181,11 @@ class Connections:
         return overdue
 
     def count_refused(self) -> None:
-        """Count a connection that could not even be asked for its address."""
+        """Count a connection that was refused for lack of a descriptor."""
         self._closed.refused += 1
 
     def take_closed(self) -> Closed:
-        """Return how many were closed since the last time."""
+        """Return the numbers of connections closed since the last call."""
         closed, self._closed = self._closed, Closed()
         return closed
 
@@ -205,7 +205,7 @@ class Connections:
 
 
 def network_of(address: str) -> str:
-    """Return what of an address counts as one client: the address, or its /64 for IPv6."""
+    """Return the network that counts as one client: the address, or its /64 for IPv6."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP/1.1, telling the bounds on connections what each of them does."""
+"""Uvicorn's HTTP/1.1 protocol; it reports the state of each connection to the limits on connections."""
 
 import asyncio
 
@@ -12,44 +12,44 @@ LONGEST_HEAD_BYTES = 16 * 1024
 
 
 class HttpConfig(uvicorn.Config):
-    """A configuration with the connections of its server."""
+    """A configuration of uvicorn with the limits on the server's connections."""
 
     connections: Connections
 
 
 class HttpProtocol(H11Protocol):
-    """One connection until it ends or becomes a WebSocket."""
+    """The protocol of one connection, until it ends or becomes a WebSocket."""
 
     config: HttpConfig
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
+        """Begin with a new connection."""
         super().connection_made(transport)
         self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._upgraded = False
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
+        """Handle received bytes and report the state."""
         super().data_received(data)
         self._note(len(data))
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Report the state after a complete answer."""
         super().on_response_complete()
         self._note()
 
     def pause_writing(self) -> None:
-        """Wait for the client."""
+        """Report that the client must receive bytes first."""
         super().pause_writing()
         self._note()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Report that the client has received enough bytes."""
         super().resume_writing()
         self._note()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection on to the WebSocket's protocol, which looks after its client by pings."""
+        """Pass the connection to the WebSocket protocol, which detects lost clients by pings."""
         self.config.connections.enter(self._descriptor, ConnectionState.WORKING, self.loop.time())
         self._upgraded = True
         super().handle_websocket_upgrade(event)

@@ -1,4 +1,4 @@
-"""How the application is served: uvicorn within bounds on connections, for the server, its benchmarks and its tests."""
+"""Runs the application in uvicorn with limits on connections, for the server, its benchmarks and its tests."""
 
 import logging
 import socket
@@ -22,29 +22,29 @@ from lipstream.realtime.settings import Settings
 logger = logging.getLogger(__name__)
 
 WEBSOCKET_FRAME_BYTES = 256 * 1024
-"""Sound comes in pieces; one larger than this ends its connection."""
+"""Largest WebSocket message; a larger one ends its connection. Sound comes in small messages."""
 _TICKS_A_SECOND = 10
-"""Of uvicorn's main loop."""
+"""Ticks of uvicorn's main loop per second."""
 _TOLD_TICKS = 10 * _TICKS_A_SECOND
 _CANNOT_LISTEN = 3
-"""Uvicorn's exit status for it."""
+"""Uvicorn's exit status for a failed start."""
 
 
 def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
-    """Return the configuration of a server of the application.
+    """Return the configuration of a server for the application.
 
-    The process's limit on open files is raised as far as the bounds ask for.
+    The function also raises the process's limit on open files, see :func:`connection_room`.
 
     Args:
-        app: What is served.
-        settings: Its settings.
-        more: Options of :class:`uvicorn.Config` that differ.
+        app: The application.
+        settings: Settings of the server.
+        more: Options of :class:`uvicorn.Config` that replace the defaults here.
     """
     room = connection_room(settings.max_sessions, settings.max_viewers)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
-        "log_config": None,  # its lines go where ours go
+        "log_config": None,  # uvicorn's lines go to the server's log
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
@@ -53,7 +53,7 @@ def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
         "ssl_certfile": settings.tls_cert,
         "ssl_keyfile": settings.tls_key,
         "http": HttpProtocol,
-        "loop": "asyncio",  # others do not ask our sockets whether they accept
+        "loop": "asyncio",  # other loops do not call accept of ListeningSocket
         "backlog": ACCEPTED_AT_ONCE,
         "h11_max_incomplete_event_size": LONGEST_HEAD_BYTES,
     }
@@ -63,7 +63,7 @@ def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
 
 
 class HttpServer(uvicorn.Server):
-    """Uvicorn that keeps to the bounds of its configuration."""
+    """Uvicorn with the connection limits of its configuration."""
 
     config: HttpConfig
 
@@ -72,19 +72,19 @@ class HttpServer(uvicorn.Server):
         self._accepted = AcceptedSockets(config.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and begin to answer."""
+        """Listen and begin to answer; exit with status 3 if the address cannot be bound."""
         if sockets is None:
             try:
                 sockets = [*listen_on(self.config.host, self.config.port, self._accepted)]
             except OSError as error:
-                logger.error("cannot listen: %s", error)  # noqa: TRY400 (the message says it all)
+                logger.error("cannot listen: %s", error)  # noqa: TRY400 (a trace would add nothing)
                 await self.lifespan.startup()
-                await self.lifespan.shutdown()  # which ends what the application began before
+                await self.lifespan.shutdown()  # ends the tasks that the application has begun
                 sys.exit(_CANNOT_LISTEN)
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Close what is overdue, and say now and then how many connections were closed."""
+        """Close overdue connections each second, and log the numbers of closed ones every 10 s."""
         if counter % _TICKS_A_SECOND == 0:
             self._accepted.close_overdue()
         if counter % _TOLD_TICKS == 0 and (closed := self.config.connections.take_closed()):

@@ -1,7 +1,7 @@
-"""Listening sockets that keep to the bounds on connections, and the descriptors that these leave to everything else.
+"""Listening sockets that apply the limits on connections, and the number of connections that leaves descriptors free.
 
-The bounds stand where connections are accepted, so that they also hold for those that never end a TLS handshake, and a
-place is given back exactly when its descriptor is.
+The limits apply where connections are accepted. They therefore also hold for clients that never finish a TLS handshake,
+and a connection counts exactly as long as it has a descriptor.
 """
 
 import errno
@@ -18,26 +18,29 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS, FEWEST_CONNECTIONS = 1024, 64
 NETWORK_SHARE = 4
-"""One address may have this part of all connections."""
+"""One address may have one in this many of all connections."""
 ACCEPTED_AT_ONCE = 16
-"""In one turn of the event loop, which has calls to serve."""
+"""Most connections accepted in one turn of the event loop, which also sends media."""
 _QUEUED = 1024
-"""Connections that the kernel keeps until they are accepted."""
+"""Most connections that the kernel queues until they are accepted."""
 
 _OWN_DESCRIPTORS = 160
-"""Files, the workers' pipes, uploads, recordings, requests to other servers, and connections that are just closing."""
+"""For files, the workers' pipes, uploads, recordings, requests to other servers, and connections being closed."""
 _SESSION_DESCRIPTORS = 16
 _PEER_DESCRIPTORS = 2
-"""A client's UDP sockets: an address of each family, as a rule."""
+"""UDP sockets of one client: usually one for each address family."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def connection_room(max_sessions: int, max_viewers: int) -> int:
-    """Return how many connections leave enough descriptors for calls; raise the process's limit as far as that needs.
+    """Return the number of connections that leaves enough descriptors for calls.
+
+    The function raises the process's soft limit on open files as far as needed and permitted. It logs a warning if the
+    limit stays too low for :data:`FEWEST_CONNECTIONS`.
 
     Args:
         max_sessions: Most sessions at once.
-        max_viewers: Most viewers of each.
+        max_viewers: Most viewers of each session.
     """
     kept = _OWN_DESCRIPTORS + max_sessions * (_SESSION_DESCRIPTORS + _PEER_DESCRIPTORS * max_viewers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -57,25 +60,25 @@ def connection_room(max_sessions: int, max_viewers: int) -> int:
 
 
 class AcceptedSocket(socket.socket):
-    """A connection, which counts as one until it is closed."""
+    """An accepted connection; it counts until it is closed."""
 
     owner: "AcceptedSockets"
 
     def close(self) -> None:
-        """Close it and give its place back."""
+        """Close the socket and stop counting it."""
         self.owner.forget(self)
         super().close()
 
 
 class AcceptedSockets:
-    """All that one server has accepted, over all addresses that it listens on."""
+    """All accepted sockets of one server, over all addresses that it listens on."""
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self._sockets: dict[int, AcceptedSocket] = {}
 
     def take(self, accepted: socket.socket, address: str) -> AcceptedSocket | None:
-        """Return the socket of a new connection, or close it: ``None``."""
+        """Return the socket of a new connection; close the connection and return ``None`` if it is refused."""
         admission = self.connections.admit(accepted.fileno(), address, time.monotonic())
         if not admission.admitted:
             accepted.close()
@@ -88,7 +91,7 @@ class AcceptedSockets:
         return taken
 
     def forget(self, closing: AcceptedSocket) -> None:
-        """Count a socket no longer, which is about to be closed."""
+        """Stop counting a socket that is about to be closed."""
         if self._sockets.pop(closing.fileno(), None) is not None:
             self.connections.leave(closing.fileno())
 
@@ -98,33 +101,33 @@ class AcceptedSockets:
             self._shut(connection)
 
     def _shut(self, connection: int) -> None:
-        """Have the event loop find the connection ended; it then closes the socket, whatever protocol is on it."""
+        """Shut a connection down; the event loop then finds it ended and closes the socket, for any protocol."""
         try:
             self._sockets[connection].shutdown(socket.SHUT_RDWR)
-        except OSError:  # the client was faster
+        except OSError:  # the client has closed the connection already
             return
 
 
 class ListeningSocket(socket.socket):
-    """Accepts what the bounds let in and closes what they do not.
+    """A listening socket that accepts connections within the limits and closes the others.
 
-    An event loop accepts until there is nothing more, or ``BlockingIOError`` says so.
+    The event loop calls ``accept`` until it raises ``BlockingIOError``, or as often as its backlog says.
     """
 
     accepted: AcceptedSockets
     _spare: int | None = None
 
-    def listen(self, backlog: int = _QUEUED) -> None:  # noqa: ARG002 (the loop's is how many it accepts in a turn)
-        """Listen; the kernel queues what the loop leaves for its next turn."""
+    def listen(self, backlog: int = _QUEUED) -> None:  # noqa: ARG002 (the loop passes its accepts per turn)
+        """Listen; the kernel queues the connections that the loop leaves for its next turn."""
         self._open_spare()
         super().listen(_QUEUED)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Return the next connection that may stay.
+        """Return the next admitted connection.
 
         Raises:
             BlockingIOError: If there is none, or enough were refused for this turn of the event loop.
-            OSError: If there is no descriptor left, not even the spare one.
+            OSError: If no descriptor is left, not even the spare one.
         """
         for _ in range(ACCEPTED_AT_ONCE):
             try:
@@ -138,16 +141,16 @@ class ListeningSocket(socket.socket):
         raise BlockingIOError
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
         super().close()
 
     def _refuse_one(self) -> bool:
-        """Close the next connection by means of the spare descriptor; return whether there was one.
+        """Accept and close the next connection with the spare descriptor; return whether there is a spare one.
 
-        It would stay in the queue otherwise, and keep the event loop awake.
+        Otherwise the connection would stay in the queue and keep the event loop busy.
         """
         if self._spare is None:
             self._open_spare()
@@ -164,7 +167,7 @@ class ListeningSocket(socket.socket):
     def _open_spare(self) -> None:
         try:
             self._spare = os.open(os.devnull, os.O_RDONLY)
-        except OSError:  # somebody else was faster
+        except OSError:  # another part of the process has taken the last descriptor
             self._spare = None
 
 

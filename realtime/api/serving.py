@@ -1,4 +1,4 @@
-"""Sessions behind uvicorn: started while it already answers, ended by the two-signal rule."""
+"""Runs the server: uvicorn answers while the sessions start, and two signals end it in two steps."""
 
 import asyncio
 import logging
@@ -20,7 +20,16 @@ _DRAIN_LOOK_S = 0.2
 
 
 class DrainingServer(HttpServer):
-    """Uvicorn with the two-signal rule: the first lets live sessions end within the grace time, the second does not."""
+    """Uvicorn with two steps to stop: the first signal gives live sessions the grace time, the second ends them.
+
+    Args:
+        config: Configuration of uvicorn.
+        sessions: Sessions to start and to drain.
+
+    Attributes:
+        failed: Whether the sessions could not start.
+        refused: Error of the settings that prevented the start; ``None`` without one.
+    """
 
     def __init__(self, config: HttpConfig, sessions: Sessions) -> None:
         super().__init__(config)
@@ -32,7 +41,7 @@ class DrainingServer(HttpServer):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Serve until told to stop."""
+        """Serve until a signal or a failed start ends the server."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
         starting = asyncio.create_task(self._start_sessions(), name="start")
@@ -42,13 +51,13 @@ class DrainingServer(HttpServer):
                 task.cancel()
 
     async def _start_sessions(self) -> None:
-        """Start while the server already answers; a failure ends it."""
+        """Start the sessions while the server already answers; a failure ends the server."""
         try:
             await self._sessions.start()
         except SettingsError as error:
             self.refused, self.should_exit = error, True
         except LipstreamError as error:
-            logger.error("cannot start: %s", error.message)  # noqa: TRY400 (the message says it all)
+            logger.error("cannot start: %s", error.message)  # noqa: TRY400 (a trace would add nothing)
             self.failed = True
             self.should_exit = True
         except Exception:
@@ -60,7 +69,7 @@ class DrainingServer(HttpServer):
             logger.info("ready: open %s://%s:%d", scheme, address, self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
-        """Begin to drain, or stop at once if that had begun."""
+        """Begin to drain; stop at once if the server is draining or has not begun to serve."""
         if self._loop is None or self._sessions.draining:
             self.should_exit = True
             return
@@ -80,7 +89,7 @@ class DrainingServer(HttpServer):
 
 
 def serve(settings: Settings) -> bool:
-    """Serve until stopped; return whether the server had started.
+    """Serve until stopped; return whether the server had started without a failure.
 
     Raises:
         SettingsError: If a file or a device that the settings name cannot be used.

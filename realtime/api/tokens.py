@@ -1,8 +1,8 @@
-"""Who a bearer token is: an operator with an API key, or a guest with a join token that an operator signed.
+"""Bearer tokens: API keys of operators, and join tokens for guests.
 
-A join token is ``BODY.SIGNATURE``, both base64url: the body is JSON with ``exp`` (Unix time, s) and a random ``id``,
-the signature HMAC-SHA256 of the body (RFC 2104) under a key derived from an API key. There is one algorithm and no
-header that could name another. Session and viewer tokens are random, belong to one session and are kept with it.
+A join token is ``BODY.SIGNATURE``, both base64url. The body is JSON with ``exp`` (Unix time, s) and a random ``id``.
+The signature is HMAC-SHA256 of the body (RFC 2104) under a key derived from an API key. The token has no header, so it
+cannot name another algorithm. Session and viewer tokens are random and stored with their session.
 """
 
 import base64
@@ -20,13 +20,13 @@ from lipstream.realtime.errors import ConflictError, SettingsError
 
 JOIN_TOKEN_S = 300
 KIOSK_TOKEN_S = 366 * 24 * 3600
-"""A screen that nobody looks after for a year must come back by itself; another key ends it sooner."""
+"""A kiosk must reconnect by itself for a year without maintenance. A change of the API key ends its token sooner."""
 SHORTEST_KEY = 16
 _PURPOSE = b"lipstream join token 1"
 
 
 class Role(Enum):
-    """Whom a token makes its bearer."""
+    """Role of a caller, given by its token."""
 
     OPERATOR = auto()
     GUEST = auto()
@@ -37,7 +37,7 @@ class Tokens:
     """The server's API keys, and the join tokens that they sign.
 
     Args:
-        keys: API keys; without any, nothing is asked for. The first signs.
+        keys: API keys; the first one signs join tokens. Without keys every caller is admitted.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
@@ -46,10 +46,13 @@ class Tokens:
 
     @classmethod
     def read(cls, secret_file: Path | None) -> "Tokens":
-        """Return the access that a secret file gives: an API key a line; blank lines and ``#`` comments are skipped.
+        """Read the API keys from a secret file: one per line, without blank lines and ``#`` comments.
+
+        Args:
+            secret_file: Path of the file; ``None`` for no keys.
 
         Raises:
-            SettingsError: If it cannot be read, or holds no key, or one that is too short.
+            SettingsError: If the file cannot be read, holds no key, or holds a key of less than 16 characters.
         """
         if secret_file is None:
             return cls()
@@ -66,21 +69,21 @@ class Tokens:
 
     @property
     def required(self) -> bool:
-        """Whether a token is asked for at all."""
+        """Whether callers need a token."""
         return bool(self._digests)
 
     def role_of(self, token: str, now_s: float) -> Role:
-        """Return whom a token makes its bearer at a Unix time."""
+        """Return the role that a token gives at Unix time ``now_s``."""
         digest = hashlib.sha256(token.encode()).digest()
         if any(hmac.compare_digest(digest, key) for key in self._digests):
             return Role.OPERATOR
         return Role.GUEST if self._is_join_token(token, now_s) else Role.NOBODY
 
     def join_token(self, now_s: float, *, kiosk: bool = False) -> str:
-        """Return a new join token, good for :data:`JOIN_TOKEN_S`, or for a kiosk for :data:`KIOSK_TOKEN_S`.
+        """Return a new join token, valid for :data:`JOIN_TOKEN_S`, or :data:`KIOSK_TOKEN_S` for a kiosk.
 
         Raises:
-            ConflictError: If there is no key to sign it with.
+            ConflictError: If the server has no API key to sign the token.
         """
         if not self._signing:
             raise ConflictError("this server asks for no tokens: it has no secret file")
@@ -95,7 +98,7 @@ class Tokens:
             return False
         try:
             claims: Any = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        except (ValueError, binascii.Error):  # signed, but by another version
+        except (ValueError, binascii.Error):  # signed by another version with another format
             return False
         expires = claims.get("exp") if isinstance(claims, dict) else None
         longest_s = KIOSK_TOKEN_S if isinstance(claims, dict) and claims.get("kiosk") is True else JOIN_TOKEN_S

@@ -1,4 +1,4 @@
-"""What a weights file says of itself, readable without torch."""
+"""Metadata of a weights file, readable without torch."""
 
 import argparse
 import dataclasses
@@ -27,17 +27,17 @@ class Region(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Number of columns."""
         return self.right - self.left
 
 
 class Pads(NamedTuple):
-    """How far a face box is moved outwards at each edge, px of the picture; negative inwards."""
+    """Margins around a face box, px of the picture; negative ones make it smaller."""
 
     top: int = 0
     bottom: int = 0
@@ -55,22 +55,21 @@ PUBLISHED_PADS = Pads(bottom=10)
 
 @dataclass(frozen=True, slots=True)
 class WeightsMetadata:
-    """The facts that belong to a weights file.
+    """The metadata that belongs to a weights file.
 
     Attributes:
-        name: For people.
-        width: Channel factor of the network.
-        audio_width: That of its audio encoder.
+        width: Factor on the network's channel counts, 1.0 as published.
+        audio_width: Factor on the audio encoder's channel counts, 1.0 as published.
         size: Side of the face crop, px.
-        head: ``paint`` as published, or ``copy``.
-        window_offset_samples: From a frame's first sample to its mel window's, 16 kHz.
-        decoded_region: The part of the crop that speech may change.
-        sha256: Of the file, hexadecimal.
-        licence: SPDX identifier, or what is known.
-        ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
-        crop: What the face crop shows. ``lipstream``: a square from the brows to under the chin. ``detector``: the
-            rectangle that a face detector gives, forehead to chin and cheek to cheek, squeezed to the crop's size.
-        pads: Widen a detector's rectangle before it is cut.
+        head: Output layer: ``paint`` as published, or ``copy``.
+        window_offset_samples: Start of the mel window relative to the frame's first sample, samples at 16 kHz.
+        decoded_region: Part of the crop that speech may change, px of the crop.
+        sha256: Hexadecimal SHA-256 of the file.
+        licence: SPDX identifier, or ``unknown``.
+        ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.
+        crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
+            rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
+        pads: Margins added to a detector's rectangle before it is cropped.
     """
 
     name: str
@@ -92,20 +91,20 @@ class WeightsMetadata:
 
     @property
     def look_ahead_samples(self) -> int:
-        """Sound that must be heard past a frame's first sample before the frame can be drawn."""
+        """Samples at 16 kHz that are needed after a frame's first one before the frame can be drawn."""
         return look_ahead_samples(self.window_offset_samples)
 
     @property
     def fingerprint(self) -> str:
-        """A short name for caches: changes with the file, and with the pads of a detector's crop."""
+        """First 16 digits of the file's SHA-256, for names in caches; a detector's crop adds its pads."""
         geometry = "" if self.crop == "lipstream" else "-".join(("", self.crop, *map(str, self.pads)))
         return self.sha256[:16] + geometry
 
-    def with_pads(self, pads: tuple[int, int, int, int] | None) -> "WeightsMetadata":
-        """Return the same with other pads; ``None`` leaves them.
+    def with_pads(self, pads: Pads | None) -> "WeightsMetadata":
+        """Return the metadata with other pads; ``None`` keeps them.
 
         Raises:
-            SettingsError: If the weights take Lipstream's own crop, which has none.
+            SettingsError: If the weights take Lipstream's own crop, which has no pads.
         """
         if pads is None:
             return self
@@ -113,7 +112,7 @@ class WeightsMetadata:
             raise SettingsError(
                 f"--pads is for weights with a detector's crop; {self.name} takes Lipstream's own square"
             )
-        return dataclasses.replace(self, pads=Pads(*pads))
+        return dataclasses.replace(self, pads=pads)
 
     def to_json(self) -> str:
         """Return the metadata as JSON."""
@@ -121,13 +120,13 @@ class WeightsMetadata:
 
     @classmethod
     def from_json(cls, text: str) -> "WeightsMetadata":
-        """Return what :meth:`to_json` wrote."""
+        """Return the metadata from the JSON of :meth:`to_json`."""
         fields = json.loads(text)
         return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"]), "pads": Pads(*fields["pads"])})
 
 
 def default_region(size: int) -> Region:
-    """Return the half that a network is never shown as target: the lower one."""
+    """Return the lower half of the crop, which is masked in a network's input."""
     return Region(size // 2, size, 0, size)
 
 
@@ -144,7 +143,7 @@ def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file.
 
     Raises:
-        WeightsError: If it cannot be read.
+        WeightsError: If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -178,10 +177,10 @@ def pads_argument(text: str) -> Pads:
 
 
 def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> WeightsMetadata:
-    """Return the metadata of one of our own safetensors files from its string map.
+    """Return the metadata of this project's safetensors files from their string map.
 
     Raises:
-        WeightsError: Naming the first field that is missing or wrong.
+        WeightsError: If a field is missing or invalid; the message names the first one.
     """
     if fields.get("format") != FORMAT:
         raise WeightsError(f"{path.name}: metadata field 'format' is {fields.get('format')!r}, expected {FORMAT!r}")
@@ -214,7 +213,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
 
 
 def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0) -> WeightsMetadata:
-    """Return the metadata of a published checkpoint, which carries none."""
+    """Return the metadata of a published checkpoint, which contains none."""
     return WeightsMetadata(
         name=path.stem,
         width=width,

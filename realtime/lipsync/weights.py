@@ -1,4 +1,4 @@
-"""Reads weights files: official Wav2Lip checkpoints and our own safetensors. Never runs code from a file."""
+"""Reads weights files: official Wav2Lip checkpoints and this project's safetensors. No code in a file is executed."""
 
 import dataclasses
 import json
@@ -39,17 +39,17 @@ def load_weights(
     """Load a network from a weights file.
 
     Args:
-        path: ``.safetensors`` of ours, or an official ``.pth``: ``{"state_dict": ...}`` or bare, its names with or
-            without ``module.`` in front.
-        device: Where the network goes.
-        dtype: Of its parameters.
-        window_offset_samples: Overrides what the file says, or the published default.
+        path: ``.safetensors`` of this project, or an official ``.pth``: ``{"state_dict": ...}`` or bare, with or
+            without ``module.`` before the names.
+        device: Device for the parameters, default ``cpu``.
+        dtype: Type of the parameters, default ``float32``.
+        window_offset_samples: Replaces the offset of the file, or the published default; samples at 16 kHz.
 
     Returns:
-        The network in eval mode and the facts about it.
+        The network in eval mode and its metadata.
 
     Raises:
-        WeightsError: One sentence that names the first thing that does not fit.
+        WeightsError: If the file is invalid; the message names the first fault.
     """
     path = Path(path)
     sha256 = file_sha256(path)
@@ -143,7 +143,7 @@ def _read_checkpoint(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadat
 
 
 def _with_batch_counts(state: StateDict) -> StateDict:
-    """Add the batch counters of batch norm, which mean nothing at inference and which some files leave out."""
+    """Add batch norm's batch counters: they have no effect at inference, and some files omit them."""
     counters = {
         key.removesuffix("running_mean") + "num_batches_tracked": torch.tensor(0)
         for key in state

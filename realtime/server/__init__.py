@@ -1,1 +1,1 @@
-"""What one server holds: its sessions, its avatars, and how much load it takes."""
+"""The state of one server: its sessions, its avatars, and its limits of load."""

@@ -1,8 +1,7 @@
-"""Whether one more session would make the others late, by what sessions have been seen to cost. Pure.
+"""Decides from measured costs whether one more session would make the others late.
 
-A picture costs the server some of its time, part of it on the event loop's thread, where one thing happens at a time; a
-spoken mouth costs the worker some of its own. From what each took lately follows what so many sessions would take if
-all spoke at once, as they may at any moment.
+A picture takes processor time of the server, part of it on the event loop's thread. A spoken mouth takes time of a
+render worker. The recent costs give the load for a number of sessions that all speak at once. The module is pure.
 """
 
 from dataclasses import dataclass
@@ -10,21 +9,21 @@ from dataclasses import dataclass
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 LOOP_LIMIT, WORKER_LIMIT, CORES_LIMIT = 0.8, 0.9, 0.9
-"""Shares of the event loop's thread, of a worker and of all cores beyond which pictures begin to be late."""
+"""Shares of the event loop's thread, of a worker and of all cores above which pictures begin to be late."""
 FIRST_PICTURE_S, FIRST_LOOP_S, FIRST_MOUTH_S = 0.005, 0.002, 0.004
-"""What is assumed until it has been measured: a small network and a picture of 512 x 512 on one slow core."""
+"""Costs assumed before the first measurement: a small network and a picture of 512 x 512 on one slow core."""
 MEMORY_UNITS = 250
-"""Ten seconds of one session: what is older counts for less than a third."""
+"""Pictures or mouths in ten seconds of one session; older ones count for less than a third."""
 _SPOKEN_SHARE = 0.5
-"""Pictures at rest cost less: what they cost says nothing of speech."""
+"""Least share of pictures with a spoken mouth in a measurement: a picture at rest costs less."""
 
 
 @dataclass(slots=True)
 class _Cost:
-    """Seconds a unit, lately."""
+    """Running mean of the seconds per unit."""
 
     unit_s: float
-    units: float = 0.0  # that it rests on
+    units: float = 0.0  # number of units in the mean
 
     def note(self, units: int, seconds: float) -> None:
         kept = min(self.units, max(0.0, MEMORY_UNITS - units))
@@ -33,46 +32,48 @@ class _Cost:
 
 
 class Admission:
-    """Counts costs and says how many sessions there is room for.
+    """Measures costs and computes the number of sessions that the server has room for.
 
     Args:
-        cores: Of the machine.
-        picture_workers: Processes that paint and encode; 0 if the server does it.
+        cores: Number of processor cores of the machine.
+        picture_workers: Number of processes that paint and encode; 0 if threads of the server do it.
 
     Attributes:
-        render_workers: Processes that draw mouths, each for its own sessions.
+        render_workers: Number of processes that draw mouths, each for its own sessions.
     """
 
     def __init__(self, cores: int, *, picture_workers: int = 0) -> None:
         self.render_workers = 1
         self._cores, self._picture_workers = cores, picture_workers
         self._picture, self._loop = _Cost(FIRST_PICTURE_S), _Cost(FIRST_LOOP_S)
-        self._made = _Cost(FIRST_PICTURE_S - FIRST_LOOP_S)  # of a picture's time, the part in a picture worker
+        self._made = _Cost(FIRST_PICTURE_S - FIRST_LOOP_S)  # the part of a picture's cost in a picture worker
         self._mouth, self._drawing = _Cost(FIRST_MOUTH_S), _Cost(FIRST_MOUTH_S)
 
     def note_mouths(self, mouths: int, cpu_s: float, took_s: float) -> None:
-        """Take in the processor time and the time that the worker took over a batch."""
+        """Take in the processor time and the elapsed time of a batch of mouths, s."""
         if mouths > 0 and cpu_s >= 0 and took_s >= 0:
             self._mouth.note(mouths, cpu_s)
             self._drawing.note(mouths, took_s)
 
     def forget_mouths(self) -> None:
-        """Learn from nothing what mouths cost: another device draws them."""
+        """Reset the cost of a mouth, because another device draws from now on."""
         self._mouth, self._drawing = _Cost(FIRST_MOUTH_S), _Cost(FIRST_MOUTH_S)
 
     def mouths_in(self, seconds: float) -> int:
-        """Return how many mouths the worker draws in so long; at least one."""
+        """Return the number of mouths that a worker draws in ``seconds``, 1 or more."""
         return max(1, int(seconds / max(self._drawing.unit_s, 1e-6)))
 
     def note_server(self, *, pictures: int, spoken: int, cpu_s: float, loop_s: float, workers_s: float = 0.0) -> None:
-        """Take in what the server did in a while.
+        """Take in the cost of the pictures that the server sent in a period.
+
+        Periods in which less than half of the pictures show a spoken mouth are ignored.
 
         Args:
-            pictures: Sent, over all sessions.
-            spoken: Of these, with a spoken mouth.
-            cpu_s: Processor time of all its threads.
-            loop_s: Of the event loop's.
-            workers_s: Of the picture workers.
+            pictures: Pictures sent, over all sessions.
+            spoken: Number of these pictures with a spoken mouth.
+            cpu_s: Processor time of all threads of the server, s.
+            loop_s: Processor time of the event loop's thread, s.
+            workers_s: Processor time of the picture workers, s.
         """
         if pictures > 0 and spoken >= _SPOKEN_SHARE * pictures:
             self._picture.note(pictures, max(0.0, cpu_s) + max(0.0, workers_s))
@@ -81,12 +82,12 @@ class Admission:
 
     @property
     def session_s(self) -> float:
-        """Processor time that one speaking session takes each second."""
+        """Processor time of one speaking session per second, s."""
         return FRAME_RATE_HZ * (self._picture.unit_s + self._mouth.unit_s)
 
     @property
     def possible(self) -> int:
-        """How many sessions could speak at once; at least one, which makes nobody late but itself."""
+        """Number of sessions that can speak at once, 1 or more: a single session makes no other late."""
         shares = [
             (self.session_s, CORES_LIMIT * self._cores),
             (FRAME_RATE_HZ * self._loop.unit_s, LOOP_LIMIT),
@@ -97,5 +98,5 @@ class Admission:
         return max(1, min(int(limit / max(each, 1e-6)) for each, limit in shares))
 
     def admits(self, sessions: int) -> bool:
-        """Return whether there is room for one more beside ``sessions``."""
+        """Return whether there is room for one more session beside ``sessions``."""
         return sessions < self.possible

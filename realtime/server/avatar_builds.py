@@ -1,4 +1,4 @@
-"""Avatars that are being made of uploads: one at a time, each in a process that can be ended without harm."""
+"""Builds avatars from uploads, one at a time, each in a process that can be killed safely."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from lipstream.avatar_cache.manifest import check_id
 from lipstream.avatar_cache.media_reader import Limits
@@ -25,6 +25,7 @@ from lipstream.realtime.errors import (
     UnavailableError,
 )
 from lipstream.realtime.lipsync.metadata import Pads
+from lipstream.realtime.wire.answers import AvatarState
 
 logger = logging.getLogger(__name__)
 
@@ -32,35 +33,35 @@ MOST_WAITING = 4
 MEMORY_BYTES = 4 << 30
 CPU_S = 600
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,png_pipe,jpeg_pipe,webp_pipe"
-"""What an upload may be; the command line takes whatever PyAV reads."""
+"""FFmpeg demuxers that uploads may use; the command line takes every format that PyAV reads."""
 _REMEMBERED = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How far one avatar is.
+    """State of the build of one avatar.
 
     Attributes:
-        id: The avatar's.
+        id: Id of the avatar.
         state: ``building``, ``ready`` or ``failed``.
-        progress: 0..1.
-        message: Why it failed.
+        progress: Finished share, 0..1.
+        message: Reason of the failure; ``None`` unless failed.
     """
 
     id: str
-    state: Literal["building", "ready", "failed"]
+    state: AvatarState
     progress: float
     message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What an upload may be.
+    """Limits of an upload.
 
     Attributes:
-        bytes: Of the file.
-        seconds: Of a clip.
-        pixels: Of a picture.
+        bytes: Largest size of the file, bytes.
+        seconds: Longest duration of a clip, s.
+        pixels: Most pixels of a picture, width times height.
     """
 
     bytes: int = 200 << 20
@@ -69,15 +70,15 @@ class UploadLimits:
 
 
 class AvatarBuilds:
-    """Makes avatars of uploads, in the order in which they came.
+    """Builds avatars from uploads, in the order of arrival.
 
     Args:
-        store: Where they go.
-        weights: The weights that they are prepared for.
-        device: What prepares them.
-        limits: What an upload may be.
-        on_built: Told the id of an avatar that is there; it is ``ready`` when this returns.
-        pads: Overrides those of weights with a detector's crop.
+        store: Store that the avatars are added to.
+        weights: Weights file that they are prepared for.
+        device: Device that prepares them: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        limits: Limits of an upload.
+        on_built: Called with the id of a new avatar in the store; its state becomes ``ready`` when this returns.
+        pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
     """
 
     def __init__(
@@ -100,36 +101,36 @@ class AvatarBuilds:
         self._turn = asyncio.Lock()
 
     def state(self, avatar_id: str) -> Build | None:
-        """Return how far an avatar is that was uploaded since the start; ``None`` for any other."""
+        """Return the state of an avatar uploaded since the server's start; ``None`` for any other avatar."""
         return self._states.get(avatar_id)
 
     @property
     def queued(self) -> int:
-        """Uploads that wait or are being built."""
+        """Number of uploads that wait or are being built."""
         return len(self._tasks)
 
     def all(self) -> list[Build]:
-        """Return every build that goes on, and the latest that are over."""
+        """Return all running and waiting builds, and the latest 32 finished ones."""
         return list(self._states.values())
 
     async def start(self, file: BinaryIO, *, avatar_id: str, name: str, licence: str, consent: str, face: int) -> str:
-        """Keep an upload and begin to build an avatar of it.
+        """Store an upload and begin to build an avatar from it.
 
         Args:
-            file: The upload.
-            avatar_id: What it is to be called; empty for an id made of the name.
-            name: For people.
-            licence: Of the picture.
-            consent: Whose face it is and how they agreed; may be empty.
-            face: Which one, the largest is 1.
+            file: The uploaded picture or clip.
+            avatar_id: Id of the new avatar; empty for an id made from the name.
+            name: Name for people.
+            licence: Licence of the picture or clip.
+            consent: Statement on whose face it is and how that person agreed; may be empty.
+            face: Number of the face to use, by size; 1 is the largest.
 
         Returns:
             The avatar's id.
 
         Raises:
-            BadRequestError: If the id or the number of the face makes no sense.
-            ConflictError: If there is an avatar of this id.
-            UnavailableError: If too many are waiting.
+            BadRequestError: If the id is invalid or the number of the face is below 1.
+            ConflictError: If there is an avatar with this id, or it is being built.
+            UnavailableError: If :data:`MOST_WAITING` uploads wait already.
         """
         avatar_id = self._free_id(avatar_id, name)
         if face < 1:
@@ -151,7 +152,7 @@ class AvatarBuilds:
         return avatar_id
 
     async def changes(self, avatar_id: str) -> AsyncIterator[Build]:
-        """Yield how far an avatar is, now and after every change, until it is ready or has failed."""
+        """Yield the state of an avatar now and after every change, until it is ready or has failed."""
         last = None
         while build := self._states.get(avatar_id):
             if build != last:
@@ -162,7 +163,7 @@ class AvatarBuilds:
             await self._changed.wait()
 
     async def cancel(self, avatar_id: str) -> bool:
-        """End a build, or forget one that is over; return whether there was one."""
+        """Cancel a build, or forget a finished one; return whether there was one."""
         task = self._tasks.get(avatar_id)
         if task:
             task.cancel()
@@ -172,7 +173,7 @@ class AvatarBuilds:
         return there
 
     async def close(self) -> None:
-        """End all builds."""
+        """Cancel all builds."""
         for avatar_id in list(self._tasks):
             await self.cancel(avatar_id)
 
@@ -209,7 +210,7 @@ class AvatarBuilds:
         self._note(Build(avatar_id, "ready", 1.0) if failure is None else Build(avatar_id, "failed", 0.0, failure))
 
     async def _build(self, job: dict[str, Any]) -> str | None:
-        """Run the process; return why it failed, or ``None``."""
+        """Run the process; return the reason of its failure, or ``None``."""
         limits = Limits(
             seconds=self.limits.seconds, pixels=self.limits.pixels, bytes=self.limits.bytes, formats=FORMATS
         )
@@ -243,7 +244,7 @@ class AvatarBuilds:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-            for scratch in (self._store.root / "avatars").glob(f".build-{process.pid}-*"):  # of one that was killed
+            for scratch in (self._store.root / "avatars").glob(f".build-{process.pid}-*"):  # left by a killed process
                 shutil.rmtree(scratch, ignore_errors=True)
         return failure
 

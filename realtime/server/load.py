@@ -1,4 +1,4 @@
-"""What a server's sessions cost it, as its admission wants to know."""
+"""Measures the processor time of a server's sessions for its admission."""
 
 import time
 
@@ -7,19 +7,19 @@ from lipstream.realtime.session.session import Session
 
 
 class ServerLoad:
-    """What the server's sessions have cost since it was last asked."""
+    """Processor time of the server since the last call of ``note``."""
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[int, int]] = {}
         self._cpu_s, self._loop_s, self._pictures_s = time.process_time(), time.thread_time(), 0.0
 
     def note(self, sessions: list[Session], admission: Admission, pictures_s: float) -> None:
-        """Tell the admission; called by the event loop's thread.
+        """Report the cost since the last call to the admission. Must run on the event loop's thread.
 
         Args:
-            sessions: All of them.
-            admission: What is told.
-            pictures_s: Processor time of the picture workers so far.
+            sessions: All sessions of the server.
+            admission: Gets the cost.
+            pictures_s: Processor time of the picture workers since their start, s.
         """
         counts = {session.id: session.playout.counts for session in sessions}
         now = {key: (c.rendered + c.repeated + c.idle, c.rendered + c.repeated) for key, c in counts.items()}
@@ -27,7 +27,7 @@ class ServerLoad:
             (now[key][0] - before[0], now[key][1] - before[1]) for key, before in self._before.items() if key in now
         ]
         cpu_s, loop_s = time.process_time(), time.thread_time()
-        if len(now) == len(since) == len(self._before):  # coming and going costs time that is no picture's
+        if len(now) == len(since) == len(self._before):  # a session's start and end take time beside its pictures
             admission.note_server(
                 pictures=sum(pictures for pictures, _ in since),
                 spoken=sum(spoken for _, spoken in since),

@@ -1,4 +1,4 @@
-"""The avatars that sessions may show: loaded, being prepared, or failed."""
+"""The avatars that sessions may show, with their states: loaded, being prepared, or failed."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
 from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.wire.answers import AvatarState
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
@@ -16,16 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 class LoadedAvatars:
-    """Avatars in memory, here and in the render workers.
+    """Avatars in memory, in the server and in the render workers.
 
     Args:
-        store: Where they lie.
-        workers: Hold their features too.
-        settings: The workers': an avatar is prepared for weights.
-        mark: Which all of them bear; ``None`` for none.
-
-    Attributes:
-        store: As given.
+        store: Store of the avatars.
+        workers: Load the features of each avatar.
+        settings: Settings of the workers; they name the weights that avatars are prepared for.
+        mark: Watermark on all pictures; ``None`` for none.
     """
 
     def __init__(
@@ -38,13 +36,13 @@ class LoadedAvatars:
         self._preparing: dict[str, asyncio.Task[None]] = {}
 
     async def fill(self, fingerprint: str) -> None:
-        """Load every avatar of the store, and prepare those that are not.
+        """Load every avatar of the store, and prepare those that are not prepared.
 
         Args:
-            fingerprint: Of the weights.
+            fingerprint: Fingerprint of the weights.
 
         Raises:
-            UnavailableError: If there is none that can be used.
+            UnavailableError: If no avatar can be used.
         """
         self._fingerprint = fingerprint
         for manifest in self.store.list():
@@ -58,28 +56,28 @@ class LoadedAvatars:
 
     @property
     def first(self) -> str:
-        """The avatar for those who name none."""
+        """Id of the avatar for clients and settings that name none."""
         return min(self._avatars)
 
-    def state(self, avatar_id: str) -> str:
-        """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""
+    def state(self, avatar_id: str) -> AvatarState:
+        """Return ``ready``, ``failed``, or ``building`` for an avatar that is not prepared yet."""
         if avatar_id in self._avatars:
             return "ready"
         return "failed" if avatar_id in self._failed else "building"
 
     async def get(self, avatar_id: str) -> PreparedAvatar:
-        """Return an avatar; one that is not prepared yet begins to be.
+        """Return an avatar; start its preparation if it is not prepared.
 
         Raises:
-            NotFoundError: If there is none.
-            AvatarError: If it could not be prepared.
-            UnavailableError: While it is.
+            NotFoundError: If there is no such avatar.
+            AvatarError: If its preparation failed. The next call starts another preparation.
+            UnavailableError: While the avatar is being prepared.
         """
         if avatar_id not in self._avatars:
             stored = await asyncio.to_thread(self.store.load, avatar_id)
             if not await asyncio.to_thread(stored.is_prepared, self._fingerprint):
                 if avatar_id in self._failed and avatar_id not in self._preparing:
-                    self._failed.discard(avatar_id)  # told once; the next one tries again
+                    self._failed.discard(avatar_id)  # the failure is reported once; the next call tries again
                     raise AvatarError(f"avatar {avatar_id!r} could not be prepared")
                 self._prepare(avatar_id)
                 raise UnavailableError(f"avatar {avatar_id!r} is being prepared", reason="warming")
@@ -90,13 +88,13 @@ class LoadedAvatars:
         """Load an avatar that the store has.
 
         Raises:
-            AvatarError: If it cannot be loaded.
-            UnavailableError: If the worker ended over it.
+            AvatarError: If the avatar cannot be loaded.
+            UnavailableError: If a worker ended while loading it.
         """
         await self._workers.load_avatar(avatar_id)
         stored = await asyncio.to_thread(self.store.load, avatar_id)
         prepared = await asyncio.to_thread(load_prepared, stored, self._fingerprint)
-        await asyncio.to_thread(prepared.compositor, self._mark)  # draws the mark, once for each size
+        await asyncio.to_thread(prepared.compositor, self._mark)  # draws the watermark once for each size
         self._avatars[avatar_id] = prepared
         self._failed.discard(avatar_id)
 
@@ -104,12 +102,12 @@ class LoadedAvatars:
         """Remove an avatar from the store.
 
         Args:
-            avatar_id: Which.
-            is_shown: Tells whether some session shows it.
+            avatar_id: Id of the avatar.
+            is_shown: Returns whether a session shows the avatar.
 
         Raises:
-            NotFoundError: If there is none.
-            ConflictError: If it is built in, or shown.
+            NotFoundError: If there is no such avatar.
+            ConflictError: If the avatar is built in, or a session shows it.
         """
         await asyncio.to_thread(self.store.load, avatar_id)
         if not self.store.is_own(avatar_id):
@@ -122,7 +120,7 @@ class LoadedAvatars:
         await asyncio.to_thread(self.store.remove, avatar_id)
 
     async def close(self) -> None:
-        """End what is being prepared. May be called again."""
+        """Cancel the running preparations. May be called again."""
         tasks = list(self._preparing.values())
         for task in tasks:
             task.cancel()
@@ -130,7 +128,7 @@ class LoadedAvatars:
             await asyncio.wait(tasks)
 
     def _prepare(self, avatar_id: str) -> None:
-        """Prepare an avatar in a process of its own: the worker must not be kept from its jobs."""
+        """Prepare an avatar in a separate process, so that the worker goes on with its jobs."""
         if avatar_id not in self._preparing:
             task = asyncio.create_task(self._run_preparation(avatar_id), name="prepare-avatar")
             self._preparing[avatar_id] = task

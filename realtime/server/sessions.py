@@ -1,6 +1,6 @@
-"""All sessions of a server: admission, the common tick, the render workers, the waiting and the end.
+"""All sessions of a server: creation, the common tick, the workers, the wait for lost clients, and the end.
 
-Longer than most files: it is the one place that owns lifecycle, and nothing else does.
+The file is longer than most, because it alone owns the lifecycle of sessions.
 """
 
 import asyncio
@@ -11,13 +11,12 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable
-from typing import Any
 
 import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, found
+from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -36,6 +35,7 @@ from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
+from lipstream.realtime.wire.session_answers import ConnectivityAnswer
 from lipstream.realtime.workers.picture_client import PictureWorkers
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
@@ -43,24 +43,26 @@ from lipstream.realtime.workers.render_worker import WorkerSettings
 logger = logging.getLogger(__name__)
 
 WAITING_S = 60.0
-"""A session whose peer was lost is kept this long for its owner to come back."""
+"""A session that lost its last client waits this long for its owner to come back."""
 UNCLAIMED_S = 10.0
-"""A session without an offer is kept this long for its first one."""
+"""A new session waits this long for its first client."""
 _REAP_S = 1.0
 _COLLECT_EVERY = 4
-"""Ended sessions, each of which leaves a thousand objects in cycles. They would pile up until the collector's rare full
-pass takes longer than a picture has time."""
+"""Number of ended sessions after which the garbage collector runs.
+
+Each session leaves a thousand objects in cycles. Without this they would accumulate until one of the collector's rare
+full passes takes longer than a picture may."""
 
 
 class Sessions:
     """The sessions of one server, and the workers that draw for all of them.
 
     Args:
-        settings: The server's.
-        worker_settings: The workers'; ``None`` derives them from the server's.
+        settings: Settings of the server.
+        worker_settings: Settings of the render workers; ``None`` derives them from ``settings``.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, or an engine or PortAudio that is asked for is not there.
+        SettingsError: If the TURN secret cannot be read, or a configured engine or PortAudio is missing.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -107,24 +109,25 @@ class Sessions:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start the workers, prepare every avatar, begin to tick.
+        """Start the workers, prepare every avatar, and begin to tick.
 
         Raises:
-            UnavailableError: If no worker starts, or there is no avatar.
+            SettingsError: If no worker starts because of its settings.
+            UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
-        cv2.setNumThreads(1)  # a mouth is small: handing its rows to other threads takes longer than painting them
+        cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
         await self.avatars.fill(self._metadata.fingerprint)
         await self._rehearse()
         self.local_audio.start()
-        self.pictures.start(self._metadata.decoded_region)  # last: nobody who waits for the start waits for them
+        self.pictures.start(self._metadata.decoded_region)  # in the background: the start does not wait for them
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         gc.collect()
-        gc.freeze()  # a full collection goes through all that was ever imported: 80 ms in which nothing leaves
+        gc.freeze()  # otherwise a full collection visits all imported objects: 80 ms without media
 
     async def close(self) -> None:
-        """End every session, then the workers. May be called again."""
+        """End all sessions, then the workers. May be called again."""
         if self._next_tick:
             self._next_tick.cancel()
         if self._reaper:
@@ -146,25 +149,25 @@ class Sessions:
         gc.unfreeze()
 
     def all(self) -> list[Session]:
-        """Return the sessions there are, waiting ones too, oldest first."""
+        """Return all sessions, including waiting ones, oldest first."""
         return list(self._sessions.values())
 
     @property
     def count(self) -> int:
-        """Sessions there are, waiting ones too."""
+        """Number of sessions, including waiting ones."""
         return len(self._sessions)
 
     @property
     def live(self) -> int:
-        """Sessions with a connected peer."""
+        """Number of sessions with a connected client."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
     @property
     def _is_full(self) -> bool:
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
 
-    def unready_reason(self) -> str | None:
-        """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
+    def unready_reason(self) -> UnreadyReason | None:
+        """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
         if self.draining:
             return "draining"
         if self._reaper is None:
@@ -176,16 +179,20 @@ class Sessions:
     async def create(
         self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
     ) -> tuple[Session, str | None]:
-        """Begin a session, and answer its offer if there is one: all or nothing.
+        """Begin a session, and answer its offer if there is one. No session remains if either fails.
 
         Args:
-            avatar_id: Whom it shows; ``None`` leaves that to the settings.
-            offer_sdp: Perhaps.
-            listens: Whether its microphone is listened to, by the agent if there is one, instead of being spoken.
-            local_audio: Whether it is lent this machine's microphone and loudspeaker.
+            avatar_id: Avatar to show; ``None`` for the one in the settings, or else the first.
+            offer_sdp: Offer of the session's peer; ``None`` if it comes later.
+            listens: Whether the session listens to the microphone instead of speaking its sound.
+            local_audio: Whether the session gets this machine's microphone and loudspeaker.
+
+        Returns:
+            The session, and the answer to the offer; ``None`` without an offer.
 
         Raises:
-            LipstreamError: As :meth:`publish` does.
+            ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker.
+            LipstreamError: For the reasons that :meth:`publish` gives.
         """
         session = await self._begin(avatar_id, listens=listens)
         if local_audio:
@@ -197,11 +204,11 @@ class Sessions:
         return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
 
     async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
-        """Begin a session whose peer only sends its sound, and answer its offer: all or nothing.
+        """Begin a session whose peer only sends sound, and answer its offer. No session remains if either fails.
 
         Raises:
             NotFoundError: If there is no such avatar.
-            UnavailableError: If no session can be taken now.
+            UnavailableError: If no session can begin now.
             AvatarError: If the avatar could not be prepared.
             OfferError: If the offer cannot be answered.
         """
@@ -209,7 +216,7 @@ class Sessions:
         return session, await self._answered(session, session.publish(offer_sdp))
 
     async def _rehearse(self) -> None:
-        """Have a call of our own, which nobody hears of."""
+        """Run a call within this process, so that the first real call is as fast as the next ones."""
         assert self._metadata is not None
         session = Session(
             await self.avatars.get(self.avatars.first),
@@ -262,8 +269,8 @@ class Sessions:
         """Remove an avatar from the store.
 
         Raises:
-            NotFoundError: If there is none.
-            ConflictError: If it is built in, or some session shows it.
+            NotFoundError: If there is no such avatar.
+            ConflictError: If it is built in, or a session shows it.
         """
         await self.avatars.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
 
@@ -275,19 +282,19 @@ class Sessions:
             "full": "the server is full",
         }
         if reason := self.unready_reason():
-            self.meters.sessions_refused.add(of=reason)
+            self.meters.sessions_refused.labels(reason).inc()
             raise UnavailableError(messages[reason], reason=reason)
 
     def get(self, session_id: str) -> Session:
         """Return a session.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If there is no session with this id.
         """
         return found(self._sessions, session_id, "session")
 
     async def facts(self, session_id: str) -> dict[str, str]:
-        """Return what files and streams of a session say about where they come from.
+        """Return the provenance facts for the files and streams of a session.
 
         Raises:
             NotFoundError: If there is no such session.
@@ -295,10 +302,10 @@ class Sessions:
         face = (await asyncio.to_thread(self.store.load, self.get(session_id).avatar_id)).manifest
         return provenance(secrets.token_hex(16), avatar=face.name, consent=face.consent)
 
-    def connectivity(self, session: Session) -> dict[str, Any]:
-        """Return how a session's client reaches it, as browsers take it: ``ice_servers``, ``ice_transport_policy``.
+    def connectivity(self, session: Session) -> ConnectivityAnswer:
+        """Return ``ice_servers`` and ``ice_transport_policy`` for a session's client, in the form that browsers take.
 
-        Credentials in it run out, so a client asks again before it connects again.
+        The TURN credentials expire, so a client asks again before it reconnects.
         """
         return {
             "ice_servers": self._rtc.ice_servers_for(quota_user(session.id), time.time()),
@@ -319,46 +326,46 @@ class Sessions:
         """End a session.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If there is no session with this id.
         """
         session = self.get(session_id)
         del self._sessions[session_id]
         self._note_end(session, "asked")
         await session.close()
-        asyncio.get_running_loop().call_soon(self._collect)  # milliseconds: not in the round that answers
+        asyncio.get_running_loop().call_soon(self._collect)  # takes milliseconds, so it runs after the answer
 
     def drain(self) -> None:
-        """Take no more sessions; the live ones go on."""
+        """Begin no more sessions; the live ones go on."""
         self.draining = True
         for session in self._sessions.values():
             session.draining = True
 
     def announce_drain(self, seconds: float) -> None:
-        """Tell every client how long the server goes on."""
+        """Tell every client in how many seconds the server stops."""
         for session in self._sessions.values():
             session.drain(seconds)
 
     def _epoch(self, now_s: float) -> float:
-        """Return where a new session's timeline begins."""
+        """Return the monotonic time at which a new session's timeline begins, s."""
         assert self._metadata is not None
-        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # with as much again to spare
+        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # half of the budget is reserve
         window = first_window_samples(self._metadata.look_ahead_samples)
         return begin(now_s, window, (session.clock.epoch_s for session in self.all()), in_time)
 
     def _oldest_waiting(self) -> Session | None:
-        """Return the session that waits longest for its owner to come back."""
+        """Return the session that has waited longest for its owner; ``None`` if none waits."""
         waiting = [session for session in self._sessions.values() if session.lost_s is not None]
         return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
 
     def _note_end(self, session: Session, why: str) -> None:
-        self.meters.sessions_ended.add(of=why)
+        self.meters.sessions_ended.labels(why).inc()
         with in_session(session.id):
             logger.info("session ends: %s", why)
 
     def _end(self, session: Session, why: str) -> None:
-        """Take a session off the list now, and close it in the background."""
+        """Remove a session from the list now, and close it in the background."""
         if self._sessions.pop(session.id, None):
-            session.leave_worker()  # now: another one may be placed in this round of the event loop
+            session.leave_worker()  # now, since a new session may be placed in this round of the event loop
             self._note_end(session, why)
             task = asyncio.create_task(session.close(), name="end-session")
             self._ending.add(task)
@@ -372,12 +379,13 @@ class Sessions:
         gc.collect()
         if not self._settled and not self._sessions:
             self._settled = True
-            gc.freeze()  # what the first calls imported
+            gc.freeze()  # the modules that the first calls imported
 
     def _tick(self) -> None:
-        """Advance every session on one 10 ms grid: jobs which are due together travel together, before all else.
+        """Advance all sessions at one tick of 10 ms, first those that decide their frames at it.
 
-        A timer's own callback, not a task that sleeps: a task wakes one round of the event loop later.
+        Their jobs go to the workers together, before all others. This is a callback of a timer and not a task that
+        sleeps, since a task wakes one round of the event loop later.
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
@@ -393,7 +401,7 @@ class Sessions:
             self.workers.flush()
 
     async def _reap(self) -> None:
-        """End sessions that nobody came (back) for."""
+        """End sessions that have waited too long for a client, and measure the load."""
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()

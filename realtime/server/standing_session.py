@@ -1,4 +1,4 @@
-"""A session of the server's own, for as long as it serves: streamed elsewhere, seen and heard by local programs."""
+"""A session that the server keeps for itself, for streams to other servers and for virtual devices."""
 
 import asyncio
 import logging
@@ -17,16 +17,17 @@ _LOOK_S = 1.0
 
 
 class StandingSession:
-    """Begins the session, and another when it ends by a fault.
+    """Begins the session, and begins another one when it ends.
 
-    Where it is a camera or a microphone, it is lent the machine's own microphone and loudspeaker, if there are any.
+    A session with a virtual camera or microphone also gets this machine's microphone and loudspeaker, if the settings
+    name them.
 
     Args:
-        sessions: The server's; their settings say where it goes.
+        sessions: Sessions of the server; their settings name the addresses and virtual devices.
 
     Raises:
-        SettingsError: If nothing can be streamed to one of the addresses, which the message does not repeat, or if
-            something is missing that a virtual device needs.
+        SettingsError: If an address cannot be streamed to, or a program or library for a virtual device is missing.
+            The message does not repeat the address, which may hold a key.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -45,7 +46,7 @@ class StandingSession:
         self._is_local = bool(settings.virtual_camera) or settings.virtual_microphone
 
     async def run(self) -> None:
-        """Stream until cancelled; the session makes way when the server is about to stop."""
+        """Keep the session until cancelled; end it when the server is about to stop."""
         session: Session | None = None
         while self._urls or self._is_local:
             if self._sessions.draining:
@@ -70,8 +71,8 @@ class StandingSession:
                     session.sinks.open_camera(self._settings.virtual_camera)
                 if self._settings.virtual_microphone:
                     session.sinks.open_microphone()
-                logger.info("the channel is this session")
+                logger.info("this is the server's standing session")
         except LipstreamError as error:
-            logger.warning("the channel does not begin: %s", error.message)
+            logger.warning("the standing session cannot begin: %s", error.message)
             return None
         return session

@@ -1,7 +1,7 @@
-"""A server's first call and its first request, before anybody makes them.
+"""Rehearses a call and a request before clients make them.
 
-Libraries import parts of themselves, routes are put together and certificates are drawn up when they are first needed:
-60 ms in all, in which nothing leaves. Those who speak already would notice that a second one calls.
+The first call and request load parts of libraries, build routes and create certificates. This takes 60 ms, in which no
+media leaves. Without a rehearsal this would interrupt sessions that already speak.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _LOOPBACK = "127.0.0.1"
 
 
 async def rehearse_call(session: Session) -> None:
-    """Call a session from this process, and end it; a call that fails is no fault of the server's, and is left.
+    """Call a session from this process, and end it. A failure is logged and ignored.
 
     Args:
-        session: One that nobody else knows of, with ``rehearsal_settings``.
+        session: A session that is in no list, with the settings of :func:`rehearsal_settings`.
     """
     client = OfferingPeer(
         session.broadcast, settings=rehearsal_settings(), addresses=[_LOOPBACK], on_gone=lambda _: None
@@ -32,19 +32,19 @@ async def rehearse_call(session: Session) -> None:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await client.accept(await session.publish(await client.offer()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, a real call will tell
+    except Exception as error:  # noqa: BLE001 (a real call shows and logs the same failure)
         logger.info("the first call will take longer: it could not be rehearsed (%s)", type(error).__name__)
     finally:
-        await asyncio.gather(client.close(), session.close())  # neither of them is left by the other, and tells of it
+        await asyncio.gather(client.close(), session.close())  # at once, so that neither reports the other as lost
 
 
 def rehearsal_settings() -> RtcSettings:
-    """Return how both ends of a rehearsal connect: on this machine, without asking any server."""
+    """Return the connection settings for both ends of a rehearsal: loopback, without STUN and TURN."""
     return RtcSettings(host=_LOOPBACK)
 
 
 async def rehearse_request(app: ASGIApp) -> None:
-    """Ask an application for what it does not have: it goes through all its routes."""
+    """Request a path that an application does not have, so that it tries all its routes."""
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -66,5 +66,5 @@ async def rehearse_request(app: ASGIApp) -> None:
         "client": (_LOOPBACK, 1),
         "server": (_LOOPBACK, 80),
     }
-    with suppress(Exception):  # as above
+    with suppress(Exception):  # a real request shows and logs the same failure
         await app(scope, receive, send)

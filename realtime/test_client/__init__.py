@@ -1,1 +1,1 @@
-"""A client that measures a running server: it calls, records what comes, and reads it."""
+"""A client that measures a running server: it calls the server, records the packets, and analyses them."""

@@ -1,7 +1,7 @@
-"""What a receiving peer got, packet by packet, and what it shows: when each sound and picture belongs, and came.
+"""Records the packets of a call, and decodes sound and pictures with their media time and time of arrival.
 
-aiortc moves each track's first timestamp to 0 before it hands frames out, so nothing it decodes tells how sound and
-picture lie to each other. Here the packets are decoded as they came, and timed by timestamp and sender report.
+aiortc shifts the first timestamp of each track to 0, so its frames do not show the offset between sound and picture.
+This module decodes the packets itself and takes their media time from RTP timestamps and sender reports.
 """
 
 import base64
@@ -28,11 +28,11 @@ class RecordedPacket:
     """One RTP packet.
 
     Attributes:
-        arrived_s: Monotonic time.
+        arrived_s: Monotonic time of arrival, s.
         timestamp: RTP timestamp.
-        marker: Whether it ends a picture.
-        payload: Empty where payloads are not kept.
-        sequence: RTP sequence number; that of the packet itself where it was sent again.
+        marker: Whether the packet ends a picture.
+        payload: Payload; empty if the caller does not keep payloads.
+        sequence: RTP sequence number; the original one for a retransmission.
     """
 
     arrived_s: float
@@ -47,10 +47,9 @@ class RecordedStream:
     """One received stream, in the order of arrival.
 
     Attributes:
-        rate: Of its RTP clock, Hz.
-        packets: All of them.
-        reports: From sender reports: RTP timestamp and NTP time, s.
-        codec: MIME type, once there is a packet.
+        rate: Rate of the RTP clock, Hz.
+        reports: RTP timestamp and NTP time (s) of each sender report.
+        codec: MIME type; empty before the first packet.
     """
 
     rate: int
@@ -59,7 +58,7 @@ class RecordedStream:
     codec: str = ""
 
     def media_s(self, timestamp: int) -> float:
-        """Return the sender's time of a timestamp, by the nearest sender report."""
+        """Return the sender's NTP time for an RTP timestamp, s, from the nearest sender report."""
         ticks, ntp_s = min(
             ((_difference(timestamp, reported), ntp_s) for reported, ntp_s in self.reports),
             key=lambda pair: abs(pair[0]),
@@ -67,11 +66,11 @@ class RecordedStream:
         return ntp_s + ticks / self.rate
 
     def copy(self) -> "RecordedStream":
-        """Return what there is so far."""
+        """Return a copy; the stream itself may go on."""
         return RecordedStream(self.rate, list(self.packets), list(self.reports), self.codec)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what :meth:`from_json` reads."""
+        """Return a dict that JSON can hold, for :meth:`from_json`."""
         packets = [
             [p.arrived_s, p.timestamp, p.marker, base64.b64encode(p.payload).decode(), p.sequence] for p in self.packets
         ]
@@ -79,7 +78,7 @@ class RecordedStream:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "RecordedStream":
-        """Return the stream that :meth:`to_json` wrote."""
+        """Return the stream from the dict that :meth:`to_json` returned."""
         packets = [
             RecordedPacket(at_s, stamp, marker, base64.b64decode(text), sequence)
             for at_s, stamp, marker, text, sequence in fields["packets"]
@@ -95,27 +94,27 @@ class CallRecording:
     picture: RecordedStream = field(default_factory=lambda: RecordedStream(VIDEO_CLOCK_HZ))
 
     def copy(self) -> "CallRecording":
-        """Return what there is so far; the recording itself may go on."""
+        """Return a copy; the recording itself may go on."""
         return CallRecording(self.sound.copy(), self.picture.copy())
 
     def to_json(self) -> dict[str, Any]:
-        """Return what :meth:`from_json` reads."""
+        """Return a dict that JSON can hold, for :meth:`from_json`."""
         return {"sound": self.sound.to_json(), "picture": self.picture.to_json()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "CallRecording":
-        """Return the recording that :meth:`to_json` wrote."""
+        """Return the recording from the dict that :meth:`to_json` returned."""
         return cls(RecordedStream.from_json(fields["sound"]), RecordedStream.from_json(fields["picture"]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedAudio:
-    """Decoded sound, gaps filled with silence.
+    """Decoded sound, with silence in place of lost packets.
 
     Attributes:
-        samples: ``float32[n]``, mono, 48 kHz.
-        media_s: The sender's time of each packet's first sample, in steps of 960 samples, Opus's delay removed.
-        arrived_s: Likewise the time at which it could be played.
+        samples: Sound, ``float32[n]``, mono, 48 kHz.
+        media_s: Sender's time of the first of every 960 samples, without Opus's delay, s; ``float64[n / 960]``.
+        arrived_s: Monotonic time at which the same samples could be played, s; ``float64[n / 960]``.
     """
 
     samples: npt.NDArray[np.float32]
@@ -123,14 +122,14 @@ class DecodedAudio:
     arrived_s: npt.NDArray[np.float64]
 
     def at(self, sample: float) -> tuple[float, float]:
-        """Return the sender's time and the time of arrival of a sample."""
+        """Return the sender's time and the time of arrival of a sample, s."""
         packet = int(sample) // PACKET_SOUND
         offset_s = (sample - packet * PACKET_SOUND) / SOUND_RATE_HZ
         return float(self.media_s[packet] + offset_s), float(self.arrived_s[packet] + offset_s)
 
 
 def decode_sound(stream: RecordedStream) -> DecodedAudio:
-    """Decode a stream of Opus packets of 20 ms."""
+    """Decode a stream of Opus packets of 20 ms. The stream must hold at least one packet."""
     codec: Any = av.CodecContext.create("libopus", "r")
     codec.format, codec.layout, codec.sample_rate = "s16", "mono", SOUND_RATE_HZ
     first = stream.packets[0].timestamp
@@ -154,9 +153,9 @@ class DecodedPicture:
 
     Attributes:
         timestamp: RTP timestamp.
-        media_s: The sender's time; not a number without sender reports.
-        arrived_s: When its last packet came.
-        luma: ``uint8[h, w]``.
+        media_s: Sender's time, s; NaN without sender reports.
+        arrived_s: Monotonic time at which its last packet arrived, s.
+        luma: Luma plane, ``uint8[h, w]``.
     """
 
     timestamp: int
@@ -166,10 +165,10 @@ class DecodedPicture:
 
 
 def decode_pictures(stream: RecordedStream) -> Iterator[DecodedPicture]:
-    """Decode a stream of VP8 or H.264; what cannot be decoded is left out."""
+    """Decode a stream of VP8 or H.264; skip pictures that cannot be decoded."""
     is_vp8 = stream.codec.lower() == "video/vp8"
     codec: Any = av.CodecContext.create("libvpx" if is_vp8 else "h264", "r")
-    codec.thread_count = 1  # more would each hold a picture back
+    codec.thread_count = 1  # every further thread would delay the output by one picture
     depayload = vp8_depayload if is_vp8 else h264_depayload
     waiting: list[RecordedPacket] = []
     for packet in _in_order(stream.packets):
@@ -192,7 +191,7 @@ def decode_pictures(stream: RecordedStream) -> Iterator[DecodedPicture]:
 
 
 def _in_order(packets: list[RecordedPacket]) -> list[RecordedPacket]:
-    """Return packets by their sequence numbers: what was lost and sent again came late."""
+    """Return packets in the order of their sequence numbers, since retransmissions arrive late."""
     first = packets[0].sequence if packets else 0
     half = _SEQUENCES // 2
     placed, last = [], 0
@@ -203,5 +202,5 @@ def _in_order(packets: list[RecordedPacket]) -> list[RecordedPacket]:
 
 
 def _difference(timestamp: int, origin: int) -> int:
-    """Return how far a timestamp lies after another, on the circle of 32 bits."""
+    """Return the difference of two timestamps modulo 2^32, in -2^31..2^31 - 1."""
     return (timestamp - origin + _MODULUS // 2) % _MODULUS - _MODULUS // 2

@@ -1,4 +1,4 @@
-"""A light client: aiortc's, but it speaks packets that were encoded before, and keeps what it gets undecoded."""
+"""A light WebRTC client on aiortc: it sends packets encoded in advance and does not decode received ones."""
 
 import asyncio
 import fractions
@@ -17,17 +17,17 @@ from lipstream.realtime.test_client.call_recording import CallRecording, Recorde
 from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 
 _ROOM_BITRATE = 2_500_000
-"""What a caller that only counts says of its link, bit/s."""
+"""Bandwidth that a caller with ``counts_only`` reports for its link, bit/s."""
 _TOLD_INTERVAL_S = 1.0
 _HANDSHAKE_S = 2.0
-"""That a call which is being hung up may still take to connect."""
+"""``close`` waits this long for a connection that is still being established."""
 
 
 class SoundTrack(MediaStreamTrack):
     """Repeats ``float32[n]``, 48 kHz mono, in Opus packets of 20 ms on the monotonic clock.
 
     Attributes:
-        start_s: When the first packet left; ``None`` before.
+        start_s: Monotonic time at which the first packet left, s; ``None`` before.
     """
 
     kind = "audio"
@@ -39,7 +39,7 @@ class SoundTrack(MediaStreamTrack):
         self.start_s: float | None = None
 
     async def recv(self) -> Any:
-        """Return the packet that is due."""
+        """Wait for the next packet to be due, and return it."""
         loop = asyncio.get_running_loop()
         if self.start_s is None:
             self.start_s = loop.time()
@@ -68,12 +68,12 @@ class Caller:
     """One call.
 
     Args:
-        sound: What to say, over and over; ``None`` for a client without a microphone.
-        keep_payloads: Whether the recording can be decoded.
-        counts_only: Whether packets are decrypted, counted and reported, and nothing more: for many callers on the
-            machine that is measured. Only for links without loss.
-        lost: Share of all datagrams of a connected call that is lost, each way.
-        configuration: How to connect; by default without STUN and TURN.
+        sound: Sound to repeat, ``float32[n]``, 48 kHz mono; ``None`` for a client without a microphone.
+        keep_payloads: Whether to keep the payloads, which decoding needs.
+        counts_only: Whether to only decrypt, count and report packets. This allows many callers on the machine that is
+            measured; it works only on links without loss.
+        lost: Share of the datagrams of a connected call that are dropped in each direction, 0..1.
+        configuration: Connection settings; ``None`` for no STUN and TURN.
     """
 
     def __init__(
@@ -95,19 +95,19 @@ class Caller:
         else:
             self._connection.addTrack(self.microphone)
         self._connection.addTransceiver("video", direction="recvonly")
-        # A machine that is busy measuring must not hang up on its server.
+        # On a busy machine late answers must not end the call.
         keep_consent(measuring.ice_agent(self._connection))
         self._streams: dict[int, RecordedStream] = {}  # by SSRC
         self._told_s = 0.0
         self._telling: asyncio.Future[None] | None = None
 
     async def offer(self) -> str:
-        """Return the offer."""
+        """Return the SDP offer."""
         await self._connection.setLocalDescription(await self._connection.createOffer())
         return self._connection.localDescription.sdp
 
     async def accept(self, answer: str) -> None:
-        """Take the answer, and begin to record."""
+        """Take the SDP answer, and begin to record."""
         await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         self._tap()
         if self._counts_only:
@@ -116,13 +116,13 @@ class Caller:
             measuring.lose_datagrams(self._connection, self._lost)
 
     def _tap(self) -> None:
-        """Record the packets and sender reports that come from now on."""
+        """Record the packets and sender reports from now on."""
         for transceiver in self._connection.getTransceivers():
             measuring.on_packets(transceiver.receiver, self._record)
         measuring.on_sender_reports(self._connection, self._report)
 
     def _count(self, packet: measuring.Counted) -> None:
-        """Record a packet that is only counted, and now and then say that the link has room."""
+        """Record a packet without its payload, and once a second report enough bandwidth to the server."""
         stream = self._streams[packet.ssrc]
         stream.packets.append(RecordedPacket(packet.arrived_s, packet.timestamp, packet.marker, b"", packet.sequence))
         if stream is self.recording.picture and packet.arrived_s - self._told_s > _TOLD_INTERVAL_S:
@@ -130,21 +130,21 @@ class Caller:
             self._telling = asyncio.ensure_future(measuring.send_room(packet.receiver, packet.ssrc, _ROOM_BITRATE))
 
     async def ask_for_key_frame(self) -> None:
-        """Have the next picture be whole, as a client does that has lost one."""
+        """Request a key frame, as a client does that has lost a picture."""
         for transceiver in self._connection.getTransceivers():
             for ssrc, stream in self._streams.items():
                 if transceiver.kind == "video" and stream is self.recording.picture:
                     await measuring.request_key_frame(transceiver.receiver, ssrc)
 
     def forget(self) -> None:
-        """Begin the recording anew; sender reports stay, as timestamps are read by them."""
+        """Restart the recording; keep the last sender reports, which give the timestamps their time."""
         for stream in (self.recording.sound, self.recording.picture):
             stream.packets.clear()
             del stream.reports[:-1]
 
     @property
     def connected(self) -> bool:
-        """Whether media flows."""
+        """Whether the call is connected."""
         return self._connection.connectionState == "connected"
 
     @property
@@ -153,11 +153,11 @@ class Caller:
         return measuring.remote_address(self._connection)
 
     async def vanish(self) -> None:
-        """Send nothing any more, not even a farewell."""
+        """Stop sending without ending the call, as a client does that loses its network."""
         measuring.fall_silent(self._connection)
 
     async def close(self) -> None:
-        """Hang up, politely: not in the middle of a handshake, of which aiortc would leave a task that goes on."""
+        """End the call. Wait for a running handshake first, since aiortc would leave its task running."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + _HANDSHAKE_S
         while self._connection.connectionState == "connecting" and loop.time() < give_up_s:  # noqa: ASYNC110 (no event)

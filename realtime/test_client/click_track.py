@@ -1,4 +1,4 @@
-"""Clicks and syllables to say, and where they show in what comes back."""
+"""Makes test sound with clicks and syllables, and finds the clicks and the flashes of the mouth in a recording."""
 
 import functools
 
@@ -14,7 +14,7 @@ CLICK_EVERY_FRAMES = 16
 _CLICK_SOUND = SOUND_RATE_HZ * 2 // 1000
 _FRAME_SOUND = SAMPLES_PER_FRAME * SOUND_PER_SAMPLE
 _FLASH_SHARE = 0.5
-"""Of the way from the darkest to the brightest mouth."""
+"""Brightness of a flash, as a share of the range from the darkest to the brightest mouth."""
 
 
 def click() -> Sound:
@@ -31,7 +31,7 @@ def voice(start: int, count: int, *, level: float = 1.0, pitch_hz: int = 120) ->
 
 @functools.cache
 def _second(pitch_hz: int) -> Sound:
-    """Return the second that it repeats: a source is asked a hundred times a second, by an event loop."""
+    """Return the second of sound that ``voice`` repeats; cached, since a source calls it 100 times a second."""
     t = np.arange(SOUND_RATE_HZ) / SOUND_RATE_HZ
     buzz = np.sum([np.sin(2 * np.pi * pitch_hz * k * t) / (1 + abs(k - 5)) for k in range(1, 25)], axis=0)
     sound: Sound = (0.15 * buzz * (0.55 - 0.45 * np.cos(2 * np.pi * 4 * t))).astype(np.float32)
@@ -50,7 +50,7 @@ def clicks(start: int, count: int) -> Sound:
 
 
 def find_clicks(heard: DecodedAudio) -> list[tuple[float, float]]:
-    """Return the sender's time and the time of arrival of each click."""
+    """Return the sender's time and the time of arrival of each click, s."""
     match = np.correlate(heard.samples, click(), "valid")
     match /= np.square(click()).sum()
     found: list[int] = []
@@ -61,11 +61,11 @@ def find_clicks(heard: DecodedAudio) -> list[tuple[float, float]]:
 
 
 def find_flashes(pictures: list[DecodedPicture], mouth: tuple[slice, slice]) -> list[tuple[float, float]]:
-    """Return the sender's time and the time of arrival of the first picture of each flash.
+    """Return the sender's time and the time of arrival of the first picture of each flash, s.
 
     Args:
-        pictures: All pictures.
-        mouth: Rows and columns of the mouth's middle.
+        pictures: Pictures in order.
+        mouth: Rows and columns of the middle of the mouth, px.
     """
     bright = np.array([picture.luma[mouth].mean() for picture in pictures])
     lit = bright > bright.min() + _FLASH_SHARE * (bright.max() - bright.min())
@@ -74,6 +74,6 @@ def find_flashes(pictures: list[DecodedPicture], mouth: tuple[slice, slice]) -> 
 
 
 def offsets_ms(clicks_s: list[float], flashes_s: list[float], *, within_s: float = 0.25) -> list[float]:
-    """Return how far each click lies before its flash, ms; positive: sound ahead. Lone ones are left out."""
+    """Return the time from each click to its flash, ms; positive: sound ahead. Skip flashes without a click."""
     pairs = [(flash, min(clicks_s, key=lambda at_s: abs(at_s - flash))) for flash in flashes_s] if clicks_s else []
     return [(flash - at_s) * 1000 for flash, at_s in pairs if abs(flash - at_s) < within_s]

@@ -1,4 +1,4 @@
-"""When a mouth opens, seen in pictures that were decoded. Pure."""
+"""Measures in decoded pictures when a mouth opens. The module is pure."""
 
 from collections.abc import Sequence
 
@@ -9,25 +9,25 @@ REST_S = (-0.3, -0.1)
 WATCH_S = 0.6
 STEP_S = 0.01
 SMOOTH_STEPS = 4
-"""A picture lasts four steps."""
+"""Steps in one picture of 40 ms."""
 LEAST_RATIO = 4.0
-"""Of the opening to what moves while the mouth is at rest; less is no opening."""
+"""Least ratio of the change in an opening mouth to the change in a resting one."""
 
 
 def half_open_s(
     origins_s: Sequence[float], times_s: npt.NDArray[np.float64], mouths: npt.NDArray[np.uint8]
 ) -> float | None:
-    """Return how long after some instants, at which speech begins, the mouth is half open.
+    """Return the time from the beginning of speech until the mouth is half open.
 
-    Single pictures are 40 ms apart; many instants that lie differently between them give a finer curve.
+    Pictures are 40 ms apart. Many beginnings at different offsets to the pictures give a finer curve.
 
     Args:
-        origins_s: When speech begins, each after a pause of 0.3 s at least.
-        times_s: Of each picture, on the same clock.
-        mouths: ``uint8[n, h, w]``: the part of each picture that holds the mouth.
+        origins_s: Times at which speech begins, each after a pause of at least 0.3 s.
+        times_s: Time of each picture on the same clock, s, ``float64[n]``.
+        mouths: Part of each picture that holds the mouth, ``uint8[n, h, w]``.
 
     Returns:
-        Seconds, negative if the mouth opens first; ``None`` if it does not open.
+        Time in seconds, negative if the mouth opens first; ``None`` if it does not open.
     """
     after: list[npt.NDArray[np.float64]] = []
     rests: list[float] = []

@@ -17,7 +17,7 @@ from lipstream.realtime.picture.mouth_painter import Box
 from tests.avatar_cache.clips import corners, write_clip
 from tests.realtime.fakes import FakePredictor, worker_settings
 
-BY_HAND = BuildOptions(box=Box(32, 16, 64, 64), consent="a drawing of nobody")
+BY_HAND = BuildOptions(box=Box(32, 16, 64, 64), consent="a drawing of no real person")
 
 
 def drawing(count: int) -> list[np.ndarray]:
@@ -49,7 +49,7 @@ def test_a_drawing_with_a_box_by_hand_becomes_an_avatar_that_loops(store: Avatar
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert avatar.manifest.loop == "seamless"
-    assert store.load("toon").manifest.consent == "a drawing of nobody"
+    assert store.load("toon").manifest.consent == "a drawing of no real person"
     assert avatar.manifest.frames >= 60
     assert set(avatar.manifest.boxes) == {Box(32, 16, 64, 64)}
     report = json.loads(store.report("toon") or "")

@@ -1,4 +1,4 @@
-"""What takes the built-in network, and a long clip."""
+"""Preparation with the built-in network and with a long clip."""
 
 import dataclasses
 from pathlib import Path

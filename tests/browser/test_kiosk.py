@@ -42,7 +42,7 @@ def reloaded(page: Page, born: float) -> None:
     """Wait until the page is a later one than that of a time."""
     deadline = time.monotonic() + 90
     while page.run("performance.timeOrigin") <= born:
-        assert time.monotonic() < deadline, "the page does not load itself anew"
+        assert time.monotonic() < deadline, "the page does not reload itself"
         time.sleep(0.3)
 
 

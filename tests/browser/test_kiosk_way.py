@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
 
 
 class Events:
-    """What the server tells, heard by a program that says nothing."""
+    """The server's events, received by a program that sends no sound."""
 
     def __init__(self, server: ServerProcess, session: str) -> None:
         self._heard: list[dict[str, object]] = []
@@ -110,7 +111,7 @@ class Events:
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
-    def until(self, kind: str) -> dict[str, object]:
+    def until(self, kind: str) -> dict[str, Any]:
         """Wait for an event of a kind."""
         deadline = time.monotonic() + 60
         while True:

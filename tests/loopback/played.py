@@ -1,4 +1,4 @@
-"""What a player makes of a file or a stream, and how its sound and its lips lie to each other."""
+"""Decodes a file or a stream as a player does, and measures the offset between its sound and its lips."""
 
 from typing import Any
 
@@ -11,22 +11,24 @@ from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.conftest import MOUTH
 
 LIMIT_MS = 40.0
-"""Between a sound and its lips."""
+"""Largest time between a sound and its lips."""
 
 
 def decoded(path: str, **options: Any) -> tuple[DecodedAudio, list[DecodedPicture], list[bool], dict[str, str]]:
     """Return the sound, the pictures, which of them are key frames, and the metadata of a file or stream."""
-    pictures, keys, packets = [], [], []
+    pictures: list[DecodedPicture] = []
+    keys: list[bool] = []
+    packets: list[tuple[float, np.ndarray]] = []
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
     with av.open(path, **options) as container:
         facts = dict(container.metadata)
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame):
-                luma = frame.to_ndarray(format="yuv420p")[: frame.height]
-                pictures.append(DecodedPicture(0, frame.time, frame.time, luma))
+                luma: np.ndarray = frame.to_ndarray(format="yuv420p")[: frame.height]
+                pictures.append(DecodedPicture(0, frame.time or 0.0, frame.time or 0.0, luma))
                 keys.append(frame.key_frame)
             else:
-                packets += [(part.time, part.to_ndarray()[0]) for part in resampler.resample(frame)]
+                packets += [(part.time or 0.0, part.to_ndarray()[0]) for part in resampler.resample(frame)]
     start_s = packets[0][0]
     samples = np.zeros(round((packets[-1][0] - start_s) * SOUND_RATE_HZ) + packets[-1][1].size, np.float32)
     for at_s, part in packets:
@@ -40,10 +42,10 @@ def check_sync(heard: DecodedAudio, pictures: list[DecodedPicture], *, at_least:
     """Fail if the clicks of a sound and their flashes lie too far apart; print how far.
 
     Args:
-        heard: The sound.
-        pictures: The pictures.
-        at_least: Clicks that must be found.
-        what: That they came by, for the print.
+        heard: Decoded sound with clicks.
+        pictures: Decoded pictures with flashes.
+        at_least: Least number of clicks to find.
+        what: Name of the file or stream, for the print.
     """
     found = [[at_s for at_s, _ in marks] for marks in (find_clicks(heard), find_flashes(pictures, MOUTH))]
     offsets = offsets_ms(*found)

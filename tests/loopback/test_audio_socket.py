@@ -153,7 +153,7 @@ async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) ->
         url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio"
         for query in ("?rate=7999", "?rate=96000", "?rate=fast", "?rate=-8000", "?rate=" + "9" * 5000):
             assert await refused(url + query)
-        assert await refused(url.replace(session.id, "nobody"))
+        assert await refused(url.replace(session.id, "unknown"))
         assert await refused(url, origin="http://evil.example")
         assert session.speech.source is session.speech.microphone
         async with connect(url) as socket:

@@ -33,7 +33,7 @@ async def test_sessions_are_placed_where_the_fewest_are_and_each_worker_draws_fo
     assert second.counts.jobs > 30
     assert sessions.workers.counts.jobs == first.counts.jobs + second.counts.jobs
     await sessions.switch(calls[1][1].id, "bob")
-    assert [first.streams, second.streams] == [2, 1], "whoever shows another avatar stays with its worker"
+    assert [first.streams, second.streams] == [2, 1], "a session that shows another avatar stays with its worker"
     for _, session in (calls[0], calls[2]):
         await sessions.delete(session.id)
     assert [first.streams, second.streams] == [0, 1]

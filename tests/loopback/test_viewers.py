@@ -125,7 +125,7 @@ async def test_a_session_goes_on_for_its_viewers_and_ends_after_them(
     viewer, viewer_id = await watch(callers, session)
     assert session.state == "live"
     await asyncio.sleep(2.5)
-    assert sessions.get(session.id) is session, "somebody watches, though nobody ever spoke"
+    assert sessions.get(session.id) is session, "a viewer is connected, though no peer ever spoke"
     assert session.stats()["viewers"] == {"count": 1, "connected": 1, "thinned": 0}
     await session.viewers.leave(viewer_id)
     assert viewer.recording.sound.packets

@@ -1,4 +1,4 @@
-"""What one direction of a link does to packets: delay, jitter, loss, bursts, a rate with a queue, outage. Pure."""
+"""Faults of one direction of a link: delay, jitter, loss, bursts, a rate with a queue, outage. Pure."""
 
 import random
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """One direction's faults.
+    """The faults of one direction.
 
     Attributes:
-        delay_s: Added to every packet.
-        jitter_s: Standard deviation of a further delay, whose sign is dropped; packets keep their order.
-        loss: Share of packets that vanish, each by itself.
-        burst: Gilbert and Elliott's two states: chance a packet to enter the bad one, chance to leave it, loss in it.
-        rate_bps: What passes, bit/s; ``None`` for everything.
-        queue_s: How long a packet may wait for that rate before the next one is dropped.
-        cut: Whether nothing passes.
+        delay_s: Delay of every packet, s.
+        jitter_s: Standard deviation of a further delay, whose sign is dropped, s; packets keep their order.
+        loss: Share of packets lost independently, 0..1.
+        burst: Gilbert-Elliott model: chance per packet to enter the bad state, chance to leave it, loss in it.
+        rate_bps: Rate of the link, bit/s; ``None`` for no limit.
+        queue_s: Longest wait of a packet for that rate; later packets are dropped.
+        cut: Whether all packets are dropped.
         no_udp: Whether a firewall drops UDP.
     """
 
@@ -30,12 +30,12 @@ class Conditions:
 
 
 class Direction:
-    """One direction of a link, by a time that its caller passes in.
+    """One direction of a link. The caller passes the time in.
 
     Attributes:
-        conditions: May be replaced at any time.
-        passed: Packets let through.
-        dropped: Packets that were not.
+        conditions: Current faults; may be replaced at any time.
+        passed: Number of delivered packets.
+        dropped: Number of dropped packets.
     """
 
     def __init__(self, seed: int) -> None:

@@ -11,7 +11,7 @@ from tests.network.link import SERVER_ADDRESS, Namespace
 SECRET = "shared by both servers in this test"
 PORT = 3478
 USER_QUOTA = 4
-# What docs/DEPLOY.md has, but for the relay's own address, which here is private too.
+# The ranges of docs/DEPLOY.md without the relay's own, since its address is private in these tests.
 DENIED = (
     "10.0.0.0-10.255.255.255",
     "172.16.0.0-172.31.255.255",
@@ -27,10 +27,10 @@ def coturn(
     """Run coturn at an address of a namespace and yield its URL.
 
     Args:
-        folder: For its files.
-        namespace: Where it runs.
-        address: Where it listens and relays.
-        allowed: Private addresses that it may relay to all the same.
+        folder: Folder for coturn's files.
+        namespace: Network namespace to run it in.
+        address: IP address to listen on and to relay from.
+        allowed: Private addresses that it may relay to.
     """
     log = folder / "turn.log"
     options = [f"--denied-peer-ip={denied}" for denied in DENIED]

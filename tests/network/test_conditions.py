@@ -43,7 +43,7 @@ def watch(
 
 def test_a_clean_link_has_neither_freezes_nor_made_up_sound(call: Watched) -> None:
     def good(found: Stretch) -> bool:
-        assert found.key_frames == found.key_frames_wanted, "no key frame that nobody asked for"
+        assert found.key_frames == found.key_frames_wanted, "no key frame without a request"
         return found.freezes == 0 and found.concealed_share <= 0.001 and found.lost_share == 0
 
     watch(call, "clean", good, Conditions(), Conditions())

@@ -35,7 +35,7 @@ NEAR_S = 5
 LEAST = 5
 """Pairs of click and flash to judge by, in the short form."""
 PLAINLY_APART_MS = 100
-"""What the short form finds, on machines however busy: reports that carry another time than the media's."""
+"""Bound of the short form, for busy machines too. It finds reports with another time than that of the media."""
 
 # Sound: a worklet notes the sample at which each stream becomes loud; both streams share one context's clock.
 # Pictures: when each is to be displayed, and how bright the middle of its mouth is.

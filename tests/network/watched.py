@@ -49,20 +49,20 @@ performance.getEntriesByType('resource').map((entry) => entry.name.match('/api/s
 
 @dataclass(frozen=True)
 class Stretch:
-    """What happened between two readings of the browser's figures.
+    """Differences between two readings of the browser's statistics.
 
     Attributes:
-        seconds: Its length.
-        freezes: By the W3C's measure: a gap of 150 ms more than the mean, and three times it.
-        frozen_share: Of the time.
-        concealed_share: Of the sound: made up, since the true one had not come.
-        lost_share: Of the video's packets, for good.
-        sent_again: Packets of it that came so.
-        video_bps: Video as received.
-        pictures: Decoded.
-        key_frames: Decoded.
-        key_frames_wanted: Asked for by the browser.
-        longest_gap_s: Between two pictures shown.
+        seconds: Time between the readings.
+        freezes: Freezes as the W3C defines them: a gap of three times the mean, and 150 ms above the mean.
+        frozen_share: Share of the time in freezes, 0..1.
+        concealed_share: Share of the sound that the browser made up because packets were missing, 0..1.
+        lost_share: Share of the video packets that never arrived, 0..1.
+        sent_again: Number of retransmitted video packets received.
+        video_bps: Received video, bit/s.
+        pictures: Number of decoded pictures.
+        key_frames: Number of decoded key frames.
+        key_frames_wanted: Number of key frames that the browser requested.
+        longest_gap_s: Longest time between two shown pictures.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""What is read off a mesh: the opening of the lips, the colours of skin and teeth."""
+"""Measures of a mesh: the opening of the lips, the colours of skin and teeth."""
 
 import numpy as np
 import pytest

@@ -26,12 +26,12 @@ from tests.realtime.synthesis.endpoint_server import RATE_HZ, voice
 
 @dataclass
 class AgentServer:
-    """What it was asked, and what it answers.
+    """The stand-ins' settings, and the requests that they got.
 
     Attributes:
-        url: Of all three, up to the version.
-        question: What it claims to have heard; empty if there was silence only.
-        answer: What it says to that.
+        url: Base address of all three endpoints, up to the version.
+        question: Transcript of every recording; empty for silence.
+        answer: Reply of the chat to every question.
     """
 
     url: str = ""
@@ -98,7 +98,7 @@ class AgentServer:
 
 @contextlib.asynccontextmanager
 async def agent_server(**options: Any) -> AsyncIterator[AgentServer]:
-    """Serve them."""
+    """Serve the three endpoints."""
     stand_in = AgentServer(**options)
     server = uvicorn.Server(uvicorn.Config(stand_in.app(), port=0, log_level="critical", lifespan="off"))
     serving = asyncio.create_task(server.serve())

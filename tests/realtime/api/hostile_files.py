@@ -32,13 +32,13 @@ class Program:
 
 
 def hostile_files(folder: Path, *, portrait: bytes, address: str, mark: Path) -> dict[str, tuple[str, bytes]]:
-    """Return kinds of hostile uploads: the file's name and its content.
+    """Return hostile uploads by kind: name and content of a file.
 
     Args:
-        folder: To work in.
-        portrait: A photograph that would become an avatar.
-        address: ``HOST:PORT`` that files point to.
-        mark: What exists once a program in an upload has run.
+        folder: Folder for temporary files.
+        portrait: A photograph that is accepted as an avatar.
+        address: ``HOST:PORT`` that the files point to.
+        mark: File that exists if a program in an upload has run.
     """
     kinds = {
         **_no_pictures(portrait, mark),

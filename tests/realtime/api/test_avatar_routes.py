@@ -42,7 +42,7 @@ async def upload(client: httpx.AsyncClient, content: bytes, name: str = "me.jpg"
     return await client.post(URL, files={"file": (name, content)}, data=fields)
 
 
-async def told(client: httpx.AsyncClient, avatar_id: str) -> list[dict[str, object]]:
+async def told(client: httpx.AsyncClient, avatar_id: str) -> list[dict[str, Any]]:
     text = (await client.get(f"{URL}/{avatar_id}/events")).text
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
@@ -127,6 +127,6 @@ async def test_a_build_can_be_called_off_and_too_many_have_to_wait(
 async def test_built_in_avatars_stay(client: httpx.AsyncClient) -> None:
     answer = await client.delete(f"{URL}/ada")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
-    assert (await client.delete(f"{URL}/nobody")).status_code == 404
-    assert (await client.get(f"{URL}/nobody/events")).status_code == 404
+    assert (await client.delete(f"{URL}/unknown")).status_code == 404
+    assert (await client.get(f"{URL}/unknown/events")).status_code == 404
     assert (await told(client, "ada"))[-1]["state"] == "ready"

@@ -1,4 +1,4 @@
-"""Whoever asks fifty times a second is slowed down; memory and the calls of others stay as they were."""
+"""A client that sends fifty requests a second is limited; memory stays flat and the calls of others go on."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ async def test_a_flood_from_one_address_is_refused_and_others_are_served(
         statuses: list[int] = []
 
         async def ask() -> None:
-            answer = await flooder.post("/api/sessions", json={"avatar": "nobody"})
+            answer = await flooder.post("/api/sessions", json={"avatar": "unknown"})
             statuses.append(answer.status_code)
             assert answer.status_code == 404 or int(answer.headers["retry-after"]) >= 1
 

@@ -1,4 +1,4 @@
-"""What keeps a face from hearing itself: rooms that echo, and visitors who are louder."""
+"""The echo gate stops the avatar's own voice in rooms that echo, and passes louder visitors."""
 
 import numpy as np
 import pytest

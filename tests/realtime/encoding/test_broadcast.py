@@ -1,4 +1,4 @@
-"""One encode, however many take it; nobody who takes can keep the others waiting."""
+"""One encode serves all subscribers, and no subscriber delays the others."""
 
 import asyncio
 import itertools

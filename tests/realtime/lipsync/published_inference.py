@@ -51,12 +51,13 @@ def mel(samples: np.ndarray) -> np.ndarray:
     magnitudes = np.abs(librosa.stft(emphasised, n_fft=800, hop_length=200, win_length=800, pad_mode="reflect"))
     bands = librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600) @ magnitudes
     decibels = 20 * np.log10(np.maximum(1e-5, bands)) - 20
-    return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    scaled: np.ndarray = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    return scaled
 
 
 def windows(columns: np.ndarray) -> np.ndarray:
     """Return the 16 columns of each picture, ``[N, 80, 16]``; the first window that is not whole is the last."""
-    chosen = []
+    chosen: list[np.ndarray] = []
     while (start := int(len(chosen) * 80 / 25)) + 16 <= columns.shape[1]:
         chosen.append(columns[:, start : start + 16])
     return np.array([*chosen, columns[:, -16:]])
@@ -66,7 +67,8 @@ def draw(network: torch.nn.Module, mels: np.ndarray, faces: np.ndarray) -> np.nd
     """Return ``uint8[N, 96, 96, 3]``, cut off to whole numbers."""
     with torch.inference_mode():
         drawn = network(torch.from_numpy(mels[:, None].astype(np.float32)), torch.from_numpy(network_input(faces)))
-    return (drawn.numpy().transpose(0, 2, 3, 1) * 255.0).astype(np.uint8)
+    cut_off: np.ndarray = (drawn.numpy().transpose(0, 2, 3, 1) * 255.0).astype(np.uint8)
+    return cut_off
 
 
 def paste(picture: np.ndarray, face: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def _lively_network(faces: np.ndarray, mels: np.ndarray) -> Wav2Lip:
         count = min(len(mels), 32)
         face = torch.from_numpy(published.network_input(faces[np.arange(count) % len(faces)]))
         network.train()(torch.from_numpy(mels[:count, None].astype(np.float32)), face)
-        network.output_block[1].weight.mul_(6)
+        network.output_block[1].get_parameter("weight").mul_(6)
     return network.eval()
 
 

@@ -15,10 +15,10 @@ ctl.{name} {{ type pulse server "unix:{socket}" }}
 
 
 class SoundServer:
-    """What is played into ``MICROPHONE``'s sink is what that microphone hears; what ``SPEAKER`` plays can be recorded.
+    """A sound server: ``MICROPHONE`` hears sound played into its sink; the sound of ``SPEAKER`` can be recorded.
 
     Args:
-        folder: For its socket and ALSA's configuration.
+        folder: Folder for the server's socket and ALSA's configuration.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,8 @@ class SoundServer:
             + _PCM.format(name=SPEAKER, socket=self.socket, device="room")
         )
         self.environment = {"ALSA_CONFIG_PATH": str(self.config), "PULSE_SERVER": f"unix:{self.socket}"}
-        self._folder, self._daemon = folder, None
+        self._folder = folder
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Plug both in."""

@@ -1,7 +1,7 @@
-"""The microphone's whole buffer, from a packet's arrival to the timeline, over arrivals with loss and jitter: goal M7.
+"""The microphone's buffers, from a packet's arrival to the timeline, with loss and jitter: goal M7.
 
-Every sample says its own place, so that where it comes out tells how long it waited and whether gaps are filled true
-to their positions. Time is virtual.
+The value of every sample is its position. A sample on the timeline therefore shows how long it waited, and whether
+gaps have their true length. Time is virtual.
 """
 
 from dataclasses import dataclass, field
@@ -22,21 +22,21 @@ NETWORK_S = 0.03
 FIRST = 1 << 20
 """Place of the first sample: lower ones are so quiet that they pass for a pause."""
 STEP = 2.0**-24
-"""Between the values of two samples; float32 holds each exactly."""
+"""Difference between the values of two samples; float32 holds each exactly."""
 
 
 @dataclass
 class Way:
-    """What became of the packets of one run.
+    """The packets of one run and their way through the buffers.
 
     Attributes:
-        came: Packets that arrived.
-        unused: Of those.
-        added_ms: From when each sample could have entered the timeline at the earliest until it did; a block that is
-            read at some time enters it over the 10 ms before.
-        lag: By how many samples each lies later on the timeline than at its source.
-        filled_share: Of the time.
-        buffer: The one that was used.
+        came: Number of packets that arrived.
+        unused: Number of arrived packets whose sound was not used.
+        added_ms: Delay of each sample after the earliest time at which it could have entered the timeline. A block
+            enters over the 10 ms before it is read.
+        lag: Position of each sample on the timeline minus its position at the source, samples.
+        filled_share: Share of the time filled with silence, 0..1.
+        buffer: The jitter buffer of the run.
     """
 
     came: int = 0

@@ -1,4 +1,4 @@
-"""Who gets which pictures: from a key frame on, and no delta that cannot be decoded."""
+"""Each receiver gets pictures from a key frame on, and no delta frame that it cannot decode."""
 
 import pytest
 from hypothesis import given
@@ -115,7 +115,7 @@ def test_a_good_link_follows_whatever_the_shared_bitrate_is(bitrate: int) -> Non
 
 
 class ReceiverStates(RuleBasedStateMachine):
-    """Whatever happens: no delta without the picture it is built on, and never silence for ever."""
+    """In any order of events no delta frame comes without its reference, and pictures never stop for good."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,10 +21,11 @@ def voice(seconds: float, rate_hz: int = RATE_HZ) -> bytes:
 
 @dataclass
 class SpeechServer:
-    """What it was asked, and how it behaves: as told by a word in the text.
+    """The stand-in's settings and the requests that it got. A word in the text chooses its behaviour.
 
-    ``refuse``: status 401, the key in its body. ``break``: half a sound, then the connection ends. ``json``, ``empty``,
-    ``hang``: what they say. ``drip``: a chunk every 50 ms. Else ``seconds`` of a voice at once.
+    ``refuse``: status 401, the key in its body. ``break``: half a sound, then the connection ends. ``json``: the
+    content type of JSON. ``empty``: no sound. ``hang``: nothing after the head. ``drip``: a chunk every 50 ms. Any
+    other text: ``seconds`` of a voice at once.
     """
 
     url: str = ""

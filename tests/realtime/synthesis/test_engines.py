@@ -123,7 +123,7 @@ async def test_an_endpoint_that_fails_says_so_in_one_sentence(
         await engine.close()
     engine = SpeechEndpoint(server.url, voice="v", model="m", response_format="pcm")
     with pytest.raises(SynthesisError, match="cannot be reached"):
-        await spoken(engine, "nobody there")
+        await spoken(engine, "no server there")
     await engine.close()
 
 

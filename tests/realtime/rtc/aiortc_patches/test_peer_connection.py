@@ -1,6 +1,6 @@
-"""What each departure from aiortc is for, and that the names they rest on are still there.
+"""The reason for each patch of aiortc's peer connection, and a check of the private names that it uses.
 
-Where it says "stock", the test shows the fault of the library as it comes.
+A test or an assertion that names "stock" shows the fault of the unpatched library.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from aiortc import RTCPeerConnection
 from lipstream.realtime.encoding.encoders import encode_pool
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
-from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, connection_of, until
 
 RECEIVER_NAMES = ("codecs", "kind", "remote_streams")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
@@ -30,7 +30,7 @@ AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_p
 
 
 def server_agent(call: LoopbackCall) -> Connection:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_changed_by_an_import() -> None:
 
 
 def throw(call: LoopbackCall, *datagrams: bytes) -> None:
-    """Send datagrams to the server's media socket from a socket that nobody knows."""
+    """Send datagrams to the server's media socket from an unknown socket."""
     (protocol,) = server_agent(call)._protocols
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for datagram in datagrams:
