@@ -25,9 +25,8 @@ check: $(VENV)/.test
 coverage: $(VENV)/.test
 	rm -rf build/coverage
 	mkdir -p build/coverage
-	-$(BIN)/python -m coverage run -m pytest $(ARGS)
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage run -m pytest $(ARGS); status=$$?; \
+	$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report && exit $$status
 
 # Types and lint of the pages' scripts. Skipped without node and npm, unless REQUIRE_SYSTEM=1.
 ifneq ($(shell command -v node >/dev/null && command -v npm),)

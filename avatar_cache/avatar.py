@@ -29,8 +29,6 @@ class Avatar:
     """A stored avatar: a clip and its manifest. Nothing is decoded yet.
 
     Attributes:
-        manifest: Metadata of the avatar.
-        clip: Path of the video file.
         prepared_root: Folder with a subfolder for each weights file that the avatar is prepared for.
     """
 
@@ -58,13 +56,11 @@ class PreparedAvatar:
     """An avatar prepared for one weights file. Every array is memory-mapped, so all processes share one copy.
 
     Attributes:
-        manifest: Metadata of the avatar.
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
         rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
-        features: Encoded faces for the predictor.
-        region: Part of the face crop that the network decodes.
+        features: Encoded faces, one per frame.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
-        fingerprint: Fingerprint of the weights file.
         loaded: Serial number of the load; differs between loads under one id.
     """
 

@@ -47,14 +47,12 @@ class BuildOptions:
 
     Attributes:
         name: Name for users; empty for one derived from the id.
-        licence: Licence of the source.
-        consent: Statement of whose face it is and how they agreed.
+        consent: Statement of whose face it is and how they agreed; empty if there is none.
         face: Number of the face to use, from 1, the largest first.
         box: Face box set by hand, px of the stored picture; ``None`` to detect the face.
         still: Whether a photograph gets no idle motion.
         loop: How the clip repeats; ``None`` chooses by the clip.
         side: Longer side of the stored picture, px; larger sources are scaled down.
-        detector: Name of the face detector.
         limits: Limits for the source.
     """
 
@@ -86,12 +84,11 @@ class _Film:
     """Content of the clip to be stored.
 
     Attributes:
-        pictures: Pictures of the clip, read or rendered as they are written.
-        boxes: Face box of each picture.
-        loop: How the clip repeats.
+        pictures: Pictures, ``uint8[h, w, 3]`` BGR, read or rendered as they are written.
+        boxes: Face box of each picture, px.
+        loop: ``seamless`` or ``pingpong``.
         outline: Polygon around lips and jaw, in shares of the face box.
         size: Width and height, px.
-        report: Preflight report.
     """
 
     pictures: Iterator[Bgr]
@@ -106,10 +103,6 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
     """Write ``clip.mp4``, ``avatar.json`` and ``report.json`` into a folder.
 
     Args:
-        path: Video or photograph.
-        avatar_id: Id of the new avatar.
-        folder: Output folder.
-        options: Options for the build.
         progress: Called with 0..1; an exception from it ends the work.
 
     Raises:

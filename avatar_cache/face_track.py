@@ -46,7 +46,6 @@ class FaceTracker:
     """Follows a chosen face from picture to picture.
 
     Args:
-        detector: Finds the faces.
         choice: Number of the face to follow, from 1, the largest first.
     """
 

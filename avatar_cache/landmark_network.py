@@ -33,9 +33,6 @@ _BATCH = 32
 class LandmarkNetwork:
     """Finds 68 landmarks in crops of faces.
 
-    Args:
-        path: Path of the weights file.
-
     Raises:
         WeightsError: If the file is missing or has another format.
     """

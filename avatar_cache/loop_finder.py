@@ -19,9 +19,9 @@ class Cut:
     """The part of a clip that repeats.
 
     Attributes:
-        start: First frame.
+        start: First frame, from 0.
         end: Frame after the last one.
-        loop: Continuation after the last frame.
+        loop: ``seamless`` or ``pingpong``.
         jump: Change over the seam, in median steps from frame to frame; 1 for a clip that turns round.
     """
 

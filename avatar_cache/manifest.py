@@ -32,13 +32,10 @@ class Manifest:
     """Metadata of an avatar.
 
     Attributes:
-        id: Id in routes and folder names.
-        name: Name for users.
+        id: 1 to 63 lower-case letters, digits and dashes.
         loop: ``seamless`` if the last frame continues with the first, else ``pingpong``.
         size: Width and height of the picture, px.
-        boxes: Face box of every frame.
-        licence: Licence of the clip.
-        description: Description for users.
+        boxes: Face box of every frame, px, all numbers even.
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
         source_sha256: SHA-256 of the source file; empty if it is not known.
         clip_sha256: SHA-256 of the clip; empty if it is not known.

@@ -53,7 +53,6 @@ class Source:
     """A readable file.
 
     Attributes:
-        path: Path of the file.
         limits: Limits that reading enforces.
         side: Longest side of a picture, px; larger ones are scaled down.
         is_photo: Whether the file is a still picture.

@@ -25,9 +25,6 @@ class Line:
     """The answer to one question.
 
     Attributes:
-        name: Name of the question.
-        value: Measured value.
-        unit: Unit of the value.
         verdict: ``good``, ``fair`` or ``poor``.
         advice: How to improve the value; empty if it is good.
     """
@@ -119,7 +116,7 @@ def examine(
     """Return the report on the frames of an avatar.
 
     Args:
-        boxes: Face box of each frame.
+        boxes: Face box of each frame, px.
         faces: Landmarks of each frame; ``None`` if they are not known.
         looks: Statistics of some of the frames.
         jump: Change over the loop's seam, in median steps.

@@ -75,8 +75,6 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     proportion to the clip's length.
 
     Args:
-        avatar: The stored avatar.
-        predictor: The loaded network.
         progress: Called with 0..1.
 
     Raises:

@@ -111,7 +111,6 @@ class AvatarStore:
         A crash leaves the old avatar or none.
 
         Args:
-            source: Path of the file or folder.
             avatar_id: Id of the avatar; replaces an avatar with this id.
             options: Build options; a folder needs none.
             progress: Called with 0..1; an exception from it ends the work.

@@ -65,7 +65,9 @@ async def _measure() -> Report:
     report.conditions |= {
         "look-ahead, ms": session.look_ahead_ms,
         "A/V offset median, media time / arrival, ms": [round(float(np.median(o)), 2) for o in (by_media, by_arrival)],
-        "mouths rendered / repeated / dropped": [figures[f"frames_{k}"] for k in ("rendered", "repeated", "dropped")],
+        "mouths rendered / repeated / dropped": [
+            *(figures["frames_rendered"], figures["frames_repeated"], figures["frames_dropped"])
+        ],
     }
     report.goals = _goals(report.rows, limit)
     return report

@@ -19,7 +19,6 @@ class Goal:
     """One goal of a benchmark.
 
     Attributes:
-        id: Short name.
         target: Required value in words.
         value: Measured value; ``None`` if it could not be measured.
         holds: Whether the goal is met; ``None`` if it could not be measured.
@@ -46,10 +45,8 @@ class Report:
     """The complete result of one benchmark.
 
     Attributes:
-        question: Question that the benchmark answers.
         conditions: Circumstances that the rows depend on: weights, avatar, speech.
         rows: Table; every row has the same keys.
-        goals: Goals with their values.
     """
 
     question: str

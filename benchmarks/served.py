@@ -48,12 +48,7 @@ _MESSAGES_KEPT = 1000
 
 @dataclass
 class ServedProcess:
-    """The parent's handle of the server process.
-
-    Attributes:
-        url: URL of the server.
-        pid: Process id.
-    """
+    """The parent's handle of the server process."""
 
     url: str
     pid: int

@@ -31,7 +31,6 @@ class TimelineSource(JitterBuffer):
     """Replaces a session's jitter buffer by sound at exact positions of the timeline.
 
     Args:
-        clock: Clock of the session.
         sound: Takes a position at 48 kHz and a count; returns ``float32[count]``.
     """
 

@@ -77,7 +77,6 @@ class Soak:
     """Values of a whole run.
 
     Attributes:
-        parts: Parts in order.
         log: Log lines of level warning and above.
     """
 

@@ -89,7 +89,6 @@ async def calling(url: str, headers: dict[str, str] | None = None) -> AsyncItera
     """Make a call, and end it at the end of the block.
 
     Args:
-        url: URL of the server.
         headers: Headers of the request that creates the session, such as ``Authorization``.
 
     Raises:
@@ -114,10 +113,8 @@ async def attacked(server: ServedProcess, victim: Victim, attack: Attack, second
     """Watch a victim before an attack, during it, during a control, and after.
 
     Args:
-        server: Server under attack.
-        victim: Caller of that server.
         attack: Module-level function; called with the server's URL and a duration in seconds.
-        seconds: Length of each of the four parts.
+        seconds: Length of each of the four parts, s.
 
     Returns:
         ``before, attack, control, after``: :class:`Frames`; ``newcomer_s``: time that a new call took to connect during

@@ -12,7 +12,6 @@ class Onlooker:
     """Subscribes to a session and ignores its units.
 
     Args:
-        session: Session to observe.
         codec: MIME type of the pictures.
     """
 

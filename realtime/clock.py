@@ -62,7 +62,6 @@ def pace(
     """Decide what a track does with its next unit, a packet of speech or a picture.
 
     Args:
-        clock: Clock of the session.
         index: Index of the next unit, which leaves with sample ``index * unit_samples``.
         unit_samples: Length of a unit, samples at 16 kHz.
         late_limit_samples: A unit later than this, in samples at 16 kHz, is skipped.

@@ -50,9 +50,6 @@ class Finding:
     """The report of one step.
 
     Attributes:
-        step: Name of the step.
-        state: Result of the step.
-        says: Finding in plain words.
         advice: Remedy; ``""`` if none is needed.
     """
 

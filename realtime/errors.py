@@ -25,7 +25,11 @@
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
+
+UnreadyReason = Literal["warming", "full", "draining", "renderer"]
+"""Why no session can be taken now."""
+UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -138,7 +142,7 @@ class UnavailableError(LipstreamError):
     code = "unavailable"
     status = 503
 
-    def __init__(self, message: str, *, reason: str, retry_after_s: int = 5) -> None:
+    def __init__(self, message: str, *, reason: UnavailableReason, retry_after_s: int = 5) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s

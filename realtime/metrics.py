@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lipstream.realtime.wire.session_answers import Percentiles
 
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+
+def percentiles(values: Sequence[float]) -> Percentiles:
     """Return ``{p50, p95, p99}`` of the values, rounded to 0.1; each is ``None`` without values."""
     if not values:
         return {"p50": None, "p95": None, "p99": None}

@@ -28,7 +28,6 @@ class RateLimit:
         """Count a request.
 
         Args:
-            caller: Name of the caller.
             now_s: Monotonic time.
 
         Returns:

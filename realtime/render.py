@@ -81,7 +81,6 @@ async def render_pictures(
         sound: ``float32[n]``, 48 kHz mono.
         worker: A started render worker.
         store: The store that the worker uses.
-        avatar_id: Id of the avatar.
         mark: Watermark on every picture; ``None`` for none.
     """
     assert worker.metadata is not None
@@ -140,8 +139,6 @@ async def render(
     Args:
         sound: ``float32[n]``, 48 kHz mono.
         out: Output path; its suffix chooses the format.
-        settings: Settings of the render worker.
-        avatar_id: Id of the avatar.
         mark: Watermark on every picture; ``None`` for none.
         producer: Producer in the file's metadata; empty for this software.
     """

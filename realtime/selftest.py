@@ -60,7 +60,6 @@ class Findings:
         arrival_offset_ms: How much longer pictures are on their way than sound; positive for sound ahead.
         tail_ms: Times from requesting an interruption to silence.
         pictures_per_s: Rate of received pictures.
-        server: Statistics reported by the server.
     """
 
     voice_ms: list[float]

@@ -19,6 +19,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from lipstream.realtime.wire.control_messages import ControlMessage, EndOfSpeechMessage, InterruptMessage, SayMessage
+
 _PIECE_BYTES = 8 * 1024
 _EVENTS_KEPT = 1024
 
@@ -28,7 +30,6 @@ class Speaker:
 
     Args:
         server: Address of the server, ``http`` or ``https``.
-        session_id: Id of the session.
         token: Token of the session, or an API key; empty if the server needs none.
         rate_hz: Sample rate of the speech, 8000..48000 Hz.
     """
@@ -84,15 +85,15 @@ class Speaker:
 
         If the server refuses the text, it sends an event of type ``error``.
         """
-        await self._send({"type": "say", "text": text})
+        await self._send(SayMessage(type="say", text=text))
 
     async def end_of_speech(self) -> None:
         """Mark the end of an utterance."""
-        await self._send({"type": "end_of_speech"})
+        await self._send(EndOfSpeechMessage(type="end_of_speech"))
 
     async def interrupt(self) -> None:
         """Stop speaking now; the server discards speech that was not heard yet."""
-        await self._send({"type": "interrupt"})
+        await self._send(InterruptMessage(type="interrupt"))
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the server's events until the connection ends."""
@@ -103,7 +104,7 @@ class Speaker:
     def _closed(self) -> bool:
         return self._reader is None or self._reader.done()
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: ControlMessage) -> None:
         assert self._socket is not None
         await self._socket.send(json.dumps(message))
 

@@ -38,7 +38,7 @@ def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     Args:
         code: Output of the encoder, ``[B, N, C]``.
         mouths: True mouths, ``[B, N, 13]``.
-        motion: See `training.codes.lip_motion`.
+        motion: Matrix ``float32[13, 13]`` from `training.codes.lip_motion`.
     """
     away_mm = (code_to_mouth(code) - mouths) @ motion
     lips = torch.sqrt(away_mm.square().sum(dim=-1) + _SOFTENING_MM**2)
@@ -53,7 +53,7 @@ def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
     Args:
         code: Output of the encoder for N consecutive frames, ``[B, N, C]``.
         mouths: True mouths, ``[B, N, 13]``.
-        motion: See `training.codes.lip_motion`.
+        motion: Matrix ``float32[13, 13]`` from `training.codes.lip_motion`.
     """
     moved = mouths.diff(dim=1) @ motion
     away = code_to_mouth(code).diff(dim=1) @ motion - moved
@@ -107,7 +107,6 @@ def listen(
 
     Args:
         folder: Dataset: ``speech-*.npz`` and ``heads.npz``.
-        checkpoint: Checkpoint of the audio encoder alone.
         minutes: Total training time.
         offset: Samples (16 kHz) from a frame's start to its window's.
         ear: Kind of the encoder, ``sliding`` or ``published``.

@@ -14,12 +14,8 @@ class Person:
     """One built-in avatar.
 
     Attributes:
-        id: Avatar id.
         identity: Shape of the head.
-        look: Appearance: skin, hair and so on.
-        stage: Light, backdrop and camera.
         rest: Strengths of the facial actions at rest, by name.
-        description: Description for users who choose an avatar.
     """
 
     id: str

@@ -46,11 +46,7 @@ class SpokenClip:
 
 
 class ClipPainter:
-    """Renders clips with random appearance, light and pose.
-
-    Args:
-        heads: Heads to choose from.
-    """
+    """Renders clips with random appearance, light and pose."""
 
     def __init__(self, heads: HeadSet) -> None:
         self.heads = heads
@@ -65,7 +61,6 @@ class ClipPainter:
         """Return a clip of a head with the given mouths.
 
         Args:
-            index: Index of the head.
             mouths: Mouth of each frame, ``float32[T, 13]``.
             rng: Source of appearance, light and pose.
             male: Whether the head looks male.

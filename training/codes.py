@@ -79,7 +79,6 @@ def say_firmly(encoder: nn.Module, *, undo: bool = False) -> None:
     """Scale the code's numbers named in `_FIRMER`, in the last norm, since only a ReLU follows it.
 
     Args:
-        encoder: The audio encoder, changed in place.
         undo: Whether to scale back, for an encoder that is trained further.
     """
     norm = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)][-1]

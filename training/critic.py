@@ -39,7 +39,6 @@ def misjudged(critic: Critic, drawn: Tensor, true: Tensor, references: Tensor) -
     """Return the critic's own loss.
 
     Args:
-        critic: The critic to train.
         drawn: Pictures of the network, ``[B, 3, h, w]``; no gradient reaches the network.
         true: True pictures, ``[B, 3, h, w]``.
         references: The same region of the references, ``[B, 3, h, w]``.

@@ -75,11 +75,8 @@ def face_window(
     It reaches from about the brows to just under the chin of a wide open jaw; speech moves only its lower half.
 
     Args:
-        heads: The mesh.
         vertices: Neutral face of one identity, ``float32[V, 3]``.
         index: Index of the identity, for its joints.
-        pose: Pose of the head.
-        stage: Stage with the camera.
     """
     marks = Landmarks.of(heads)
     jaw = heads.actions[heads.action_names.index("jawOpen")]
@@ -156,7 +153,6 @@ class SceneMaker:
     """Renders random scenes.
 
     Args:
-        heads: All identities.
         mouths: All spoken mouths to choose from, ``float32[frames, 13]``.
         held_out: Whether to render the identities kept for evaluation, or the others.
         built_in_share: Extra share of scenes for the built-in people.

@@ -20,8 +20,7 @@ def export(published: Path, sliding: Path, face: Path, out: Path, *, name: str =
         published: Checkpoint of the published audio encoder, see `training.audio_encoder`.
         sliding: Checkpoint of the sliding audio encoder.
         face: Checkpoint of the face encoder and decoder, see `training.fit`.
-        out: Output file.
-        name: Name in the metadata.
+        out: Output path, ``.safetensors``.
     """
     network = new_network()
     drawn = torch.load(face, map_location="cpu", weights_only=True)["average"]

@@ -72,7 +72,7 @@ def loss_of(output: Tensor, target: Tensor, reference: Tensor, weights: Tensor) 
         output: Predicted region, ``[B, 3, h, w]``.
         target: True region, ``[B, 3, h, w]``.
         reference: Region of the reference, ``[B, 3, h, w]``.
-        weights: See `mouth_weights`.
+        weights: Pixel weights ``[1, 1, h, w]`` from `mouth_weights`.
     """
     found = output.float()
     weights = weights + _CHANGE_WEIGHT * (target - reference).abs().mean(dim=1, keepdim=True)

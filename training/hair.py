@@ -43,7 +43,6 @@ def skull_radius(heads: HeadSet, vertices: Floats, directions: Floats) -> Floats
     """Return the radius of the head, without ears, around its centre in each direction.
 
     Args:
-        heads: The mesh.
         vertices: Vertices of one identity, ``float32[V, 3]``.
         directions: Unit vectors, ``float32[D, 3]``.
     """
@@ -82,9 +81,7 @@ def build_hair(
     """Build the shells of one hair style; shells differ only in their positions.
 
     Args:
-        heads: The mesh.
         vertices: Neutral face of one identity, ``float32[V, 3]``.
-        style: The hair style.
         scales: Thickness of each shell as a share of the full thickness, 0..1.
 
     Returns:

@@ -32,7 +32,6 @@ def random_identity(name: str, labels: list[str], rng: np.random.Generator) -> I
     """Draw an adult with a random face and an average body.
 
     Args:
-        name: Name of the identity.
         labels: anny's labels of local changes.
         rng: Source of all random choices.
     """

@@ -88,11 +88,7 @@ def _cut_out(drawn: Picture) -> NDArray[np.uint8]:
 
 
 class HeadPainter:
-    """Renders heads without a backdrop.
-
-    Args:
-        heads: All identities.
-    """
+    """Renders heads without a backdrop."""
 
     def __init__(self, heads: HeadSet) -> None:
         self._heads = heads

@@ -15,7 +15,7 @@ def periodic(frames: int, rng: np.random.Generator, cycles: tuple[int, ...]) -> 
     """Return a smooth periodic curve of about unit size.
 
     Args:
-        frames: Length of the period.
+        frames: Length of the period, frames.
         rng: Source of phases and weights.
         cycles: Numbers of whole cycles in the period.
     """
@@ -42,7 +42,7 @@ def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[li
     """Return pose and facial actions of each frame of a seamless loop.
 
     Args:
-        frames: Length of the loop.
+        frames: Length of the loop, frames.
         rate_hz: Frames a second.
         rng: Source of all random choices.
     """

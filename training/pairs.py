@@ -100,7 +100,6 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch
     A scene is mirrored, lit unevenly and tinted at random, all of its pictures in the same way.
 
     Args:
-        pictures: Pictures to draw from.
         size: Number of scenes, with `TARGETS` targets each.
         rng: Source of all random choices.
     """

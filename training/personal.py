@@ -114,8 +114,7 @@ def rested(filmed: Filmed, frame: int, among: int) -> Images:
     """Return a frame's reference: the crop of nearly its pose with the mouth most at rest, aligned with the frame.
 
     Args:
-        filmed: The clip.
-        frame: Index of the frame.
+        frame: Index of the frame, from 0.
         among: Only frames before this index are candidates.
     """
     away = np.abs(filmed.poses[:among] - filmed.poses[frame]).sum(axis=1)
@@ -208,7 +207,7 @@ def personal_fit(
     Args:
         clip: Video with sound of one person speaking, a minute or more; four seconds at least.
         weights: Weights file to start from.
-        out: Output file.
+        out: Output path, ``.safetensors``.
         minutes: Training time.
         batch_size: Frames per step.
         seed: Seed of all random choices.

@@ -183,7 +183,7 @@ def photograph_figures(
         weights: Weights file, safetensors.
         folder: Dataset; its ``heads.npz`` gives the wanted opening of a mouth.
         photograph: Photograph of one face with visible teeth.
-        mesh: See `FaceMesh`.
+        mesh: Path of ``face_landmark.tflite``.
         recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
         plots: Folder for a strip of frames.
     """

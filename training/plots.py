@@ -19,8 +19,6 @@ def plot_opening(path: Path, title: str, curves_m: dict[str, Floats], closed: ND
     """Plot openings over time, with the middles of p, b and m marked.
 
     Args:
-        path: Output path.
-        title: Title of the plot.
         curves_m: Opening of each frame by name, metres.
         closed: Frames whose lips must touch, ``bool[T]``.
     """
@@ -39,7 +37,6 @@ def plot_look_ahead(path: Path, curve: dict[float, tuple[float, float]]) -> None
     """Plot how well opening and width are predicted against the look-ahead.
 
     Args:
-        path: Output path.
         curve: Pearson's r of both for each look-ahead, milliseconds.
     """
     figure, axes = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
@@ -56,7 +53,6 @@ def write_strip(path: Path, rows: list[NDArray[np.uint8]], count: int = 8) -> No
     """Write rows of pictures below each other: `count` of each row, evenly chosen, at twice their size.
 
     Args:
-        path: Output path.
         rows: ``uint8[T, H, W, 3]`` each, BGR.
         count: Number of columns.
     """

@@ -42,7 +42,6 @@ class Renderer:
     It is not thread-safe; every process makes its own.
 
     Args:
-        heads: The identities.
         size: Side of the finished picture, px.
         oversample: Factor by which pictures are rendered larger before they are averaged down.
         samples: Multisampling on top of that.
@@ -180,8 +179,7 @@ class Renderer:
         Args:
             sitter: Identity prepared by `sit`.
             actions: Strength of each facial action, ``float32[A]``.
-            pose: Rotation of head and neck.
-            stage: Light, backdrop and camera.
+            pose: Rotation of head and neck, degrees.
             window: Part of the whole picture to render: centre x, centre y (-1..1, up) and half its side; (0, 0, 1) is
                 all.
 

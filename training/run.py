@@ -47,7 +47,7 @@ class Run:
     Attributes:
         average: Copy of the network with weights averaged over the last few hundred steps.
         step: Number of steps taken.
-        seconds: Duration of these steps.
+        seconds: Duration of these steps, s.
     """
 
     def __init__(

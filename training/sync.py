@@ -107,7 +107,6 @@ def mistaken(scorer: SyncScorer, grey: Tensor, windows: Tensor) -> Tensor:
     """Return the loss of assigning the sounds of a clip to its pictures, and the pictures to the sounds.
 
     Args:
-        scorer: The scorer to train.
         grey: Pictures, ``[T, 40, 56]``.
         windows: Mel windows of the same frames, ``[T, 80, 16]``.
     """

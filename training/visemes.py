@@ -142,7 +142,7 @@ def mouth_curve(phones: list[Phone], seconds: float) -> Floats:
 
     Args:
         phones: Phones in order; gaps count as silence.
-        seconds: Length of the whole.
+        seconds: Length of the whole, s.
 
     Returns:
         ``float32[ceil(25 * seconds), 13]``, one row per frame (the pose at the instant of the frame, as for a camera),

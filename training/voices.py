@@ -46,7 +46,7 @@ class Manner(NamedTuple):
 
     Attributes:
         stretch: Factor on durations; slower above 1.
-        pitch_hz: Mean fundamental frequency, for engines that can set it.
+        pitch_hz: Mean fundamental frequency, Hz, for engines that can set it.
         size: Factor on all frequencies, as of a smaller speaker, by faster playback.
     """
 
@@ -214,7 +214,6 @@ def speak_kokoro(text: str, voice: str, manner: Manner) -> Spoken:
     """Speak a text with Kokoro, in espeak-ng's pronunciation; its phones are aligned, and its pitch is the voice's own.
 
     Args:
-        text: Text to speak.
         voice: espeak-ng's voice for the pronunciation, a voice, a second one, and its share, such as
             ``en-us af_heart am_puck 0.3``.
         manner: Speed, pitch and size.
@@ -245,7 +244,6 @@ def speak(text: str, engine: str, voice: str, manner: Manner) -> Spoken:
     """Speak a text.
 
     Args:
-        text: Text to speak.
         engine: A key of `ENGINES`.
         voice: Name of a voice of the engine.
         manner: Speed, pitch and size.

@@ -29,8 +29,6 @@ class Part:
     """One part.
 
     Attributes:
-        name: Name in the results.
-        question: Question that the part answers.
         call: ``module:function``; the function takes :class:`Options` and yields rows.
         limit_s: Time limit, s.
     """
@@ -70,8 +68,7 @@ class Outcome:
 
     Attributes:
         state: ``done``, or the kind of failure.
-        sentence: Reason of a failure, for users.
-        seconds: Duration of the part.
+        sentence: Reason of a failure; empty if the part is done.
         rows: Rows with equal keys; a part that ended early has its first ones.
     """
 

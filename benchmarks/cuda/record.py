@@ -19,7 +19,6 @@ class Record:
 
     Args:
         path: Path of the file; results of the same code on the same machine are kept.
-        options: Options of this run.
         fresh: Whether to discard earlier results.
     """
 

@@ -31,7 +31,6 @@ class Endpoint:
     """One endpoint with persistent connections.
 
     Args:
-        what: Name of the endpoint in messages.
         url: Complete URL.
         key: Bearer token; empty for none.
     """
@@ -75,7 +74,7 @@ class Transcriber:
 
     Args:
         url: Base URL with the version, such as ``https://api.example/v1``.
-        model: Model name that the endpoint knows.
+        model: Model name, passed to the endpoint unchecked.
         language: ISO 639-1 code; empty for detection by the endpoint.
         key: Bearer token; empty for none.
     """
@@ -107,8 +106,8 @@ class Chat:
     """Answers messages with text that is read while it is being written.
 
     Args:
-        url: Base URL with the version.
-        model: Model name that the endpoint knows.
+        url: Base URL with the version, such as ``https://api.example/v1``.
+        model: Model name, passed to the endpoint unchecked.
         key: Bearer token; empty for none.
     """
 

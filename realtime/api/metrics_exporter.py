@@ -116,7 +116,7 @@ class Traffic:
         self._last: dict[tuple[str, str, str], float] = {}  # by connection, kind, figure
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
 
-    def update(self, peers: Mapping[str, dict[str, Any] | None]) -> None:
+    def update(self, peers: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Take in the statistics of each connection, by its id."""
         seen: dict[tuple[str, str, str], float] = {}
         self.target_bitrate, self.round_trip_s = 0.0, 0.0

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lipstream.realtime.errors import BadRequestError, ForbiddenError, LipstreamError, TooLargeError
 from lipstream.realtime.settings import Settings
+from lipstream.realtime.wire.answers import ErrorAnswer, ErrorBody
 
 MAX_BODY_BYTES = 128 * 1024
 _UPLOADS = ("POST", "/api/avatars")
@@ -155,7 +156,7 @@ async def _refuse(scope: Scope, error: LipstreamError, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.message})
         return
-    body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
+    body = json.dumps(ErrorAnswer(error=ErrorBody(code=error.code, message=error.message))).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -27,7 +27,6 @@ class Broadcast:
     """The one encode of a session's speech and pictures.
 
     Args:
-        playout: Source of the speech packets and pictures.
         open_backend: Called each time the pictures start; returns the backend that paints and encodes them.
 
     Attributes:
@@ -58,7 +57,7 @@ class Broadcast:
 
         Args:
             codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for units that are not encoded.
-            subscriber: Receives the units on the event loop.
+            subscriber: Called with each unit on the event loop; must not block.
 
         Raises:
             ValueError: If there is no encoder for the codec.

@@ -75,8 +75,7 @@ class Pacer:
     """Waits for each unit of one kind until the playout clock says that it is due.
 
     Args:
-        playout: Source of the units and of the clock.
-        unit: Kind of the units, for the count of skipped ones.
+        unit: ``speech`` or ``picture``, for the count of skipped units.
         unit_samples: Length of a unit, samples at 16 kHz.
         late_limit_samples: A unit later than this, in samples at 16 kHz, is skipped.
     """

@@ -21,7 +21,7 @@ class EncodeRequest:
     """How one picture is to be encoded.
 
     Attributes:
-        codec: MIME type.
+        codec: MIME type, such as ``video/vp8``.
         bitrate: New target, bit/s; ``None`` keeps the last one or, at first, chooses one by the picture's size.
         key: Whether the picture must be a key frame.
         every: Encode only frames with an index divisible by this, from 1.

@@ -93,7 +93,7 @@ class RateControl:
         """Take a receiver report and lower the target if the link is full.
 
         Args:
-            packets_lost: Packets lost since the stream began.
+            packets_lost: Cumulative number of packets lost (RFC 3550).
             highest_sequence: Highest sequence number received; only its lowest 16 bits count.
             round_trip_s: Round trip by this report; ``None`` if it cannot be computed.
             now_s: Monotonic time.

@@ -16,7 +16,7 @@ class Rendition:
     """The encode decisions for one codec.
 
     Args:
-        codec: MIME type.
+        codec: MIME type, such as ``video/vp8``.
     """
 
     def __init__(self, codec: str) -> None:

@@ -42,7 +42,6 @@ class Device(Protocol):
     """A device that can run the network.
 
     Attributes:
-        device: The device as torch's type.
         pins: Whether copies to and from the device use pinned memory.
         precision: Fastest precision of the device: ``fp16`` or ``fp32``.
     """

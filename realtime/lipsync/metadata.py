@@ -38,13 +38,12 @@ class WeightsMetadata:
     """The metadata that belongs to a weights file.
 
     Attributes:
-        name: Name for users.
-        width: Factor on the network's channel counts.
-        audio_width: Factor on the audio encoder's channel counts.
+        width: Factor on the network's channel counts, 1.0 as published.
+        audio_width: Factor on the audio encoder's channel counts, 1.0 as published.
         size: Side of the face crop, px.
         head: Output layer: ``paint`` as published, or ``copy``.
         window_offset_samples: Start of the mel window relative to the frame's first sample, samples at 16 kHz.
-        decoded_region: Part of the crop that speech may change.
+        decoded_region: Part of the crop that speech may change, px of the crop.
         sha256: Hexadecimal SHA-256 of the file.
         licence: SPDX identifier, or ``unknown``.
         ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.

@@ -47,7 +47,7 @@ class Conv2d(nn.Module):
         """Map ``[B, in, H, W]`` to ``[B, out, H', W']``.
 
         Args:
-            x: Feature map, or a part of it.
+            x: Feature map ``[B, in, H, W]``, or a part of it.
             edges: Padding for a part: rows and columns of zeros on each side, 1 where the part touches the map's border
                 and 0 elsewhere, where the result is one row or column smaller. ``None`` for a whole map.
         """
@@ -241,7 +241,7 @@ class Wav2Lip(nn.Module):
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
-            features: Output of :meth:`encode_face`.
+            features: Seven feature maps from :meth:`encode_face`.
             reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
             region: Part of the face to compute; ``None`` for all.
 
@@ -258,7 +258,7 @@ class Wav2Lip(nn.Module):
 
         Args:
             code: ``[B, C, 1, 1]``, output of the audio encoder.
-            features: Output of :meth:`encode_face`.
+            features: Seven feature maps from :meth:`encode_face`.
             reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
             region: Part of the face to compute; ``None`` for all.
 

@@ -47,7 +47,6 @@ class MouthPredictor(Protocol):
 
         Args:
             mel: ``float32[B, 80, 16]``.
-            features: Features of one clip.
             frames: ``int[B]``, index of the clip frame for each window.
 
         Returns:

@@ -58,13 +58,9 @@ class TorchPredictor:
     """``MouthPredictor`` on a torch device.
 
     Args:
-        weights: Weights file.
         device: ``cpu``, ``cuda`` or ``cuda:N``, or an open device.
         window_offset_samples: Replaces the window offset of the file, samples at 16 kHz; ``None`` keeps it.
         precision: ``fp16``, ``bf16`` or ``fp32``; ``None`` for fp16 on CUDA and fp32 on the CPU.
-
-    Attributes:
-        on: The open device.
 
     Raises:
         DeviceLostError: If the card cannot be used.

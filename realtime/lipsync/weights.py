@@ -40,8 +40,8 @@ def load_weights(
     Args:
         path: ``.safetensors`` of this project, or an official ``.pth``: ``{"state_dict": ...}`` or bare, with or
             without ``module.`` before the names.
-        device: Device for the parameters.
-        dtype: Type of the parameters.
+        device: Device for the parameters, default ``cpu``.
+        dtype: Type of the parameters, default ``float32``.
         window_offset_samples: Replaces the offset of the file, or the published default; samples at 16 kHz.
 
     Returns:

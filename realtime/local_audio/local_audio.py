@@ -26,6 +26,7 @@ from lipstream.realtime.local_audio.sound_devices import (
 )
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.wire.events import ServerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ class _SoundStream:
     """One stream of PortAudio.
 
     Attributes:
-        device: Name of the device.
         stream: Stream object of ``sounddevice``.
         called_s: Monotonic time of the last callback.
         position: Samples recorded so far.
@@ -131,7 +131,7 @@ class LocalAudio:
             session.listeners.discard(self._learn)
         self.queue.clear()
 
-    def _learn(self, event: dict[str, Any]) -> None:
+    def _learn(self, event: ServerEvent) -> None:
         if event["type"] == "interrupted":  # packets that wait here have not been heard
             self.queue.clear()
 

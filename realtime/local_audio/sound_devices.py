@@ -74,9 +74,7 @@ def find_device(devices: list[SoundDevice], wanted: str, direction: Direction) -
     """Return the device that a setting names.
 
     Args:
-        devices: Devices to choose from.
         wanted: Number or name of the device, part of the name, or ``default`` for the system's choice.
-        direction: Direction that the device must support.
 
     Raises:
         DeviceMissingError: If no device or more than one fits.

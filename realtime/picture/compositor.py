@@ -16,8 +16,7 @@ class Origin:
     """Names the stored avatar behind a compositor, so that another process can build the same compositor.
 
     Attributes:
-        avatar: Avatar id.
-        fingerprint: Fingerprint of the weights that the avatar is prepared for.
+        fingerprint: First 16 digits of the SHA-256 of the weights file.
         loaded: Serial number of the load; differs between avatars loaded one after the other under one id.
         mark: Style of the watermark on every picture; ``None`` for no watermark.
     """
@@ -34,8 +33,8 @@ class Compositor:
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
         rest_mouths: ``uint8[N, h, w, 3]`` BGR, the rest mouths at the network's size.
-        boxes: Face box of each of the N frames.
-        region: Part of the face crop that the network decodes.
+        boxes: N face boxes, one per frame, px.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
         mark: Watermark stamped on every picture; ``None`` for none.
@@ -62,7 +61,7 @@ class Compositor:
         """Return the picture of one frame of the clip, I420.
 
         Args:
-            clip_frame: Index into the rest frames.
+            clip_frame: Index into the rest frames, 0..N - 1.
             mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
             spoken: Weight of ``mouth``, 0 (rest) to 1.
 
@@ -95,8 +94,6 @@ class Painting:
     """The content of one picture; calling it paints the picture, in any thread.
 
     Attributes:
-        compositor: Compositor of the avatar.
-        clip_frame: Index of the frame in the clip.
         mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
         spoken: Weight of the mouth, 0..1.
     """

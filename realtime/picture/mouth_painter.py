@@ -48,7 +48,7 @@ def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> F
     """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge.
 
     Args:
-        region: Part of the face crop that the network decodes.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px; required with an outline.
         outline: Polygon outside which the mask is 0, so that a collar or the background near the jaw stays as it is.
     """
@@ -74,7 +74,7 @@ class MouthPainter:
     """Paints mouths into pictures and caches the masks for each size of face box.
 
     Args:
-        region: Part of the face crop that the network decodes.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
     """
@@ -89,7 +89,7 @@ class MouthPainter:
 
         Args:
             picture: ``uint8[h * 3 // 2, w]``, I420.
-            box: Face box in the picture.
+            box: Face box, px of the picture.
             shown: ``uint8[h, w, 3]`` BGR: the mouth that the picture shows, in the decoded region's pixels.
             new: ``uint8[h, w, 3]`` BGR: the mouth to paint.
             weight: 0 leaves the picture, 1 replaces the mouth.

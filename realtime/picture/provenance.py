@@ -35,7 +35,6 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
 
     Args:
         made_id: Id of this content: random, or from :func:`content_id`.
-        avatar: Name of the avatar.
         consent: Statement of the avatar's manifest about the person shown; empty if there is none.
         producer: Producer of the file: a name or a registration code; empty for this software.
     """

@@ -4,16 +4,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from aiortc import RTCDataChannel
 
-from lipstream.realtime.control_messages import control_error, parse_control
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.wire.control_messages import ControlMessage, parse_control
+from lipstream.realtime.wire.events import ServerEvent, error_event
 
 logger = logging.getLogger(__name__)
 
-OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
+OnControl = Callable[[ControlMessage], None]
 
 LABEL = "control"
 MAX_BACKLOG_BYTES = 64 * 1024
@@ -22,10 +22,10 @@ FLUSH_S = 0.3
 
 
 class ControlChannel:
-    """Receives control messages; sends replies and events.
+    """Receives control messages; sends events.
 
     Args:
-        on_control: Called with each message; returns the reply or ``None``. ``None`` refuses every channel.
+        on_control: Called with each message; ``None`` refuses every channel.
     """
 
     def __init__(self, on_control: OnControl | None) -> None:
@@ -50,11 +50,11 @@ class ControlChannel:
         self._channel = channel
         channel.on("message", self._came)
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, event: ServerEvent) -> None:
         """Send a message; drop it while the channel is not open or the backlog is full."""
         channel = self._open
         if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
-            channel.send(json.dumps(message))
+            channel.send(json.dumps(event))
 
     async def flush(self) -> None:
         """Wait until the last messages have left, at most ``FLUSH_S``."""
@@ -68,11 +68,9 @@ class ControlChannel:
     def _came(self, message: object) -> None:
         assert self._on_control is not None
         try:
-            reply = self._on_control(parse_control(message))
+            self._on_control(parse_control(message))
         except LipstreamError as error:
-            reply = control_error(error.message)
+            self.send(error_event(error.message))
         except Exception:
             logger.exception("control message failed")
-            reply = control_error("The server could not do this.")
-        if reply is not None:
-            self.send(reply)
+            self.send(error_event("The server could not do this."))

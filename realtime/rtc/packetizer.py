@@ -104,7 +104,7 @@ class Packetizer:
         """Return those of the lost packets that the receiver still needs.
 
         Args:
-            lost: Sequence numbers of the lost packets.
+            lost: Sequence numbers of the lost packets, 0..65535.
 
         Returns:
             Sequence numbers; ``None`` if a needed packet is too old or no longer kept, so that only a key frame helps.

@@ -26,6 +26,9 @@ from lipstream.realtime.rtc.sdp import (
     check_offer,
     multiplexed_only,
 )
+from lipstream.realtime.wire.control_messages import ControlMessage
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import PeerStats
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +42,8 @@ Checks are a twelfth of the silence limit apart; ten in a row leave a margin, so
 counted instead of seconds: a server that was stopped itself has made no checks and must not blame the peer."""
 
 
-def _refuse_control(_: dict[str, Any]) -> None:
-    """Give no reply to a peer that has no channel."""
+def _refuse_control(_: ControlMessage) -> None:
+    """Ignore a message to a peer that has no channel."""
 
 
 class Peer:
@@ -48,7 +51,7 @@ class Peer:
 
     Attributes:
         failed: Whether the connection was lost by a fault of the server.
-        ice_tag: Random tag of the ICE session, constant for the life of the peer.
+        ice_tag: 16 random hexadecimal digits, constant for the life of the peer.
     """
 
     def __init__(
@@ -64,11 +67,10 @@ class Peer:
         """Prepare a peer; sockets are opened by ``answer``.
 
         Args:
-            broadcast: Source of the speech and pictures.
             terms: Role of the peer: ``SPEAKING`` (a call), ``WATCHING`` (WHEP) or ``PUBLISHING`` (WHIP).
             settings: Addresses, ports, ICE servers and timeouts.
             microphone: Takes the sound of the peer's microphone; ``None`` to ignore it.
-            on_control: Called with each control message; returns the reply or ``None``.
+            on_control: Called with each control message.
             on_gone: Called once with the reason when the peer is lost; not called after ``close``.
         """
         datagram_guard.install()
@@ -184,21 +186,22 @@ class Peer:
         self._trickled += len(taken)
         await self._connection.add_candidates(taken, complete=ice.complete)
 
-    def send_control(self, message: dict[str, Any]) -> None:
+    def send_control(self, event: ServerEvent) -> None:
         """Send a control message; drop it while the channel is not open or its backlog is full."""
         if self._closing is None:
-            self._control.send(message)
+            self._control.send(event)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> PeerStats:
         """Return statistics of this connection; ``None`` for values that the other side has not reported yet."""
-        figures: dict[str, Any] = {
-            "connected": self.connected,
-            "microphone_dropped": self._microphone.dropped if self._microphone else 0,
-        }
+        dropped = self._microphone.dropped if self._microphone else 0
+        stats = PeerStats(connected=self.connected, microphone_dropped=dropped)
         for sender in self._connection.getSenders() if self._connection else ():
             assert isinstance(sender, PlayoutSender)
-            figures[sender.kind] = sender.stats()
-        return figures
+            if sender.kind == "audio":
+                stats["audio"] = sender.stats()
+            else:
+                stats["video"] = sender.stats()
+        return stats
 
     async def flush_control(self) -> None:
         """Wait until the last control messages have left, at most ``FLUSH_S``."""

@@ -23,7 +23,6 @@ class ReceiverAdaptation:
         leads: Whether the encode follows this receiver's bitrate.
 
     Attributes:
-        rate: Bitrate control of the receiver's link.
         leads: Whether the encode follows this receiver's bitrate.
         key_frames: Number of key frames passed to the receiver.
     """

@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.offer_pacing import OfferPacing
 from lipstream.realtime.rtc.turn_credentials import TurnSecret
+from lipstream.realtime.wire.session_answers import IceServer
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class RtcSettings:
     """
 
     host: str = "127.0.0.1"
-    ice_servers: tuple[dict[str, Any], ...] = ()
+    ice_servers: tuple[IceServer, ...] = ()
     turn: TurnSecret | None = None
     relay_only: bool = False
     udp_ports: tuple[int, int] | None = None
@@ -41,16 +41,16 @@ class RtcSettings:
     silence_timeout_s: float = 10.0
     offer_pacing: OfferPacing = field(default_factory=OfferPacing)
 
-    def ice_servers_for(self, user: str, now_s: float) -> list[dict[str, Any]]:
-        """Return the STUN and TURN servers for one user, with fresh credentials.
+    def ice_servers_for(self, user: str, now_s: float) -> list[IceServer]:
+        """Return the STUN and TURN servers for one user, with credentials good from now on.
 
         Args:
             user: Name by which the TURN server counts its quota.
-            now_s: Unix time.
+            now_s: Unix time, s.
         """
         return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]
 
-    def own_ice_servers(self) -> list[dict[str, Any]]:
+    def own_ice_servers(self) -> list[IceServer]:
         """Return the ICE servers for the server's own end.
 
         A relay costs a port and a round trip, so TURN is used only with ``relay_only``.

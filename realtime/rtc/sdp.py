@@ -88,8 +88,6 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     ``a=end-of-candidates`` is left out.
 
     Args:
-        sdp: The client's offer.
-        terms: Requirements for it.
         allow_loopback: Whether loopback candidates may stay.
 
     Raises:

@@ -10,9 +10,9 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.wire.session_answers import IceServer
 
 LONGEST_S = 600
 SHORTEST_SECRET = 16
@@ -50,12 +50,12 @@ class TurnSecret:
             raise SettingsError(f"the TURN secret file {path} holds a secret of less than {SHORTEST_SECRET} characters")
         return cls(tuple(urls), first, ttl_s)
 
-    def ice_server(self, user: str, now_s: float) -> dict[str, Any]:
+    def ice_server(self, user: str, now_s: float) -> IceServer:
         """Return an entry of ``iceServers`` for one user.
 
         Args:
             user: Name by which the TURN server counts its quota; it appears in that server's log.
-            now_s: Unix time.
+            now_s: Unix time, s.
         """
         username = f"{int(now_s) + self.ttl_s}:{user}"
         signature = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)

@@ -9,6 +9,7 @@ from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
 from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.wire.answers import AvatarState
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
@@ -58,7 +59,7 @@ class LoadedAvatars:
         """Id of the avatar for clients and settings that name none."""
         return min(self._avatars)
 
-    def state(self, avatar_id: str) -> str:
+    def state(self, avatar_id: str) -> AvatarState:
         """Return ``ready``, ``failed``, or ``building`` for an avatar that is not prepared yet."""
         if avatar_id in self._avatars:
             return "ready"

@@ -9,7 +9,7 @@ question.
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,14 @@ from lipstream.realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, T
 from lipstream.realtime.session.text_queue import TextQueue
 from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.wire.events import (
+    NoAnswerEvent,
+    ServerEvent,
+    ThinkingEvent,
+    TranscriptEvent,
+    TurnEvent,
+    error_event,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +41,7 @@ class SpeechOutput(Protocol):
     def interrupt_for(self, voice_sample: int) -> None:
         """Stop speaking because a person began to speak at sample ``voice_sample``, 16 kHz."""
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: ServerEvent) -> None:
         """Send an event to the session's clients."""
 
 
@@ -92,13 +100,13 @@ class Conversation:
 
     def _take(self, event: TurnBegan | TurnEnded) -> None:
         if isinstance(event, TurnBegan):
-            self._face.tell({"type": "listening", "sample": event.sample})
+            self._face.tell(TurnEvent(type="listening", sample=event.sample))
             held, self._unanswered = self._unanswered, None
             self._face.interrupt_for(event.sample)
             self._unanswered = held
             self._gate.clear()  # the visitor's next words may be softer than an echo
             return
-        self._face.tell({"type": "heard", "sample": event.sample})
+        self._face.tell(TurnEvent(type="heard", sample=event.sample))
         if self._agent and not self._is_over:
             self._answer(self._agent, event.speech)
 
@@ -109,7 +117,7 @@ class Conversation:
         if self._unanswered is not None:
             speech = np.concatenate((self._unanswered, speech))[-LONGEST_SAMPLES:]
         self._unanswered = speech
-        self._face.tell({"type": "thinking"})
+        self._face.tell(ThinkingEvent(type="thinking"))
         self._narrator.answer(self._sentences(agent, speech))
 
     async def _sentences(self, agent: Agent, speech: Sound) -> AsyncGenerator[SpokenSentence]:
@@ -118,12 +126,12 @@ class Conversation:
             async with aclosing(agent.answer(speech)) as parts:
                 async for part in parts:
                     if isinstance(part, Transcript):
-                        self._face.tell({"type": "transcript", "text": part.text})
+                        self._face.tell(TranscriptEvent(type="transcript", text=part.text))
                     else:
                         is_silent = False
                         yield part
         except AgentError as error:
-            self._face.tell({"type": "error", "code": "not_answered", "message": str(error)})
+            self._face.tell(error_event(str(error), code="not_answered"))
         if is_silent:  # the agent understood no words, or had no answer
             self._unanswered = None
-            self._face.tell({"type": "no_answer"})
+            self._face.tell(NoAnswerEvent(type="no_answer"))

@@ -7,18 +7,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import PreparedAvatar
 from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.clock import PlayoutClock
-from lipstream.realtime.control_messages import control_error, said_text
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from lipstream.realtime.errors import BadRequestError, NotFoundError
+from lipstream.realtime.errors import NotFoundError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
@@ -37,6 +37,9 @@ from lipstream.realtime.session.viewers import Viewers
 from lipstream.realtime.sinks.session_sinks import SessionSinks
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
+from lipstream.realtime.wire.control_messages import ControlMessage, unknown_type
+from lipstream.realtime.wire.events import DrainingEvent, ServerEvent, error_event
+from lipstream.realtime.wire.session_answers import PeerStats, SessionStats, StreamCounts
 from lipstream.realtime.workers.render_client import RenderWorker
 
 logger = logging.getLogger(__name__)
@@ -105,7 +108,7 @@ class Session:
             submit=self._submit,
             tell=self.tell,
         )
-        self.listeners: set[Callable[[dict[str, Any]], None]] = set()
+        self.listeners: set[Callable[[ServerEvent], None]] = set()
         """Called with every event that the peer's control channel gets."""
         self._worker, self._mark = worker, mark
         self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
@@ -189,7 +192,7 @@ class Session:
             terms=terms,
             settings=self._rtc,
             microphone=self.speech.microphone,
-            on_control=self._control,
+            on_control=self.handle,
             on_gone=lambda reason: self._gone(peer, reason),
         )
         answer = await peer.answer(offer_sdp)
@@ -230,14 +233,13 @@ class Session:
             logger.error(
                 "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
             )
-        self.tell(
-            control_error("This call ended by a fault of the server. A new one can begin.", code="session_failed")
-        )
+        message = "This call ended by a fault of the server. A new one can begin."
+        self.tell(error_event(message, code="session_failed"))
         self._on_over(self, "failed")
 
     def drain(self, seconds: float) -> None:
         """Tell the clients in how many seconds the server stops."""
-        self.tell({"type": "draining", "seconds": seconds})
+        self.tell(DrainingEvent(type="draining", seconds=seconds))
 
     def _submit(self, job: RenderJob) -> None:
         """Request a mouth of the avatar that is shown now."""
@@ -264,7 +266,7 @@ class Session:
         self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> SessionStats:
         """Return the session's live statistics."""
         counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
         offsets = self.playout.av_offset_ms.values(now_s)
@@ -287,7 +289,7 @@ class Session:
             "peer": self._peer.stats() if self._peer else None,
             "viewers": self.viewers.stats(),
             "recorded": self.sinks.is_recorded,
-            "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
+            "streams": StreamCounts(count=len(self.sinks.streams.all()), live=self.sinks.streams.live),
             "devices": self.sinks.devices(),
         }
 
@@ -297,7 +299,7 @@ class Session:
         own = self.speech.queue_depths() | self.playout.queue_depths(now_s) | self.sinks.queue_depths()
         return fullest((own, peer, self.viewers.queue_depths()))
 
-    def connections(self) -> dict[str, dict[str, Any]]:
+    def connections(self) -> dict[str, PeerStats]:
         """Return the statistics of each connection: the speaking peer as ``peer``, viewers by their ids."""
         peer = {"peer": self._peer.stats()} if self._peer else {}
         return peer | self.viewers.connections()
@@ -322,25 +324,37 @@ class Session:
             await asyncio.wait(self._closing)
         await self.broadcast.close()
 
-    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        match message.get("type"):
+    def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
+        """Do what a client asks, by either of the two ways that lead here.
+
+        Args:
+            message: The request.
+            program: Sound of the program that asks; ``None`` if the peer does.
+
+        Raises:
+            BadRequestError: If this means nothing here: the end of a turn where nobody listens, or the end of
+                speech from a client that is not a program.
+            LipstreamError: If a text is not taken.
+        """
+        match message["type"]:
             case "interrupt":
                 self.speech.interrupt()
+            case "say":
+                self.speech.text_queue.accept(message["text"])
+            case "end_of_speech" if program is not None:
+                program.end()
             case "end_of_turn" if self.speech.conversation:
                 self.speech.conversation.end_turn()
-            case "say":
-                self.speech.text_queue.accept(said_text(message))
             case kind:
-                raise BadRequestError(f"control message of type {kind!r} is not known here")
-        return None
+                raise unknown_type(kind)
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def tell(self, event: ServerEvent) -> None:
         """Send an event to the peer, the sinks and the listeners."""
         if self._peer:
-            self._peer.send_control(message)
-        self.sinks.hear(message)
+            self._peer.send_control(event)
+        self.sinks.hear(event)
         for listener in list(self.listeners):
-            listener(message)
+            listener(event)
 
     def _gone(self, peer: Peer, reason: str) -> None:
         logger.info("peer lost: %s", reason)

@@ -4,6 +4,7 @@ from lipstream.realtime.audio import jitter_buffer, pcm_queue
 from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.wire.session_answers import SourceStats
 
 Source = JitterBuffer | PcmQueue
 
@@ -87,15 +88,15 @@ class SourceSelector:
         """
         return self.program.heard(left) * 1000 / SOUND_RATE_HZ if self.program else 0.0
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> SourceStats:
         """Return the counts of the current source: filled and dropped samples (48 kHz), underruns, corrections."""
         counts = self.source.counts
-        return {
-            "filled": counts.filled,
-            "dropped": counts.dropped,
-            "underruns": counts.underruns,
-            "corrections": counts.corrections,
-        }
+        return SourceStats(
+            filled=counts.filled,
+            dropped=counts.dropped,
+            underruns=counts.underruns,
+            corrections=counts.corrections,
+        )
 
     def queue_depths(self) -> dict[str, tuple[int, int]]:
         """Return the waiting sound and its limit for each queue, ms."""

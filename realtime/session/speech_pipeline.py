@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,6 @@ from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.audio.voice_activity import SpeechStarted
-from lipstream.realtime.control_messages import control_error
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
@@ -31,6 +29,8 @@ from lipstream.realtime.timeline import (
     ms_to_samples,
     samples_to_ms,
 )
+from lipstream.realtime.wire.events import CaptionEvent, InterruptedEvent, ServerEvent, SpeechEvent, error_event
+from lipstream.realtime.wire.session_answers import SourceStats
 
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
 """The resampler delays a window's last sample by 0.75 ms."""
@@ -88,10 +88,10 @@ class SpeechPipeline:
         listens: bool = False,
         agent: Agent | None = None,
         submit: Callable[[RenderJob], None],
-        tell: Callable[[dict[str, Any]], None],
+        tell: Callable[[ServerEvent], None],
     ) -> None:
         self.selector = SourceSelector(listens=listens)
-        self.text_queue = TextQueue(synthesizer, lambda message: tell(control_error(message, code="not_said")))
+        self.text_queue = TextQueue(synthesizer, lambda message: tell(error_event(message, code="not_said")))
         self.tell, self._submit = tell, submit
         self.conversation: Conversation | None = None
         if listens:
@@ -184,7 +184,7 @@ class SpeechPipeline:
     def _caption(self, sample: int) -> None:
         """Send a caption for each sentence that the timeline has begun to read."""
         for text in self.text_queue.begun():
-            self.tell({"type": "caption", "sample": sample, "text": text})
+            self.tell(CaptionEvent(type="caption", sample=sample, text=text))
             if self.conversation:
                 self.conversation.note_caption(text)
 
@@ -203,8 +203,8 @@ class SpeechPipeline:
             if job.mel is not None and self._clock.leaves_at(frame_to_sample(job.frame)) > now_s:
                 self._submit(job)
         for event in self._animator.take_events():
-            kind = "speech_started" if isinstance(event, SpeechStarted) else "speech_ended"
-            self.tell({"type": kind, "sample": event.sample})
+            began = isinstance(event, SpeechStarted)
+            self.tell(SpeechEvent(type="speech_started" if began else "speech_ended", sample=event.sample))
 
     def _jump(self, sample: int) -> None:
         """Continue at ``sample`` after a stall, or after a time without clients."""
@@ -240,34 +240,30 @@ class SpeechPipeline:
         now_s = asyncio.get_running_loop().time() if now_s is None else now_s
         sample, frame = self._playout.interrupt(now_s)
         self._playout.add_jobs(self._animator.interrupt(frame))
-        heard: dict[str, Any] = {}
+        event = InterruptedEvent(type="interrupted", sample=sample)
         if self.selector.program:
-            heard["heard_ms"] = round(self.heard_ms(now_s), 1)
+            event["heard_ms"] = round(self.heard_ms(now_s), 1)
         self.selector.cut(self._clock.left(now_s))
-        heard |= self._cut_text(self._clock.left(now_s))
+        self._cut_text(self._clock.left(now_s), event)
         self._gathered = [np.zeros_like(block) for block in self._gathered]
         if voice_sample is not None:
-            heard["by"] = "voice"
-            heard["after_ms"] = round(samples_to_ms(sample + self._clock.delay_samples - voice_sample), 1)
+            event["by"] = "voice"
+            event["after_ms"] = round(samples_to_ms(sample + self._clock.delay_samples - voice_sample), 1)
         if self.conversation:
             self.conversation.note_interrupted()
-        self.tell({"type": "interrupted", "sample": sample, **heard})
+        self.tell(event)
         return sample
 
-    def _cut_text(self, left: int) -> dict[str, Any]:
+    def _cut_text(self, left: int, event: InterruptedEvent) -> None:
         """Drop the text that is being said; return the event's fields on how much of it was heard."""
         source = self.text_queue.source
         heard = source.heard(left) if source else 0
         cut = self.text_queue.interrupt(heard)
-        if source is None:
-            return {}
-        return {
-            "heard_ms": round(heard * 1000 / SOUND_RATE_HZ, 1),
-            "heard_text": cut.sentences,
-            "cut_text": cut.cut,
-        }
+        if source:
+            event["heard_ms"] = round(heard * 1000 / SOUND_RATE_HZ, 1)
+            event["heard_text"], event["cut_text"] = cut.sentences, cut.cut
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> SourceStats:
         """Return the counts of the current source; see :meth:`SourceSelector.stats`."""
         return self.selector.stats()
 

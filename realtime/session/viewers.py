@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import NotFoundError, UnavailableError, found
@@ -12,6 +11,7 @@ from lipstream.realtime.queue_depths import QueueDepths, fullest
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.sdp import WATCHING
+from lipstream.realtime.wire.session_answers import PeerStats, ViewerStats
 
 logger = logging.getLogger(__name__)
 
@@ -100,13 +100,14 @@ class Viewers:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> ViewerStats:
         """Return the number of viewers, of connected ones, and of those whose slow link gets key frames only."""
         figures = list(self.connections().values())
-        thinned = sum(bool(each.get("video", {}).get("thinned")) for each in figures)
-        return {"count": len(figures), "connected": sum(each["connected"] for each in figures), "thinned": thinned}
+        thinned = sum("video" in each and each["video"]["thinned"] for each in figures)
+        connected = sum(each["connected"] for each in figures)
+        return ViewerStats(count=len(figures), connected=connected, thinned=thinned)
 
-    def connections(self) -> dict[str, dict[str, Any]]:
+    def connections(self) -> dict[str, PeerStats]:
         """Return the statistics of each viewer's connection, by the viewer's id."""
         return {viewer_id: peer.stats() for viewer_id, peer in self._peers.items()}
 

@@ -10,12 +10,13 @@ import ssl
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Literal
 
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
+from lipstream.realtime.wire.answers import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,11 @@ class Destination:
     """Keeps one connection up until it is closed.
 
     Args:
-        address: Address of the server.
         on_change: Called after each change of the state.
 
     Attributes:
-        id: Random id of the stream.
-        state: Current state.
+        id: Random URL-safe id of 12 characters.
+        state: ``connecting``, ``live``, ``waiting``, ``ended`` or ``failed``.
         reason: Reason for the last break; ``""`` before one.
         links: Number of connections made so far.
     """
@@ -69,15 +69,12 @@ class Destination:
             await asyncio.wait([task])
             self._become("failed" if failed else "ended")
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> StreamAnswer:
         """Return the state for API answers, without the stream's key."""
-        return {
-            "id": self.id,
-            "to": str(self.address),
-            "state": self.state,
-            "links": self.links,
-            **({"reason": self.reason} if self.reason else {}),
-        }
+        stats = StreamAnswer(id=self.id, to=str(self.address), state=self.state, links=self.links)
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     @abstractmethod
     async def _serve(self) -> None:
@@ -124,9 +121,7 @@ class TagDestination(Destination):
     """A destination that receives the tags of a shared encode.
 
     Args:
-        address: Address of the server.
         on_change: Called after each change of the state.
-        open_link: Opens a connection to the address.
         headers: Returns the header tags of the stream; complete once there was a key frame.
 
     Attributes:
@@ -167,9 +162,9 @@ class TagDestination(Destination):
         self._tags.append(tag)
         self._more.set()
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> StreamAnswer:
         """Return the state for API answers, with the number of dropped tags."""
-        return super().stats() | {"lost_tags": self.lost}
+        return {**super().stats(), "lost_tags": self.lost}
 
     async def _serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):

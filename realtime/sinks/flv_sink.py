@@ -7,6 +7,7 @@ from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.sinks.flv import Tag, TagSplitter
 from lipstream.realtime.sinks.muxer import Muxer
 from lipstream.realtime.sinks.sink import Sink, begins_at, write_unit
+from lipstream.realtime.wire.answers import EncodeStats
 
 
 class FlvSink(Sink):
@@ -16,8 +17,6 @@ class FlvSink(Sink):
     lacks skipped pictures. A stream needs a constant bitrate, regular key frames, and every picture.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id for the log.
         facts: Metadata from :func:`realtime.picture.provenance.provenance`.
         on_tag: Called on the event loop with each tag that is not a header.
         on_end: Called on the event loop when the encode ends, with the exception that ended it or ``None``.
@@ -40,14 +39,14 @@ class FlvSink(Sink):
         self._facts, self._on_tag, self._on_end = facts, on_tag, on_end
         self._muxer: Muxer | None = None
 
-    def stats(self) -> dict[str, float | int]:
+    def stats(self) -> EncodeStats:
         """Return the encoded duration, and the numbers of repeated pictures and silent packets."""
         muxer = self._muxer
-        return {
-            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
-            "repeated_pictures": muxer.repeated if muxer else 0,
-            "silent_packets": muxer.silent if muxer else 0,
-        }
+        return EncodeStats(
+            seconds=round(muxer.seconds, 2) if muxer else 0.0,
+            repeated_pictures=muxer.repeated if muxer else 0,
+            silent_packets=muxer.silent if muxer else 0,
+        )
 
     def _serve(self) -> None:
         splitter = TagSplitter(self._pass_on)

@@ -6,8 +6,9 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import av
 
@@ -15,8 +16,10 @@ from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.sinks.muxer import Muxer
-from lipstream.realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
+from lipstream.realtime.sinks.sink import OnEvent, Sink, begins_at, write_unit
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
+from lipstream.realtime.wire.answers import RecordingAnswer
+from lipstream.realtime.wire.events import RecordingEndedEvent, RecordingStartedEvent, ServerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,6 @@ class Recording(Sink):
     """One recording.
 
     Args:
-        broadcast: Broadcast of the session.
         session_id: Session id; the files are named after it.
         folder: Folder for the files; created if it is missing.
         facts: Metadata from :func:`realtime.picture.provenance.provenance`.
@@ -62,27 +64,29 @@ class Recording(Sink):
     def begin(self, avatar: str) -> None:
         """Start recording, and report an event."""
         self.start()
-        self._on_event({"type": "recording_started", "avatar": avatar, "time": _now()})
+        self._on_event(RecordingStartedEvent(type="recording_started", avatar=avatar, time=_now()))
         logger.info("recording begins: %s", self.path.name)
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: ServerEvent) -> None:
         """Write an event of the session into the transcript."""
         self._tell_thread(event)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> RecordingAnswer:
         """Return the state; file names are relative to the folder of recordings."""
         muxer = self._muxer
-        return {
-            "state": self.state,
-            "file": self.path.name,
-            "transcript": self.transcript.name,
-            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
-            "bytes": self._file.written,
-            "repeated_pictures": muxer.repeated if muxer else 0,
-            "silent_packets": muxer.silent if muxer else 0,
-            "lost_units": self.lost.total(),
-            **({"reason": self.reason} if self.reason else {}),
-        }
+        stats = RecordingAnswer(
+            state=self.state,
+            file=self.path.name,
+            transcript=self.transcript.name,
+            seconds=round(muxer.seconds, 2) if muxer else 0.0,
+            bytes=self._file.written,
+            repeated_pictures=muxer.repeated if muxer else 0,
+            silent_packets=muxer.silent if muxer else 0,
+            lost_units=self.lost.total(),
+        )
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     def _serve(self) -> None:
         try:
@@ -106,15 +110,16 @@ class Recording(Sink):
                 first_frame, size = beginning
                 self._muxer = Muxer(self._file, "mp4", size=size, first_frame=first_frame, facts=self._facts)
 
-    def _note(self, event: Event) -> None:
-        line = {name: event[name] for name in KEPT_FACTS if name in event}
-        if self._muxer and isinstance(line.get("sample"), int):
-            at_s = line["sample"] / SAMPLE_RATE_HZ - self._muxer.first_frame / FRAME_RATE_HZ
+    def _note(self, event: ServerEvent) -> None:
+        facts: Mapping[str, object] = event
+        line = {name: facts[name] for name in KEPT_FACTS if name in facts}
+        if self._muxer and isinstance(sample := line.get("sample"), int):
+            at_s = sample / SAMPLE_RATE_HZ - self._muxer.first_frame / FRAME_RATE_HZ
             line["at_s"] = round(at_s, 3)
         self._lines.write(json.dumps(line) + "\n")
 
     def _ended(self, error: Exception | None) -> None:
-        event: Event = {"type": "recording_ended", "time": _now()}
+        event = RecordingEndedEvent(type="recording_ended", time=_now())
         if error is None:
             self.state = "ended"
             logger.info("recording ends: %s", self.path.name)

@@ -56,7 +56,7 @@ class RtmpPublisher:
         url: Address without the key, for ``tcUrl``.
 
     Attributes:
-        state: Progress of the connection.
+        state: ``handshake``, ``connecting``, ``creating``, ``publishing`` or ``published``.
     """
 
     def __init__(self, *, app: str, key: str, url: str) -> None:

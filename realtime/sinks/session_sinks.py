@@ -2,31 +2,26 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import ConflictError, NotFoundError
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
-from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
 from lipstream.realtime.sinks.virtual_microphone import VirtualMicrophone
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
     """Starts, stops and reports a session's sinks.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id.
         on_event: Called with each event for the clients.
-        rtc: Settings for connections to other servers.
-
-    Attributes:
-        streams: The live streams.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
@@ -60,9 +55,8 @@ class SessionSinks:
         """Start a recording.
 
         Args:
-            folder: Folder of all recordings.
+            folder: Folder of all recordings; created if it is missing.
             facts: Metadata from :func:`realtime.picture.provenance.provenance`.
-            avatar: Id of the avatar.
 
         Raises:
             ConflictError: If a recording runs.
@@ -102,11 +96,11 @@ class SessionSinks:
         self._devices.append(device)
         device.start()
 
-    def devices(self) -> list[dict[str, Any]]:
+    def devices(self) -> list[DeviceStats]:
         """Return the state of the virtual devices."""
         return [device.stats() for device in self._devices]
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: ServerEvent) -> None:
         """Pass an event of the session to the recording."""
         if self._recording and self._recording.running:
             self._recording.hear(event)

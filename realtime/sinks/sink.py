@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, EncodedUnit
@@ -16,6 +15,7 @@ from lipstream.realtime.encoding.thread_priority import step_back
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.sinks.muxer import Muxer
 from lipstream.realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+from lipstream.realtime.wire.events import ServerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ MOST_UNITS = 150
 MOST_QUEUED = 2 * MOST_UNITS
 """Limit of waiting units and events together."""
 
-Event = dict[str, Any]
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[ServerEvent], None]
 """Called on the event loop with an event for the clients."""
 
 
@@ -36,12 +35,8 @@ class _End:
 class Sink:
     """Receives a session's raw speech and pictures until it is closed or fails.
 
-    Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id for the log.
-
     Attributes:
-        kinds: Raw codecs that the sink subscribes to.
+        kinds: Raw codecs that the sink subscribes to; speech and pictures by default.
         most_units: Limit of waiting units.
         lost: Number of units dropped because the queue was full, by kind.
     """
@@ -55,7 +50,7 @@ class Sink:
         self.lost: Counter[Kind] = Counter()
         self.running = False
         self._broadcast, self._session_id = broadcast, session_id
-        self._queue: SimpleQueue[EncodedUnit | Event | _End] = SimpleQueue()
+        self._queue: SimpleQueue[EncodedUnit | ServerEvent | _End] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__.lower(), daemon=True)
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
@@ -100,12 +95,12 @@ class Sink:
     def _ended(self, error: Exception | None) -> None:
         """Take note, on the event loop, that the thread has ended."""
 
-    def _next(self) -> EncodedUnit | Event | None:
+    def _next(self) -> EncodedUnit | ServerEvent | None:
         """Wait for the next item; return ``None`` at the end."""
         item = self._queue.get()
         return None if isinstance(item, _End) else item
 
-    def _tell_thread(self, event: Event) -> None:
+    def _tell_thread(self, event: ServerEvent) -> None:
         """Queue an event between the units."""
         if self._queue.qsize() < MOST_QUEUED:
             self._queue.put(event)

@@ -23,11 +23,7 @@ class StreamConnectionError(LipstreamError):
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """Address of a live stream. Path and query hold the key of a channel: they are never shown or logged.
-
-    Attributes:
-        parts: Parts of the URL.
-    """
+    """Address of a live stream. Path and query hold the key of a channel: they are never shown or logged."""
 
     parts: SplitResult
 

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Literal
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import ConflictError, found
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
+from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, DestinationState, TagDestination
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.flv_sink import FlvSink
 from lipstream.realtime.sinks.rtmp_link import RtmpLink
-from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.srt_link import SrtLink
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection
 from lipstream.realtime.sinks.whip import WhipDestination
+from lipstream.realtime.wire.answers import StreamAnswer
+from lipstream.realtime.wire.events import StreamEvent
 
 MOST = 8
 """Limit of streams of one session at a time."""
@@ -24,16 +26,19 @@ _LINKS: dict[str, Callable[[StreamAddress], Awaitable[StreamConnection]]] = {
     "rtmps": RtmpLink.open,
     "srt": SrtLink.open,
 }
+_EVENTS: dict[DestinationState, Literal["stream_started", "stream_lost", "stream_ended"]] = {
+    "live": "stream_started",
+    "waiting": "stream_lost",
+    "ended": "stream_ended",
+    "failed": "stream_ended",
+}
 
 
 class Streams:
     """Streams a session to several servers; a slow server does not delay the others.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id.
         on_event: Called with an event when a stream is live, lost or over.
-        rtc: Settings for connections to WHIP servers.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
@@ -92,13 +97,15 @@ class Streams:
         """Return all streams, oldest first."""
         return list(self._destinations.values())
 
-    def stats(self) -> list[dict[str, Any]]:
+    def stats(self) -> list[StreamAnswer]:
         """Return the state of each stream."""
-        encode = self._encode.stats() if self._encode else {}
-        return [
-            destination.stats() | (encode if isinstance(destination, TagDestination) else {})
-            for destination in self._destinations.values()
-        ]
+        encode = self._encode.stats() if self._encode else None
+        listed: list[StreamAnswer] = []
+        for destination in self._destinations.values():
+            stats = destination.stats()
+            shares = encode if isinstance(destination, TagDestination) else None
+            listed.append({**stats, **shares} if shares else stats)
+        return listed
 
     def queue_depths(self) -> QueueDepths:
         """Return fill and limit of the encoder's queue and of the fullest server queue."""
@@ -159,9 +166,8 @@ class Streams:
             task.add_done_callback(self._closing.discard)
 
     def _changed(self, destination: Destination) -> None:
-        kinds = {"live": "stream_started", "waiting": "stream_lost", "ended": "stream_ended", "failed": "stream_ended"}
-        if kind := kinds.get(destination.state):
-            event: Event = {"type": kind, "stream": destination.id}
+        if kind := _EVENTS.get(destination.state):
+            event = StreamEvent(type=kind, stream=destination.id)
             if destination.reason:
                 event["reason"] = destination.reason
             self._on_event(event)

@@ -34,8 +34,6 @@ class VirtualCamera(DeviceSink):
     """Shows a session's pictures on a virtual camera, in the size of the first picture.
 
     Args:
-        broadcast: Broadcast of the session.
-        session_id: Session id for the log.
         device: Device path such as ``/dev/video10``; ``default`` for the first free one.
     """
 

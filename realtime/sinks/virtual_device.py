@@ -4,11 +4,12 @@ import logging
 import random
 import time
 from abc import abstractmethod
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.sink import Sink
+from lipstream.realtime.wire.session_answers import DeviceStats
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,7 @@ class DeviceSink(Sink):
     """Keeps one device open. While it is missing, units are dropped and it is looked for at growing intervals.
 
     Attributes:
-        name: Name of the device for messages.
-        state: Current state.
+        state: ``waiting``, ``live`` or ``ended``.
         reason: Reason for the last closing; ``""`` without a fault.
         opened: Number of times the device was opened.
     """
@@ -50,10 +50,12 @@ class DeviceSink(Sink):
     reason = ""
     opened = 0
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> DeviceStats:
         """Return the state for API answers."""
-        reason = {"reason": self.reason} if self.reason else {}
-        return {"name": self.name, "state": self.state, "opened": self.opened, "lost": self.lost.total(), **reason}
+        stats = DeviceStats(name=self.name, state=self.state, opened=self.opened, lost=self.lost.total())
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     @abstractmethod
     def _open(self, unit: EncodedUnit) -> VirtualDevice:

@@ -25,8 +25,6 @@ class WhipDestination(Destination):
     Args:
         address: WHIP endpoint; a user name in it is sent as the bearer token.
         on_change: Called after each change of the state.
-        broadcast: Broadcast of the session.
-        rtc: Settings for the connection.
     """
 
     def __init__(

@@ -25,7 +25,6 @@ class SpeakingProgram:
     """Runs a program that reads text and writes sound.
 
     Args:
-        arguments: Command line of the program.
         rate_hz: Sample rate of its raw output, Hz; 0 if it writes a WAV file.
     """
 

@@ -69,7 +69,7 @@ class Interrupter:
         self.left_ms: dict[str, float] = {}
         self._session, self._may_write = session, may_write
         self._program = session.speech.take_program(SOUND_RATE_HZ)
-        self._told: list[dict[str, Any]] = []
+        self._told: list[Any] = []
         session.listeners.add(self._told.append)
 
     async def run(self, stage: str) -> None:

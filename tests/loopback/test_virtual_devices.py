@@ -21,6 +21,7 @@ from lipstream.realtime.sinks import backoff
 from lipstream.realtime.sinks.virtual_microphone import MICROPHONE
 from lipstream.realtime.test_client.click_track import voice
 from lipstream.realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.wire.session_answers import DeviceStats
 from tests.loopback.conftest import MOUTH, SHADES, Serve, until
 from tests.realtime.local_audio.sound_server import SoundServer, room
 
@@ -63,7 +64,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     return Camera
 
 
-def device(session: Session, name: str) -> dict[str, Any]:
+def device(session: Session, name: str) -> DeviceStats:
     (found,) = [figures for figures in session.sinks.devices() if figures["name"] == name]
     return found
 

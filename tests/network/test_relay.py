@@ -12,6 +12,7 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.turn_credentials import TurnSecret
+from lipstream.realtime.wire.session_answers import IceServer
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run
 from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, connection_of, until
@@ -46,7 +47,7 @@ def signer(url: str, *, secret: str = SECRET, ttl_s: int = 600) -> TurnSecret:
 
 
 @asynccontextmanager
-async def relay(server: dict[str, object]) -> AsyncIterator[turn.TurnTransport]:
+async def relay(server: IceServer) -> AsyncIterator[turn.TurnTransport]:
     """Reserve a relay with a session's credentials."""
     transport, _ = await turn.create_turn_endpoint(
         asyncio.DatagramProtocol,
@@ -65,7 +66,7 @@ def inner(transport: turn.TurnTransport) -> turn.TurnClientMixin:
     return protocol
 
 
-async def refused(server: dict[str, object]) -> int:
+async def refused(server: IceServer) -> int:
     with pytest.raises(stun.TransactionFailed) as failure:
         async with relay(server):
             pass

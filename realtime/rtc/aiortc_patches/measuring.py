@@ -28,8 +28,6 @@ class Counted(NamedTuple):
     """A packet that was decrypted and counted, but not parsed by aiortc.
 
     Attributes:
-        receiver: aiortc's receiver of the packet's source.
-        ssrc: SSRC of the source.
         sequence, timestamp, marker: Fields of the RTP header.
         arrived_s: Monotonic time of arrival.
     """
@@ -101,7 +99,6 @@ def count_only(connection: RTCPeerConnection, known: Container[int], take: Calla
     The later packets are decrypted and counted as their datagrams are read, without aiortc's queue and task.
 
     Args:
-        connection: A connection with an answer.
         known: SSRCs with a first packet; read for each packet, so it may grow.
         take: Called with each packet that aiortc does not get.
     """

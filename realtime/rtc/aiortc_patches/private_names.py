@@ -18,9 +18,7 @@ class PrivateName(NamedTuple):
     """One private name.
 
     Attributes:
-        owner: Class that defines the name.
         name: The name as written in the class, before name mangling.
-        why: Reason for its use here.
         upstream: Public alternative of the library, or the lack of one.
     """
 

@@ -62,7 +62,6 @@ class LowLatencyReceiver(RTCRtpReceiver):
 
     Args:
         kind: ``audio`` or ``video``; pictures are never decoded.
-        transport: DTLS transport of the packets.
         microphone: Takes the decoded sound; ``None`` for a peer with sound that is not used.
     """
 

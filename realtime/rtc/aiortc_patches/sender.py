@@ -33,6 +33,7 @@ from lipstream.realtime.encoding.pacing import Kind
 from lipstream.realtime.encoding.rate_control import RetransmitBudget
 from lipstream.realtime.rtc.packetizer import Packetizer
 from lipstream.realtime.rtc.receiver_adaptation import ReceiverAdaptation
+from lipstream.realtime.wire.session_answers import SenderStats
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,6 @@ class BroadcastTrack(MediaStreamTrack):
     """A peer's subscription to a broadcast in the form of a track, as aiortc requires one.
 
     Args:
-        broadcast: Source of the units.
         kind: ``audio`` or ``video``.
         leads: Whether the encode follows this peer's bitrate.
 
@@ -271,7 +271,7 @@ class PlayoutSender(RTCRtpSender):
         if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
             self._send([packet])
 
-    def stats(self) -> dict[str, float | None]:
+    def stats(self) -> SenderStats:
         """Return this sender's counters and the figures of the peer's last report."""
         trip_s = self._round_trip_mean_s
         return {

@@ -238,3 +238,31 @@ async def test_a_session_that_would_make_others_late_is_refused(client: httpx.As
     assert (await client.get("/readyz")).json() == {"reason": "full"}
     sessions.admission.note_mouths(1000, 1000 * 0.001, 1000 * 0.001)
     assert (await client.post("/api/sessions", json={})).status_code == 201
+
+
+async def test_a_length_that_is_no_number_is_refused(client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": "two"}
+    answer = await client.post("/api/sessions", content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+async def test_devices_that_this_server_lacks_are_not_lent(client: httpx.AsyncClient, sessions: Sessions) -> None:
+    answer = await client.post("/api/sessions", json={"local_audio": True})
+    assert answer.status_code == 409
+    assert "--local-microphone" in answer.json()["error"]["message"]
+    assert sessions.count == 0
+
+
+async def test_a_fault_of_the_server_is_told_without_its_words(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the words of somebody")
+
+    app = create_app(sessions)
+    monkeypatch.setattr(sessions, "create", fail)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        answer = await client.post("/api/sessions", json={})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {"code": "internal", "message": "the server failed; its log says why"}

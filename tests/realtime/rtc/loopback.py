@@ -17,6 +17,7 @@ from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.wire.control_messages import ControlMessage
 
 WAIT_S = 15.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)
@@ -181,7 +182,7 @@ class LoopbackCall:
     def __init__(self, playout: TonePlayout, settings: RtcSettings = QUICK) -> None:
         self.playout = playout
         self.sound: list[tuple[int, np.ndarray, float]] = []
-        self.controls: list[dict[str, Any]] = []
+        self.controls: list[ControlMessage] = []
         self.gone: list[str] = []
         self.broadcast = Broadcast(playout)
         self.peer = Peer(
@@ -196,11 +197,10 @@ class LoopbackCall:
         await self.peer.close()
         await self.broadcast.close()
 
-    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def _control(self, message: ControlMessage) -> None:
         self.controls.append(message)
-        if message.get("type") == "crash":
+        if message["type"] == "end_of_turn":
             raise RuntimeError("secret")
-        return {"type": "echo", "of": message} if message.get("type") == "echo" else None
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.errors import BadRequestError
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from tests.loopback.virtual import VirtualSession
 
@@ -54,7 +55,7 @@ class Echo:
 class Visitor:
     """Somebody in front of the microphone, which is open all the time."""
 
-    def __init__(self, virtual: VirtualSession, events: list[dict[str, Any]]) -> None:
+    def __init__(self, virtual: VirtualSession, events: list[Any]) -> None:
         self.virtual, self.events = virtual, events
         self._position = 0
 
@@ -81,7 +82,7 @@ class Visitor:
 @contextlib.asynccontextmanager
 async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
     virtual = VirtualSession(listens=True, agent=agent)
-    events: list[dict[str, Any]] = []
+    events: list[Any] = []
     virtual.session.listeners.add(events.append)
     visitor = Visitor(virtual, events)
     await visitor.wait(0.5)
@@ -208,9 +209,22 @@ async def test_the_button_ends_a_turn_at_once() -> None:
     agent.gate.set()
     async with meeting(agent) as visitor:
         await visitor.speak(0.6)
-        visitor.virtual.session._control({"type": "end_of_turn"})
+        visitor.virtual.session.handle({"type": "end_of_turn"})
         await asyncio.sleep(0.02)
         assert agent.heard == [pytest.approx(0.6 + 0.3, abs=0.1)]
+
+
+async def test_what_means_nothing_here_is_refused() -> None:
+    async with meeting(None) as visitor:
+        session = visitor.virtual.session
+        with pytest.raises(BadRequestError, match="type 'end_of_speech' is not known here"):
+            session.handle({"type": "end_of_speech"})
+        program = session.speech.take_program(16_000)
+        session.handle({"type": "end_of_speech"}, program=program)
+        session.handle({"type": "end_of_turn"}, program=program)
+        session.speech.conversation = None
+        with pytest.raises(BadRequestError, match="type 'end_of_turn' is not known here"):
+            session.handle({"type": "end_of_turn"}, program=program)
 
 
 async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same() -> None:

@@ -197,7 +197,7 @@ def test_a_refusal_is_told_without_what_the_server_says_about_the_key(message: b
 
 def test_who_speaks_no_rtmp_is_found_out() -> None:
     publisher = RtmpPublisher(app="live", key="secret", url="rtmp://a/live")
-    with pytest.raises(RtmpError, match="no RTMP"):
+    with pytest.raises(RtmpError, match="does not speak RTMP"):
         publisher.receive(b"HTTP/1.1 400 Bad Request" + bytes(4000))
 
 

@@ -76,8 +76,8 @@ async def test_a_bad_chunk_of_the_data_channel_costs_its_packet() -> None:
         assert client.pc.sctp is not None
         await client.pc.sctp.transport._send_data(two_inits())
         await until(lambda: dropped_packets.malformed > before, "the drop")
-        client.channel.send('{"type": "echo"}')
-        await until(lambda: client.messages, "reply")
+        client.channel.send('{"type": "nonsense"}')
+        await until(lambda: client.messages, "refusal")
         await goes_on(client, call)
         association = connection_of(call.peer).sctp
         assert association is not None
