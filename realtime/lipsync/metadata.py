@@ -48,6 +48,8 @@ class WeightsMetadata:
         sha256: Of the file, hexadecimal.
         licence: SPDX identifier, or what is known.
         ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
+        layout: Which network of the family: ``published``, ``tall`` or ``odd``, see
+            :mod:`lipstream.realtime.lipsync.layouts`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class WeightsMetadata:
     sha256: str
     licence: str
     ear: str = "published"
+    layout: str = "published"
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -126,10 +129,16 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             sha256=sha256,
             licence=fields.get("licence", "unknown"),
             ear=fields.get("ear", "published"),
+            layout=fields.get("layout", "published"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both")}.items():
+    known_values = {
+        "head": ("paint", "copy"),
+        "ear": ("published", "sliding", "both"),
+        "layout": ("published", "tall", "odd"),
+    }
+    for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:
             wanted = " or ".join(map(repr, known))
             raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")
@@ -138,7 +147,9 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
     return metadata
 
 
-def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0) -> WeightsMetadata:
+def published_metadata(
+    *, path: Path, sha256: str, size: int, width: float = 1.0, layout: str = "published"
+) -> WeightsMetadata:
     """Return the metadata of a published checkpoint, which carries none."""
     return WeightsMetadata(
         name=path.stem,
@@ -150,4 +161,5 @@ def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0
         decoded_region=default_region(size),
         sha256=sha256,
         licence="unknown",
+        layout=layout,
     )
