@@ -4,9 +4,10 @@ All are a face encoder that halves the picture down to one point, and a face dec
 the picture's size, joined at every size. Facts of each network are those of its published code.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
-LayoutName = Literal["published", "tall", "odd"]
+LayoutName = Literal["published", "tall", "odd", "odd-prelu"]
+LAYOUTS: tuple[str, ...] = get_args(LayoutName)
 
 
 class Down(NamedTuple):
@@ -52,14 +53,12 @@ class Layout(NamedTuple):
 
     Attributes:
         name: As in a file's metadata.
-        meaning: For people.
         encoder: Its blocks, the largest picture first.
         decoder: Its blocks after the first, which is a convolution of one pixel; the smallest first.
         slopes: Whether what is below zero is multiplied by a learned slope, not dropped.
     """
 
     name: LayoutName
-    meaning: str
     encoder: tuple[Down, ...]
     decoder: tuple[Up, ...]
     slopes: bool = False
@@ -75,19 +74,19 @@ def layout(name: str, size: int) -> Layout:
 
     Args:
         name: ``published``; ``tall``, the 256 px network of LiveTalking, with one more size; ``odd``, the 288 px fork
-            whose smallest maps are 9, 5 and 3 pixels wide.
+            whose smallest maps are 9, 5 and 3 pixels wide; ``odd-prelu``, the same with learned slopes.
         size: Side of the face crop, px.
 
     Raises:
         ValueError: If the layout has no such size.
     """
-    if name == "odd":
+    if name in ("odd", "odd-prelu"):
         if size != 288:
             raise ValueError(f"size must be 288, not {size}")
         narrow = (_FIRST, Down(32, 5, 2, 2, residuals=1), Down(32, residuals=2), *_MIDDLE)
         ends = (Down(512, 3, 1, 0, points=1), Down(512, 3, 1, 0, points=1))
         low = (Up(512, 1, stride=1), Up(512, 2, exact=False), Up(512, 2, exact=False))
-        return Layout("odd", "the 288 px fork", narrow + ends, (*low, *_LAST, Up(64, 2)), slopes=True)
+        return Layout(cast("LayoutName", name), narrow + ends, (*low, *_LAST, Up(64, 2)), slopes=name == "odd-prelu")
     step = {"published": 32, "tall": 64}.get(name)
     if step is None:
         raise ValueError(f"there is no layout {name!r}")
@@ -97,5 +96,4 @@ def layout(name: str, size: int) -> Layout:
     more_down, more_up = ((Down(512, residuals=1),), (Up(512, 1),)) if name == "tall" else ((), ())
     encoder = (_FIRST, Down(32, residuals=2), *_MIDDLE, *more_down, Down(512, bottom, 1, 0, points=1))
     low = (Up(512, 1, bottom, 1), *more_up, Up(512, 2))
-    meaning = {"published": "Wav2Lip", "tall": "Wav2Lip with one more size, as LiveTalking's 256 px"}[name]
-    return Layout("tall" if name == "tall" else "published", meaning, encoder, (*low, *_LAST))
+    return Layout(cast("LayoutName", name), encoder, (*low, *_LAST))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lipstream.realtime.errors import WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
+from lipstream.realtime.lipsync.layouts import LAYOUTS
 
 FORMAT = "lipstream-weights-1"
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
@@ -48,8 +49,7 @@ class WeightsMetadata:
         sha256: Of the file, hexadecimal.
         licence: SPDX identifier, or what is known.
         ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
-        layout: Which network of the family: ``published``, ``tall`` or ``odd``, see
-            :mod:`lipstream.realtime.lipsync.layouts`.
+        layout: Which network of the family: one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
     """
 
     name: str
@@ -136,7 +136,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
     known_values = {
         "head": ("paint", "copy"),
         "ear": ("published", "sliding", "both"),
-        "layout": ("published", "tall", "odd"),
+        "layout": LAYOUTS,
     }
     for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:

@@ -10,6 +10,8 @@ FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
 """A tensor that every network of the family has."""
 
 _SLOPE = "face_encoder_blocks.0.0.act.weight"
+_LARGEST = 1024
+"""Side of a face crop, px."""
 _INSTEAD = (
     ("binary_pred.", "the discriminator of picture quality that trains Wav2Lip, not the generator"),
     ("sam.", "a fork with attention over each skip connection (SAM), which is not supported"),
@@ -63,14 +65,21 @@ def find_network(tensors: Mapping[str, Shaped]) -> Found:
         raise ValueError(f"has no tensor {FIRST}: it is no Wav2Lip generator")
     blocks = {int(m[1]) for name in names if (m := re.match(r"face_encoder_blocks\.(\d{1,3})\.", name))}
     last = max(blocks)
-    layout: LayoutName | None = {6: "published", 7: "tall", 8: "odd"}.get(last)  # type: ignore[assignment]
     bottom = names.get(f"face_encoder_blocks.{last}.0.conv_block.0.weight", ())
-    if layout is None or len(bottom) != 4 or (layout == "odd") != (_SLOPE in names):
-        raise ValueError(
-            f"is a fork of Wav2Lip with {len(blocks)} face encoder blocks{' and PReLU' if _SLOPE in names else ''}, "
-            "which is not supported"
-        )
-    if layout != "odd" and not 3 <= bottom[-1] <= 32:
+    layout = _layout(names, last)
+    if layout is None or len(bottom) != 4:
+        slopes = " and PReLU" if _SLOPE in names else ""
+        raise ValueError(f"is a fork of Wav2Lip with {len(blocks)} face encoder blocks{slopes}, which is not supported")
+    step = {"published": 32, "tall": 64}.get(layout)
+    if step and not 3 <= bottom[-1] <= _LARGEST // step:
         raise ValueError(f"has a kernel of {bottom[-1]} in face_encoder_blocks.{last}.0, expected 3 or more")
-    size = {"published": 32 * bottom[-1], "tall": 64 * bottom[-1], "odd": 288}[layout]
-    return Found(prefix, layout, size, bottom[0] / 512)
+    return Found(prefix, layout, step * bottom[-1] if step else 288, bottom[0] / 512)
+
+
+def _layout(names: Mapping[str, tuple[int, ...]], last: int) -> LayoutName | None:
+    slopes = _SLOPE in names
+    if last == 8 and tuple(names.get("face_encoder_blocks.7.1.conv_block.0.weight", ()))[2:] == (1, 1):
+        return "odd-prelu" if slopes else "odd"
+    if slopes or last not in (6, 7):
+        return None
+    return "published" if last == 6 else "tall"

@@ -25,7 +25,7 @@ from lipstream.realtime.lipsync.metadata import (
 from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
 from lipstream.realtime.lipsync.published_names import FIRST, Found, Shaped, find_network
 
-__all__ = ["Region", "WeightsMetadata", "load_weights", "save_weights"]
+__all__ = ["Region", "WeightsMetadata", "load_weights", "read_weights", "save_weights"]
 
 StateDict = dict[str, Tensor]
 
@@ -55,15 +55,24 @@ def load_weights(
     Raises:
         WeightsError: One sentence that names the first thing that does not fit.
     """
-    path = Path(path)
-    sha256 = file_sha256(path)
-    state, metadata, _ = _read(path, sha256)
+    network, metadata, _ = read_weights(path)
     if window_offset_samples is not None:
         metadata = dataclasses.replace(metadata, window_offset_samples=window_offset_samples)
+    return network.to(device=device, dtype=dtype), metadata
+
+
+def read_weights(path: str | Path) -> tuple[Wav2Lip, WeightsMetadata, str]:
+    """Return a weights file's network on the CPU, the facts about it, and the file's format in words.
+
+    Raises:
+        WeightsError: One sentence that names the first thing that does not fit.
+    """
+    path = Path(path)
+    state, metadata, form = _read(path, file_sha256(path))
     network = _without_values(metadata, path)
     _check(state, cast("StateDict", network.state_dict()), path)
     network.to_empty(device="cpu").load_state_dict(state, strict=True)
-    return network.eval().requires_grad_(False).to(device=device, dtype=dtype), metadata
+    return network.eval().requires_grad_(False), metadata, form
 
 
 def _without_values(metadata: WeightsMetadata, path: Path) -> Wav2Lip:
