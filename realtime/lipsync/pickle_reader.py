@@ -55,7 +55,7 @@ class _Machine:
     def take(self, count: int) -> list[Any]:
         """Take off and return the topmost values."""
         if count > len(self.stack):
-            raise ValueError("a value is missing")
+            raise IndexError
         values = self.stack[len(self.stack) - count :]
         del self.stack[len(self.stack) - count :]
         return values
@@ -76,19 +76,17 @@ def read_pickle(file: BinaryIO) -> Any:
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if count > MOST_INSTRUCTIONS:
-                raise ValueError("too long")
             if opcode.name == "STOP":
                 return machine.take(1)[0]
             if opcode.name in _VALUES:
                 machine.stack.append(argument)
             else:
                 _INSTRUCTIONS[opcode.name](machine, argument)
-    except KeyError as error:
-        raise ValueError(f"{error} is not known here") from error
-    except (AttributeError, IndexError, OverflowError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError("its instructions make no sense") from error
-    raise ValueError("it has no end")
+            if count == MOST_INSTRUCTIONS:
+                break
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError("its pickle is damaged or of an unknown kind") from error
+    raise ValueError("its pickle has no end")
 
 
 def _name(machine: _Machine, argument: Any) -> None:

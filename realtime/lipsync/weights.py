@@ -131,14 +131,27 @@ def _read(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
         head = file.read(64)
     if path.suffix == ".safetensors" or head[8:9] == b"{":
         state, metadata, form = _read_safetensors(path, sha256)
-    elif path.suffix == ".onnx" or b"pytorch" in head:
-        raise WeightsError(
-            f"{path.name} is an ONNX export, in which convolutions and batch norms have become one and lost their "
-            "names: use the checkpoint that it was made of"
-        )
+    elif (instead := _not_weights(path, head)) is not None:
+        raise WeightsError(f"{path.name} is {instead}")
     else:
         state, metadata, form = _read_checkpoint(path, sha256)
     return _with_batch_counts(state), metadata, form
+
+
+def _not_weights(path: Path, head: bytes) -> str | None:
+    """Return what a file is instead of a checkpoint, if its first bytes say so."""
+    if not head:
+        return "empty"
+    if head.lstrip()[:1] == b"<":
+        return "a web page, not a checkpoint: download the file itself"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not a checkpoint: fetch the file that it stands for"
+    if path.suffix == ".onnx" or b"pytorch" in head:
+        return (
+            "an ONNX export, in which convolutions and batch norms have become one and lost their names: "
+            "use the checkpoint that it was made of"
+        )
+    return None
 
 
 def _read_safetensors(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:

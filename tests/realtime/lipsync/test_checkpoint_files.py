@@ -201,11 +201,22 @@ def test_what_is_no_network_of_the_family_is_named(names, meaning: str, tmp_path
         load_weights(tmp_path / "w.pth")
 
 
-def test_an_onnx_export_is_told_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "w.onnx").write_bytes(b"\x08\x07\x12\x07pytorch\x1a\x051.0.0")
-    assert "use the checkpoint that it was made of" in _refusal(tmp_path / "w.onnx")
+@pytest.mark.parametrize(
+    ("name", "content", "meaning"),
+    [
+        ("w.onnx", b"\x08\x07\x12\x07pytorch\x1a\x051.0.0", "an ONNX export"),
+        ("w.pth", b"\x08\x07\x12\x07pytorch\x1a\x051.0.0", "an ONNX export"),
+        ("w.pth", b"\n<!DOCTYPE html><html>", "a web page, not a checkpoint"),
+        ("w.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        ("w.pth", b"", "empty"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all_is_named(name: str, content: bytes, meaning: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert f"{name} is {meaning}" in _refusal(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.freeze:DeprecationWarning")
 def test_a_frozen_archive_is_named(network: Wav2Lip, tmp_path: Path) -> None:
     torch.jit.freeze(traced(network)).save(tmp_path / "w.pt")
     assert "frozen into its code" in _refusal(tmp_path / "w.pt")
