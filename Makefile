@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Makes the site of the documents; MIT, 138 MB with what it needs. 0.1 is not tried yet.
 ZENSICAL := 'zensical>=0.0.73,<0.1'
 
-.PHONY: run test check check-web docs lock-web format bench bench-cuda network fuzz soak clean
+.PHONY: run test check coverage check-web docs lock-web format bench bench-cuda network fuzz soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -19,6 +19,14 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory check-web docs
 	$(BIN)/python -m pytest $(ARGS)
+
+# Which lines and branches the tests run, in child processes as well, with the figure in the last line. Takes longer
+# than the tests alone. What a killed process ran is lost, so the workers of servers that tests start are not counted.
+coverage: $(VENV)/.test
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	$(BIN)/python -m coverage run -m pytest $(ARGS); status=$$?; \
+	$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report && exit $$status
 
 # Types and lint of the pages' scripts. Skipped without node and npm, unless REQUIRE_SYSTEM=1.
 ifneq ($(shell command -v node >/dev/null && command -v npm),)

@@ -1,6 +1,6 @@
 """Prepares and stores avatars."""
 
-if __name__ == "avatar_cache":  # in a checkout, where this name and lipstream's give the same modules
+if __name__ == "avatar_cache":  # imported in a checkout, where both names must give the same modules
     from lipstream.checkout_names import share_modules
 
     share_modules(__name__)

@@ -1,4 +1,4 @@
-"""``lipstream avatar``, ``python -m avatar_cache``: avatars from the command line."""
+"""``lipstream avatar`` and ``python -m avatar_cache``: builds, lists, checks and removes avatars."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipstream avatar", description="Build, prepare, show and remove avatars.")
-    parser.add_argument("--store", type=Path, default=default_root(), help="its folder (default: %(default)s)")
+    parser.add_argument("--store", type=Path, default=default_root(), help="folder of the store (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, a line each")
     _add_build(commands.add_parser("build", help="make an avatar of a video, a photograph, or an avatar's folder"))
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("input", type=Path)
     build.add_argument("--id", required=True, help="small letters, digits and dashes")
-    build.add_argument("--name", default="", help="for people")
-    build.add_argument("--licence", default="unknown", help="of the source")
+    build.add_argument("--name", default="", help="name shown to users")
+    build.add_argument("--licence", default="unknown", help="licence of the source")
     build.add_argument(
         "--consent", default="", help="whose face it is and how they agreed, for the record: 'mine', 'Ada, by letter'"
     )
@@ -58,7 +58,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     )
     build.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0])
     build.add_argument("--report", choices=("text", "json"), default="text", help="form of the preflight report")
-    build.add_argument("--no-prepare", action="store_true", help="leave that to the server's first use")
+    build.add_argument("--no-prepare", action="store_true", help="leave the preparation to the server's first use")
 
 
 def _options(chosen: argparse.Namespace) -> BuildOptions:
@@ -92,7 +92,7 @@ def _show_progress(share: float) -> None:
 
 
 def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
-    resolve_device(chosen.device)  # or it raises, before anything is built
+    resolve_device(chosen.device)  # raises for an invalid device, before the avatar is built
     started = time.monotonic()
     store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
     if report := store.report(chosen.id):
@@ -119,7 +119,7 @@ def _prepare(store: AvatarStore, chosen: argparse.Namespace) -> None:
 
 
 def _blend(avatar: Avatar, prepared: PreparedAvatar) -> tuple[float, float, float]:
-    """Return how mouths at rest sit in their pictures: the worst seam, the mean sharpness, and that of the source."""
+    """Return the quality of the mouths at rest: the worst seam, the mean sharpness, and that of the source."""
     compositor = prepared.compositor()
     found = [
         measure_blend(planes(source)[0], planes(prepared.frames[index])[0], compositor.mask(index))
@@ -151,7 +151,7 @@ def _run(chosen: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the process's exit status."""
+    """Run the command; return its exit status."""
     try:
         _run(_parser().parse_args(arguments))
     except LipstreamError as error:

@@ -1,4 +1,4 @@
-"""An avatar in memory: what the server composites, and what the render worker draws with."""
+"""An avatar on disk, and the same avatar prepared for a weights file and mapped into memory."""
 
 import hashlib
 import itertools
@@ -25,12 +25,10 @@ _loads = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """A stored avatar: a clip and its manifest; nothing is decoded yet.
+    """A stored avatar: a clip and its manifest. Nothing is decoded yet.
 
     Attributes:
-        manifest: Its facts.
-        clip: The video file.
-        prepared_root: Where what was computed for each weights file lies.
+        prepared_root: Folder with a subfolder for each weights file that the avatar is prepared for.
     """
 
     manifest: Manifest
@@ -38,11 +36,11 @@ class Avatar:
     prepared_root: Path
 
     def prepared_folder(self, fingerprint: str) -> Path:
-        """Return where the avatar as prepared for a weights file lies, there or not."""
+        """Return the folder for the avatar prepared for a weights file; it may not exist."""
         return self.prepared_root / fingerprint
 
     def is_prepared(self, fingerprint: str) -> bool:
-        """Return whether the avatar was prepared for a weights file, in this format, from this clip."""
+        """Return whether the avatar is prepared for a weights file, in the current format and from this clip."""
         try:
             facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
         except (OSError, ValueError):
@@ -54,17 +52,15 @@ class Avatar:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedAvatar:
-    """An avatar prepared for one weights file; every array is memory-mapped, so all processes share one copy.
+    """An avatar prepared for one weights file. Every array is memory-mapped, so all processes share one copy.
 
     Attributes:
-        manifest: The avatar's facts.
-        frames: ``uint8[N, h * 3 // 2, w]``, I420, the mouth at rest.
+        frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
         rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
-        features: What the predictor draws with.
-        region: The decoded region.
+        features: Encoded faces, one per frame.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
-        fingerprint: Of the weights file.
-        loaded: Tells it from what was loaded under its id before.
+        loaded: Serial number of the load; differs between loads under one id.
     """
 
     manifest: Manifest
@@ -77,7 +73,7 @@ class PreparedAvatar:
     loaded: int
 
     def compositor(self, mark: MarkStyle | None = None) -> Compositor:
-        """Return a compositor over these frames, which stamps a mark on each of its pictures if there is one."""
+        """Return a compositor for these frames; ``mark`` is stamped on each of its pictures."""
         manifest = self.manifest
         stamp = draw_mark(mark, *manifest.size) if mark else None
         return Compositor(
@@ -92,7 +88,7 @@ class PreparedAvatar:
         )
 
     def bytes(self) -> dict[str, int]:
-        """Return the size of each level: what the server maps, and what the worker maps or keeps on its device."""
+        """Return the bytes of each part: pictures for the server, crops and features for the render worker."""
         features = sum(level.nbytes for level in self.features.levels)
         return {
             "pictures": self.frames.nbytes + self.rest_mouths.nbytes,
@@ -105,7 +101,7 @@ def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file.
 
     Raises:
-        AvatarError: If it cannot be read.
+        AvatarError: If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -115,30 +111,30 @@ def file_sha256(path: Path) -> str:
 
 
 def verify_prepared(avatar: Avatar, folder: Path) -> None:
-    """Check every byte that was prepared of an avatar for one weights file.
+    """Check every byte of an avatar prepared for one weights file.
 
     Raises:
-        AvatarError: Naming the file that is missing or changed, or what it was prepared for instead.
+        AvatarError: If a file is missing or changed, or belongs to other weights or another clip.
     """
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
         sums: dict[str, str] = facts["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is made again") from error
+        raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is prepared again") from error
     if facts.get("weights") != folder.name:
-        raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is made again")
+        raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is prepared again")
     if facts.get("clip") != file_sha256(avatar.clip):
-        raise AvatarError(f"{folder} was prepared from another clip: remove it, it is made again")
+        raise AvatarError(f"{folder} was prepared from another clip: remove it, it is prepared again")
     for name, known in sums.items():
         if file_sha256(folder / name) != known:
-            raise AvatarError(f"{folder / name} was changed: remove the folder, it is made again")
+            raise AvatarError(f"{folder / name} was changed: remove the folder, it is prepared again")
 
 
 def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
     """Map a prepared avatar into memory.
 
     Raises:
-        AvatarError: If it was not prepared for these weights, or is damaged.
+        AvatarError: If the avatar is not prepared for these weights or is damaged.
     """
     folder = avatar.prepared_folder(fingerprint)
     if not avatar.is_prepared(fingerprint):
@@ -162,5 +158,5 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
 
 
 def _map(path: Path) -> npt.NDArray[Any]:
-    """Map a file as a plain array: each view of a ``memmap`` costs microseconds more."""
+    """Map a file as a plain array: each view of a ``memmap`` would cost microseconds more."""
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

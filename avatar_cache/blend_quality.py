@@ -1,4 +1,4 @@
-"""Measures how a painted mouth sits in its picture: whether its edge can be seen, and whether it is as sharp. Pure."""
+"""Measures how visible a painted mouth is in its picture: its edge, and its sharpness. Pure functions."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ _DEPTHS = (0.0, 0.02, 0.04, 0.06)
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How one painted picture compares with the picture before.
+    """Comparison of a painted picture with the picture before.
 
     Attributes:
         seam: Mean step of luma across the worst contour of the mask, over the same step before: 1 is invisible.
         sharpness: Variance of the Laplacian inside the mask, over that of the ring around it.
-        sharpness_before: The same before painting.
+        sharpness_before: The same ratio before painting.
     """
 
     seam: float
@@ -29,9 +29,9 @@ def measure_blend(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], m
     """Compare luma planes.
 
     Args:
-        before: ``uint8[h, w]``, the picture without the mouth.
-        after: ``uint8[h, w]``, the picture with it.
-        mask: ``bool[h, w]``, what painting may change.
+        before: ``uint8[h, w]``, luma without the painted mouth.
+        after: ``uint8[h, w]``, luma with it.
+        mask: ``bool[h, w]``, the pixels that painting may change.
     """
     width = int(mask.any(axis=0).sum())
     seams = []

@@ -1,8 +1,8 @@
-"""``python -m avatar_cache.build_job``: one avatar built in a process of its own, with bounds on its time and memory.
+"""``python -m avatar_cache.build_job``: builds one avatar in a process of its own, with bounds on time and memory.
 
-A job comes as JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
-``limits`` (the fields of `media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. Answers
-leave as JSON, a line each: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
+The job is JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
+``limits`` (the fields of `media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. The answers are
+lines of JSON on standard output: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
 """
 
 import json
@@ -15,7 +15,7 @@ from lipstream.avatar_cache.media_reader import Limits, open_source
 from lipstream.realtime.errors import LipstreamError, is_no_room
 
 _BUILD_SHARE = 0.7
-"""Of the whole time: the rest goes into preparing the avatar for the network."""
+"""Share of the build in the progress; the rest is the preparation for the network."""
 
 
 def _tell(**message: Any) -> None:
@@ -24,10 +24,10 @@ def _tell(**message: Any) -> None:
 
 
 def _bound(job: dict[str, Any]) -> None:
-    """Have the system end this process rather than let it take the machine."""
+    """Limit the processor time and memory of this process, so that a hostile file cannot exhaust the machine."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 (there is none on Windows)
+    import resource  # noqa: PLC0415 (missing on Windows)
 
     resource.setrlimit(resource.RLIMIT_CPU, (job["cpu_s"], job["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_DATA, (job["memory_bytes"], job["memory_bytes"]))
@@ -36,7 +36,7 @@ def _bound(job: dict[str, Any]) -> None:
 
 def _build(job: dict[str, Any]) -> None:
     limits = Limits(**job["limits"])
-    open_source(Path(job["source"]), limits, side=1)  # what is no picture is refused before the networks are loaded
+    open_source(Path(job["source"]), limits, side=1)  # refuses unreadable files before the networks are loaded
 
     from lipstream.avatar_cache.clip_builder import BuildOptions  # noqa: PLC0415 (as above)
     from lipstream.avatar_cache.prepare import prepare  # noqa: PLC0415 (as above)
@@ -63,7 +63,7 @@ def _build(job: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Return the process's exit status."""
+    """Run the job; return the exit status."""
     job = json.load(sys.stdin)
     _bound(job)
     try:
@@ -72,7 +72,7 @@ def main() -> int:
         _tell(failed=error.message)
         return 1
     except MemoryError:
-        _tell(failed="the file takes more memory than there is for one")
+        _tell(failed="the file needs more memory than one build may use")
         return 1
     except Exception as error:
         if not is_no_room(error):

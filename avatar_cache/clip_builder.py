@@ -1,4 +1,4 @@
-"""Makes an avatar's clip and manifest out of any video or photograph."""
+"""Makes the clip and the manifest of an avatar from a video or a photograph."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,25 +37,23 @@ Progress = Callable[[float], None]
 
 TOOL = "lipstream 0.1"
 SMALLEST_BOX = 32
-"""Face boxes below this side, px, have no mouth to speak of."""
+"""Least side of a face box, px; a smaller mouth has too few pixels."""
 _LOOK_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How an avatar is made.
+    """Options for building an avatar.
 
     Attributes:
-        name: For people; empty for one made of the id.
-        licence: Of the source.
-        consent: Whose face it is and how they agreed.
-        face: Which face to follow, from 1, the largest first.
-        box: The face box by hand, in the picture as stored; no face is looked for then.
-        still: Whether a photograph stays as it is.
-        loop: How the clip repeats; ``None`` for what suits it.
-        side: Longer side of the stored picture, px; larger ones are scaled down.
-        detector: Which face detector finds landmarks.
-        limits: What the source may be.
+        name: Name for users; empty for one derived from the id.
+        consent: Statement of whose face it is and how they agreed; empty if there is none.
+        face: Number of the face to use, from 1, the largest first.
+        box: Face box set by hand, px of the stored picture; ``None`` to detect the face.
+        still: Whether a photograph gets no idle motion.
+        loop: How the clip repeats; ``None`` chooses by the clip.
+        side: Longer side of the stored picture, px; larger sources are scaled down.
+        limits: Limits for the source.
     """
 
     name: str = ""
@@ -72,7 +70,7 @@ class BuildOptions:
 
 @dataclass(slots=True)
 class _ClipSurvey:
-    """What the first pass over a clip leaves: no pictures."""
+    """Result of the first pass over a clip; it keeps no pictures."""
 
     thumbnails: list[np.ndarray] = field(default_factory=list)
     faces: list[DetectedFace | None] = field(default_factory=list)
@@ -83,15 +81,14 @@ class _ClipSurvey:
 
 @dataclass(slots=True)
 class _Film:
-    """What becomes the stored clip.
+    """Content of the clip to be stored.
 
     Attributes:
-        pictures: Of the clip, read or made as they are written.
-        boxes: The face box of each.
-        loop: How the clip repeats.
-        outline: Of lips and jaw.
-        size: Of the picture.
-        report: What its maker should know.
+        pictures: Pictures, ``uint8[h, w, 3]`` BGR, read or rendered as they are written.
+        boxes: Face box of each picture, px.
+        loop: ``seamless`` or ``pingpong``.
+        outline: Polygon around lips and jaw, in shares of the face box.
+        size: Width and height, px.
     """
 
     pictures: Iterator[Bgr]
@@ -106,17 +103,13 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
     """Write ``clip.mp4``, ``avatar.json`` and ``report.json`` into a folder.
 
     Args:
-        path: The video or photograph.
-        avatar_id: The new avatar's.
-        folder: Where to write.
-        options: How.
-        progress: Called with 0..1; whatever it raises ends the work.
+        progress: Called with 0..1; an exception from it ends the work.
 
     Raises:
         UnsupportedTypeError: If the source cannot be read.
-        TooLargeError: If it is over a limit.
-        AvatarError: If no avatar can be made of it.
-        SettingsError: If an option makes no sense.
+        TooLargeError: If the source exceeds a limit.
+        AvatarError: If no avatar can be made of the source, as without a face.
+        SettingsError: If an option is out of range.
     """
     if options.face < 1 or options.side < SMALLEST_BOX:
         raise SettingsError(f"faces are counted from 1, and the picture's side is at least {SMALLEST_BOX} px")
@@ -161,7 +154,7 @@ def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fil
 
 
 def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
-    """A photograph stays as it is, or is given a little life."""
+    """Return the clip of a photograph: with idle motion, or a single picture with ``still``."""
     windows, _ = _windows(seen, options)
     x, y, half = windows[0].tolist()
     looks, faces = [look for _, look in seen.looks], seen.faces
@@ -180,7 +173,7 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
 
 
 def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _ClipSurvey:
-    """Go over the clip once: where the face is, and how each picture looks."""
+    """Read the clip once to track the face and measure the pictures."""
     detector: FaceDetector | None = None if options.box else create_detector(options.detector)
     tracker = FaceTracker(detector, options.face) if detector else None
     seen = _ClipSurvey()
@@ -203,7 +196,7 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
 
 
 def _where(face: DetectedFace | None, options: BuildOptions) -> tuple[float, float, float] | None:
-    """Return centre x, y and half the side of what is to be looked at."""
+    """Return centre x, centre y and half the side of the square to measure, px; ``None`` without a face."""
     if options.box:
         x, y, half = shared_windows(options.box, 1)[0].tolist()
         return x, y, half
@@ -211,11 +204,11 @@ def _where(face: DetectedFace | None, options: BuildOptions) -> tuple[float, flo
 
 
 def _windows(seen: _ClipSurvey, options: BuildOptions) -> tuple[Windows, int]:
-    """Return the smoothed face windows of the part with a face, and where it starts."""
+    """Return the smoothed face windows of the longest part with a face, and its first frame."""
     if options.box:
         box = options.box
         if min(box.x, box.y) < 0 or box.x + box.width > seen.size[0] or box.y + box.height > seen.size[1]:
-            raise AvatarError(f"the box does not lie in the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
+            raise AvatarError(f"the box is not inside the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
         return shared_windows(box, len(seen.thumbnails)), 0
     if not any(seen.faces) and options.face > 1:
         raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
@@ -240,7 +233,7 @@ def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut) -> list[str]:
     if seen.faces[start:end] and any(seen.faces):
         gaps = [b - a for a, b in spans([face is not None for face in seen.faces[start:end]])]
         if gaps:
-            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was bridged")
+            notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was interpolated")
     if cut.loop == "pingpong" and count > 1:
         notes.append("no smooth seam was found: the clip runs to and fro")
     return notes

@@ -12,9 +12,9 @@ from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 
 def write_clip(path: Path, pictures: Iterator[Bgr]) -> None:
-    """Write pictures as H.264, 4:2:0, BT.601, limited range: the same bytes for the same pictures."""
+    """Write pictures as H.264, 4:2:0, BT.601, limited range; equal pictures give equal bytes."""
     with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        # One thread: how x264 shares a picture out must not depend on the machine's cores.
+        # One thread: with more, x264's output would depend on the machine's cores.
         stream = container.add_stream(
             "libx264", rate=FRAME_RATE_HZ, options={"crf": "14", "preset": "veryfast", "threads": "1"}
         )

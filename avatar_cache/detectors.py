@@ -1,4 +1,4 @@
-"""Which face detectors there are, by the names that the command line takes."""
+"""The face detectors by the names that the command line accepts."""
 
 from lipstream.avatar_cache.face_detector import BuiltInDetector, FaceDetector
 from lipstream.realtime.errors import SettingsError
@@ -10,7 +10,7 @@ def create_detector(name: str) -> FaceDetector:
     """Return a detector by name.
 
     Raises:
-        SettingsError: If there is none of this name, or what it needs is missing.
+        SettingsError: If the name is unknown or a package is missing.
     """
     if name == "built-in":
         return BuiltInDetector()

@@ -1,4 +1,4 @@
-"""Brings the outline of an eye onto the eye: landmarks are a few pixels off, lids need better."""
+"""Moves the outline of an eye onto the eye: landmarks are off by a few pixels, which blinks would show."""
 
 import cv2
 import numpy as np
@@ -7,23 +7,23 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 _ACROSS, _DOWN = 0.15, 0.3
-"""How far an eye may lie from its landmarks, of its width."""
+"""Largest distance of an eye from its landmarks, as shares of its width."""
 _LEAST_OPEN = 0.4
-"""Height over width of an open eye, at the least."""
+"""Least ratio of height to width of an open eye."""
 _AROUND = 0.62, 0.9
-"""Half axes of what is looked at around the eye, of its width and of its height."""
+"""Half axes of the ring examined around the eye: as a share of its width, and of its height."""
 _SIZE = 48
-"""Width to which an eye is scaled before it is searched, px."""
+"""Width to which an eye is scaled for the search, px."""
 
 
 def settle_eye(luma: npt.NDArray[np.uint8], outline: Floats) -> Floats:
-    """Return an eye's outline moved to where the picture has most detail in it and least around it.
+    """Return an eye's outline moved to the place with the most detail inside and the least around it.
 
-    Skin is smooth beside iris, white and lashes, so the best place is told by the spread of luma alone.
+    Skin is smooth compared to iris, white and lashes, so the spread of luma alone finds the eye.
 
     Args:
         luma: ``uint8[h, w]``.
-        outline: ``float32[6, 2]``: corner, two of the upper lid, corner, two of the lower one; px.
+        outline: ``float32[6, 2]``, px: corner, two points of the upper lid, corner, two of the lower lid.
     """
     width = float(np.linalg.norm(outline[3] - outline[0]))
     middle = outline.mean(axis=0)
@@ -44,7 +44,7 @@ def settle_eye(luma: npt.NDArray[np.uint8], outline: Floats) -> Floats:
 
 
 def _opened(outline: Floats, width: float) -> Floats:
-    """Return the outline with room between its lids, as an open eye has."""
+    """Return the outline with its lids at least as far apart as those of an open eye."""
     height = float(outline[4:, 1].mean() - outline[1:3, 1].mean())
     more = max(_LEAST_OPEN * width - height, 0.0) / 2
     opened = outline.copy()
@@ -54,7 +54,7 @@ def _opened(outline: Floats, width: float) -> Floats:
 
 
 def _kernels(height: float) -> tuple[Floats, Floats]:
-    """Return the ellipse of an eye of this height, and the ring around it, on one grid."""
+    """Return masks of an ellipse of this height and of the ring around it, on one grid."""
     reach = int(max(_AROUND[0] * _SIZE, _AROUND[1] * height))
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     inside = np.hypot(columns / (_SIZE / 2), rows / max(height / 2, 1)) <= 1

@@ -12,10 +12,10 @@ _SURE_OF_POINTS = 0.6
 
 
 class FaceAlignmentDetector:
-    """S3FD and FAN on the CPU. Their weights are downloaded on first use.
+    """S3FD and FAN on the CPU. The package downloads their weights on first use.
 
     Raises:
-        SettingsError: If the package is not installed, or its weights cannot come.
+        SettingsError: If the package is not installed or the weights cannot be downloaded.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class FaceAlignmentDetector:
             ) from error
 
     def find(self, picture: Bgr) -> list[DetectedFace]:
-        """Return all faces of a picture, the largest first."""
+        """Return all faces of a picture, largest first."""
         rgb = np.ascontiguousarray(picture[..., ::-1])
         points, scores, boxes = self._model.get_landmarks_from_image(
             rgb, return_bboxes=True, return_landmark_score=True
@@ -49,6 +49,6 @@ class FaceAlignmentDetector:
         return sorted(faces, key=lambda face: -face.side)
 
     def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
-        """Return a face again, in the picture after; ``None`` where it is gone."""
+        """Return the face of the previous picture in this one; ``None`` if it is gone."""
         near = [face for face in self.find(picture) if np.hypot(*(face.centre - before.centre)) < before.side]
         return min(near, key=lambda face: float(np.hypot(*(face.centre - before.centre))), default=None)

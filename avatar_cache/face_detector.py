@@ -1,7 +1,7 @@
-"""Finds faces in pictures: one protocol, and the detector that is always there.
+"""Finds faces in pictures: the detector protocol, and the built-in detector.
 
-The built-in one looks through squares of every size with the landmark network. Where the network says that there is
-a face, a second and a third look, each at the square that the last look's points ask for, bring the points into place.
+The built-in detector runs the landmark network on squares of every size. Where the network reports a face, a second
+and a third pass over the square around the points found refine them.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from lipstream.avatar_cache.photo import Bgr
 
 Floats = npt.NDArray[np.float32]
 Square = tuple[float, float, float, float]
-"""Centre x, y, turn in degrees (how far what is in it is turned clockwise), side; px."""
+"""Centre x and y, px; rotation of its content, degrees clockwise; side, px."""
 
 _LOOK = 1.4
-"""Side of the square that the network sees best, over the longer side of the points' own rectangle."""
+"""Best side of a square for the network, as a multiple of the longer side of the points' rectangle."""
 _STEP, _GROWTH = 0.3, 1.3
-"""Of the search's squares: how far the next one lies, of its side; how much larger the next size is."""
+"""Step between the search's squares as a share of their side; ratio of one size to the next smaller one."""
 _SMALLEST = 0.18
-"""Side of the smallest square, of the picture's shorter side: smaller faces are too small to speak."""
+"""Side of the smallest square as a share of the picture's shorter side; smaller faces are useless as avatars."""
 _MAYBE, _SURE = 0.5, 0.8
 _CLEAR, _LOST = 0.032, 0.06
-"""Mean doubt above which a find is no face, and above which a face that is followed is gone."""
+"""Mean doubt above which a find is rejected, and above which a followed face counts as gone."""
 _AGREE = 0.05
-"""How far two looks may differ, of the face's side, before the face is doubted."""
+"""Largest difference between two passes, as a share of the face's side; with more the find is rejected."""
 _CANDIDATES = 64
 
 
@@ -38,8 +38,8 @@ class DetectedFace:
 
     Attributes:
         points: ``float32[68, 2]``, px, in the order of :mod:`avatar_cache.face_geometry`.
-        doubt: ``float32[68]``: the likely error of each point, of the face's side; large where it is hidden.
-        score: How likely it is a face, 0..1.
+        doubt: ``float32[68]``: likely error of each point, as a share of the face's side; large for hidden points.
+        score: Probability of a face, 0..1.
     """
 
     points: Floats
@@ -48,7 +48,7 @@ class DetectedFace:
 
     @property
     def mean_doubt(self) -> float:
-        """How unsure the points are, on the whole."""
+        """Mean of ``doubt``."""
         return float(self.doubt.mean())
 
     @property
@@ -64,23 +64,23 @@ class DetectedFace:
 
 
 class FaceDetector(Protocol):
-    """Finds landmarks."""
+    """Finds faces with their landmarks."""
 
     def find(self, picture: Bgr) -> list[DetectedFace]:
-        """Return all faces of a picture, the largest first."""
+        """Return all faces of a picture, largest first."""
 
     def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
-        """Return a face again, in the picture after; ``None`` where it is gone."""
+        """Return the face of the previous picture in this one; ``None`` if it is gone."""
 
 
 class BuiltInDetector:
-    """Our own landmark network; works without a download."""
+    """This project's landmark network; needs no download."""
 
     def __init__(self) -> None:
         self._network = LandmarkNetwork()
 
     def find(self, picture: Bgr) -> list[DetectedFace]:
-        """Return all faces of a picture, the largest first."""
+        """Return all faces of a picture, largest first."""
         pyramid = _Pyramid(picture, self._network.size)
         squares = _search_squares(picture.shape[1], picture.shape[0])
         looks = self._look(pyramid, squares)
@@ -92,7 +92,7 @@ class BuiltInDetector:
         return sorted(found, key=lambda face: -face.side)
 
     def follow(self, picture: Bgr, before: DetectedFace) -> DetectedFace | None:
-        """Return a face again, in the picture after; ``None`` where it is gone."""
+        """Return the face of the previous picture in this one; ``None`` if it is gone."""
         pyramid = _Pyramid(picture, self._network.size)
         face = before
         for _ in range(2):
@@ -102,7 +102,7 @@ class BuiltInDetector:
         return face
 
     def _settle(self, pyramid: "_Pyramid", faces: list[DetectedFace]) -> list[DetectedFace]:
-        """Look again and again at each face; return those of which the looks come to agree."""
+        """Refine each face in several passes; return the faces for which the passes agree."""
         for _ in range(3):
             faces = [face for face in faces if face.score > _MAYBE]
             before, faces = faces, self._look(pyramid, [_square_of(face) for face in faces])
@@ -116,7 +116,7 @@ class BuiltInDetector:
         ]
 
     def _look(self, pyramid: "_Pyramid", squares: list[Square]) -> list[DetectedFace]:
-        """Return what each square shows, likely or not."""
+        """Return the network's result for each square, faces or not."""
         if not squares:
             return []
         crops, maps = zip(*(pyramid.crop(square) for square in squares), strict=True)
@@ -129,11 +129,11 @@ class BuiltInDetector:
 
 
 class _Pyramid:
-    """Cuts squares out of a picture at the network's size, from halved pictures where it is much larger.
+    """Crops squares of a picture at the network's size, from halved pictures for large squares.
 
     Args:
         picture: ``uint8[h, w, 3]``.
-        size: Side of the cut, px.
+        size: Side of a crop, px.
     """
 
     def __init__(self, picture: Bgr, size: int) -> None:
@@ -169,7 +169,7 @@ def _overlap(one: DetectedFace, other: DetectedFace) -> bool:
 
 
 def _search_squares(width: int, height: int) -> list[Square]:
-    """Return squares of every size all over a picture: centre x, y, turn 0, side."""
+    """Return squares of every size that cover a picture: centre x, y, rotation 0, side."""
     squares = []
     side = max(_SMALLEST * min(width, height), 24.0)
     while side <= 1.6 * min(width, height):

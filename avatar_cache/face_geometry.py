@@ -1,4 +1,4 @@
-"""What 68 landmarks tell of a face: its pose, its mouth, and the box that the network sees. Pure arithmetic.
+"""Geometry of 68 face landmarks: pose, opening of the mouth, and the face box. Pure arithmetic.
 
 Landmarks are ``float32[68, 2]`` in pixels, x right, y down, in the order of iBUG's 300-W: jaw 0..16 from the picture's
 left to its right, brows 17..26, nose 27..35, eyes 36..47, outer lips 48..59, inner lips 60..67.
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-# Millimetres on the average face: x to the face's left, y to its back, z up. Its right half and the middle.
+# Millimetres on the average face: x to the face's left, y to its back, z up. Right half and middle; the left mirrors
+# it.
 _RIGHT_HALF = {
     0: (-72.7, -15.6, 33.0),
     1: (-70.8, -9.4, 16.5),
@@ -65,7 +66,7 @@ _SWAPPED = (
 MIRROR = np.arange(68)
 for _one, _other in _SWAPPED:
     MIRROR[_one], MIRROR[_other] = _other, _one
-"""Which point each becomes when the picture is flipped."""
+"""Index of each point after the picture is mirrored."""
 
 
 def _mean_face() -> Floats:
@@ -80,28 +81,28 @@ MEAN_FACE = _mean_face()
 """The average face with closed lips and open eyes, ``float32[68, 3]``, mm from the head's joint."""
 
 RIGID = [0, 2, 14, 16, *range(27, 36), 36, 39, 42, 45]
-"""Points that neither speech nor a smile moves much: the sides, the nose, the corners of the eyes."""
+"""Points that speech and smiles hardly move: the sides, the nose, the corners of the eyes."""
 
-# The training pictures' box, fitted to their landmarks over all identities: its half side from the chin's distance to
-# the nose and from the face's scale, both at rest; and where its middle lies.
+# The face box of the training pictures, fitted to their landmarks over all identities: half its side by the distance
+# from chin to nose and the face's scale, both at rest; and its centre.
 _HALF_OF_CHIN, _HALF_OF_SCALE_MM = 0.734, 35.4
 _PHILTRUM = 0.63
 _ABOVE_LIP = 0.06
 _NOSE_SHARE = 0.55
 _JAW_FALL = 0.05
-"""How far the chin of a speaking mouth comes down, of the face box."""
+"""Distance by which the chin falls in speech, as a share of the face box."""
 _AXIS_MM = np.array([0.0, -20.0, 4.5], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a face looks and how large it is.
+    """Orientation and size of a face.
 
     Attributes:
-        yaw_degrees: To the face's own left.
-        pitch_degrees: Up.
-        roll_degrees: Clockwise in the picture.
-        scale: Pixels a millimetre.
+        yaw_degrees: Turn to the face's own left.
+        pitch_degrees: Turn upward.
+        roll_degrees: Rotation in the picture, clockwise.
+        scale: Pixels per millimetre.
         axis: Point of the head's axis behind the nose, px.
     """
 
@@ -118,7 +119,7 @@ def estimate_pose(points: Floats) -> Pose:
     centre, middle = model.mean(axis=0), seen.mean(axis=0)
     rows = np.linalg.lstsq(model - centre, seen - middle, rcond=None)[0].T
     scale = float(np.sqrt(np.linalg.norm(rows[0]) * np.linalg.norm(rows[1])))
-    # The rotation nearest to the two rows: x right, y up, and what is left points at the camera's back.
+    # The rotation nearest to the two rows: x right, y up; a face that turns left points at the camera's back.
     u, _, v = np.linalg.svd(np.stack([rows[0], np.cross(rows[1], rows[0]) / max(scale, 1e-9), rows[1]]))
     turn = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
     # Turned as yaw after pitch, then rolled in the picture: the line through both ears shows the roll alone.
@@ -130,20 +131,20 @@ def estimate_pose(points: Floats) -> Pose:
 
 
 def lip_gap_mm(points: Floats, pose: Pose) -> float:
-    """Return the opening between the inner lips, mm on the average face."""
+    """Return the gap between the inner lips, mm on the average face."""
     return float(np.linalg.norm(points[61:64].mean(axis=0) - points[65:68].mean(axis=0))) / pose.scale
 
 
 def chin_mm(points: Floats, pose: Pose) -> float:
-    """Return the distance from the nose to the chin, mm on the average face, undone for a nod."""
+    """Return the distance from nose to chin, mm on the average face, corrected for a nod."""
     foreshortened = max(np.cos(np.radians(pose.pitch_degrees)), 0.6)
     return float(np.linalg.norm(points[8] - points[33])) / pose.scale / float(foreshortened)
 
 
 def face_box(points: Floats, pose: Pose, chin_at_rest_mm: float) -> tuple[float, float, float]:
-    """Return the box that the network sees: centre x, y and half its side, px.
+    """Return the box for the network: centre x, y and half its side, px.
 
-    From about the brows to just under the chin of an open jaw; what speech moves lies in its lower half.
+    It reaches from about the brows to just under the chin of an open jaw; speech moves only its lower half.
     """
     half = pose.scale * max(_HALF_OF_CHIN * chin_at_rest_mm + _HALF_OF_SCALE_MM, 1.04 * 70)
     philtrum = points[33] + _PHILTRUM * (points[51] - points[33])
@@ -155,7 +156,7 @@ def jaw_outline(shares: Floats) -> tuple[tuple[float, float], ...]:
     """Return the convex polygon around lips and jaw, with room for the jaw to fall.
 
     Args:
-        shares: ``float32[N, 68, 2]``: landmarks of any number of frames, in shares of their face boxes.
+        shares: ``float32[N, 68, 2]``: landmarks of N frames, in shares of their face boxes.
     """
     jaw = shares[:, 3:14]
     fallen = shares[:, 5:12] + np.array([0, _JAW_FALL], np.float32)

@@ -16,16 +16,17 @@ from lipstream.realtime.picture.mouth_painter import Box
 Windows = npt.NDArray[np.float64]
 
 _FOLLOWED_FRAMES = 5
-"""How long a face is looked for where it was last seen."""
+"""Frames for which a lost face is looked for at its last place."""
 _SEARCH_EVERY = 25
-"""A search of the whole picture takes as long as following through hundreds; soon after a loss there are two more."""
+"""Frames between searches of the whole picture, each as slow as following through hundreds of frames. Two more follow
+soon after a loss."""
 _PROFILE_DEGREES = 50.0
 _GAP_FRAMES = 8
-"""Frames without a face that are bridged: a blink of the detector, a hand that passes."""
+"""Longest gap that is interpolated: a missed detection, or a hand that passes."""
 _CENTRE_FRAMES, _SIZE_FRAMES = 2.0, 12.0
-"""Widths (standard deviations) of the smoothing of a box's place and of its size."""
+"""Standard deviations, in frames, of the filters for a box's centre and for its size."""
 _ONE_SIZE = 0.05
-"""A size that varies less than this stays the same all through the clip."""
+"""A size that varies by less than this is made constant over the clip."""
 
 
 @dataclass(slots=True)
@@ -33,8 +34,8 @@ class FaceTrack:
     """One face in every picture of a clip.
 
     Attributes:
-        faces: Per picture, ``None`` where it was not seen or is in profile.
-        seen: The faces among which it was chosen, in the picture where it was found.
+        faces: The face in each picture; ``None`` if it was not found or is in profile.
+        seen: All faces of the picture in which the face was chosen.
     """
 
     faces: list[DetectedFace | None] = field(default_factory=list)
@@ -42,11 +43,10 @@ class FaceTrack:
 
 
 class FaceTracker:
-    """Follows the face that was chosen, picture by picture.
+    """Follows a chosen face from picture to picture.
 
     Args:
-        detector: Finds landmarks.
-        choice: Which face to follow, from 1, the largest first.
+        choice: Number of the face to follow, from 1, the largest first.
     """
 
     def __init__(self, detector: FaceDetector, choice: int = 1) -> None:
@@ -56,7 +56,7 @@ class FaceTracker:
         self._lost = 0
 
     def push(self, picture: Bgr) -> DetectedFace | None:
-        """Take the next picture; return the face in it."""
+        """Take the next picture; return the face in it, or ``None``."""
         face = None
         if self._last is not None and self._lost < _FOLLOWED_FRAMES:
             face = self._detector.follow(picture, self._last)
@@ -81,10 +81,10 @@ class FaceTracker:
 
 
 def longest_run(faces: list[DetectedFace | None]) -> tuple[int, int]:
-    """Return the longest stretch with a face, half-open; short gaps inside it do not end it.
+    """Return the longest range of frames with a face, half-open; short gaps are part of it.
 
     Raises:
-        AvatarError: If there is no face at all.
+        AvatarError: If no frame has a face.
     """
     best, start, last = (0, 0), 0, -1
     for index in (i for i, face in enumerate(faces) if face):
@@ -99,23 +99,23 @@ def longest_run(faces: list[DetectedFace | None]) -> tuple[int, int]:
 
 
 def face_windows(faces: list[DetectedFace | None]) -> Windows:
-    """Return the face box of every picture, ``float64[N, 3]``: centre x, y and half the side; gaps are bridged."""
+    """Return the face box of every picture, ``float64[N, 3]``: centre x, y and half the side; gaps are interpolated."""
     known = [(i, face, estimate_pose(face.points)) for i, face in enumerate(faces) if face]
-    # A low value is the chin of a shut mouth.
+    # The 20th percentile stands for a closed mouth.
     chin = float(np.percentile([chin_mm(face.points, pose) for _, face, pose in known], 20))
     windows = np.array([face_box(face.points, pose, chin) for _, face, pose in known])
     return bridge(np.array([i for i, _, _ in known]), windows, len(faces))
 
 
 def bridge(at: npt.NDArray[np.int_], values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Return ``values`` known at some of ``count`` frames for all of them, on straight lines between."""
+    """Return ``values``, known at the frames ``at``, linearly interpolated for all ``count`` frames."""
     flat = values.reshape(len(values), -1)
     columns = [np.interp(np.arange(count), at, column) for column in flat.T]
     return np.stack(columns, axis=1).reshape(count, *values.shape[1:])
 
 
 def smooth(windows: Windows) -> Windows:
-    """Return windows without jitter: a symmetric filter over past and future has no lag."""
+    """Return the windows without jitter; the filter is symmetric in time and therefore has no lag."""
     place = _blur(windows[:, :2], _CENTRE_FRAMES)
     size = _blur(windows[:, 2:], _SIZE_FRAMES)
     middle = float(np.median(size))
@@ -129,7 +129,7 @@ def _blur(values: Windows, sigma: float) -> Windows:
         return values.copy()
     reach = min(int(3 * sigma), len(values) - 1)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    # Reflected through the end points, so that a steady motion stays steady to the end.
+    # Mirrored through the end points, so that a steady motion stays steady up to the end.
     before = 2 * values[:1] - values[reach:0:-1]
     after = 2 * values[-1:] - values[-2 : -reach - 2 : -1]
     padded = np.concatenate([before, values, after])
@@ -138,7 +138,7 @@ def _blur(values: Windows, sigma: float) -> Windows:
 
 
 def to_boxes(windows: Windows, width: int, height: int) -> tuple[Box, ...]:
-    """Return even boxes inside the picture; a box that would leave it is moved, and made smaller only if it must be."""
+    """Return even boxes inside the picture: a box that would leave it is moved, and shrunk only if it is too large."""
     return tuple(_even_box(x, y, half, width, height) for x, y, half in windows.tolist())
 
 
@@ -150,17 +150,17 @@ def _even_box(x: float, y: float, half: float, width: int, height: int) -> Box:
 
 
 def shared_windows(box: Box, count: int) -> Windows:
-    """Return the windows of a box given by hand, the same in every picture."""
+    """Return the windows of a box set by hand, the same in every picture."""
     return np.tile([box.x + box.width / 2, box.y + box.height / 2, box.width / 2], (count, 1))
 
 
 def thumbnail(picture: Bgr) -> npt.NDArray[np.float32]:
-    """Return a picture as a small vector for comparisons."""
+    """Return a picture as a small vector, ``float32[32 * 18 * 3]``, for comparisons."""
     small = cv2.resize(picture, (32, 18), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32).reshape(-1)
 
 
 def spans(present: list[bool]) -> Iterator[tuple[int, int]]:
-    """Yield the half-open stretches of frames for which ``present`` is false."""
+    """Yield the half-open ranges of frames in which ``present`` is false."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], present, [True]]).astype(int)))
     yield from zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True)

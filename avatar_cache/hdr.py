@@ -1,4 +1,4 @@
-"""High dynamic range to standard: HLG and PQ light (ITU-R BT.2100) to gamma-coded BT.709 red, green, blue."""
+"""Converts high dynamic range to standard: HLG and PQ (ITU-R BT.2100) to gamma-coded BT.709 RGB."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ import numpy.typing as npt
 Transfer = Literal["hlg", "pq"]
 
 _WHITE_NITS = 203.0
-"""Where BT.2408 puts diffuse white in both systems: it becomes the white of the standard picture."""
+"""Diffuse white of both systems by BT.2408; it becomes the white of the standard picture."""
 _PEAK_NITS = 1000.0
-"""Display that HLG is shown on, for its system gamma of 1.2 (BT.2100, table 5)."""
+"""Peak of the display assumed for HLG, with its system gamma of 1.2 (BT.2100, table 5)."""
 _KNEE = 0.7
-"""Share of white up to which light is kept; above it rolls off towards white."""
+"""Share of white up to which light is unchanged; above, it rolls off towards white."""
 _DISPLAY_GAMMA = 2.4  # BT.1886
 _STEPS = 4096
 
@@ -39,9 +39,9 @@ def pq_to_nits(signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def to_standard(rgb: npt.NDArray[np.uint16], transfer: Transfer) -> npt.NDArray[np.uint8]:
-    """Return ``uint8[h, w, 3]`` BGR, BT.709, of ``uint16[h, w, 3]`` BT.2020 RGB as coded.
+    """Return ``uint8[h, w, 3]`` BGR, BT.709, of coded ``uint16[h, w, 3]`` BT.2020 RGB.
 
-    Light up to the knee is kept; the brightest of the three colours rolls off above it and takes the others with it,
+    Light up to the knee is unchanged. Above it, the brightest of the three colours rolls off and scales the other two,
     so that hues stay.
     """
     codes = np.linspace(0, 1, _STEPS, dtype=np.float32)
@@ -55,7 +55,7 @@ def to_standard(rgb: npt.NDArray[np.uint16], transfer: Transfer) -> npt.NDArray[
     over = np.maximum(brightest - np.float32(_KNEE), 0)
     rolled = np.float32(_KNEE) + np.float32(1 - _KNEE) * (1 - np.exp(-over / np.float32(1 - _KNEE)))
     light *= np.where(brightest > _KNEE, rolled, brightest) / brightest
-    # The gamma is steep near black: a table over the square root is fine enough there too.
+    # The gamma curve is steep near black: a table over the square root has enough steps there too.
     gamma = np.rint(255 * (codes**2) ** np.float32(1 / _DISPLAY_GAMMA)).astype(np.uint8)
     index = np.rint(np.sqrt(np.clip(light, 0, 1)) * (_STEPS - 1)).astype(np.uint16)
     return np.ascontiguousarray(gamma[index][..., ::-1])

@@ -1,8 +1,8 @@
-"""Gives a photograph a little life: breath, sway, blinks and glances, as a loop without a seam. Pure arithmetic.
+"""Idle motion for a photograph: breath, sway, blinks and glances, as a seamless loop. Pure arithmetic.
 
-Every picture is the photograph looked up at displaced places. The displacement is a sum of a few smooth fields (the
-head turns, nods, tilts and drifts, the chest breathes), each times a periodic curve, and of the lids, which stretch
-down over the eyes. Speech stays free: the mouth is only carried along.
+Every picture samples the photograph at displaced positions. The displacement is a sum of smooth fields (the head
+turns, nods, tilts and drifts, the chest breathes), each times a periodic curve; lids are stretched down over the eyes.
+The mouth only moves with the head, so speech can be painted as usual.
 """
 
 from collections.abc import Iterator
@@ -21,29 +21,29 @@ Floats = npt.NDArray[np.float32]
 LOOP_FRAMES = 8 * FRAME_RATE_HZ
 _BLINKS_S = (1.7, 5.2)
 _FALL_S, _HOLD_S, _RISE_S = 0.09, 0.04, 0.19
-"""Lids fall faster than they rise."""
+"""Durations of a blink: lids fall faster than they rise."""
 
 # Peaks of each motion: degrees, or shares of the face's side.
 _TURN_DEGREES, _NOD_DEGREES, _TILT_DEGREES, _DRIFT, _BREATH = 1.8, 0.9, 0.7, 0.006, 0.006
 _GAZE = 0.05
-"""Of the eye's width."""
+"""Largest shift of the iris, as a share of the eye's width."""
 _NOSE_DEPTH = 0.75
-"""How far the nose stands before the head's axis, of the face's side: what a turn moves sideways."""
+"""Distance of the nose from the head's axis, as a share of the face's side: a turn shifts the nose by its arc."""
 _EYES = ((36, slice(17, 22)), (42, slice(22, 27)))
-"""First landmark of each eye (corner, two of the upper lid, corner, two of the lower one), and those of its brow."""
+"""First landmark of each eye (corner, two of the upper lid, corner, two of the lower lid), and its brow's landmarks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The motion of one picture; all curves are periodic in :data:`LOOP_FRAMES`.
+    """The motion of one picture; all curves have the period :data:`LOOP_FRAMES`.
 
     Attributes:
-        turn: To the picture's right, -1..1.
-        nod: Down, -1..1.
-        tilt: Clockwise, -1..1.
-        drift: To the right, -1..1.
-        breath: In, -1..1.
-        gaze: To the right, -1..1.
+        turn: Turn to the picture's right, -1..1.
+        nod: Nod downward, -1..1.
+        tilt: Clockwise tilt, -1..1.
+        drift: Shift to the right, -1..1.
+        breath: Breathing in, -1..1.
+        gaze: Glance to the right, -1..1.
         shut: How far the lids are shut, 0..1.
     """
 
@@ -57,7 +57,7 @@ class Moment:
 
 
 def moments() -> list[Moment]:
-    """Return the motion of the loop."""
+    """Return the motion of each picture of the loop."""
     phase = 2 * np.pi * np.arange(LOOP_FRAMES) / LOOP_FRAMES
 
     def wave(*parts: tuple[int, float, float]) -> npt.NDArray[np.float64]:
@@ -70,7 +70,7 @@ def moments() -> list[Moment]:
         wave((1, 1.0, 4.4), (2, 0.5, 0.9)),
         wave((1, 1.0, 2.7), (2, 0.4, 3.3)),
         wave((2, 1.0, 0.0), (4, 0.12, 1.2)),
-        # Eyes rest, then dart: a steep curve, not a wave.
+        # Eyes rest and then jump: a steep curve, not a wave.
         np.tanh(3 * wave((1, 1.0, 5.6), (2, 0.9, 1.0), (3, 0.6, 2.5))),
         _lids(),
     )
@@ -91,9 +91,9 @@ class LivingPhoto:
 
     Args:
         picture: ``uint8[h, w, 3]``.
-        centre: Middle of the face box, px.
-        side: Of the face box, px.
-        points: ``float32[68, 2]``; without them the eyes stay open.
+        centre: Centre of the face box, px.
+        side: Side of the face box, px.
+        points: Landmarks, ``float32[68, 2]``; ``None`` for eyes that stay open.
     """
 
     def __init__(self, picture: Bgr, centre: tuple[float, float], side: float, points: Floats | None) -> None:
@@ -109,7 +109,7 @@ class LivingPhoto:
         )
 
     def middles(self) -> Iterator[tuple[float, float]]:
-        """Yield the middle of each picture's face box, px."""
+        """Yield the centre of each picture's face box, px."""
         column, row = (int(np.clip(v, 0, size - 1)) for v, size in zip(self._centre, self._x.shape[::-1], strict=True))
         here = [field[row : row + 1, column : column + 1] for field in self._fields]
         for moment in moments():
@@ -117,7 +117,7 @@ class LivingPhoto:
             yield self._centre[0] + across, self._centre[1] + down
 
     def pictures(self) -> Iterator[Bgr]:
-        """Yield each picture."""
+        """Yield the pictures of the loop."""
         for moment in moments():
             moved = self._displacement(self._fields, moment)
             x, y = self._x - moved[..., 0], self._y - moved[..., 1]
@@ -132,7 +132,7 @@ class LivingPhoto:
             yield np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
     def _displacement(self, fields: list[Floats], moment: Moment) -> Floats:
-        """Return how far the content has come where the fields are known, ``float32[h, w, 2]`` px."""
+        """Return the displacement of the content, ``float32[h, w, 2]`` px, at the positions of the fields."""
         weights = (
             np.radians(_TURN_DEGREES) * _NOSE_DEPTH * moment.turn,
             np.radians(_NOD_DEGREES) * _NOSE_DEPTH * moment.nod,
@@ -153,14 +153,14 @@ def _lookup(picture: Bgr, x: Floats, y: Floats) -> Floats:
 
 
 def _fields(u: Floats, v: Floats) -> list[Floats]:
-    """Return turn, nod, tilt, drift and breath, each ``float32[h, w, 2]``, of the face's side.
+    """Return the fields of turn, nod, tilt, drift and breath, each ``float32[h, w, 2]``, in sides of the face box.
 
     Args:
-        u: Across, from the middle of the face box, in its sides.
-        v: Down, likewise.
+        u: Horizontal position relative to the face box's centre, in its sides.
+        v: Vertical position relative to the face box's centre, in its sides.
     """
     head = _fall(np.hypot(u / 0.95, (v + 0.15) / 1.25), 0.75, 1.75)
-    # A turn moves what stands out most: the nose; the rim of the face hardly.
+    # A turn moves the nose most, as it stands out, and the rim of the face hardly at all.
     relief = np.exp(-((u / 0.42) ** 2) - ((v + 0.05) / 0.55) ** 2).astype(np.float32)
     chest = 1 - _fall(v, 0.45, 1.1)
     none = np.zeros_like(u)
@@ -174,14 +174,14 @@ def _fields(u: Floats, v: Floats) -> list[Floats]:
 
 
 def _fall(value: Floats, start: float, end: float) -> Floats:
-    """Return 1 up to ``start``, 0 from ``end`` on, smooth between."""
+    """Return 1 up to ``start``, 0 from ``end`` on, with a smooth step between."""
     ramp = np.clip((end - value) / np.float32(end - start), 0, 1)
     smooth: Floats = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return smooth
 
 
 class _Eye:
-    """One eye of the photograph: its lids as curves over the columns between its corners."""
+    """One eye of the photograph: its lids as curves from corner to corner."""
 
     def __init__(self, outline: Floats, brow: Floats) -> None:
         self._left, self._width = float(outline[0, 0]), max(float(outline[3, 0] - outline[0, 0]), 1.0)
@@ -192,31 +192,31 @@ class _Eye:
         self._crease = min(0.35 * lid + 0.65 * float(brow[:, 1].mean()), lid - 0.2 * self._width)
 
     def window(self, margin: float) -> tuple[slice, slice]:
-        """Return the rows and columns that the eye may need, wherever the head has moved within ``margin``."""
+        """Return the rows and columns that the eye needs while the head moves within ``margin``."""
         rows = slice(max(int(self._crease - margin), 0), int(self._bottom + self._height + margin) + 1)
         reach = 0.2 * self._width + margin
         return rows, slice(max(int(self._left - reach), 0), int(self._left + self._width + reach) + 1)
 
     def look(self, x: Floats, y: Floats, gaze: float) -> None:
-        """Move the iris sideways, in place; the lids' rims and the corners stay."""
+        """Move the iris sideways, in place; the rims of the lids and the corners stay."""
         across = (x - self._left) / self._width
         middle = (self._curve(self._top, x) + self._curve(self._low, x)) / 2
         rim = (np.abs(y - middle) / np.float32(self._height)).astype(np.float32)
         x -= np.float32(gaze * _GAZE * self._width) * _fall(np.abs(across - 0.5), 0.15, 0.5) * _fall(rim, 0.25, 0.7)
 
     def lid(self, x: Floats, y: Floats, shut: float) -> tuple[Floats, Floats]:
-        """Return the upper lid, skin from between brow and eye stretched down: whence it comes, and where it covers."""
+        """Return the source rows of the stretched upper lid, and its coverage of each pixel, 0..1."""
         across = (x - self._left) / self._width
         top, low = self._curve(self._top, x), self._curve(self._low, x)
         fallen = np.float32(shut) * _fall(np.abs(across - 0.5), 0.42, 0.62) * np.maximum(low - top, 0)
         rim = np.maximum(top + fallen, np.float32(self._crease + 1))
         skin: Floats = self._crease + (y - self._crease) * (top - self._crease) / (rim - self._crease)
-        # Half a pixel on either side of the rim is partly covered.
+        # The pixels at the rim are covered in part.
         cover: Floats = np.clip(rim - y + 0.5, 0, 1) * np.clip(fallen, 0, 1) * (y > self._crease)
         return skin, cover
 
     def _curve(self, points: Floats, x: Floats) -> Floats:
-        """Return the lid's height over each pixel's column: the parabola through its four points."""
+        """Return the lid's row at each pixel's column: the parabola through its four points."""
         centre = self._left + self._width / 2
         a, b, c = (np.float32(v) for v in np.polyfit((points[:, 0] - centre) / self._width, points[:, 1], 2))
         across = np.clip((x - np.float32(centre)) / np.float32(self._width), -0.6, 0.6)

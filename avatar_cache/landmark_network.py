@@ -1,6 +1,6 @@
-"""Our landmark network on OpenVINO, or torch: built from its safetensors file, which says everything about it.
+"""This project's landmark network on OpenVINO or torch, built from its self-describing safetensors file.
 
-``training/landmarks.py`` makes the file: convolutions with ReLU, then full layers. Batch norm is folded in.
+``training/landmarks.py`` makes the file: convolutions with ReLU, then full layers, with batch norm folded in.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 try:
     import openvino as ov
     from openvino import opset13 as ops
-except ModuleNotFoundError as error:  # it has no wheel for every platform
+except ModuleNotFoundError as error:  # OpenVINO has no wheel for some platforms
     if error.name != "openvino":
         raise
     ov = None
@@ -33,11 +33,8 @@ _BATCH = 32
 class LandmarkNetwork:
     """Finds 68 landmarks in crops of faces.
 
-    Args:
-        path: The weights file.
-
     Raises:
-        WeightsError: If the file is missing or not of this format.
+        WeightsError: If the file is missing or has another format.
     """
 
     def __init__(self, path: Path = WEIGHTS) -> None:
@@ -57,11 +54,11 @@ class LandmarkNetwork:
     def __call__(
         self, crops: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return what ``uint8[N, size, size, 3]`` BGR crops show.
+        """Run the network on BGR crops, ``uint8[N, size, size, 3]``.
 
         Returns:
-            Points ``float32[N, 68, 2]`` in crop pixels; the likely error of each, ``float32[N, 68]``, likewise; and how
-            likely there is a face at all, ``float32[N]``, 0..1.
+            Points ``float32[N, 68, 2]`` in crop pixels; their likely errors ``float32[N, 68]`` in crop pixels; and the
+            probability of a face, ``float32[N]``, 0..1.
         """
         output = np.concatenate(
             [self._call(np.ascontiguousarray(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)]
@@ -90,7 +87,7 @@ def _openvino_call(weights: Weights, strides: list[int], size: int) -> Call:
         at = ops.add(at, weights[f"full{number}.bias"].reshape(1, -1))
         at = ops.relu(at) if number == 0 else at
     model = ov.Model([ops.result(at)], [crops], "landmarks")
-    # One precision on every machine: a few pixels' difference would move boxes.
+    # float32 on every machine: boxes would move by pixels between precisions.
     compiled: Any = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda crops: compiled([crops])[0]
 

@@ -1,4 +1,4 @@
-"""Finds where a clip can be cut so that its end flows into its beginning. Pure arithmetic."""
+"""Finds the cut of a clip whose end matches its beginning best. Pure arithmetic."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from lipstream.avatar_cache.manifest import Loop
 
 SHORTEST_FRAMES = 50
 _SMOOTH = 1.6
-"""Largest mismatch over a seam, in the clip's usual steps from frame to frame, that passes."""
+"""Largest accepted mismatch at a seam, in the clip's median step from frame to frame."""
 _JUMP_COST = 0.2
-"""Share of the clip's length that one usual step's mismatch less is worth."""
+"""Share of the clip's length that is given up for one median step less of mismatch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The part of a clip that is shown over and over.
+    """The part of a clip that repeats.
 
     Attributes:
-        start: First frame.
-        end: One past the last.
-        loop: How it goes on after the last frame.
-        jump: Change over the seam, in usual steps from frame to frame; 1 where the clip turns round.
+        start: First frame, from 0.
+        end: Frame after the last one.
+        loop: ``seamless`` or ``pingpong``.
+        jump: Change over the seam, in median steps from frame to frame; 1 for a clip that turns round.
     """
 
     start: int
@@ -32,11 +32,11 @@ class Cut:
 
 
 def find_cut(looks: npt.NDArray[np.float32], *, loop: Loop | None = None) -> Cut:
-    """Return the best seam within a clip, or the whole clip to and fro where none is smooth.
+    """Return the best seam within a clip; without a smooth one, the whole clip to and fro.
 
     Args:
-        looks: ``float32[N, D]``: small pictures (and whatever else should match), as vectors.
-        loop: Asked for; ``None`` for what is best.
+        looks: ``float32[N, D]``: one vector per frame, such as a small picture.
+        loop: Required kind of loop; ``None`` for the best one.
     """
     count = len(looks)
     whole = Cut(0, count, "pingpong", 1.0)
@@ -46,8 +46,8 @@ def find_cut(looks: npt.NDArray[np.float32], *, loop: Loop | None = None) -> Cut
     square = (centred**2).sum(axis=1)
     apart = np.sqrt(np.maximum(square[:, None] + square - 2 * centred @ centred.T, 0))
     usual = max(float(np.median(np.diagonal(apart, 1))), 1e-3)
-    # Showing s in the place of e: right if s looks like e, and what went before likewise, so that speeds match too.
-    # What would follow the last frame is not known: there the step to the first one should be a usual one.
+    # Frame s replaces frame e: they match if both and their predecessors look alike, so that speeds match too. The
+    # successor of the last frame is unknown: there the step to the first frame should be a median one.
     whole_miss = abs(float(apart[-1, 0]) / usual - 1)
     best, best_worth = (0, count, whole_miss), 1 - _JUMP_COST * whole_miss
     for start in range(1, count - SHORTEST_FRAMES):

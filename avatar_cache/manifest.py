@@ -1,4 +1,4 @@
-"""What an avatar is, as JSON: the part that does not depend on any weights."""
+"""The manifest of an avatar as JSON: everything that does not depend on weights."""
 
 import json
 import re
@@ -17,10 +17,10 @@ Loop = Literal["seamless", "pingpong"]
 
 
 def check_id(avatar_id: str) -> str:
-    """Return ``avatar_id`` if it is one.
+    """Return ``avatar_id`` if it is valid.
 
     Raises:
-        AvatarError: Otherwise; ids are file names, so nothing else may pass.
+        AvatarError: If it is not: ids are used as file names.
     """
     if not ID_PATTERN.fullmatch(avatar_id):
         raise AvatarError(f"avatar id {avatar_id!r} must match {ID_PATTERN.pattern}")
@@ -29,21 +29,18 @@ def check_id(avatar_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An avatar's facts.
+    """Metadata of an avatar.
 
     Attributes:
-        id: Its name in routes and folders.
-        name: For people.
-        loop: ``seamless`` when the last frame flows into the first, else ``pingpong``.
+        id: 1 to 63 lower-case letters, digits and dashes.
+        loop: ``seamless`` if the last frame continues with the first, else ``pingpong``.
         size: Width and height of the picture, px.
-        boxes: The face box of every frame, so also their count.
-        licence: Of the clip.
-        description: For people.
-        outline: Of lips and jaw; empty where none is known.
-        source_sha256: Of the file that the clip was made of; empty where none is known.
-        clip_sha256: Of the clip; empty where none is known.
-        tool: What made the clip.
-        consent: Whose face it is and how they agreed, in its maker's words; empty where nothing was said.
+        boxes: Face box of every frame, px, all numbers even.
+        outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
+        source_sha256: SHA-256 of the source file; empty if it is not known.
+        clip_sha256: SHA-256 of the clip; empty if it is not known.
+        tool: Name and version of the program that made the clip.
+        consent: Statement by the avatar's maker of whose face it is and how they agreed; empty without one.
     """
 
     id: str
@@ -61,7 +58,7 @@ class Manifest:
 
     @property
     def frames(self) -> int:
-        """Frames in the clip."""
+        """Number of frames in the clip."""
         return len(self.boxes)
 
     def to_json(self) -> str:
@@ -75,7 +72,7 @@ class Manifest:
         """Return the manifest in a file.
 
         Raises:
-            AvatarError: If it is missing, or naming the first field that is wrong.
+            AvatarError: If the file is missing or invalid; the message names the first fault.
         """
         try:
             return cls._parse(json.loads(path.read_text()))
@@ -98,9 +95,9 @@ class Manifest:
             if min(box.x, box.y) < 0 or box.x + box.width > width or box.y + box.height > height or box.width < 2:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
-            raise ValueError("the outline is in shares of the face box")
+            raise ValueError("the outline must be in shares of the face box, -1 to 2")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
-            raise ValueError("an avatar has frames and a loop of 'seamless' or 'pingpong'")
+            raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),

@@ -1,7 +1,7 @@
-"""Reads any video or photograph as upright pictures at 25 frames a second.
+"""Reads a video or a photograph as upright pictures at 25 frames a second.
 
-A picture is ``uint8[h, w, 3]`` BGR, its width even and its height a multiple of 4, no longer than it may be. Whatever
-the file's matrix, range, transfer, rotation, pixel shape and frame rate, pictures mean the same.
+A picture is ``uint8[h, w, 3]`` BGR with an even width and a height divisible by 4, scaled down to a longest side. The
+matrix, range, transfer, rotation, pixel aspect and frame rate of the file are converted.
 """
 
 from collections.abc import Iterator
@@ -22,24 +22,24 @@ from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 MOST_RATE_HZ = 250
-"""Pictures a second of a clip; beyond it a short file could hold hours of work."""
+"""Limit of frames a second; above it, a short file could need hours of work."""
 DECODED_PIXELS = 16
-"""Times the limit: what is larger the decoder makes no room for; what is between can still be told its size."""
+"""Multiple of the pixel limit up to which the decoder allocates memory: such pictures are refused with their size."""
 _HEAD = 1 << 18
-"""Bytes in which a photograph's size must stand."""
+"""Bytes in which a photograph's header must state its size."""
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _HDR: dict[int, Transfer] = {ColorTrc.ARIB_STD_B67: "hlg", ColorTrc.SMPTE2084: "pq"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a source may be.
+    """Limits for a source.
 
     Attributes:
-        seconds: Longest clip.
-        pixels: Most in one picture of it, before it is scaled down.
+        seconds: Longest clip, s.
+        pixels: Most pixels of one picture, before scaling.
         bytes: Largest file.
-        formats: FFmpeg's names of the containers that are read, comma-separated; empty for all.
+        formats: FFmpeg's names of the accepted containers, comma-separated; empty for all.
     """
 
     seconds: float = 60.0
@@ -53,12 +53,11 @@ class Source:
     """A readable file.
 
     Attributes:
-        path: Where it is.
-        limits: That it keeps.
-        side: Longer side that pictures are scaled down to.
-        is_photo: Whether it holds one still picture.
-        expected_frames: Pictures that its header promises.
-        notes: What a person should know about how it was read; filled while reading.
+        limits: Limits that reading enforces.
+        side: Longest side of a picture, px; larger ones are scaled down.
+        is_photo: Whether the file is a still picture.
+        expected_frames: Number of frames by its header.
+        notes: Remarks for the user, such as a damaged end; filled while reading.
     """
 
     path: Path
@@ -71,11 +70,11 @@ class Source:
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def pictures(self) -> Iterator[Bgr]:
-        """Yield the pictures of every 40 ms; one for a photograph.
+        """Yield a picture for every 40 ms; a single one for a photograph.
 
         Raises:
-            UnsupportedTypeError: If not one picture can be read.
-            TooLargeError: If the clip turns out to be longer, larger or faster than it may be.
+            UnsupportedTypeError: If no picture can be read.
+            TooLargeError: If the clip exceeds a limit, whatever its header says.
         """
         self.notes.clear()
         if self.is_photo:
@@ -111,7 +110,7 @@ class Source:
                 self.notes.append(f"the file is damaged or cut short: {end_s:.1f} s of it were used")
 
     def _check(self, frame: av.VideoFrame, count: int, lasted_s: float) -> None:
-        """Raise a TooLargeError for a frame that goes over a limit, whatever the header promised."""
+        """Raise TooLargeError if a frame exceeds a limit; the header may have been wrong."""
         if frame.width * frame.height > self.limits.pixels:
             raise _too_big(self.path.name, frame.width, frame.height, self.limits)
         if lasted_s > self.limits.seconds:
@@ -120,7 +119,7 @@ class Source:
             raise _too_fast(self.path.name)
 
     def _upright(self, frame: av.VideoFrame) -> Bgr:
-        """Return a decoded frame as a picture."""
+        """Return a decoded frame as an upright BGR picture."""
         width, height = round(frame.width * self._aspect), frame.height
         scale = min(1.0, self.side / max(width, height))
         transfer = _HDR.get(int(frame.color_trc))
@@ -144,11 +143,11 @@ class Source:
 
 
 def open_source(path: Path, limits: Limits, *, side: int) -> Source:
-    """Return a source after a look at its header.
+    """Return a source after a check of its header.
 
     Raises:
-        UnsupportedTypeError: If it is not a video or photograph.
-        TooLargeError: If it is over a limit, naming it.
+        UnsupportedTypeError: If the file is no video or photograph.
+        TooLargeError: If the file exceeds a limit; the message names the limit.
     """
     head = _first_bytes(path, limits)
     if photo := photo_size(head):
@@ -176,7 +175,7 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
 
 
 def _first_bytes(path: Path, limits: Limits) -> bytes:
-    """Return the beginning of a file of an allowed size."""
+    """Return the first bytes of a file within the size limit."""
     if path.exists() and not path.is_file():
         raise UnsupportedTypeError(f"{path.name} is not a file")
     try:
@@ -193,7 +192,7 @@ def _first_bytes(path: Path, limits: Limits) -> bytes:
 
 
 def _options(limits: Limits) -> dict[str, str]:
-    """Return FFmpeg's options: no container may lead it to another file or host."""
+    """Return FFmpeg's options, which keep a container from opening another file or a network address."""
     options = {"protocol_whitelist": "file"} | _largest(limits)
     return options | ({"format_whitelist": limits.formats} if limits.formats else {})
 
@@ -215,7 +214,10 @@ def _too_fast(name: str) -> TooLargeError:
 
 
 def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Yield for every 40 ms the frame on screen in their middle; what has no time comes 40 ms after the one before."""
+    """Yield for every 40 ms the frame shown at their middle.
+
+    A frame without a time follows the last one after 40 ms.
+    """
     step = 1 / FRAME_RATE_HZ
     shown: av.VideoFrame | None = None
     start, now, count = 0.0, -step, 0
@@ -236,7 +238,7 @@ def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
 
 
 def _colorspace(frame: av.VideoFrame) -> int:
-    """Return swscale's number of the frame's matrix; where none is given, what its size implies."""
+    """Return swscale's number of the frame's matrix; without one, the usual matrix for the frame's height."""
     known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
     return known.get(int(frame.colorspace), 1 if frame.height >= 720 else 5)
 
@@ -247,8 +249,8 @@ def _range(frame: av.VideoFrame) -> ColorRange:
 
 
 def _display_matrix(frame: av.VideoFrame) -> npt.NDArray[np.float64]:
-    """Return how columns and rows are shown, ``float64[2, 2]``: the identity where nothing is said."""
-    known: Any = frame.side_data  # its stub knows no keys but strings
+    """Return the mapping of columns and rows, ``float64[2, 2]``; the identity without side data."""
+    known: Any = frame.side_data  # its stub allows only strings as keys
     data = known.get(SideData.DISPLAYMATRIX)
     if data is None:
         return np.eye(2)
@@ -259,7 +261,7 @@ def _display_matrix(frame: av.VideoFrame) -> npt.NDArray[np.float64]:
 def _turn(picture: Bgr, matrix: npt.NDArray[np.float64]) -> Bgr:
     """Apply a display matrix: quarter turns and flips."""
     signs = np.sign(np.where(np.abs(matrix) < 0.5, 0, matrix))
-    if signs[0, 0] == 0 and signs[0, 1]:  # x is shown from rows
+    if signs[0, 0] == 0 and signs[0, 1]:  # rows become columns
         picture = picture.transpose(1, 0, 2)
         signs = signs[:, ::-1]
     rows, columns = (int(signs[i, i]) or 1 for i in (1, 0))

@@ -1,4 +1,4 @@
-"""Photographs: their size from the first bytes, and their pixels."""
+"""Reads photographs, and their size from the first bytes of a file."""
 
 import struct
 from pathlib import Path
@@ -12,14 +12,14 @@ from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
 Bgr = npt.NDArray[np.uint8]
 
 _BEHIND = 190
-"""Grey that shows through transparent pictures."""
+"""Grey behind transparent pictures."""
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def photo_size(head: bytes) -> tuple[int, int] | None:
-    """Return width and height of a JPEG, PNG or WebP from its first bytes, (0, 0) for HEIC; ``None`` for all else.
+    """Return width and height of a JPEG, PNG or WebP from its first bytes, (0, 0) for HEIC, ``None`` for other data.
 
-    Decoders make room before they know whether it is worth it, so the size must be known before them.
+    Decoders allocate memory for a picture at once, so its size is checked before they see it.
     """
     try:
         if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -59,18 +59,18 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def read_photo(path: Path, most_pixels: int) -> Bgr:
-    """Return a photograph, turned as its EXIF data says.
+    """Return a photograph, rotated by its EXIF data.
 
     Raises:
         UnsupportedTypeError: If it cannot be decoded.
-        TooLargeError: If it is HEIC, whose size shows only now, of more pixels than that.
+        TooLargeError: If it is HEIC with more than ``most_pixels``; other formats are checked before.
     """
     data = np.fromfile(path, np.uint8)
     if bytes(data[4:8]) == b"ftyp" and bytes(data[8:12]) in _HEIF_BRANDS:
         return _read_heif(path, most_pixels)
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if decoded is not None and (decoded.ndim == 2 or decoded.shape[2] != 4):
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_BGR)  # turns it, and makes it 8 bits of three colours
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_BGR)  # rotates, and converts to 8-bit BGR
     if decoded is None:
         raise UnsupportedTypeError(f"{path.name} is damaged: the photograph cannot be decoded")
     return over_grey(np.asarray(decoded if decoded.dtype == np.uint8 else decoded >> 8, np.uint8))
@@ -84,7 +84,7 @@ def _read_heif(path: Path, most_pixels: int) -> Bgr:
             f"{path.name} is HEIC: `pip install pi-heif` to read it, or save it as JPEG"
         ) from error
     try:
-        heif = pi_heif.open_heif(str(path), bgr_mode=True)  # turned upright, 8 bits
+        heif = pi_heif.open_heif(str(path), bgr_mode=True)  # upright, 8 bits
         width, height = heif.size
         if width * height > most_pixels:
             raise TooLargeError(f"{path.name} is {width}x{height}; at most {most_pixels:,} pixels are taken")
@@ -94,7 +94,7 @@ def _read_heif(path: Path, most_pixels: int) -> Bgr:
 
 
 def over_grey(picture: Bgr) -> Bgr:
-    """Return BGR or BGRA as BGR, transparent parts over grey."""
+    """Return BGR or BGRA as BGR, with transparent parts over grey."""
     if picture.shape[2] == 3:
         return picture
     cover = picture[..., 3:].astype(np.float32) / 255
@@ -102,6 +102,6 @@ def over_grey(picture: Bgr) -> Bgr:
 
 
 def even(picture: Bgr) -> Bgr:
-    """Cut up to three rows and a column, so that chroma planes are whole rows."""
+    """Crop up to three rows and one column, so that chroma planes are whole rows."""
     height, width = picture.shape[:2]
     return np.ascontiguousarray(picture[: height // 4 * 4, : width // 2 * 2])

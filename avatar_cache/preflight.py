@@ -1,4 +1,4 @@
-"""What an avatar's maker should know before anybody sees it: one line a question, a verdict, and what to do."""
+"""The preflight report for an avatar's maker: one line per question, with a verdict and advice."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,22 +14,19 @@ from lipstream.realtime.picture.mouth_painter import Box
 
 Verdict = Literal["good", "fair", "poor"]
 _ADVICE_SIDE = 160
-"""Side to which faces are scaled before their sharpness is compared, px."""
+"""Side to which faces are scaled before their sharpness is measured, px."""
 _OPEN_MM = 8.0
-"""Gap between the lips from which a mouth counts as open: the landmarks are no finer on small faces."""
+"""Lip gap from which a mouth counts as open, mm: on small faces the landmarks are no more precise."""
 _LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One question answered.
+    """The answer to one question.
 
     Attributes:
-        name: What was looked at.
-        value: The figure.
-        unit: Of the figure.
-        verdict: How well it serves.
-        advice: What to do about it; empty where nothing is to be done.
+        verdict: ``good``, ``fair`` or ``poor``.
+        advice: How to improve the value; empty if it is good.
     """
 
     name: str
@@ -41,11 +38,11 @@ class Line:
 
 @dataclass(slots=True)
 class PreflightReport:
-    """All lines, and what happened on the way.
+    """The complete report.
 
     Attributes:
-        lines: In the order in which they are read.
-        notes: Sentences: what was left out, bridged or mended.
+        lines: Answers in reading order.
+        notes: Sentences about parts that were left out, interpolated or repaired.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -57,7 +54,7 @@ class PreflightReport:
 
     @classmethod
     def from_json(cls, text: str) -> "PreflightReport":
-        """Return what :meth:`to_json` wrote."""
+        """Return the report from the JSON of :meth:`to_json`."""
         fields = json.loads(text)
         return cls([Line(**line) for line in fields["lines"]], fields["notes"])
 
@@ -72,12 +69,12 @@ class PreflightReport:
 
 @dataclass(frozen=True, slots=True)
 class PictureStatistics:
-    """How one picture's face looks.
+    """Statistics of one picture's face.
 
     Attributes:
         sharpness: Variance of the Laplacian of the face's luma at a fixed size.
-        dark: Fifth percentile of its luma, 0..255.
-        bright: Ninety-fifth percentile.
+        dark: Fifth percentile of the luma, 0..255.
+        bright: Ninety-fifth percentile of the luma, 0..255.
     """
 
     sharpness: float
@@ -86,7 +83,7 @@ class PictureStatistics:
 
 
 def look_at(picture: Bgr, x: float, y: float, half: float) -> PictureStatistics:
-    """Measure the face in the box around ``x``, ``y``."""
+    """Measure the face in the square around ``x``, ``y`` with half side ``half``, px."""
     height, width = picture.shape[:2]
     rows = slice(max(int(y - half), 0), min(int(y + half) + 1, height))
     columns = slice(max(int(x - half), 0), min(int(x + half) + 1, width))
@@ -97,7 +94,7 @@ def look_at(picture: Bgr, x: float, y: float, half: float) -> PictureStatistics:
 
 
 def grade(value: float, good: float, fair: float) -> Verdict:
-    """Return the verdict on a value that should be large where ``good > fair``, else small."""
+    """Return the verdict on a value; large values are good if ``good > fair``, else small ones."""
     if good > fair:
         return "good" if value >= good else "fair" if value >= fair else "poor"
     return "good" if value <= good else "fair" if value <= fair else "poor"
@@ -116,14 +113,14 @@ def examine(
     jump: float,
     size: tuple[int, int],
 ) -> PreflightReport:
-    """Return the report on the frames that an avatar is made of.
+    """Return the report on the frames of an avatar.
 
     Args:
-        boxes: The face box of each frame.
-        faces: Its landmarks, where they are known.
-        looks: How some of the frames look.
-        jump: Change over the loop's seam, in usual steps.
-        size: Of the picture.
+        boxes: Face box of each frame, px.
+        faces: Landmarks of each frame; ``None`` if they are not known.
+        looks: Statistics of some of the frames.
+        jump: Change over the loop's seam, in median steps.
+        size: Width and height of the picture, px.
     """
     side = float(np.median([box.width for box in boxes]))
     lines = [_line("face", side, "px", 160, 80, "film closer, or in a higher resolution: the face is small")]

@@ -1,4 +1,4 @@
-"""Prepares an avatar for a weights file: face features and rest mouths, once, for every frame of its clip."""
+"""Prepares an avatar for a weights file: encodes every face of its clip and paints the mouths at rest, once."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
     """Yield the frames of a clip, ``uint8[h * 3 // 2, w]``, I420.
 
     Raises:
-        AvatarError: If it cannot be read or is not what the manifest says.
+        AvatarError: If the clip cannot be read or differs from its manifest.
     """
     count = 0
     try:
@@ -51,17 +51,17 @@ def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
 
 
 def check_clip(path: Path, manifest: Manifest) -> None:
-    """Decode a whole clip and keep nothing.
+    """Decode a whole clip and discard the frames.
 
     Raises:
-        AvatarError: If it cannot be read or is not what the manifest says.
+        AvatarError: If the clip cannot be read or differs from its manifest.
     """
     for _ in decode_clip(path, manifest):
         pass
 
 
 def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
-    """Return the face of an I420 frame as the network sees it: ``uint8[size, size, 3]``, BGR."""
+    """Return the face of an I420 frame for the network: ``uint8[size, size, 3]``, BGR."""
     face = i420_to_bgr(frame, top=box.y, left=box.x, height=box.height, width=box.width)
     interpolation = cv2.INTER_AREA if box.width >= size else cv2.INTER_CUBIC
     crop: npt.NDArray[np.uint8] = cv2.resize(face, (size, size), interpolation=interpolation)
@@ -69,14 +69,12 @@ def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
 
 
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
-    """Prepare an avatar for the predictor's weights, or map it if that was done before.
+    """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
 
-    All or nothing: a crash leaves the old state. Frames go straight to disk, so that memory does not grow with the
-    length of the clip but for the network's features.
+    A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
+    proportion to the clip's length.
 
     Args:
-        avatar: The stored avatar.
-        predictor: The loaded network.
         progress: Called with 0..1.
 
     Raises:
@@ -104,7 +102,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 
 
 def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Progress) -> None:
-    """Write every array of a prepared avatar."""
+    """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
     if feather_mask(region, size, manifest.outline).max() < _LEAST_MASK:
         raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
@@ -135,7 +133,7 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Pr
 
 def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):  # the file begins as a hole, and writing to it on a full disk ends the process
+    if hasattr(os, "posix_fallocate"):  # writing into a sparse mapped file on a full disk would end the process
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
@@ -147,5 +145,5 @@ def _replace(scratch: Path, folder: Path) -> None:
             shutil.rmtree(folder)
         scratch.replace(folder)
     except OSError:
-        if not (folder / FACTS).exists():  # another process may have been first
+        if not (folder / FACTS).exists():  # if it exists, another process has prepared the avatar meanwhile
             raise

@@ -1,4 +1,4 @@
-"""Folders in which something is made before it takes its place."""
+"""Temporary folders for content that is moved into place when it is complete."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ from pathlib import Path
 
 _PREFIX = ".build-"
 _FORGOTTEN_S = 24 * 3600
-"""Age at which a folder belongs to no process any more."""
+"""Age after which a leftover folder belongs to no running process."""
 
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder beside where its content will go, and remove it at the end if it is still there.
+    """Create a folder in ``parent``, and remove it at the end unless it was moved.
 
-    Its name holds the process's number, so that whoever ended the process can remove it. What a killed process left
-    behind a day ago is removed as well.
+    Its name contains the process id, so that the parent process can remove the folder of a killed child. Leftover
+    folders older than a day are removed too.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{_PREFIX}*"):

@@ -1,4 +1,4 @@
-"""The avatar store: the built-in ones, and those in the store's folder."""
+"""The avatar store: built-in avatars, and those in the store's folder."""
 
 import dataclasses
 import os
@@ -31,10 +31,10 @@ def default_root() -> Path:
 
 
 class AvatarStore:
-    """Avatars under a folder.
+    """Avatars in a folder, with the built-in ones.
 
     Args:
-        root: The store; made when something is first written.
+        root: Folder of the store; created by the first write.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -42,11 +42,11 @@ class AvatarStore:
 
     @property
     def graphs(self) -> Path:
-        """Folder of the compiled networks."""
+        """Folder for compiled networks."""
         return self.root / "graphs"
 
     def list(self) -> list[Manifest]:
-        """Return the manifests of all avatars, by id; unreadable ones are left out."""
+        """Return the manifests of all avatars, sorted by id, without unreadable ones."""
         found = {}
         for folder in (*BUILT_IN.glob("*/"), *self._avatars.glob("[a-z0-9]*/")):
             try:
@@ -56,10 +56,10 @@ class AvatarStore:
         return [found[avatar_id] for avatar_id in sorted(found)]
 
     def first(self) -> str:
-        """Return the id of the avatar that is shown where none is named.
+        """Return the id of the default avatar.
 
         Raises:
-            NotFoundError: If there is no avatar at all.
+            NotFoundError: If there is no avatar.
         """
         manifests = self.list()
         if not manifests:
@@ -67,14 +67,14 @@ class AvatarStore:
         return manifests[0].id
 
     def is_own(self, avatar_id: str) -> bool:
-        """Return whether an avatar lies in the store, not among the built-in ones."""
+        """Return whether an avatar lies in the store's folder, and is not built in."""
         return (self._avatars / check_id(avatar_id)).exists()
 
     def load(self, avatar_id: str) -> Avatar:
-        """Return an avatar; one of the store hides a built-in one of the same id.
+        """Return an avatar; one in the store's folder hides a built-in one with the same id.
 
         Raises:
-            NotFoundError: If there is none.
+            NotFoundError: If there is no such avatar.
             AvatarError: If its manifest is damaged.
         """
         folder = self._folder(avatar_id)
@@ -85,7 +85,7 @@ class AvatarStore:
 
         Raises:
             NotFoundError: If there is no such avatar.
-            AvatarError: If its clip cannot be read.
+            AvatarError: If the clip cannot be read.
         """
         folder = self._folder(avatar_id)
         try:
@@ -106,20 +106,19 @@ class AvatarStore:
         options: BuildOptions | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Avatar:
-        """Store an avatar made of a video, a photograph, or a folder that holds ``clip.mp4`` and ``avatar.json``.
+        """Store an avatar made from a video, a photograph, or a folder with ``clip.mp4`` and ``avatar.json``.
 
-        All or nothing: a crash leaves the old avatar or none. What ``progress`` raises ends the work likewise.
+        A crash leaves the old avatar or none.
 
         Args:
-            source: The file or folder.
-            avatar_id: Takes the place of an avatar of this id.
-            options: How it is made; a folder has no choices.
-            progress: Called with 0..1.
+            avatar_id: Id of the avatar; replaces an avatar with this id.
+            options: Build options; a folder needs none.
+            progress: Called with 0..1; an exception from it ends the work.
 
         Raises:
-            AvatarError: If no avatar can be made of the source.
-            UnsupportedTypeError: If it is no video or photograph.
-            TooLargeError: If it is over a limit of the options.
+            AvatarError: If no avatar can be made from the source.
+            UnsupportedTypeError: If the source is no video or photograph.
+            TooLargeError: If the source exceeds a limit of the options.
         """
         check_id(avatar_id)
         source, report = Path(source), progress or (lambda _: None)
@@ -137,7 +136,7 @@ class AvatarStore:
         return self.load(avatar_id)
 
     def report(self, avatar_id: str) -> str | None:
-        """Return the preflight report of an avatar as JSON; ``None`` where it has none.
+        """Return the preflight report of an avatar as JSON; ``None`` if it has none.
 
         Raises:
             NotFoundError: If there is no such avatar.
@@ -146,11 +145,11 @@ class AvatarStore:
         return path.read_text() if path.exists() else None
 
     def verify(self, avatar_id: str) -> None:
-        """Check an avatar and whatever was prepared of it, byte for byte where a checksum is known.
+        """Check an avatar and its prepared forms, byte by byte where a checksum is known.
 
         Raises:
             NotFoundError: If there is no such avatar.
-            AvatarError: Naming what is wrong.
+            AvatarError: If anything is damaged; the message names it.
         """
         avatar = self.load(avatar_id)
         known = avatar.manifest.clip_sha256
@@ -161,10 +160,10 @@ class AvatarStore:
             verify_prepared(avatar, folder)
 
     def remove(self, avatar_id: str, *, missing_ok: bool = False) -> None:
-        """Remove an avatar of the store and what was prepared for it.
+        """Remove an avatar of the store with its prepared forms.
 
         Raises:
-            NotFoundError: If the store has none of this id (unless ``missing_ok``).
+            NotFoundError: If the store has no such avatar (unless ``missing_ok``).
         """
         folder = self._avatars / check_id(avatar_id)
         if not folder.exists() and not missing_ok:

@@ -1,1 +1,1 @@
-"""Measurements of the server: one file a question, a table on screen, JSON under ``results``."""
+"""Measurements of the server: one module per question; each prints a table and writes JSON into ``results``."""

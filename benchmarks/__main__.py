@@ -25,7 +25,7 @@ LONG = ("soak", "cycles", "limit", "core")
 
 
 def main() -> int:
-    """Return the exit status: 1 if a goal was missed."""
+    """Run the benchmarks; return the exit status: 1 if a goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the server.")
     parser.add_argument(
         "names", nargs="*", choices=[*SHORT, *LONG, []], metavar="NAME", help=", ".join((*SHORT, *LONG))

@@ -1,4 +1,4 @@
-"""Callers that mean harm, each a function that runs in a process of its own against a server's URL for some seconds."""
+"""Hostile clients: each function attacks a server's URL for some seconds and runs in a process of its own."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ TEXTS = (
     "1. " * 1666,
     "a \n \n" * 1000,
 )
-"""Each took from a fifth of a second to a minute where text was cut in more than linear time, or is like those."""
+"""Texts that took between a fifth of a second and a minute while text was split in more than linear time."""
 _BETWEEN_TEXTS_S = 0.25
 
 CHUNKS_PER_S = 1500
@@ -38,7 +38,7 @@ _DIAL_EVERY_S = 2.0
 
 
 def hold_silent(url: str, seconds: float) -> None:
-    """Keep ``CONNECTIONS`` open without a word, and open those again that the server closes."""
+    """Keep ``CONNECTIONS`` connections open without sending anything; reopen those that the server closes."""
     address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
     poll = select.epoll()
     open_: dict[int, socket.socket] = {}
@@ -58,7 +58,7 @@ def hold_silent(url: str, seconds: float) -> None:
 
 
 def say_hostile_texts(url: str, seconds: float) -> None:
-    """Have one session say texts that are hard to cut, each cut off as soon as it can be heard."""
+    """Have one session speak texts that are hard to split, and interrupt each one as soon as it is heard."""
     status, _, answer = fetch(f"{url}/api/sessions", {})
     if status != 201:
         raise RuntimeError(f"{status}: {answer.decode()}")
@@ -74,19 +74,19 @@ def say_hostile_texts(url: str, seconds: float) -> None:
 
 
 def every_other_chunk(url: str, seconds: float) -> None:
-    """Send chunks with a gap before each."""
+    """Send data channel chunks with a gap before each."""
     asyncio.run(_flood(url, seconds, lambda first, number: _data(first + 2 * number)))
 
 
 def endless_message(url: str, seconds: float) -> None:
-    """Send the beginning of a message that never ends."""
+    """Send fragments of a message that never ends."""
     asyncio.run(
         _flood(url, seconds, lambda first, number: _data(first + number, 0 if number else SCTP_DATA_FIRST_FRAG))
     )
 
 
 def whole_messages(url: str, seconds: float) -> None:
-    """Send small messages, whole and in order."""
+    """Send small complete messages in order."""
     whole = SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG
     asyncio.run(_flood(url, seconds, lambda first, number: _data(first + number, whole)))
 
@@ -98,7 +98,7 @@ def _data(tsn: int, flags: int = SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG) -> 
 
 
 async def _flood(url: str, seconds: float, chunk: Callable[[int, int], Chunk]) -> None:
-    """Send ``CHUNKS_PER_S`` chunks a second on a data channel; dial again where the server has ended it."""
+    """Send ``CHUNKS_PER_S`` chunks a second on a data channel; call again when the server has ended the call."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         dialled_s = time.monotonic()
@@ -119,11 +119,11 @@ async def _flood_one_call(url: str, end_s: float, chunk: Callable[[int, int], Ch
         return
     made = json.loads(answer)
     await connection.setRemoteDescription(RTCSessionDescription(made["answer"]["sdp"], "answer"))
-    while channel.readyState != "open" and time.monotonic() < end_s:  # noqa: ASYNC110 (as its connection goes on)
+    while channel.readyState != "open" and time.monotonic() < end_s:  # noqa: ASYNC110 (aiortc has no event for it)
         await asyncio.sleep(0.01)
     association: Any = connection.sctp
     first, number, begun_s = association._local_tsn, 0, time.monotonic()  # noqa: SLF001 (no public way to send a chunk)
-    with contextlib.suppress(ConnectionError):  # the server has ended it
+    with contextlib.suppress(ConnectionError):  # the server has ended the association
         while connection.connectionState == "connected" and time.monotonic() < end_s:
             for _ in range(_CHUNKS_AT_ONCE):
                 await association._send_chunk(chunk(first, number))  # noqa: SLF001 (as above)

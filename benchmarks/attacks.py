@@ -1,8 +1,8 @@
 """What does a caller notice while somebody attacks the server?
 
-The server may open 1,024 files and sockets. Each attack is beside a control that spends the attacker's processor time
-without a word to the server. ``PART_S`` in the environment is the length of a part (10), ``ATTACKS`` names the attacks,
-with commas between (all).
+The server may open 1,024 files and sockets. Each attack is compared with a control that uses the same processor time
+without contacting the server. In the environment, ``PART_S`` is the length of a part (10 s) and ``ATTACKS`` names the
+attacks, separated by commas (all).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ QUESTION = "What does a caller notice while somebody attacks the server?"
 DESCRIPTORS = 1024
 LOST_A_SECOND, LONGEST_GAP_MS, LOG_A_SECOND, MEMORY_MB = 1.0, 200.0, 10.0, 5.0
 HELD, HELD_MB = "hold silent", 20.0
-"""Connections that stay take memory for as long as they do: 400 of them, some 20 KB each."""
+"""Open connections take memory as long as they last: 400 of them, some 20 KB each."""
 _SETTLE_S = 3.0
 
 

@@ -1,8 +1,8 @@
 """How long is the whole way, from a click in a real browser's microphone to the flash in the picture it shows?
 
-And to the click in the avatar's voice. Server and Chromium on one machine. The page's own microphone track and the
-voice that comes are watched for clicks, the video element for pictures whose mouth is white. A click lies anywhere
-within its frame, so single readings of the picture differ by up to a frame.
+The way to the click in the avatar's voice is measured too. Server and Chromium run on one machine. A script watches the
+page's microphone track and the received voice for clicks, and the video element for pictures with a white mouth. A
+click lies anywhere within its frame, so single readings of the picture differ by up to a frame.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ async def _measure() -> Report:
         raise RuntimeError(f"{len(heard)} clicks heard, {len(flashes)} flashes seen")
     first = np.searchsorted(flashes[:, 2], heard)
     answered = [(flashes[i, 1:] - click) for i, click in zip(first, heard, strict=True) if i < len(flashes)]
-    ways = np.array([way for way in answered if way[1] < _PERIOD_MS])  # a missed flash must not pass for a long way
+    ways = np.array([way for way in answered if way[1] < _PERIOD_MS])  # a missed flash must not count as a long way
     received, decoded, shown = ways.T
     said = np.array(found["said"])
     after = np.searchsorted(said, heard)
@@ -132,7 +132,7 @@ def _watch(port: int) -> dict[str, list[Any]]:
         with chromium(microphone) as page:
             page.call("Page.addScriptToEvaluateOnNewDocument", source=_KEEP_MICROPHONE)
             page.open(f"http://127.0.0.1:{port}")
-            for switch in ("echo-cancellation", "noise-suppression", "auto-gain"):  # they take clicks for noise
+            for switch in ("echo-cancellation", "noise-suppression", "auto-gain"):  # they suppress clicks as noise
                 page.click(switch)
             page.click("start")
             page.until("document.documentElement.dataset.state === 'live'")

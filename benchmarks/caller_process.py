@@ -1,6 +1,6 @@
-"""Many callers in a process of their own, so that they take no time from the server that is measured.
+"""Many callers in a process of their own, so that they do not use the time of the measured server's process.
 
-The process answers on standard output: first its offers, then, told the answers and later to stop, its recordings.
+The process writes to standard output: first its offers, and later, after the answers and a stop, its recordings.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from lipstream.realtime.test_client.call_recording import CallRecording
 from lipstream.realtime.test_client.caller import Caller
 
 _LINE_LIMIT = 1 << 28
-"""A recording travels as one line."""
+"""Limit of a line: a recording is sent as one line."""
 
 
 class CallerProcess:
@@ -29,17 +29,17 @@ class CallerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process id."""
         return self._process.pid
 
     async def accept(self, answers: list[str]) -> None:
-        """Hand the answers over, in the order of the offers."""
+        """Send the answers, in the order of the offers."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(answers).encode() + b"\n")
         await self._process.stdin.drain()
 
     async def stop(self) -> list[CallRecording]:
-        """Hang up and return what the callers recorded."""
+        """End the calls and return the callers' recordings."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"stop\n")
@@ -53,9 +53,9 @@ async def caller_process(
     """Run ``count`` callers in a process of their own.
 
     Args:
-        count: Callers.
-        speech: ``.npy`` of ``float32[n]``, 48 kHz, that each of them says, each from a place of its own.
-        keep_payloads: Whether the recordings can be decoded; callers that keep none do no more than count.
+        count: Number of callers.
+        speech: ``.npy`` file with ``float32[n]``, 48 kHz; each caller starts at another position of it.
+        keep_payloads: Whether the recordings can be decoded; without payloads the callers only count packets.
     """
     arguments = ["-m", "benchmarks.caller_process", str(count)]
     arguments += ["--speech", str(speech)] if speech else []

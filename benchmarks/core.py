@@ -1,8 +1,8 @@
 """How many sessions does one core serve, but for the model?
 
-All of the server's processes share one core, the clients have another; mouths are painted, which costs next to
-nothing. An idle session has a microphone that sends silence. Lateness runs from the instant at which a picture is due
-until its packets have been sent. ``IDLE="8 16" SPEAKING="4 8"`` measures other numbers of sessions.
+All of the server's processes share one core, the clients have another. Mouths are painted, which costs almost nothing.
+An idle session has a microphone that sends silence. Lateness is the time from a picture's due time to the sending of
+its packets. ``IDLE="8 16" SPEAKING="4 8"`` measures other numbers of sessions.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def run() -> Report:
         ("idle", silent, "8 12 16"),
         ("speaking", voice(0, 3 * SOUND_RATE_HZ), "4 8"),
     ]
-    os.sched_setaffinity(0, {cores[1]})  # the clients inherit it
+    os.sched_setaffinity(0, {cores[1]})  # inherited by the clients
     try:
         for who, sound, counts in parts:
             for count in map(int, os.environ.get(who.upper(), counts).split()):
@@ -57,7 +57,7 @@ def _holds(row: dict[str, Any]) -> bool:
 
 
 async def _hold(count: int, sound: Sound, core: int) -> dict[str, Any]:
-    """Hold some sessions, and return what became of their pictures."""
+    """Run ``count`` sessions; return the statistics of their pictures."""
     async with AsyncExitStack() as stack:
         path = await stack.enter_async_context(speech_file(sound))
         server = await stack.enter_async_context(

@@ -1,9 +1,9 @@
 """How long does it take to connect, and does hanging up leave anything behind?
 
-Calls one after another, over HTTP, each up to its first decoded picture; every second client says goodbye before its
-session is ended, the others only after. Then offers that are never followed up, and clients that vanish in mid-call.
-``CYCLES`` in the environment says how many calls (1000). The table compares the server with what it was after the first
-calls.
+Calls run one after another over HTTP, each up to its first decoded picture. Every second client hangs up before its
+session is deleted, the others after. Then come offers that are never completed, and clients that vanish during a call.
+``CYCLES`` in the environment is the number of calls (1000). The table compares the server at the end with the server
+after the first calls.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from lipstream.realtime.test_client.caller import Caller
 
 QUESTION = "How long does it take to connect, and does hanging up leave anything behind?"
 WARM_UP = 100
-"""Calls after which the server has all that it keeps: pools, caches, what is imported late."""
+"""Calls after which the server has filled its pools and caches and finished its late imports."""
 GROWTH_MB = 10
 ANSWER_MS, CONNECTED_MS, PICTURE_MS = 100, 250, 500
 UNFINISHED, UNFINISHED_S = 4, 10.0
@@ -32,18 +32,18 @@ _EXACT = ("threads", "descriptors", "tasks")
 
 @dataclass
 class Cycles:
-    """What was found.
+    """Measured values.
 
     Attributes:
-        answer_ms: From POST to answer, each call.
-        connected_ms: From POST to the end of the handshake.
-        picture_ms: From POST to the first decoded picture.
-        unfinished_s: How long each offer that was never followed up was kept.
-        noticed_s: After how long the server knew of each client that vanished.
-        freed_s: How long after the last of these all was as if they had never called.
-        base: The server after the warm-up, see `benchmarks.served.ServedProcess.look`.
-        end: The server at the end.
-        log: Warnings and worse.
+        answer_ms: Time from POST to the answer, for each call.
+        connected_ms: Time from POST to the end of the handshake.
+        picture_ms: Time from POST to the first decoded picture.
+        unfinished_s: Time for which each offer that was never completed was kept.
+        noticed_s: Time until the server noticed each vanished client.
+        freed_s: Time from the last of these until the server was as before.
+        base: State of the server after the warm-up, see `benchmarks.served.ServedProcess.look`.
+        end: State of the server at the end.
+        log: Log lines of level warning and above.
     """
 
     answer_ms: list[float] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Cycles:
     log: list[str] = field(default_factory=list)
 
     def grown(self, what: str) -> float:
-        """Return by how much one of the server's figures has grown since the warm-up."""
+        """Return the growth of one of the server's figures since the warm-up."""
         return float(self.end[what] - self.base[what])
 
 
@@ -87,13 +87,13 @@ def run() -> Report:
 
 
 async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED, vanished: int = VANISHED) -> Cycles:
-    """Call and hang up; then offer and do nothing, and call and vanish, so many at once.
+    """Call and hang up repeatedly; then make offers that are never completed, and calls whose clients vanish.
 
     Args:
-        cycles: Calls.
-        warm_up: Those of them after which the server is looked at first.
-        unfinished: Offers that are never followed up.
-        vanished: Clients that vanish.
+        cycles: Number of calls.
+        warm_up: Number of calls before the server's first inspection.
+        unfinished: Number of offers that are never completed, all at once.
+        vanished: Number of clients that vanish, all at once.
     """
     found = Cycles()
     async with served(predictor="FakePredictor") as server:
@@ -110,7 +110,7 @@ async def cycled(cycles: int, *, warm_up: int, unfinished: int = UNFINISHED, van
 
 
 async def _connect(server: ServedProcess, caller: Caller, found: Cycles) -> tuple[str, float]:
-    """Return the URL of a session that a client is connected to, and when it asked for it."""
+    """Connect a client; return its session's URL and the time of the request."""
     offer = {"sdp": await caller.offer(), "type": "offer"}
     posted_s = time.monotonic()
     status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": offer})
@@ -141,7 +141,7 @@ async def _call(server: ServedProcess, found: Cycles, *, goodbye_first: bool) ->
 
 
 async def _unfinished(server: ServedProcess) -> float:
-    """Return for how long an offer is kept, s, whose client is never heard of again and does not end its candidates."""
+    """Return how long an offer is kept, s; its client is gone and its list of candidates is open."""
     caller = Caller()
     lines = (await caller.offer()).splitlines(keepends=True)
     sdp = "".join(line for line in lines if "end-of-candidates" not in line)
@@ -149,13 +149,13 @@ async def _unfinished(server: ServedProcess) -> float:
     posted_s = time.monotonic()
     _, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", {"offer": {"sdp": sdp, "type": "offer"}})
     url = server.url + json.loads(body)["urls"]["self"]
-    while (await asyncio.to_thread(fetch, url))[0] != 404:  # noqa: ASYNC110 (it is the server's to end)
+    while (await asyncio.to_thread(fetch, url))[0] != 404:  # noqa: ASYNC110 (the server decides)
         await asyncio.sleep(0.05)
     return time.monotonic() - posted_s
 
 
 async def _vanish(server: ServedProcess, found: Cycles, count: int) -> None:
-    """Note when clients are missed that send nothing any more, and when nothing of them is left but their sessions."""
+    """Measure when clients that send nothing more are noticed, and when only their sessions are left."""
     base = await _at_rest(server)
     callers = [Caller() for _ in range(count)]
     urls = [(await _connect(server, caller, found))[0] for caller in callers]
@@ -183,7 +183,7 @@ async def _vanish(server: ServedProcess, found: Cycles, count: int) -> None:
 
 
 async def _at_rest(server: ServedProcess, base: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a look at the server once what ends in the background has ended."""
+    """Return an inspection of the server after background work has ended."""
     deadline_s = time.monotonic() + _WAIT_S
     await asyncio.sleep(1.0)
     look = await server.look()

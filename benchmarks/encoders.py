@@ -1,9 +1,9 @@
 """Which encoder, how it is set, is best for a talking head?
 
-The same speaking avatar, painted once, goes through each codec and preset at the same bitrates; what comes out is
-decoded and compared. CPU is all that encoding takes. *first dB* is the worst picture of a call's first half
-second, the key frame that it begins with included. VP9 and AV1, which calls do not use, stand beside them: whether
-they would pay.
+The same speaking avatar, painted once, passes each codec and preset at the same bitrates; the output is decoded and
+compared with the input. CPU time is that of the encoder alone. *first dB* is the worst picture in the first half second
+of a call, including its first key frame. VP9 and AV1, which calls do not use, are measured to see whether they would
+pay off.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ Pictures = Sequence[npt.NDArray[np.uint8]]
 
 
 class _Other(PictureEncoder):
-    """A codec that calls do not use, at a constant bitrate and without looking ahead."""
+    """A codec that calls do not use, at a constant bitrate without look-ahead."""
 
     def __init__(self, name: str, **options: str) -> None:
         super().__init__(**options)
@@ -88,7 +88,7 @@ ENCODERS: dict[str, Callable[[], PictureEncoder]] = {
 
 def run() -> Report:
     """Measure."""
-    os.environ.setdefault("SVT_LOG", "0")  # or it tells all its settings
+    os.environ.setdefault("SVT_LOG", "0")  # otherwise it prints all its settings
     avatar, pictures = asyncio.run(_speaking())
     height, width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]
     conditions = {"avatar": avatar, "size": f"{width}x{height}", "pictures": len(pictures)}
@@ -106,7 +106,7 @@ def run() -> Report:
 
 
 async def _speaking() -> tuple[str, Pictures]:
-    """Return the default avatar's id and its pictures of some speech."""
+    """Return the default avatar's id, and its pictures for some speech."""
     store = AvatarStore(default_root())
     avatar_id = min(manifest.id for manifest in store.list())
     worker = RenderWorker(WorkerSettings(BUILT_IN_WEIGHTS, store.root))
@@ -126,7 +126,7 @@ def _measure(name: str, make: Callable[[], PictureEncoder], bitrate: int, pictur
     spent_s, sizes, errors = [], [], []
     for index, picture in enumerate(pictures):
         frame = picture_frame(index, picture)
-        before_s = time.process_time()  # AV1's encoder has threads of its own, and nothing else runs
+        before_s = time.process_time()  # of the process, as AV1's encoder has threads and nothing else runs
         data, _ = encoder.encode_picture(frame, key=False)
         spent_s.append(time.process_time() - before_s)
         sizes.append(len(data))

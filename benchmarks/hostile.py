@@ -1,8 +1,8 @@
 """What do four speaking sessions notice of callers that mean harm, and of those who are one too many?
 
-Mouths are painted. Hostile offers have 1,000 and 5,000 candidates, or as many as are taken, and are then left or
-ended; strangers send datagrams to the server's media ports; and each of the speaking clients asks for a hundred key
-frames a second. Processor time is the server process's own. ``PART_S`` in the environment is the length of a part (15).
+Mouths are painted. Hostile offers have 1,000 or 5,000 candidates, or as many as are accepted, and are then abandoned or
+ended. Strangers send datagrams to the server's media ports. Each speaking client requests a hundred key frames a
+second. Processor time is that of the server process. ``PART_S`` in the environment is the length of a part (15 s).
 """
 
 import asyncio
@@ -89,7 +89,7 @@ async def _measure(part_s: float) -> Report:
 async def _part(
     name: str, seconds: float, server: ServedProcess, callers: list[Caller], harm: Harm | None, answers: list[Any]
 ) -> dict[str, Any]:
-    """Let some time go by, with harm done ``_PER_SECOND`` times a second, and return what came of it."""
+    """Wait for some time, calling ``harm`` ``_PER_SECOND`` times a second; return a row of the table."""
     loop = asyncio.get_running_loop()
     before = await server.look()
     answers.clear()
@@ -120,13 +120,13 @@ async def _part(
 
 
 def _key_frames(look: dict[str, Any]) -> int:
-    """Return how many key frames the speaking sessions, which are the oldest, have sent to clients that are there."""
+    """Return the number of key frames sent by the speaking sessions, the oldest ones, to connected clients."""
     sessions = list(look["sessions"].values())[:SPEAKING]
     return sum(session["peer"]["video"]["key_frames"] for session in sessions if session["peer"])
 
 
 async def _ask(callers: list[Caller]) -> None:
-    """Have each client ask for its share of the key frames."""
+    """Let each client request its share of the key frames."""
     for caller in callers:
         for _ in range(_KEYS_ASKED_PER_S // _PER_SECOND):
             await caller.ask_for_key_frame()
@@ -142,7 +142,7 @@ async def _post(server: ServedProcess, sdp: str, answers: list[tuple[int, float,
 
 
 def _hostile_offers(offer: str) -> list[str]:
-    """Return an offer with 1,000, with 5,000 and with as many candidates as are taken, each to another address."""
+    """Return offers with 1,000, with 5,000 and with the most accepted candidates, each with another address."""
     head, _, tail = offer.partition("a=candidate")
     tail = tail.partition("\r\n")[2]
 
@@ -166,7 +166,7 @@ async def _connected(server: ServedProcess, stack: AsyncExitStack) -> Caller:
     if status != 201:
         raise RuntimeError(f"{status}: {answer.decode()}")
     await caller.accept(json.loads(answer)["answer"]["sdp"])
-    while not caller.connected:  # noqa: ASYNC110 (as its connection goes on)
+    while not caller.connected:  # noqa: ASYNC110 (aiortc has no event for it)
         await asyncio.sleep(0.01)
     return caller
 
@@ -176,7 +176,7 @@ def _media_ports(callers: list[Caller]) -> list[tuple[str, int]]:
 
 
 async def _throw(ports: list[tuple[str, int]]) -> None:
-    """Send each of the server's media ports a burst of datagrams from a socket that nobody knows."""
+    """Send each of the server's media ports a burst of datagrams from an unknown socket."""
     chance = random.Random(time.monotonic_ns())
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, family=2)

@@ -1,9 +1,9 @@
 """How late is the mouth, how far apart are sound and picture, how soon is silence after an interruption?
 
-One session at a time, the client in a process of its own. Mouth latency runs from the arrival of the packet that holds
-a frame's first sample to the frame's leaving its track. The offset is that of a click in the sound and the flash
-that a painted mouth shows for it, as the client received them; positive: sound ahead. The reports' error is how far
-the client, by the sender reports that it got, places clicks and flashes from where they lie on the playout clock.
+One session at a time; the client runs in another process. Mouth latency is the time from the arrival of the packet with
+a frame's first sample to the frame's leaving its track. The A/V offset is that of a click in the sound and the flash
+that a painted mouth shows for it, at the client; positive for sound ahead. The error of the reports is the distance
+between a click or flash as dated by the sender reports and its place on the playout clock.
 """
 
 import asyncio
@@ -65,14 +65,16 @@ async def _measure() -> Report:
     report.conditions |= {
         "look-ahead, ms": session.look_ahead_ms,
         "A/V offset median, media time / arrival, ms": [round(float(np.median(o)), 2) for o in (by_media, by_arrival)],
-        "mouths rendered / repeated / dropped": [figures[f"frames_{k}"] for k in ("rendered", "repeated", "dropped")],
+        "mouths rendered / repeated / dropped": [
+            *(figures["frames_rendered"], figures["frames_repeated"], figures["frames_dropped"])
+        ],
     }
     report.goals = _goals(report.rows, limit)
     return report
 
 
 async def _interrupt(session: Session) -> list[float]:
-    """Return the time from each of many interruptions to the first silent packet, ms."""
+    """Interrupt repeatedly; return the times to the first silent packet, ms."""
     session.playout.interrupt_tail_ms.clear()
     for _ in range(_INTERRUPTIONS):
         await asyncio.sleep(_INTERRUPT_EVERY_S)
@@ -82,11 +84,11 @@ async def _interrupt(session: Session) -> list[float]:
 
 
 async def _offsets() -> tuple[list[float], list[float], list[float], list[float]]:
-    """Return, ms, how far clicks lie before flashes by media time and by arrival, and the errors of the reports."""
+    """Return by how much clicks precede flashes, by media time and by arrival, and the reports' errors, all ms."""
     async with painted("FlashPredictor") as sessions, caller_process() as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         assert answer is not None
-        session.speech.source = TimelineSource(session.clock, clicks)  # type: ignore[assignment]
+        session.speech.source = TimelineSource(session.clock, clicks)
         await callers.accept([answer])
         await asyncio.sleep(_CLICKS_S)
         (recording,) = await callers.stop()
@@ -99,7 +101,7 @@ async def _offsets() -> tuple[list[float], list[float], list[float], list[float]
 
 
 def _report_errors_ms(found_s: list[float], clock: PlayoutClock) -> list[float]:
-    """Return how late each click or flash is by the sender reports; they lie on every sixteenth frame's beginning."""
+    """Return the error of the sender reports for each click or flash, which lie on every 16th frame's start."""
     zero_s = NTP_EPOCH_S + time.time() - time.monotonic() + clock.leaves_at(0)
     period_s = CLICK_EVERY_FRAMES / FRAME_RATE_HZ
     periods = (np.array(found_s) - zero_s) / period_s

@@ -1,9 +1,8 @@
 """What do four sessions keep, for ten minutes at the limit, while one more is asked for again and again?
 
-The server has the built-in network and no place but these four; their clients say recorded speech into it. Lateness
-runs from the instant at which a picture is due until its packets have been sent. A picture that comes more than 150 ms
-after it would have to, by the clients' count, is a freeze, as browsers have it. ``MINUTES`` in the environment is the
-length of the run (10).
+The server has the built-in network and room for these four sessions only; their clients send recorded speech. Lateness
+is the time from a picture's due time to the sending of its packets. A picture that arrives at a client more than 150 ms
+late counts as a freeze, as in browsers. ``MINUTES`` in the environment is the length of the run (10).
 """
 
 import asyncio
@@ -86,7 +85,7 @@ async def _measure(seconds: float) -> Report:
 
 
 async def begin(server: ServedProcess, offer: str) -> str:
-    """Begin a session with an offer; return the answer."""
+    """Start a session with an offer; return the answer."""
     status, _, body = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", _offer(offer))
     if status != 201:
         raise RuntimeError(f"{status}: {body.decode()}")
@@ -95,7 +94,7 @@ async def begin(server: ServedProcess, offer: str) -> str:
 
 
 async def _ask(server: ServedProcess, sdp: str, refusals: list[tuple[int, float, bool]]) -> None:
-    """Ask for one more session, over and over."""
+    """Request one more session again and again."""
     while True:
         asked_s = time.monotonic()
         status, headers, _ = await asyncio.to_thread(fetch, f"{server.url}/api/sessions", _offer(sdp))
@@ -128,6 +127,6 @@ def _repeated(look: dict[str, Any]) -> int:
 
 
 def _arrivals(recording: CallRecording, began_s: float, ended_s: float) -> list[float]:
-    """Return when each picture of a time was whole."""
+    """Return the time at which each picture between ``began_s`` and ``ended_s`` was complete."""
     packets: list[RecordedPacket] = recording.picture.packets
     return [packet.arrived_s for packet in packets if packet.marker and began_s < packet.arrived_s < ended_s]

@@ -1,7 +1,7 @@
 """What does a session keep, and does anything grow: with time, with sessions that ended, with loaded avatars?
 
-The server's sessions run in this process, the callers in another. Costs are processor time of server and workers for
-each picture sent while everybody speaks. ``LONG=1`` lets sessions come and go for half an hour.
+The server's sessions run in this process, the callers in another. Costs are the processor time of server and workers
+per sent picture while all sessions speak. ``LONG=1`` runs sessions in turn for half an hour.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from lipstream.realtime.server.sessions import Sessions
 QUESTION = "What does a session keep, and does anything grow?"
 COUNT = 4
 SHELVES = (1, 8, 1, 8)
-"""In turns: what a machine does slower for a while, it then does slower for both."""
+"""Alternating, so that a slow phase of the machine affects both."""
 _COMING_AND_GOING_S = 30 * 60 if os.environ.get("LONG") else 40
 _CALL_S, _SETTLE_S, _SPEECH_S = 4, 2, 8
 _MIB = 1 << 20
@@ -41,7 +41,7 @@ async def _measure() -> Report:
     async with speech_file(sound) as path:
         async with built_in(max_sessions=COUNT) as (sessions, weights):
             report.conditions["weights"] = weights
-            await _come_and_go(sessions, path, 2 * _CALL_S)  # what the first calls bring lasts
+            await _come_and_go(sessions, path, 2 * _CALL_S)  # fills the caches before the first measurement
             kept = await _kept_mib(sessions, path)
             young, old = await _age(sessions, path)
             grown = await _come_and_go(sessions, path, _COMING_AND_GOING_S)
@@ -90,7 +90,7 @@ async def _kept_mib(sessions: Sessions, speech_path: Path) -> float:
 
 
 async def _come_and_go(sessions: Sessions, speech_path: Path, seconds: float) -> float:
-    """Let pairs of callers come and go; return the growth from the first third to the last, %."""
+    """Run calls in pairs, one pair after another; return the growth from the first third to the last, %."""
     seen = []
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
@@ -107,7 +107,7 @@ async def _come_and_go(sessions: Sessions, speech_path: Path, seconds: float) ->
 
 
 async def _age(sessions: Sessions, speech_path: Path) -> tuple[float, float]:
-    """Return the ms of processor time for a picture, earlier and later in a session."""
+    """Return the processor time per picture, ms, early and late in a session."""
     async with caller_process(2, speech=speech_path, keep_payloads=False) as callers:
         created = [await sessions.create(None, offer) for offer in callers.offers]
         await callers.accept([answer or "" for _, answer in created])
@@ -137,7 +137,7 @@ def _processes(sessions: Sessions) -> list[int]:
 
 
 def _memory(sessions: Sessions) -> float:
-    """Return what server and workers hold for themselves, MiB: files mapped by several are left out."""
+    """Return the private memory of server and workers, MiB, without shared mapped files."""
     gc.collect()
     return float(sum(psutil.Process(pid).memory_full_info().uss for pid in _processes(sessions))) / _MIB
 

@@ -1,4 +1,4 @@
-"""Networks to be measured, and their arithmetic."""
+"""Random networks for measurements, and the number of their operations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +12,11 @@ from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights, save_weights
 
 MOUTH_AND_JAW = (0.5, 1.0, 0.125, 0.875)
-"""The region of the random networks, in shares of the crop: that of the built-in weights."""
+"""Decoded region of the random networks, in shares of the crop; the same as that of the built-in weights."""
 
 
 def random_network(width: float, size: int, folder: Path) -> Path:
-    """Write a network that was never trained: what it costs does not depend on what it draws."""
+    """Write a network with random weights, which costs as much as a trained one."""
     torch.manual_seed(0)
     path = folder / f"{width:g}-{size}.safetensors"
     region = Region(*(int(share * size) for share in MOUTH_AND_JAW))
@@ -26,7 +26,7 @@ def random_network(width: float, size: int, folder: Path) -> Path:
 
 
 def gflop(call: Callable[[], Tensor]) -> float:
-    """Return what a call computes in convolutions and matrix products, two for each multiplication, 1e9."""
+    """Return the operations of a call in convolutions and matrix products, 1e9, two per multiplication."""
     with FlopCounterMode(display=False) as counter:
         call()
     return float(counter.get_total_flops()) / 1e9
@@ -34,7 +34,7 @@ def gflop(call: Callable[[], Tensor]) -> float:
 
 @torch.inference_mode()
 def mouth_gflop(weights: Path) -> float:
-    """Return what one mouth takes where the face is encoded and only the decoded region computed, 1e9."""
+    """Return the operations of one mouth, 1e9, with the face encoded and only the decoded region computed."""
     network, metadata = load_weights(weights)
     face = torch.zeros(1, 6, metadata.size, metadata.size)
     levels = network.encode_face(face)

@@ -14,7 +14,7 @@ Bars = list[tuple[str, dict[str, float]]]
 
 
 def main() -> None:
-    """Draw every figure whose results are there."""
+    """Draw every figure whose results exist."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     for name, draw in {"predictor": _predictor, "tick": _tick, "sessions": _sessions}.items():
         if (path := RESULTS / f"{name}.json").exists():
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def stacked_bars(title: str, unit: str, bars: Bars) -> str:
-    """Return an SVG of horizontal bars, each made of named parts."""
+    """Return an SVG of horizontal bars, each a stack of named parts."""
     parts = list(dict.fromkeys(part for _, values in bars for part in values))
     longest = max(sum(values.values()) for _, values in bars)
     height = _TOP_PX + _ROW_PX * (len(bars) + (len(parts) > 1)) + 8

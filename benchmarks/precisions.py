@@ -1,8 +1,8 @@
 """What do shorter numbers change in the mouths, and what do they save?
 
-The built-in network draws a sentence into every built-in avatar with each precision that the CPU has; float32 is what
-the others are compared with. Differences are of 255, over the decoded region. *Flicker* is the mean change from one
-picture of the avatar's clip to the next at the same place, of float32's: shorter numbers must not make it more.
+The built-in network predicts a sentence for every built-in avatar with each precision of the CPU; float32 is the
+reference. Differences are in steps of 8-bit pixels, over the decoded region. *Flicker* is the mean change from one
+picture of the clip to the next, relative to float32's: lower precision must not raise it.
 """
 
 import statistics
@@ -68,7 +68,7 @@ def run() -> Report:
 
 
 def _windows(samples: npt.NDArray[np.float32], predictor: OpenVinoPredictor) -> npt.NDArray[np.float32]:
-    """Return the window of every frame of some speech that has sound all around it, ``float32[B, 80, 16]``."""
+    """Return the windows of all frames that lie within the speech, ``float32[B, 80, 16]``."""
     mel = mel_spectrogram(samples)
     offset = predictor.metadata.window_offset_samples
     spans = [mel_columns(frame, window_offset_samples=offset) for frame in range(samples.size // SAMPLES_PER_FRAME)]

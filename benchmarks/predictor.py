@@ -1,9 +1,9 @@
 """What does a mouth cost?
 
-By back end, type of number, batch, width and size of the network. Beside it, in the same run: the published way (eager
-float32, the whole network, nothing cached) and the rate at which the machine multiplies matrices. The *dense floor* is
-the network's whole arithmetic at that rate: below it comes only who computes less. Rounds of all variants follow each
-other, so that a machine that changes its pace changes it for all.
+Measured by back end, precision, batch, width and size of the network. For comparison, the same run measures the
+published method (eager float32, the whole network, nothing cached) and the rate of matrix products on the machine. The
+*dense floor* is the time for the whole network at that rate; only a method that computes less can be faster. Rounds of
+all variants alternate, so that a change in the machine's pace affects all of them.
 """
 
 import functools
@@ -110,7 +110,7 @@ def _median_ms(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def _matrix_rate(dtype: torch.dtype) -> float:
-    """Return the GFLOP/s of a large matrix product."""
+    """Return the rate of a large matrix product, GFLOP/s."""
     matrix = torch.rand(_MATRIX, _MATRIX).to(dtype)
     took_ms = _median_ms({"product": lambda: matrix @ matrix})["product"]
     return 2 * _MATRIX**3 / took_ms / 1e6

@@ -1,4 +1,4 @@
-"""What a benchmark found: rows for a table, goals that hold or not, and the machine it ran on."""
+"""The result of a benchmark: rows for a table, goals, and the machine it ran on."""
 
 import json
 import os
@@ -16,13 +16,12 @@ _PACKAGES = ("aiortc", "av", "numpy", "openvino")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One thing that should hold.
+    """One goal of a benchmark.
 
     Attributes:
-        id: Short name.
-        target: What is asked, in words.
-        value: What was found.
-        holds: Whether it is met; ``None`` where it could not be measured.
+        target: Required value in words.
+        value: Measured value; ``None`` if it could not be measured.
+        holds: Whether the goal is met; ``None`` if it could not be measured.
     """
 
     id: str
@@ -43,13 +42,11 @@ def at_least(name: str, value: float | None, limit: float, unit: str) -> Goal:
 
 @dataclass(slots=True)
 class Report:
-    """All of one benchmark's findings.
+    """The complete result of one benchmark.
 
     Attributes:
-        question: What it answers.
-        conditions: Facts without which the rows mean nothing: weights, avatar, speech.
-        rows: A table; every row has the same keys.
-        goals: What should hold.
+        conditions: Circumstances that the rows depend on: weights, avatar, speech.
+        rows: Table; every row has the same keys.
     """
 
     question: str
@@ -59,7 +56,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on besides the code."""
+    """Return facts about the machine that the figures depend on."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -79,7 +76,7 @@ def to_json(report: Report, where: dict[str, Any]) -> str:
 
 
 def to_text(report: Report, where: dict[str, Any]) -> str:
-    """Return a report as lines for the screen."""
+    """Return a report as text for a terminal."""
     lines = [report.question, f"  {where['processor']}, {where['cores']} cores, load {where['load_1_min']}"]
     lines += [f"  {name}: {value}" for name, value in report.conditions.items()]
     lines += ["", *table(report.rows), ""]
@@ -89,7 +86,7 @@ def to_text(report: Report, where: dict[str, Any]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Return rows of the same keys as lines."""
+    """Return rows with equal keys as the lines of a table."""
     if not rows:
         return []
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]

@@ -1,7 +1,7 @@
-"""A server in a process of its own that tells how it is inside: memory, threads, descriptors, tasks, lateness, log.
+"""A server in a process of its own that reports memory, threads, descriptors, tasks, lateness and log.
 
-It answers a line on standard output for each line that it is told. Nothing else of the measuring runs in it, so that
-what grows there is the server's.
+It writes a line to standard output for each line of its input. No other part of the measurement runs in the process, so
+any growth is the server's.
 """
 
 import argparse
@@ -14,14 +14,15 @@ import resource
 import sys
 import threading
 import time
-import urllib.request
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from benchmarks.signals import TimelineSource
@@ -39,7 +40,7 @@ from tests.server_process import free_port
 FIRST_CLICKS = "first-clicks"
 BUILT_IN = "built-in"
 _ANYIO_THREAD = "AnyIO worker thread"
-"""These come with requests and go some time after; what is counted is what stays."""
+"""Threads that come with requests and end some time later; they are not counted."""
 _LAG_EVERY_S = 0.005
 _LINE_LIMIT = 1 << 24
 _MESSAGES_KEPT = 1000
@@ -47,25 +48,21 @@ _MESSAGES_KEPT = 1000
 
 @dataclass
 class ServedProcess:
-    """The parent's end.
-
-    Attributes:
-        url: Where it serves.
-        pid: Of the process.
-    """
+    """The parent's handle of the server process."""
 
     url: str
     pid: int
     _process: asyncio.subprocess.Process
 
     async def look(self) -> dict[str, Any]:
-        """Return what there is now, and what has happened since the last look.
+        """Return the current state, and events since the last call.
 
         Returns:
-            ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: messages of warnings and worse,
-            the first 1,000; ``log_lines``: lines of all of them; ``leaving_ms``: how late each picture left, by
-            session, where they are watched; ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, ``held`` the
-            most of it in which its thread worked, rather than waited for a core; ``sessions``: figures by id.
+            ``rss_mb, threads, descriptors, tasks, worker_rss_mb, worker_pid``; ``log``: the first 1,000 messages of
+            level warning and above; ``log_lines``: number of lines of all messages; ``leaving_ms``: lateness of each
+            picture, by session, if it is watched; ``lag_ms``: ``p50, p99, max`` of the event loop's lateness, and
+            ``held``, the longest delay in which the loop's thread worked rather than waited for a core; ``sessions``:
+            statistics by id.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -85,17 +82,18 @@ async def served(
     descriptors: int | None = None,
     synthesizer: str = "",
 ) -> AsyncIterator[ServedProcess]:
-    """Run a server.
+    """Run a server process.
 
     Args:
-        predictor: One of the tests' that paint, on an avatar of their own, or ``built-in``.
-        say: ``clicks`` or ``voice``: what every session says, from its exact place on the timeline; ``first-clicks``:
-            the first session clicks, the others hear their peer's microphone, as all do with ``None``.
-        max_sessions: Sessions at once.
-        watched: Whether to note how late each picture leaves.
-        core: The one that all its processes have to do with; ``None`` for any.
-        descriptors: Most files and sockets that it may open; ``None`` for the limit of this process.
-        synthesizer: What speaks text, with a predictor of the tests'; empty for nothing.
+        predictor: ``built-in``, or the name of a painting predictor of the tests, which has an avatar of its own.
+        say: Sound of every session from its exact position on the timeline: ``clicks`` or ``voice``. With
+            ``first-clicks`` the first session clicks and the others use their peers' microphones; ``None`` for
+            microphones only.
+        max_sessions: Limit of sessions.
+        watched: Whether to record the lateness of each picture.
+        core: Core for all its processes; ``None`` for any.
+        descriptors: Limit of open files and sockets; ``None`` for this process's limit.
+        synthesizer: Speech engine, for a predictor of the tests; empty for none.
     """
     port = free_port()
     arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
@@ -126,20 +124,20 @@ async def served(
 def fetch(
     url: str, body: object = None, method: str | None = None, *, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Ask for a URL and return status, headers (lower case) and body of the answer, whatever the status is."""
-    data = None if body is None else json.dumps(body).encode()
-    shown = ({} if body is None else {"Content-Type": "application/json"}) | (headers or {})
-    request = urllib.request.Request(url, data, shown, method=method)  # noqa: S310 (our own server's)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
-            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
+    """Request a URL; return the status, headers (lower case) and body of any answer."""
+    method = method or ("GET" if body is None else "POST")
+    answer = _client().request(method, url, json=body, headers=headers)
+    return answer.status_code, dict(answer.headers), answer.content
+
+
+@cache
+def _client() -> httpx.Client:
+    """Return a client without keep-alive: kept connections would count among the server's descriptors."""
+    return httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 class _Saying(Sessions):
-    """Sessions that say one of the above, whoever calls."""
+    """Sessions with sound of their own, as ``say`` of `served` names it."""
 
     say: str | None = None
     watches: dict[str, Watch] | None = None
@@ -150,7 +148,7 @@ class _Saying(Sessions):
         session, answer = await super().create(avatar_id, offer_sdp, listens=listens, local_audio=local_audio)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
-            session.speech.source = TimelineSource(session.clock, sound)  # type: ignore[assignment]
+            session.speech.source = TimelineSource(session.clock, sound)
         if self.watches is not None:
             self.watches[session.id] = Watch(session)
         return session, answer
@@ -168,27 +166,27 @@ class _WarningLog(logging.Handler):
             self.lines += message.count("\n") + 1
             if len(self.messages) < _MESSAGES_KEPT:
                 self.messages.append(message)
-        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+        except Exception:  # noqa: BLE001 - as in the standard library's handlers
             self.handleError(record)
 
 
 class _Lag:
-    """How late the event loop calls what is due."""
+    """Measures how late the event loop runs its timers."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._late_ms = array("f")  # of which a list would be two megabytes in five minutes, in small pieces
+        self._late_ms = array("f")  # a list would take two megabytes in five minutes, in small objects
         self._held_ms = 0.0
         self._wait()
 
     def begin(self) -> None:
-        """Forget what has been, and what is late by now."""
+        """Discard the values so far, including the current delay."""
         self._next.cancel()
         self._late_ms, self._held_ms = array("f"), 0.0
         self._wait()
 
     def take(self) -> dict[str, float | None]:
-        """Return what has been found since the beginning."""
+        """Return the values since :meth:`begin`."""
         late = self._late_ms.tolist()
         p = percentiles(late)
         worst = round(max(late), 1) if late else None
@@ -236,14 +234,14 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 async def _fill_pool(sessions: Sessions) -> None:
-    """Have the encoding pool start all its threads, as it does by and by: a new one would pass for one left behind."""
+    """Start all threads of the encoding pool: one that starts later would look like a leak."""
     workers = pool_size(sessions)
     together = threading.Barrier(workers)
     await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(workers)))
 
 
 async def _orders() -> asyncio.StreamReader:
-    """Return standard input, without a thread that waits for it."""
+    """Return standard input as a stream, without a thread that reads it."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
@@ -254,7 +252,7 @@ def _look(sessions: Sessions, log: _WarningLog, lag: _Lag, watches: dict[str, Wa
     leaving = {name: [round(ms, 2) for ms in watch.late_ms] for name, watch in watches.items()}
     for watch in watches.values():
         watch.late_ms.clear()
-    gc.collect()  # ours, as what comes next: not counted
+    gc.collect()  # before begin(): the time of the inspection itself must not count as lag
     messages, log.messages = log.messages, []
     lines, log.lines = log.lines, 0
     process, worker = psutil.Process(), next(iter(sessions.workers.pids), None)

@@ -1,13 +1,13 @@
 """How many sessions can speak at once, and how many can be idle?
 
-All speak all the time, each in its own place of the same speech; the clients run in processes of their own. All but one
-decode nothing: the one keeps what it gets, and afterwards its last pictures are compared with those that were painted
-for it. Lateness runs from the instant at which a picture is due until its packets have been sent. Processor time is
-given by part, in hundredths of one core, the clients' apart: they would not run on a server. So is what anybody else
-used meanwhile, and what a virtual machine's host took away: with much of either, the figures are not the server's.
+All sessions speak all the time, each from another position of the same speech; the clients run in other processes. All
+clients but one only count packets. One keeps its pictures; its last ones are decoded afterwards and compared with the
+painted ones. Lateness is the time from a picture's due time to the sending of its packets. Processor time is given by
+part, in percent of one core; the clients' is separate, as they would not run on a server. The time of other processes
+and the time stolen by a virtual machine's host are given too: with much of either, the figures are not the server's.
 
 ``SPEAKING="4 8" IDLE="16" FULL_WIDTH="2 3"`` measures other numbers of sessions; the last are with a network of the
-published width. ``PRECISION=int8`` has the networks draw with eight bits.
+published width. ``PRECISION=int8`` runs the networks with 8 bits.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ LEAST_KBITS, LEAST_PSNR_DB = 800, 36.0
 _SETTLE_S, _SPEECH_S = 3, 15
 _SPEAKING, _IDLE, _LARGE = "speaking", "idle", "speaking at full width"
 _COMPARED = 100
-"""Pictures whose quality is measured, after the others, when the bitrate has settled."""
+"""Number of last pictures whose quality is measured; the bitrate has settled by then."""
 
 
 def run() -> Report:
@@ -92,7 +92,7 @@ def _goals(row: dict[str, Any]) -> list[Goal]:
 
 
 async def _hold(sessions: Sessions, who: str, count: int, sound: Sound | None) -> dict[str, Any]:
-    """Let ``count`` sessions speak, or idle, and return what became of their pictures."""
+    """Let ``count`` sessions speak or idle; return the statistics of their pictures."""
     async with AsyncExitStack() as stack:
         path = None if sound is None else await stack.enter_async_context(speech_file(sound))
         clients = [await stack.enter_async_context(caller_process(1, speech=path))]
@@ -134,7 +134,7 @@ async def _hold(sessions: Sessions, who: str, count: int, sound: Sound | None) -
 
 
 class _Painted(Onlooker):
-    """The luma that is painted for one session, by frame."""
+    """The painted luma of one session, by frame."""
 
     def __init__(self, session: Session) -> None:
         self.luma: dict[int, npt.NDArray[np.uint8]] = {}
@@ -146,7 +146,7 @@ class _Painted(Onlooker):
         self.luma[unit.timestamp // PTS_PER_FRAME] = planes(unit.raw)[0].copy()
 
     def psnr_db(self, seen: list[DecodedPicture]) -> float | None:
-        """Return the mean over the last pictures; their timestamps begin anywhere: the best shift is the true one."""
+        """Return the mean PSNR of the last pictures; as RTP timestamps start anywhere, the best shift is taken."""
         if not seen or not self.luma:
             return None
         last = max(self.luma)
@@ -163,7 +163,7 @@ class _Painted(Onlooker):
 
 
 async def _paint(session: Session) -> _Painted:
-    """Keep what is painted for a session from now on, long enough to be compared."""
+    """Record the pictures painted for a session until there are enough to compare."""
     painted = _Painted(session)
     await asyncio.sleep(_COMPARED / FRAME_RATE_HZ)
     painted.close()
@@ -171,7 +171,7 @@ async def _paint(session: Session) -> _Painted:
 
 
 class _Cpu:
-    """Processor time since now, by part."""
+    """Processor time by part since the construction."""
 
     def __init__(self, sessions: Sessions, clients: list[CallerProcess]) -> None:
         self._workers, self._clients = sessions.workers.pids, [client.pid for client in clients]
@@ -180,7 +180,7 @@ class _Cpu:
         self._before = self._now()
 
     def percent(self) -> dict[str, float]:
-        """Return each part's share of one core, %; what others used is all of the machine's time but these parts."""
+        """Return each part's share of one core, %; the share of others is all time of the machine but these parts."""
         elapsed_s = asyncio.get_running_loop().time() - self._began_s
         now = self._now()
         spent = {part: now[part] - self._before[part] for part in now}
@@ -203,14 +203,14 @@ class _Cpu:
 
 
 def _fps(recording: CallRecording) -> float:
-    """Return the pictures a second that came, after the first ones."""
+    """Return the rate of received pictures after the first ones, pictures per second."""
     came = [packet.arrived_s for packet in recording.picture.packets if packet.marker]
     came = [at_s for at_s in came if at_s > came[0] + _SETTLE_S]
     return (len(came) - 1) / (came[-1] - came[0]) if len(came) > 1 else 0.0
 
 
 def _kbits(recording: CallRecording) -> float:
-    """Return the bitrate of the pictures that came after the first ones, kbit/s."""
+    """Return the bitrate of received pictures after the first ones, kbit/s."""
     packets = recording.picture.packets
     packets = [packet for packet in packets if packet.arrived_s > packets[0].arrived_s + _SETTLE_S]
     if len(packets) < 2:

@@ -1,4 +1,4 @@
-"""Sound to measure with: speech where the machine has some, and sound that knows its place on the timeline."""
+"""Sound for measurements: speech if the machine has some, and sound at exact positions of a timeline."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lipstream.realtime.audio.jitter_buffer import SourceCounts
+from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.test_client.click_track import Sound, voice
 from lipstream.realtime.timeline import (
@@ -27,19 +27,18 @@ _SENTENCES = (
 _SYSTEM_SPEECH = Path("/usr/share/asterisk/sounds")
 
 
-class TimelineSource:
-    """Stands in for a session's source buffer: sound that knows its exact place on the timeline.
+class TimelineSource(JitterBuffer):
+    """Replaces a session's jitter buffer by sound at exact positions of the timeline.
 
     Args:
-        clock: The session's.
-        sound: Takes a position on the timeline at 48 kHz and a count, returns ``float32[count]``.
+        sound: Takes a position at 48 kHz and a count; returns ``float32[count]``.
     """
 
     def __init__(self, clock: PlayoutClock, sound: Callable[[int, int], Sound]) -> None:
-        self.counts = SourceCounts()
+        super().__init__()
         self._clock, self._sound = clock, sound
 
-    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a buffer does)
+    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as JitterBuffer)
         """Return the 10 ms that enter the timeline at ``now_s``."""
         sample = round((now_s - self._clock.epoch_s) * SAMPLE_RATE_HZ) - BLOCK_SAMPLES
         return self._sound(sample * SOUND_PER_SAMPLE, BLOCK_SOUND), now_s
@@ -48,11 +47,11 @@ class TimelineSource:
         """Ignore the peer's microphone."""
 
     def clear(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no sound waits here."""
 
 
 def speech() -> tuple[str, Sound]:
-    """Return the name of some speech and ``float32[n]`` of it, 48 kHz: spoken by flite, or recorded, or syllables."""
+    """Return the name of some speech and its ``float32[n]``, 48 kHz: by flite, recorded, or synthetic syllables."""
     if flite := shutil.which("flite"):
         with tempfile.TemporaryDirectory() as folder:
             spoken = Path(folder) / "speech.wav"

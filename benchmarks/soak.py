@@ -1,8 +1,8 @@
 """Does anything grow or drift while four sessions speak for an hour over a link that loses 1 % each way?
 
-``MINUTES`` in the environment says how long (60). The first session says clicks and shows flashes at exact places of
-its timeline, and its client decodes both for a while in each part of the run; the others hear their clients'
-microphones. Mouths are painted, not drawn by the network.
+``MINUTES`` in the environment is the length of the run (60). The first session plays clicks and shows flashes at exact
+positions of its timeline, and its client decodes both for a while in each part of the run; the others play their
+clients' microphones. Mouths are painted, not predicted by the network.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ RSS_MB_PER_HOUR = 1.0
 DRIFT_MS_PER_HOUR = 5.0
 _SETTLE_S = 5.0
 _LISTEN_S = 20.0
-"""Of each part: the time in which clicks and flashes are recorded."""
+"""Time in each part during which clicks and flashes are recorded."""
 
 
 @dataclass
 class SoakPart:
-    """What one part of the run showed.
+    """Values of one part of the run.
 
     Attributes:
-        end_h: Hours since the calls were up.
-        look: What the server told, see `benchmarks.served.ServedProcess.look`.
-        offsets_ms: Of clicks to flashes, by media time.
-        arrival_ms: Likewise, by arrival.
-        connected: Calls that are up.
+        end_h: Hours since the calls were connected.
+        look: State of the server, see `benchmarks.served.ServedProcess.look`.
+        offsets_ms: Offsets from clicks to flashes by media time, ms.
+        arrival_ms: Offsets from clicks to flashes by arrival, ms.
+        connected: Number of connected calls.
     """
 
     end_h: float
@@ -52,7 +52,7 @@ class SoakPart:
     connected: int
 
     def row(self) -> dict[str, Any]:
-        """Return it as a row of the table."""
+        """Return the part as a row of the table."""
         lag, sessions = self.look["lag_ms"], self.look["sessions"].values()
         return {
             "min": round(60 * self.end_h, 1),
@@ -74,24 +74,23 @@ class SoakPart:
 
 @dataclass
 class Soak:
-    """A run.
+    """Values of a whole run.
 
     Attributes:
-        parts: In order.
-        log: Warnings and worse.
+        log: Log lines of level warning and above.
     """
 
     parts: list[SoakPart] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def slope(self, value: str) -> float:
-        """Return how much one of the server's figures grew in an hour, the first sixth left out."""
+        """Return the growth of one of the server's figures per hour, without the first sixth of the run."""
         kept = self.parts[len(self.parts) // 6 :]
         return _slope([part.end_h for part in kept], [part.look[value] for part in kept])
 
     @property
     def drift_ms(self) -> float:
-        """How far sound and picture moved apart in an hour, by media time."""
+        """Drift between sound and picture by media time, ms per hour."""
         heard = [part for part in self.parts if part.offsets_ms]
         return _slope([part.end_h for part in heard], [float(np.median(part.offsets_ms)) for part in heard])
 
@@ -114,12 +113,12 @@ def run() -> Report:
 
 
 async def soaked(part_s: float, *, parts: int, listen_s: float = _LISTEN_S) -> Soak:
-    """Let four sessions speak.
+    """Run four speaking sessions.
 
     Args:
-        part_s: Length of a part.
-        parts: Parts.
-        listen_s: Time within each part in which clicks and flashes are recorded.
+        part_s: Length of a part, s.
+        parts: Number of parts.
+        listen_s: Time in each part during which clicks and flashes are recorded, s.
     """
     soak = Soak()
     loop = asyncio.get_running_loop()
@@ -158,7 +157,7 @@ async def _call(server: ServedProcess, caller: Caller) -> None:
 
 
 async def _forget_until(end_s: float, callers: list[Caller]) -> None:
-    """Wait, and keep what is recorded short."""
+    """Wait, and discard recordings at intervals so that they stay short."""
     loop = asyncio.get_running_loop()
     while True:
         for caller in callers:
@@ -169,11 +168,11 @@ async def _forget_until(end_s: float, callers: list[Caller]) -> None:
 
 
 def _offsets(recording: CallRecording) -> tuple[list[float], list[float]]:
-    """Return how far clicks lie before their flashes, by media time and by arrival, ms."""
+    """Return by how much clicks precede their flashes, by media time and by arrival, ms."""
     if not recording.sound.packets or not recording.picture.packets:
         return [], []
     pictures = list(decode_pictures(recording.picture))
-    if not pictures:  # the key frame that was asked for did not come whole
+    if not pictures:  # the requested key frame did not arrive complete
         return [], []
     heard, seen = find_clicks(decode_sound(recording.sound)), find_flashes(pictures, FAKE_MOUTH)
     by_media = offsets_ms([media_s for media_s, _ in heard], [media_s for media_s, _ in seen])
@@ -189,5 +188,5 @@ def _rounded(soak: Soak, value: str) -> float:
 
 
 def _slope(at: list[float], values: list[float]) -> float:
-    """Return how much values grow with ``at``, by the line of least squares."""
+    """Return the slope of the least-squares line through values over ``at``."""
     return float(np.polyfit(at, values, 1)[0]) if len(at) > 1 else 0.0

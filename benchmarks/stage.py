@@ -1,4 +1,4 @@
-"""A server's sessions to measure, without HTTP: the built-in weights, or painted mouths where content is timed."""
+"""A server's sessions without HTTP: with the built-in weights, or with painted mouths for exact timing."""
 
 import asyncio
 import os
@@ -19,15 +19,15 @@ from lipstream.realtime.test_client.click_track import Sound
 from tests.realtime.fakes import make_store, worker_settings
 
 PRECISION = os.environ.get("PRECISION", "auto")
-"""Of the networks that are not painted."""
+"""Precision of the networks; painted mouths have none."""
 FAKE_AVATAR_SIZE = (512, 512)
 FAKE_MOUTH = (slice(304, 400), slice(192, 320))
-"""Rows and columns of the painted avatar's picture that a mouth covers in full."""
+"""Rows and columns of the painted avatar's picture that a mouth fully covers."""
 
 
 @asynccontextmanager
 async def built_in(*, max_sessions: int = 8, kind: type[Sessions] = Sessions) -> AsyncIterator[tuple[Sessions, str]]:
-    """Yield sessions with the built-in weights and avatars, and what they are; fakes where there are none."""
+    """Yield sessions with the built-in weights and avatars, and their description; fakes if they are missing."""
     if not BUILT_IN_WEIGHTS.exists():
         async with painted("FakePredictor", max_sessions=max_sessions, kind=kind) as sessions:
             yield sessions, "none: even patches"
@@ -37,17 +37,17 @@ async def built_in(*, max_sessions: int = 8, kind: type[Sessions] = Sessions) ->
 
 
 class _OneFace(AvatarStore):
-    """The default avatar alone: to prepare the others for a large network takes a minute."""
+    """The default avatar alone: preparing the others for a large network would take a minute."""
 
     def list(self) -> list[Manifest]:
-        """Return its manifest."""
+        """Return the manifest of the default avatar."""
         return [self.load("ada").manifest]
 
 
 @asynccontextmanager
 async def full_width(*, max_sessions: int = 8) -> AsyncIterator[tuple[Sessions, str]]:
-    """Yield sessions with a network of the published width that was never trained, and what it is."""
-    from benchmarks.networks import random_network  # noqa: PLC0415 (it brings torch along)
+    """Yield sessions with a random network of the published width, and their description."""
+    from benchmarks.networks import random_network  # noqa: PLC0415 (imports torch)
 
     with tempfile.TemporaryDirectory() as folder:
         weights = random_network(1.0, 96, Path(folder))
@@ -68,7 +68,7 @@ async def painted(
     host: str = "127.0.0.1",
     synthesizer: str = "",
 ) -> AsyncIterator[Sessions]:
-    """Yield sessions whose mouths one of the tests' predictors paints, on one of some avatars of its own."""
+    """Yield sessions with a painting predictor of the tests, on one of ``avatars`` avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(
             Path(folder), {"ann": 90} | {f"ann-{i}": 90 for i in range(1, avatars)}, size=FAKE_AVATAR_SIZE
@@ -86,12 +86,12 @@ async def painted(
 
 
 def pool_size(sessions: Sessions) -> int:
-    """Return how many threads encode, as in the server."""
+    """Return the number of encoding threads, as in the server."""
     return (os.cpu_count() or 1) + sessions.settings.max_sessions
 
 
-def _everybody(sessions: int) -> bool:  # noqa: ARG001 (as an admission asks)
-    """Admit: how many are too many is what is measured."""
+def _everybody(sessions: int) -> bool:  # noqa: ARG001 (signature of Admission.admits)
+    """Admit every session: the limit is what the benchmark looks for."""
     return True
 
 
@@ -108,7 +108,7 @@ async def _running(sessions: Sessions) -> AsyncIterator[Sessions]:
 
 @asynccontextmanager
 async def speech_file(sound: Sound) -> AsyncIterator[Path]:
-    """Yield a file that a process of callers can read its speech from."""
+    """Yield a file from which a process of callers reads its speech."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.npy"
         np.save(path, sound)

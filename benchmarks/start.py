@@ -1,7 +1,7 @@
 """How soon is there a face: after the server's start, after an offer, after an avatar's name?
 
-The server runs as its users run it, in a process of its own, on a store that it has used before; the client is in this
-process. A picture counts when its last packet has come.
+The server runs as for users, in a process of its own, on a store that it has used before; the client is in this
+process. A picture counts when its last packet has arrived.
 """
 
 import asyncio
@@ -10,11 +10,13 @@ import signal
 import statistics
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from benchmarks.report import Report, at_most
+from benchmarks.served import fetch
 from lipstream.avatar_cache.avatar import load_prepared
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
@@ -35,7 +37,7 @@ async def _measure() -> Report:
     starts, offers = [], []
     for start in range(_STARTS + 1):
         to_first, later = await _start(offers=_OFFERS if start == _STARTS else 0)
-        if start:  # the first warms the store
+        if start:  # the first start only fills the store
             starts.append(to_first)
         offers += later
     loads = [_load_ms() for _ in range(_LOADS)]
@@ -54,7 +56,7 @@ async def _measure() -> Report:
 
 
 async def _start(*, offers: int) -> tuple[tuple[float, float], list[float]]:
-    """Start a server; return ms to its readiness and to the first picture, and of ``offers`` further offers."""
+    """Start a server; return ms to readiness and to the first picture, and ms to that of ``offers`` further offers."""
     port, began_s = free_port(), time.monotonic()
     root = Path(__file__).parent.parent
     process = await asyncio.create_subprocess_exec(
@@ -78,14 +80,13 @@ async def _start(*, offers: int) -> tuple[tuple[float, float], list[float]]:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:  # noqa: S310 (our own server's)
-            return bool(answer.status == 200)
-    except OSError:
+        return fetch(f"{url}/readyz")[0] == 200
+    except httpx.TransportError:
         return False
 
 
 async def _first_picture(url: str) -> float:
-    """Call, and return the ms from sending the offer to the first picture."""
+    """Call, and return the time from sending the offer to the first picture, ms."""
     caller = Caller()
     offer = {"sdp": await caller.offer(), "type": "offer"}
     began_s = time.monotonic()
@@ -101,15 +102,14 @@ async def _first_picture(url: str) -> float:
 
 
 def _ask(url: str, method: str, body: object) -> Any:
-    data, headers = json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (our own server's)
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (as above)
-        text = answer.read()
-    return json.loads(text) if text else None
+    status, _, answer = fetch(url, body, method)
+    if status >= 300:
+        raise RuntimeError(f"{method} {url}: {status}")
+    return json.loads(answer) if answer else None
 
 
 def _load_ms() -> float:
-    """Return what it takes to find an avatar in the store and map what was prepared of it."""
+    """Return the time to find an avatar in the store and map its prepared files, ms."""
     began_s = time.perf_counter()
     store = AvatarStore(default_root())
     load_prepared(store.load("ada"), file_sha256(BUILT_IN_WEIGHTS)[:16])

@@ -1,8 +1,8 @@
 """What are the 40 ms of a frame spent on?
 
-Each part of one speaking session's frame alone, over real speech, in processor time of its thread: what the server does
-between the sound that comes in and the packets that go out. The network's own time is that of ``predictor``; here it
-stands for comparison, at the batch that one session makes.
+Each part of one speaking session's frame is measured alone, over real speech, in processor time of its thread: the
+server's work between incoming sound and outgoing packets. The network's own time is measured by ``predictor``; here it
+is given for comparison, at the batch of one session.
 """
 
 import itertools
@@ -50,7 +50,7 @@ _ENCODING, _MODEL = ("encode the picture (VP8)", "encode the speech (Opus)"), "m
 
 
 class _Stopwatch:
-    """Milliseconds of this thread's processor time, frame by frame and part by part."""
+    """Processor time of this thread, ms, by part and frame."""
 
     def __init__(self) -> None:
         self.parts: dict[str, list[float]] = {}
@@ -64,7 +64,7 @@ class _Stopwatch:
 
 def run() -> Report:
     """Measure."""
-    cv2.setNumThreads(1)  # as the server does
+    cv2.setNumThreads(1)  # as in the server
     name, sound = speech()
     store = AvatarStore(default_root())
     predictor = create_predictor(BUILT_IN_WEIGHTS, device="cpu", cache=store.graphs, threads=1)
@@ -116,7 +116,7 @@ def _measure(
 def _frames(
     sound: npt.NDArray[np.float32], watch: _Stopwatch
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
-    """Yield each frame's speech at 16 kHz for the animator, and a packet of it at 48 kHz, as sessions make them."""
+    """Yield each frame's speech at 16 kHz for the animator, and a packet of it at 48 kHz, as in a session."""
     source, resampler = JitterBuffer(), Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
     frame_sound = BLOCKS_PER_FRAME * BLOCK_SOUND
     for index in range(_FRAMES):

@@ -1,8 +1,8 @@
-"""One caller's pictures while somebody attacks the server, beside a control that costs the machine as much.
+"""One caller's pictures while somebody attacks the server, with a control that costs the machine as much.
 
-An attack is a function of a module, ``attack(url, seconds)``, that runs in a process of its own. Its processor time is
-measured, and the control is a process that spends as much of it without a word to the server: what the pictures lose in
-the attack and not in the control, they lose by what the server does with it.
+An attack is a module's function ``attack(url, seconds)`` that runs in a process of its own. Its processor time is
+measured. The control is a process that uses as much time without contacting the server: pictures lost in the attack
+and not in the control are lost by the server's handling of it.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import httpx
+
 from benchmarks.served import ServedProcess, fetch
 from lipstream.realtime.test_client.caller import Caller
 
@@ -28,11 +30,11 @@ _START_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a caller got in some time.
+    """Pictures that a caller received in some time.
 
     Attributes:
-        per_second: Whole pictures in each full second.
-        longest_gap_ms: Between two pictures, or a picture and either end of the time.
+        per_second: Number of complete pictures in each full second.
+        longest_gap_ms: Longest time between two pictures, or between a picture and either end.
     """
 
     per_second: tuple[int, ...]
@@ -40,7 +42,7 @@ class Frames:
 
     @property
     def mean(self) -> float:
-        """Pictures a second."""
+        """Mean rate of pictures, per second."""
         return sum(self.per_second) / max(1, len(self.per_second))
 
 
@@ -48,9 +50,9 @@ def count_pictures(arrivals_s: list[float], start_s: float, end_s: float) -> Fra
     """Count pictures by the second.
 
     Args:
-        arrivals_s: When each picture was whole, in order; those outside the time are left out.
-        start_s: Start of the time, on the same clock.
-        end_s: Its end.
+        arrivals_s: Time at which each picture was complete, in order; times outside of the span are ignored.
+        start_s: Start of the span, on the same clock.
+        end_s: End of the span.
     """
     inside = [at_s for at_s in arrivals_s if start_s <= at_s < end_s]
     counts = [0] * int(end_s - start_s)
@@ -63,18 +65,18 @@ def count_pictures(arrivals_s: list[float], start_s: float, end_s: float) -> Fra
 
 
 class Victim:
-    """A caller in a call, whose pictures are counted."""
+    """A connected caller whose pictures are counted."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
     @property
     def connected(self) -> bool:
-        """Whether its call is up."""
+        """Whether the call is connected."""
         return self._caller.connected
 
     async def watch(self, seconds: float) -> Frames:
-        """Let some time go by and return what came in it."""
+        """Wait for some time; return the pictures received in it."""
         self._caller.forget()
         start_s = time.monotonic()
         await asyncio.sleep(seconds)
@@ -84,15 +86,14 @@ class Victim:
 
 @asynccontextmanager
 async def calling(url: str, headers: dict[str, str] | None = None) -> AsyncIterator[Victim]:
-    """Begin a call, and hang up at the end.
+    """Make a call, and end it at the end of the block.
 
     Args:
-        url: The server's.
-        headers: Shown with the request that begins the session, such as ``Authorization``.
+        headers: Headers of the request that creates the session, such as ``Authorization``.
 
     Raises:
-        RuntimeError: If the server does not take the call.
-        TimeoutError: If it does not connect.
+        RuntimeError: If the server refuses the call.
+        TimeoutError: If the call does not connect.
     """
     async with AsyncExitStack() as stack:
         caller = Caller(keep_payloads=False)
@@ -103,27 +104,25 @@ async def calling(url: str, headers: dict[str, str] | None = None) -> AsyncItera
             raise RuntimeError(f"{status}: {answer.decode()}")
         await caller.accept(json.loads(answer)["answer"]["sdp"])
         async with asyncio.timeout(_CONNECT_S):
-            while not caller.connected:  # noqa: ASYNC110 (as its connection goes on)
+            while not caller.connected:  # noqa: ASYNC110 (aiortc has no event for it)
                 await asyncio.sleep(0.01)
         yield Victim(caller)
 
 
 async def attacked(server: ServedProcess, victim: Victim, attack: Attack, seconds: float) -> dict[str, Any]:
-    """Watch a victim before, in, beside a control of and after an attack.
+    """Watch a victim before an attack, during it, during a control, and after.
 
     Args:
-        server: Attacked by its URL.
-        victim: In a call with it.
-        attack: Function of a module. It gets the server's URL and for how long, in seconds, to go on.
-        seconds: Length of each of the four parts.
+        attack: Module-level function; called with the server's URL and a duration in seconds.
+        seconds: Length of each of the four parts, s.
 
     Returns:
-        ``before, attack, control, after``: :class:`Frames`; ``newcomer_s``: how long a new call took to connect in
-        the midst of the attack, ``None`` if it did not; ``attack_cpu_s``: the attacker's processor time;
-        ``look``: what the server told of itself after the attack.
+        ``before, attack, control, after``: :class:`Frames`; ``newcomer_s``: time that a new call took to connect during
+        the attack, ``None`` if it did not; ``attack_cpu_s``: processor time of the attacker; ``look``: the server's
+        report after the attack.
     """
     found: dict[str, Any] = {"before": await victim.watch(seconds)}
-    await server.look()  # forgets the log of what came before
+    await server.look()  # discards the earlier log
     found["attack"], found["attack_cpu_s"], found["newcomer_s"] = await _part(
         server.url, victim, attack, server.url, seconds
     )
@@ -137,7 +136,7 @@ async def attacked(server: ServedProcess, victim: Victim, attack: Attack, second
 async def _part(
     url: str, victim: Victim, work: Attack, argument: str, seconds: float
 ) -> tuple[Frames, float, float | None]:
-    """Watch while a process works; return pictures, its processor time and when a new call was up."""
+    """Watch while a process works; return pictures, its processor time, and the time a new call took to connect."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(theirs, work, argument, seconds))
     process.start()
@@ -161,7 +160,7 @@ async def _newcomer_s(url: str, after_s: float) -> float | None:
     try:
         async with calling(url):
             return round(time.monotonic() - begun_s, 3)
-    except (RuntimeError, OSError):  # TimeoutError is one of these
+    except (RuntimeError, OSError, httpx.TransportError):  # TimeoutError is an OSError
         return None
 
 
@@ -174,7 +173,7 @@ def _work(told: Connection, work: Attack, argument: str, seconds: float) -> None
 
 
 def burn(share: str, seconds: float) -> None:
-    """Spend a share, a number from 0 to 1, of a core for some seconds."""
+    """Use a share (0 to 1, as text) of a core for some seconds."""
     end_s = time.monotonic() + seconds
     while (begun_s := time.monotonic()) < end_s:
         busy_until_s = begun_s + _BURN_STEP_S * float(share)

@@ -1,7 +1,7 @@
 """What do viewers cost?
 
-One caller speaks all the time and others watch; all run in a process of their own and decode nothing. The processes
-that paint and encode are counted apart from the event loop's thread, which sends.
+One caller speaks all the time and the others watch. All run in a process of their own and decode nothing. The processes
+that paint and encode are measured apart from the event loop's thread, which sends.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ QUESTION = "What do viewers cost?"
 COUNTS = (0, 5, 20)
 _SETTLE_S, _SPEECH_S = 4, 12
 ENCODE_GROWTH = 1.15
-"""Of the picture workers' time with the most viewers over that with none: the machine's own noise."""
+"""Limit of the picture workers' time with the most viewers over that with none; the excess is the machine's noise."""
 
 
 def run() -> Report:
@@ -51,7 +51,7 @@ async def _measure() -> Report:
 
 
 async def _watched(sessions: Sessions, viewers: int, sound: Sound) -> dict[str, Any]:
-    """Let one speak and ``viewers`` watch; return what it took."""
+    """Let one caller speak and ``viewers`` watch; return a row of the table."""
     async with speech_file(sound) as path, caller_process(1 + viewers, speech=path, keep_payloads=False) as callers:
         session, answer = await sessions.create(None, callers.offers[0])
         watching = [(await session.viewers.watch(offer))[1] for offer in callers.offers[1:]]
@@ -81,6 +81,6 @@ async def _watched(sessions: Sessions, viewers: int, sound: Sound) -> dict[str, 
 
 
 def _times_s(sessions: Sessions) -> dict[str, float]:
-    """Return the CPU time of the picture workers together, and of this thread, s."""
+    """Return the CPU time of all picture workers, and of this thread, s."""
     pictures = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in sessions.pictures.pids)
     return {"pictures": pictures, "loop": time.thread_time()}

@@ -1,4 +1,4 @@
-"""Subscribers that look on: they take a session's units beside its peers, and ask for nothing."""
+"""Subscribers that observe a session's units beside its peers and request nothing."""
 
 import time
 
@@ -9,11 +9,10 @@ from lipstream.realtime.session.session import Session
 
 
 class Onlooker:
-    """Takes units of a session, and does nothing with them.
+    """Subscribes to a session and ignores its units.
 
     Args:
-        session: Whose.
-        codec: MIME type of the pictures that it takes.
+        codec: MIME type of the pictures.
     """
 
     leads, bitrate = False, None
@@ -22,36 +21,36 @@ class Onlooker:
         self._broadcast = session.broadcast
         self._broadcast.subscribe(codec, self)
 
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (as subscribers have it)
-        """Never."""
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (signature of Subscriber)
+        """Return False."""
         return False
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Take a unit."""
+        """Ignore a unit."""
 
     def fail(self, unit: Kind, error: Exception) -> None:
-        """Ignore the end: the peer notices."""
+        """Ignore the end: the session's peer reports it."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Unsubscribe."""
         self._broadcast.unsubscribe(self)
 
 
 class Watch(Onlooker):
-    """Counts one session's pictures from now on, and how late each has left.
+    """Counts one session's pictures from now on, and records their lateness.
 
     Attributes:
-        late_ms: From the instant at which each was due until the peers' senders had it, ms.
+        late_ms: Time from each picture's due time until the peers' senders received it, ms.
     """
 
     def __init__(self, session: Session) -> None:
         self.late_ms: list[float] = []
         self._playout = session.playout
         self._before = _late_and_all(self._playout)
-        super().__init__(session, session.broadcast.codecs[0])  # the one that is sent: it costs nothing more
+        super().__init__(session, session.broadcast.codecs[0])  # the codec that is sent anyway: no extra encode
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Note a picture, which the peer's sender was given before."""
+        """Record a picture; the peer's sender has received it before."""
         self.late_ms.append((time.monotonic() - unit.due_s) * 1000)
 
     def late_percent(self) -> float:

@@ -1,7 +1,7 @@
-"""Makes ``import realtime`` in a checkout give the modules of ``lipstream.realtime``, and so for ``avatar_cache``.
+"""Makes ``import realtime`` in a checkout give the modules of ``lipstream.realtime``; the same for ``avatar_cache``.
 
-A module that was loaded under two names would have each of its classes twice, and neither would know the other's
-objects. The wheel holds ``lipstream`` alone, because another distribution's package is called ``realtime``.
+A module loaded under two names would define each of its classes twice, and ``isinstance`` would fail between them.
+The wheel holds ``lipstream`` alone, because another distribution has a package named ``realtime``.
 """
 
 import importlib
@@ -16,10 +16,10 @@ _FOLDERS = ("realtime", "avatar_cache")
 
 
 def share_modules(folder: str) -> None:
-    """Have a top-level package be the one of the same name in ``lipstream``, with all modules in it.
+    """Replace a top-level package, with all of its modules, by the package of the same name in ``lipstream``.
 
     Args:
-        folder: ``realtime`` or ``avatar_cache``; its own ``__init__`` calls this when it is imported by that name.
+        folder: ``realtime`` or ``avatar_cache``; the package calls this when it is imported under that name.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -27,7 +27,7 @@ def share_modules(folder: str) -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds ``realtime.x`` where ``lipstream.realtime.x`` is."""
+    """Finds ``realtime.x`` at ``lipstream.realtime.x``."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -43,10 +43,10 @@ class _Finder(MetaPathFinder):
 
 
 class _SameModule(Loader):
-    """Loads a module by importing it under its own name.
+    """Loads a module by importing it under its real name.
 
     Args:
-        real: How the module is found under that name.
+        real: Spec of the module under the real name.
     """
 
     def __init__(self, real: ModuleSpec) -> None:
@@ -57,10 +57,10 @@ class _SameModule(Loader):
         return importlib.import_module(self._real.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._real  # the import system has just put the other name's there
+        module.__spec__ = self._real  # the import system has just replaced it by the spec of the other name
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """Return the code that ``python -m`` runs."""
+        """Return the code for ``python -m``."""
         del fullname
         code: CodeType | None = self._real.loader.get_code(self._real.name)  # type: ignore[union-attr]
         return code

@@ -1,6 +1,6 @@
-"""The command ``lipstream``: serves, or does what its first word says.
+"""The command ``lipstream``: runs the server, or the command that its first argument names.
 
-Each command imports its modules when it is called: child processes import this module as well, and need none of them.
+Each command imports its modules when it is called, because child processes import this module and need none of them.
 """
 
 import os
@@ -15,7 +15,7 @@ from lipstream.realtime.workers import child_process
 
 
 def main() -> int:
-    """Return the process's exit status."""
+    """Run the command of ``sys.argv``; return its exit status."""
     arguments = sys.argv[1:]
     first = arguments[0] if arguments else ""
     if first in ("-h", "--help", "help"):
@@ -37,10 +37,11 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     """Run the server until it is told to end.
 
     Args:
-        arguments: Its options.
-        program: What the usage and errors call the command.
+        arguments: Command line options.
+        program: Name of the command in usage and error messages.
 
     Returns:
+        The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.
         The exit status: 0 ended as told, 1 could not serve, 2 wrong options.
     """
     try:
@@ -92,12 +93,12 @@ def _selftest(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "serve": (serve, "run the server; so does no command at all"),
+    "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
     "avatar": (_avatar, "build, list, check and remove avatars"),
     "weights": (_weights, "show what a Wav2Lip checkpoint is, or convert it"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
-    "doctor": (_doctor, "find out why no call to a server comes about"),
+    "doctor": (_doctor, "find out why a call to a server fails"),
     "selftest": (_selftest, "call a server and measure the call"),
 }
 

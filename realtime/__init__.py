@@ -1,6 +1,6 @@
 """The real-time server: speech in, a speaking face out."""
 
-if __name__ == "realtime":  # in a checkout, where this name and lipstream's give the same modules
+if __name__ == "realtime":  # imported in a checkout, where both names must give the same modules
     from lipstream.checkout_names import share_modules
 
     share_modules(__name__)

@@ -1,7 +1,7 @@
-"""The playout clock: one linear map between monotonic time and the timeline, and the pacing rule of the tracks.
+"""The playout clock: a linear map between monotonic time and the timeline, and the rule for pacing tracks.
 
-The map never changes once a session has begun. After a stall both tracks skip to the position that is due now,
-so that sound and picture stay together and sender reports stay on one straight line.
+The map is constant for a session. After a stall both tracks skip to the position that is due now, so that sound and
+picture stay together and sender reports stay on one straight line.
 """
 
 import math
@@ -12,22 +12,22 @@ from lipstream.realtime.timeline import SAMPLE_RATE_HZ, samples_to_ms
 
 @dataclass(frozen=True, slots=True)
 class PlayoutClock:
-    """When samples enter the timeline and when they leave.
+    """The times at which samples enter the timeline and leave it.
 
     Attributes:
         epoch_s: Monotonic time at which sample 0 enters, s.
-        delay_samples: From entering to leaving: the weights' look-ahead and the time to render.
+        delay_samples: Samples (16 kHz) from entering to leaving: the weights' look-ahead and the time to render.
     """
 
     epoch_s: float
     delay_samples: int
 
     def entered(self, now_s: float) -> int:
-        """Return how many samples have entered at monotonic time ``now_s``."""
-        return math.floor((now_s - self.epoch_s) * SAMPLE_RATE_HZ + 1e-3)  # seconds are not exact in binary
+        """Return the number of samples that have entered at monotonic time ``now_s``."""
+        return math.floor((now_s - self.epoch_s) * SAMPLE_RATE_HZ + 1e-3)  # binary seconds are not exact
 
     def left(self, now_s: float) -> int:
-        """Return how many samples have left at ``now_s``; negative before the first."""
+        """Return the number of samples that have left at ``now_s``; negative before the first."""
         return self.entered(now_s) - self.delay_samples
 
     def leaves_at(self, sample: int) -> float:
@@ -51,7 +51,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Units before ``index`` are too late to be of use; ``index`` is due now."""
+    """Units before ``index`` are too late to be sent; ``index`` is due now."""
 
     index: int
 
@@ -59,13 +59,12 @@ class Skip:
 def pace(
     clock: PlayoutClock, index: int, *, unit_samples: int, late_limit_samples: int, now_s: float
 ) -> Wait | Send | Skip:
-    """Decide what a track does about its next unit (a packet of sound or a picture).
+    """Decide what a track does with its next unit, a packet of speech or a picture.
 
     Args:
-        clock: The session's clock.
-        index: The unit that comes next; it leaves with sample ``index * unit_samples``.
-        unit_samples: Length of a unit.
-        late_limit_samples: A unit later than this is skipped, with all others that are.
+        index: Index of the next unit, which leaves with sample ``index * unit_samples``.
+        unit_samples: Length of a unit, samples at 16 kHz.
+        late_limit_samples: A unit later than this, in samples at 16 kHz, is skipped.
         now_s: Monotonic time.
 
     Returns:

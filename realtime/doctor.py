@@ -1,8 +1,8 @@
-"""Find out why a call to a server does not come about: ``lipstream doctor [URL]``.
+"""Find out why a call to a server fails: ``lipstream doctor [URL]``.
 
-Goes the way that a call goes, from the address to the picture, and says at each step in plain words what is blocked
-and what to do. Run it where the caller is: a firewall between the two is seen from there only. A key or join token is
-read from ``LIPSTREAM_TOKEN``. What belongs to a browser, its microphone, is checked by the page itself.
+It follows the steps of a call, from the address to the picture, and reports for each step what is blocked and what to
+do. Run it on the caller's machine: only from there are firewalls between the two visible. It reads a key or join token
+from ``LIPSTREAM_TOKEN``. The page itself checks the parts of the browser, such as the microphone.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PICTURES = 10
 
 
 class FindingState(Enum):
-    """How a step went."""
+    """The result of a step."""
 
     GOOD = "ok"
     NOTE = "note"
@@ -47,13 +47,10 @@ class FindingState(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One step.
+    """The report of one step.
 
     Attributes:
-        step: Its name.
-        state: How it went.
-        says: What was found, in plain words.
-        advice: What to do about it; ``""`` where nothing need be done.
+        advice: Remedy; ``""`` if none is needed.
     """
 
     step: str
@@ -71,7 +68,7 @@ READY_ADVICE = {
 
 
 async def examine(server: ServerClient) -> AsyncIterator[Finding]:
-    """Yield what each step finds, until one stands in the way of all others."""
+    """Yield the finding of each step; stop at a step that blocks all later ones."""
     yield (answers := await _answers(server))
     if answers.state is FindingState.BAD:
         return
@@ -83,7 +80,7 @@ async def examine(server: ServerClient) -> AsyncIterator[Finding]:
     except LipstreamError as error:
         yield _refused(error)
         return
-    yield Finding("session", FindingState.GOOD, "The server lets us call.")
+    yield Finding("session", FindingState.GOOD, "The server admits a call.")
     relays = [entry for entry in servers if any(map(_is_turn, _urls(entry)))]
     for entry in relays:
         for url in filter(_is_turn, _urls(entry)):
@@ -96,18 +93,18 @@ async def examine(server: ServerClient) -> AsyncIterator[Finding]:
 
 @contextlib.asynccontextmanager
 async def _session(server: ServerClient) -> AsyncIterator[dict[str, Any]]:
-    created = await asyncio.to_thread(server.ask, "/api/sessions", method="POST", body={})
+    created = await server.ask("/api/sessions", method="POST", body={})
     try:
         yield created
     finally:
         with contextlib.suppress(LipstreamError):
             path = created["urls"]["self"]
-            await asyncio.to_thread(server.ask, path, method="DELETE", token=created["token"])
+            await server.ask(path, method="DELETE", token=created["token"])
 
 
 async def _answers(server: ServerClient) -> Finding:
     try:
-        await asyncio.to_thread(server.ask, "/healthz")
+        await server.ask("/healthz")
     except UnreachableError as error:
         advice = "Is it running, is the address right, and does a firewall let its port through?"
         if "CERTIFICATE" in error.message.upper():
@@ -126,7 +123,7 @@ def _secure(server: ServerClient) -> Finding:
     if server.secure or _is_local(server.host):
         return Finding("microphone", FindingState.GOOD, "Browsers may open a microphone at this address.")
     return Finding(
-        "microphone", FindingState.BAD, "Browsers open no microphone on http:// but on this very machine.",
+        "microphone", FindingState.BAD, "Browsers open no microphone on http://, except on the server's own machine.",
         "Serve https: --tls-cert and --tls-key, or a reverse proxy (docs/DEPLOY.md).",
     )  # fmt: skip
 
@@ -140,7 +137,7 @@ def _is_local(host: str) -> bool:
 
 async def _ready(server: ServerClient) -> Finding:
     try:
-        await asyncio.to_thread(server.ask, "/readyz")
+        await server.ask("/readyz")
     except RefusedError as error:
         advice = READY_ADVICE.get(error.reason, "Its log says why.")
         return Finding(
@@ -170,7 +167,7 @@ def _urls(entry: dict[str, Any]) -> list[str]:
 
 
 async def _relay(url: str, entry: dict[str, Any]) -> Finding:
-    """Reserve a relay and give it back."""
+    """Reserve a relay and release it."""
     where = parse_stun_turn_uri(url)
     try:
         async with asyncio.timeout(RELAY_S):
@@ -192,11 +189,11 @@ async def _relay(url: str, entry: dict[str, Any]) -> Finding:
         says = f"{url} does not answer ({type(error).__name__})."
         return Finding("TURN", FindingState.BAD, says, "Is it running, and does a firewall let its port through?")
     transport.close()
-    return Finding("TURN", FindingState.GOOD, f"{url} lends us a relay.")
+    return Finding("TURN", FindingState.GOOD, f"{url} provides a relay.")
 
 
 async def _media(server: ServerClient, ice_servers: Sequence[dict[str, Any]], *, relay_only: bool) -> Finding:
-    """Make a call, and wait for pictures."""
+    """Make a call and wait for pictures."""
     step = "media by TURN" if relay_only else "media by UDP"
     policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
     caller = Caller(configuration=RTCConfiguration([RTCIceServer(**entry) for entry in ice_servers], policy))
@@ -209,7 +206,7 @@ async def _media(server: ServerClient, ice_servers: Sequence[dict[str, Any]], *,
         body = {"sdp": offer, "type": "offer"}
         async with _session(server) as session:
             path = session["urls"]["peer"]
-            answer = await asyncio.to_thread(server.ask, path, method="POST", body=body, token=session["token"])
+            answer = await server.ask(path, method="POST", body=body, token=session["token"])
             sdp = answer["answer"]["sdp"]
             if missing := _missing_codec(sdp):
                 advice = "Both ends need Opus, and VP8 or H.264."
@@ -256,12 +253,12 @@ async def _report(server: ServerClient) -> bool:
         if finding.advice:
             print(f"           {finding.advice}")
         good = good and finding.state is not FindingState.BAD
-    print("\nA call comes about." if good else "\nWhat is marked BLOCKED stands in the way.")
+    print("\nA call works." if good else "\nThe steps marked BLOCKED prevent a call.")
     return good
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status: 0 if a call comes about, 1 if something is in its way."""
+    """Run the command; return the exit status: 0 if a call succeeds, 1 if it is blocked, 2 if the check cannot run."""
     parser = argparse.ArgumentParser(prog="lipstream doctor", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this certificate, PEM")

@@ -2,36 +2,40 @@
 
 ::
 
-    LipstreamError            code, HTTP status, message for the person
-    ├── BadRequestError       400  the request cannot be read
-    ├── UnauthorizedError     401  no token, or none that is good here
-    ├── ForbiddenError        403  a foreign host or origin, or a token for something else
-    ├── NotFoundError         404  no such session or avatar
-    ├── ConflictError         409  the thing is in another state
-    ├── PreconditionFailedError    412  meant for another state of the thing
-    ├── PreconditionRequiredError  428  does not say for which state
-    ├── TooLargeError         413  over a size limit
-    ├── UnsupportedTypeError  415  a body of another kind
-    ├── OfferError            422  an offer that cannot be answered
-    ├── RateLimitError        429  asked too often; carries Retry-After
-    ├── UnavailableError      503  full, warming, draining, or no renderer; carries Retry-After
-    ├── StorageFullError      507  no room left on the disk
-    ├── WeightsError          500  a weights file that does not fit
-    ├── AvatarError           500  an avatar that cannot be prepared or read
-    └── SettingsError         500  an option that makes no sense
+        LipstreamError            code, HTTP status, message for the user
+        ├── BadRequestError       400  the request cannot be read
+        ├── UnauthorizedError     401  the token is missing or invalid
+        ├── ForbiddenError        403  a host or origin that is not allowed, or a token for another resource
+        ├── NotFoundError         404  no such session or avatar
+        ├── ConflictError         409  the resource is in another state
+        ├── PreconditionFailedError    412  the request names another state of the resource
+        ├── PreconditionRequiredError  428  the request names no state of the resource
+        ├── TooLargeError         413  over a size limit
+        ├── UnsupportedTypeError  415  a body of another type
+        ├── OfferError            422  an offer that cannot be answered
+        ├── RateLimitError        429  too many requests; carries Retry-After
+        ├── UnavailableError      503  the server cannot do this now; carries a reason and Retry-After
+        ├── StorageFullError      507  the disk is full
+        ├── WeightsError          500  an invalid weights file
+        ├── AvatarError           500  an avatar that cannot be prepared or read
+        └── SettingsError         500  an invalid option
 
-The status is what ``realtime.api.app`` answers with; the library itself never speaks HTTP.
+    ``realtime.api.error_responses`` answers with the status; code outside ``realtime.api`` never speaks HTTP.
 """
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
+
+UnreadyReason = Literal["warming", "full", "draining", "renderer"]
+"""Why no session can be taken now."""
+UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class LipstreamError(Exception):
-    """An expected failure whose message is meant for a person."""
+    """An expected failure with a message for the user."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
@@ -49,56 +53,56 @@ class BadRequestError(LipstreamError):
 
 
 class UnauthorizedError(LipstreamError):
-    """The caller shows no token, or none that is good here."""
+    """The token is missing or invalid."""
 
     code = "unauthorized"
     status = 401
 
 
 class ForbiddenError(LipstreamError):
-    """The request comes from a host or origin that is not allowed, or with a token for something else."""
+    """The host or origin of the request is not allowed, or its token is for another resource."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFoundError(LipstreamError):
-    """There is no such thing."""
+    """The resource does not exist."""
 
     code = "not_found"
     status = 404
 
 
 class ConflictError(LipstreamError):
-    """The thing is in a state that does not allow this."""
+    """The resource is in a state that does not allow the request."""
 
     code = "conflict"
     status = 409
 
 
 class PreconditionFailedError(LipstreamError):
-    """The request is meant for another state of the thing."""
+    """The request names another state of the resource than the current one."""
 
     code = "precondition_failed"
     status = 412
 
 
 class PreconditionRequiredError(LipstreamError):
-    """The request does not say for which state of the thing it is meant."""
+    """The request does not name the state of the resource that it is meant for."""
 
     code = "precondition_required"
     status = 428
 
 
 class TooLargeError(LipstreamError):
-    """The body is over its limit."""
+    """The body exceeds its size limit."""
 
     code = "too_large"
     status = 413
 
 
 class UnsupportedTypeError(LipstreamError):
-    """The body is of a type that is not taken here."""
+    """The body has a type that is not accepted."""
 
     code = "unsupported_type"
     status = 415
@@ -112,10 +116,10 @@ class OfferError(LipstreamError):
 
 
 class RateLimitError(LipstreamError):
-    """The caller asks too often.
+    """The caller sends too many requests.
 
     Attributes:
-        retry_after_s: Seconds after which the next request may pass.
+        retry_after_s: Seconds until the next request may pass.
     """
 
     code = "rate_limited"
@@ -127,31 +131,32 @@ class RateLimitError(LipstreamError):
 
 
 class UnavailableError(LipstreamError):
-    """The server cannot take this now.
+    """The server cannot do this now.
 
     Attributes:
-        reason: One of ``warming``, ``full``, ``draining``, ``renderer``; of one offer alone, ``relay`` or ``ports``.
+        reason: ``warming``, ``full``, ``draining`` or ``renderer`` for the server; ``relay``, ``ports``,
+            ``synthesizer`` or ``disk`` for one request.
         retry_after_s: Seconds after which a retry makes sense.
     """
 
     code = "unavailable"
     status = 503
 
-    def __init__(self, message: str, *, reason: str, retry_after_s: int = 5) -> None:
+    def __init__(self, message: str, *, reason: UnavailableReason, retry_after_s: int = 5) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
 
 
 class StorageFullError(LipstreamError):
-    """The disk has no room left for what was to be kept."""
+    """The disk has no room for a file."""
 
     code = "storage_full"
     status = 507
 
 
 class WeightsError(LipstreamError):
-    """A weights file that is missing, damaged or of another network."""
+    """A weights file that is missing, damaged or for another network."""
 
     code = "bad_weights"
 
@@ -163,13 +168,13 @@ class AvatarError(LipstreamError):
 
 
 class SettingsError(LipstreamError):
-    """An option that makes no sense."""
+    """An invalid option."""
 
     code = "bad_settings"
 
 
 def is_no_room(error: BaseException) -> bool:
-    """Tell whether an error, of the system or of FFmpeg, says that the disk is full or its quota used up."""
+    """Return whether an error of the system or of FFmpeg reports a full disk or an exceeded quota."""
     return getattr(error, "errno", None) in _NO_ROOM
 
 
@@ -177,10 +182,10 @@ _Thing = TypeVar("_Thing")
 
 
 def found(among: Mapping[str, _Thing], name: str, kind: str) -> _Thing:
-    """Return what has a name among others.
+    """Return the value for a name.
 
     Raises:
-        NotFoundError: If nothing has; its message names the kind.
+        NotFoundError: If the name is unknown; the message contains ``kind``.
     """
     try:
         return among[name]

@@ -1,7 +1,7 @@
-"""How the log looks: lines for people or JSON for machines, both with the session they belong to.
+"""The log's format: text or JSON, each line with its session, and limits against floods.
 
-A session is named by the first six characters of its id: enough to find its lines, too little to address it. Nothing
-that was said, no token and no key is ever logged.
+A session is named by the first six characters of its id: enough to find its lines, too few to address it. Spoken text,
+tokens and keys are never logged.
 """
 
 import contextlib
@@ -15,15 +15,14 @@ from collections.abc import Callable, Iterator
 from lipstream.realtime.rate_limit import RateLimit
 
 OURS = "lipstream"
-"""The logger that follows the chosen level, as do those below it.
+"""The logger that follows the chosen level, with all loggers below it.
 
-Libraries log from ``warning`` on: below that some write down whole packets.
-"""
+Other libraries log from ``warning`` on, because some write whole packets below it."""
 NAME_LENGTH = 6
 LIKE_BURST, LIKE_PER_S = 5, 0.5
-"""Of lines that are alike: of one logger, with the same text before its arguments are filled in."""
+"""Limit for similar lines: lines of one logger with the same text before its arguments are filled in."""
 LOGGER_BURST, LOGGER_PER_S = 50, 2.0
-"""Of all lines of one logger: what asyncio says of a failed callback is never twice the same text."""
+"""Limit for all lines of one logger: asyncio's text about a failed callback differs each time."""
 _KEPT_BACK_KINDS, _KIND_LENGTH = 1000, 300
 
 _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default="")
@@ -31,7 +30,7 @@ _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", defaul
 
 @contextlib.contextmanager
 def in_session(session_id: str) -> Iterator[None]:
-    """Have lines of this block, and of tasks that it starts, name a session."""
+    """Name a session in the log lines of this block and of the tasks that it starts."""
     token = _session.set(session_id[:NAME_LENGTH])
     try:
         yield
@@ -43,7 +42,7 @@ def set_up(level: str, form: str) -> None:
     """Send the log to standard error.
 
     Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``, of our own loggers.
+        level: Level of this project's loggers: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``text`` or ``json``.
     """
     handler = logging.StreamHandler()
@@ -55,12 +54,12 @@ def set_up(level: str, form: str) -> None:
 
 
 class Bounds(logging.Filter):
-    """Keeps back lines that come too often, so that nobody can fill a disk; the next one like them says how many.
+    """Suppresses lines above a rate, so that no client can fill the disk; the next similar line tells their number.
 
-    Lines of ``debug`` pass: they are asked for.
+    Lines of level ``debug`` always pass.
 
     Args:
-        clock: Monotonic time, s.
+        clock: Returns the monotonic time, s.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +69,7 @@ class Bounds(logging.Filter):
         self._kept_back: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line may be written."""
+        """Return whether to write a line."""
         if record.levelno <= logging.DEBUG:
             return True
         now_s = self._clock()
@@ -86,20 +85,20 @@ class Bounds(logging.Filter):
 
 
 class TextLines(logging.Formatter):
-    """``time LEVEL logger: message``, with the session in brackets where there is one."""
+    """``time LEVEL logger: message``, with the session in brackets if there is one."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(place)s%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the lines of a record."""
+        """Return the text of a record."""
         name = getattr(record, "session", "")
         record.place = f"[{name}] " if name else ""
         return super().format(record)
 
 
 class JsonLines(logging.Formatter):
-    """A JSON object a line: ``time`` (UTC), ``level``, ``logger``, ``session``, ``message``, ``exception``."""
+    """One JSON object per line: ``time`` (UTC), ``level``, ``logger``, ``session``, ``message``, ``exception``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""

@@ -1,4 +1,4 @@
-"""What travels between the parts of a session: small, frozen, each with its position on the timeline."""
+"""Messages between the parts of a session: small, frozen, each with its position on the timeline."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PcmChunk:
-    """Analysis sound that enters the timeline.
+    """Sound for analysis that enters the timeline.
 
     Attributes:
         sample: Position of the first sample, 16 kHz.
-        samples: ``float32[n]`` in -1..1.
+        samples: ``float32[n]`` in -1..1, 16 kHz.
     """
 
     sample: int
@@ -21,13 +21,13 @@ class PcmChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderJob:
-    """What one video frame shows.
+    """The content of one video frame.
 
     Attributes:
-        frame: Index on the timeline: shows the samples from ``640 * frame`` on.
+        frame: Index on the timeline; the frame shows the samples from ``640 * frame`` on.
         clip_frame: Index into the avatar's clip.
-        spoken: Weight of the spoken mouth against the rest mouth, 0..1; 0 needs no model.
-        mel: ``float32[80, 16]``, the window that the network reads; ``None`` where ``spoken`` is 0.
+        spoken: Weight of the spoken mouth against the rest mouth, 0..1; 0 needs no prediction.
+        mel: ``float32[80, 16]``, the window for the network; ``None`` if ``spoken`` is 0.
     """
 
     frame: int

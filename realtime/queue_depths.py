@@ -1,13 +1,13 @@
-"""What waits in queues, and how much may."""
+"""Fill and limit of queues, by name."""
 
 from collections.abc import Iterable
 
 QueueDepths = dict[str, tuple[int, int]]
-"""How much waits in each queue, and how much may."""
+"""Fill and limit of each queue, by name."""
 
 
 def fullest(all_depths: Iterable[QueueDepths]) -> QueueDepths:
-    """Return of each queue the fullest."""
+    """Return the highest fill of each queue over several reports."""
     found: QueueDepths = {}
     for depths in all_depths:
         for name, (depth, limit) in depths.items():

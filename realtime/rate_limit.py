@@ -1,4 +1,4 @@
-"""How often somebody may ask: a token bucket each, for a bounded number of callers."""
+"""Rate limits: one token bucket per caller, for a bounded number of callers."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,26 +13,25 @@ class _Bucket:
 
 
 class RateLimit:
-    """Lets each caller ask ``burst`` times at once and ``per_second`` times a second in the long run.
+    """Lets each caller make ``burst`` requests at once and ``per_second`` requests a second in the long run.
 
     Args:
-        burst: What a caller who has not asked for long may ask at once.
-        per_second: How fast that comes back.
+        burst: Size of a full bucket, requests.
+        per_second: Rate at which a bucket refills, requests per second.
     """
 
     def __init__(self, burst: int, per_second: float) -> None:
         self._burst, self._per_second = burst, per_second
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()  # who asked longest ago comes first
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()  # least recent caller first
 
     def take(self, caller: str, now_s: float) -> float:
         """Count a request.
 
         Args:
-            caller: Whose.
             now_s: Monotonic time.
 
         Returns:
-            0 if it may pass, else the seconds after which the next one may.
+            0 if the request may pass, else the seconds until the next one may.
         """
         bucket = self._buckets.pop(caller, None) or _Bucket(self._burst, now_s)
         bucket.level = min(self._burst, bucket.level + (now_s - bucket.at_s) * self._per_second)

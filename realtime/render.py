@@ -1,8 +1,8 @@
 """Renders a sound file to a video: the live path's animator, worker and compositor, without its clock.
 
-``lipstream render --audio IN --out OUT.mp4 [--avatar ID]``. There is no latency in the file: sound starts at
-0 and frame ``n`` shows the mouth of the samples from ``640 n`` on. The same input gives the same frames. Picture and
-file say that they are made by AI (`realtime.picture.watermark`, `realtime.picture.provenance`).
+``lipstream render --audio IN --out OUT.mp4 [--avatar ID]``. The file has no latency: sound starts at 0, and frame
+``n`` shows the mouth for the samples from ``640 n`` on. The same input gives the same frames. Picture and file are
+labelled as made by AI (`realtime.picture.watermark`, `realtime.picture.provenance`).
 """
 
 import argparse
@@ -34,7 +34,7 @@ from lipstream.realtime.workers.render_client import RenderWorker
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 BATCH = 8
-"""Frames that are drawn together: always the same ones, so that a second run gives the same bytes."""
+"""Frames that are predicted together: batches are the same in every run, so that a second run gives the same bytes."""
 
 _MARK = MarkStyle()
 
@@ -45,7 +45,7 @@ def read_sound(path: Path) -> Sound:
     """Return the sound of any file that FFmpeg reads, ``float32[n]``, 48 kHz mono.
 
     Raises:
-        BadRequestError: If it cannot be read or holds no sound.
+        BadRequestError: If the file cannot be read or holds no sound.
     """
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE_HZ)
     parts: list[Sound] = []
@@ -63,7 +63,7 @@ def read_sound(path: Path) -> Sound:
 
 
 def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -> list[RenderJob]:
-    """Return the job of every frame that shows ``sound`` (48 kHz), the last one perhaps only in part."""
+    """Return the jobs of all frames that show ``sound``, ``float32[n]`` at 48 kHz; the last frame may be partial."""
     resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
     samples = np.concatenate((resampler.push(sound), resampler.flush()))
     frames = frames_covering(samples.size)
@@ -75,14 +75,13 @@ def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -
 async def render_pictures(
     sound: Sound, worker: RenderWorker, store: AvatarStore, avatar_id: str, mark: MarkStyle | None = None
 ) -> AsyncIterator[tuple[int, Picture]]:
-    """Yield the number of frames and each frame's picture, I420, in order.
+    """Yield the number of frames with each frame's picture, I420, in order.
 
     Args:
-        sound: 48 kHz mono.
-        worker: Started.
-        store: That the worker uses too.
-        avatar_id: The face.
-        mark: On every picture; ``None`` for none.
+        sound: ``float32[n]``, 48 kHz mono.
+        worker: A started render worker.
+        store: The store that the worker uses.
+        mark: Watermark on every picture; ``None`` for none.
     """
     assert worker.metadata is not None
     await worker.load_avatar(avatar_id)
@@ -98,10 +97,10 @@ async def render_pictures(
 
 
 async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> dict[int, npt.NDArray[np.uint8]]:
-    """Return the mouths of some jobs; a worker that dies meanwhile is asked again."""
+    """Return the mouths of some jobs; ask again if the worker dies meanwhile."""
     mouths: dict[int, npt.NDArray[np.uint8]] = {}
     while len(mouths) < len(jobs):
-        while not worker.ready:  # noqa: ASYNC110 (being started again)
+        while not worker.ready:  # noqa: ASYNC110 (the worker is being restarted)
             await asyncio.sleep(0.05)
         await worker.load_avatar(avatar_id)
         restarts, arrived = worker.counts.restarts, asyncio.Event()
@@ -135,15 +134,13 @@ async def render(
     mark: MarkStyle | None = None,
     producer: str = "",
 ) -> int:
-    """Write ``out``; return its number of frames.
+    """Write the video ``out``; return its number of frames.
 
     Args:
-        sound: 48 kHz mono.
-        out: Its ending tells the format.
-        settings: Of the worker.
-        avatar_id: The face.
-        mark: On every picture; ``None`` for none.
-        producer: Whom the file's metadata name.
+        sound: ``float32[n]``, 48 kHz mono.
+        out: Output path; its suffix chooses the format.
+        mark: Watermark on every picture; ``None`` for none.
+        producer: Producer in the file's metadata; empty for this software.
     """
     store = AvatarStore(settings.store)
     face = store.load(avatar_id).manifest
@@ -157,7 +154,7 @@ async def render(
             video = container.add_stream("libx264", rate=FRAME_RATE_HZ, options={"crf": "16", "preset": "medium"})
             audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
             video.pix_fmt, video.codec_context.color_range = "yuv420p", 1
-            video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, as the pictures are
+            video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, like the pictures
             async for total, picture in render_pictures(sound, worker, store, avatar_id, mark):
                 if not done:
                     video.width, video.height = picture.shape[1], picture.shape[0] * 2 // 3
@@ -190,7 +187,7 @@ def _show_progress(done: int, total: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the process's exit status."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="lipstream render", description="Sound in, a speaking face out.")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     parser.add_argument("--out", type=Path, required=True, help="the video to write (.mp4)")

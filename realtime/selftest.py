@@ -1,8 +1,8 @@
 """Measure a running server as a caller hears and sees it: ``lipstream selftest [URL]``.
 
-Calls it over a real peer connection. Each syllable that is said begins with a click, so that the very same click can
-be found in the sound that comes back, and the mouth's opening in the pictures. A key or join token for a server that
-asks for one is read from ``LIPSTREAM_TOKEN``.
+It calls the server over a real peer connection. Each spoken syllable begins with a click, which is searched for in the
+returned sound, and opens the mouth, which is searched for in the pictures. It reads a key or join token from
+``LIPSTREAM_TOKEN``.
 """
 
 import argparse
@@ -40,27 +40,26 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 CONNECT_S = 12.0
 SETTLE_S = 2.0
 SYLLABLE_EVERY_SOUND = SOUND_RATE_HZ * 987 // 1000
-"""No multiple of a picture's 40 ms, so that syllables begin everywhere between two pictures."""
+"""Not a multiple of a picture's 40 ms, so that syllables begin at every phase between two pictures."""
 SYLLABLE_SOUND = SOUND_RATE_HZ * 36 // 100
 INTERRUPTIONS, INTERRUPT_EVERY_S = 8, 0.9
 SILENCE = 10 ** (-50 / 20)
 LONGEST_WAY_S = 0.9
 SYNC_MS = (-60.0, 40.0)
-"""EBU R37: sound may be this late, or early."""
+"""EBU R37: limits for sound before the picture, negative for sound behind it."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured; ``None`` and empty where it could not be.
+    """Measured values; ``None`` or empty if a value could not be measured.
 
     Attributes:
-        voice_ms: From a click's sending to its return.
-        mouth_ms: From a syllable's sending until a picture with the mouth half open is here.
-        lips_ms: How long after the sound's beginning the mouth is half open, by the server's clock.
-        arrival_offset_ms: How much longer pictures take to come than sound; positive: sound ahead.
-        tail_ms: From asking for an interruption to silence.
-        pictures_per_s: Received.
-        server: Its own figures.
+        voice_ms: Times from sending a click to its return.
+        mouth_ms: Median time from sending a syllable to receiving a picture with the mouth half open.
+        lips_ms: Time from the start of the sound to the half-open mouth, by the server's clock.
+        arrival_offset_ms: How much longer pictures are on their way than sound; positive for sound ahead.
+        tail_ms: Times from requesting an interruption to silence.
+        pictures_per_s: Rate of received pictures.
     """
 
     voice_ms: list[float]
@@ -73,18 +72,18 @@ class Findings:
 
     @property
     def complete(self) -> bool:
-        """Whether everything could be measured."""
+        """Whether every value was measured."""
         return bool(self.voice_ms and self.tail_ms) and None not in (self.mouth_ms, self.arrival_offset_ms)
 
     @property
     def in_sync(self) -> bool:
-        """Whether sound and picture come together."""
+        """Whether sound and picture arrive within the limits of EBU R37."""
         offset = self.arrival_offset_ms
         return offset is not None and SYNC_MS[0] <= offset <= SYNC_MS[1]
 
 
 def syllables(seconds: float) -> tuple[Sound, list[int]]:
-    """Return speech to measure with, 48 kHz, and where its syllables begin; after them comes speech without a pause."""
+    """Return test speech, 48 kHz, and the positions of its syllables; speech without a pause follows them."""
     count = int(seconds * SOUND_RATE_HZ) // SYLLABLE_EVERY_SOUND
     starts = [SYLLABLE_EVERY_SOUND * (n + 1) for n in range(count)]
     sound = np.zeros(SYLLABLE_EVERY_SOUND * (count + 1), np.float32)
@@ -96,10 +95,10 @@ def syllables(seconds: float) -> tuple[Sound, list[int]]:
 
 
 async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -> Findings:
-    """Call a server for a while and return what was found.
+    """Call a server for a while and return the measured values.
 
     Raises:
-        LipstreamError: If there is no call.
+        LipstreamError: If the call fails.
     """
     sound, starts = syllables(seconds)
     async with _call(server, sound, avatar) as (caller, ask):
@@ -110,7 +109,7 @@ async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -
         figures = await ask("", "GET")
         asked_s = [await _interrupt(ask) for _ in range(INTERRUPTIONS)]
         tail = (await ask("", "GET")).get("interrupt_tail_ms")
-        facts = await asyncio.to_thread(server.ask, f"/api/avatars/{figures['avatar']}")
+        facts = await server.ask(f"/api/avatars/{figures['avatar']}")
     sent_s = [microphone.start_s + start / SOUND_RATE_HZ for start in starts]
     figures["interrupt_tail_ms"] = tail
     return await asyncio.to_thread(_findings, caller.recording, sent_s, asked_s, facts, figures)
@@ -118,13 +117,11 @@ async def measure(server: ServerClient, *, avatar: str | None, seconds: float) -
 
 @contextlib.asynccontextmanager
 async def _call(server: ServerClient, sound: Sound, avatar: str | None) -> AsyncIterator[tuple[Caller, Any]]:
-    created = await asyncio.to_thread(
-        server.ask, "/api/sessions", method="POST", body={"avatar": avatar} if avatar else {}
-    )
+    created = await server.ask("/api/sessions", method="POST", body={"avatar": avatar} if avatar else {})
 
     async def ask(path: str, method: str, body: Any = None) -> Any:
         path = created["urls"]["self"] + path
-        return await asyncio.to_thread(server.ask, path, method=method, body=body, token=created["token"])
+        return await server.ask(path, method=method, body=body, token=created["token"])
 
     servers = [RTCIceServer(**entry) for entry in created["ice_servers"]]
     policy = RTCIceTransportPolicy(created.get("ice_transport_policy", "all"))
@@ -201,7 +198,7 @@ def _arrival_offset_ms(heard: DecodedAudio, picture_ways_s: npt.NDArray[np.float
 
 
 def _tails(heard: DecodedAudio, asked_s: Sequence[float]) -> list[float]:
-    """Return how long after each interruption the first silent packet came."""
+    """Return the times from each interruption to the first silent packet, s."""
     packets = heard.samples.reshape(len(heard.arrived_s), -1)
     silent_s = heard.arrived_s[np.abs(packets).max(axis=1) < SILENCE]
     tails = [silent_s[silent_s > at_s].min(initial=np.inf) - at_s for at_s in asked_s]
@@ -209,7 +206,7 @@ def _tails(heard: DecodedAudio, asked_s: Sequence[float]) -> list[float]:
 
 
 def report(findings: Findings) -> str:
-    """Return findings as lines for the screen."""
+    """Return the values as text for a terminal."""
     server, voice_ms, tail_ms = findings.server, percentiles(findings.voice_ms), percentiles(findings.tail_ms)
     of_server = server["mouth_latency_ms"]
     return "\n".join((
@@ -233,7 +230,7 @@ def _ms(value: float | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status: 0 measured and in sync, 1 not, 2 no call came about."""
+    """Run the command; return the exit status: 0 if measured and in sync, 1 if not, 2 if the call failed."""
     parser = argparse.ArgumentParser(prog="lipstream selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"(default: {DEFAULT_URL})")
     parser.add_argument("--avatar", metavar="ID", help="(default: the server's own choice)")

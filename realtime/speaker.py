@@ -1,9 +1,9 @@
-"""A program's end of ``WS /api/sessions/{id}/audio``: hand over speech, hear what became of it.
+"""A client for ``WS /api/sessions/{id}/audio``: sends speech and receives events about it.
 
 ::
 
     async with Speaker("http://127.0.0.1:8080", session_id, token=token, rate_hz=24000) as speaker:
-        await speaker.say(pcm)  # bytes, s16le, mono, as it comes from a voice
+            await speaker.say(pcm)  # bytes, s16le, mono, as produced by a voice
         await speaker.end_of_speech()
         async for event in speaker:
             ...
@@ -19,18 +19,19 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from lipstream.realtime.wire.control_messages import ControlMessage, EndOfSpeechMessage, InterruptMessage, SayMessage
+
 _PIECE_BYTES = 8 * 1024
 _EVENTS_KEPT = 1024
 
 
 class Speaker:
-    """Speaks through one session. Events are read in the background; the latest that nobody has asked for are kept.
+    """Speaks through one session. Events are read in the background; the latest 1024 unread ones are kept.
 
     Args:
-        server: The server's address, ``http`` or ``https``.
-        session_id: Of the session.
-        token: The session's, or an API key; empty where none is asked for.
-        rate_hz: Of the sound, 8..48 kHz.
+        server: Address of the server, ``http`` or ``https``.
+        token: Token of the session, or an API key; empty if the server needs none.
+        rate_hz: Sample rate of the speech, 8000..48000 Hz.
     """
 
     def __init__(self, server: str, session_id: str, *, token: str = "", rate_hz: int = 16_000) -> None:
@@ -42,7 +43,7 @@ class Speaker:
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_EVENTS_KEPT)
-        self._sent, self._until = 0, 0  # bytes in all: handed over, and allowed
+        self._sent, self._until = 0, 0  # total bytes: sent, and allowed
         self._may_send = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -50,7 +51,7 @@ class Speaker:
 
         Raises:
             OSError: If the server cannot be reached.
-            websockets.exceptions.InvalidStatus: If it refuses.
+            websockets.exceptions.InvalidStatus: If the server refuses.
         """
         self._socket = await connect(self._url, additional_headers=self._headers)
         self._reader = asyncio.create_task(self._read(), name="speaker-read")
@@ -59,17 +60,17 @@ class Speaker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up; what was handed over is still spoken."""
+        """Close the connection; speech that was sent is still spoken."""
         assert self._socket is not None
         assert self._reader is not None
         await self._socket.close()
         await self._reader
 
     async def say(self, pcm: bytes) -> None:
-        """Hand over s16le mono sound; returns when the server has taken it, which may be as slow as speech.
+        """Send speech, s16le mono; wait until the server has accepted it, which may take as long as the speech.
 
         Raises:
-            ConnectionClosed: If the server is gone, or another program took over.
+            ConnectionClosed: If the server is gone or another program has taken over.
         """
         assert self._socket is not None
         for start in range(0, len(pcm), _PIECE_BYTES):
@@ -80,19 +81,19 @@ class Speaker:
             await self._socket.send(piece)
 
     async def say_text(self, text: str) -> None:
-        """Have the server speak a text by its own engine; what was handed over as sound waits until it is said.
+        """Have the server speak a text with its own engine; speech sent as sound waits until it is spoken.
 
-        A text that it does not take is answered by an event of type ``error``.
+        If the server refuses the text, it sends an event of type ``error``.
         """
-        await self._send({"type": "say", "text": text})
+        await self._send(SayMessage(type="say", text=text))
 
     async def end_of_speech(self) -> None:
-        """Say that an utterance is over."""
-        await self._send({"type": "end_of_speech"})
+        """Mark the end of an utterance."""
+        await self._send(EndOfSpeechMessage(type="end_of_speech"))
 
     async def interrupt(self) -> None:
-        """Stop speaking now; what was handed over and not heard yet is forgotten."""
-        await self._send({"type": "interrupt"})
+        """Stop speaking now; the server discards speech that was not heard yet."""
+        await self._send(InterruptMessage(type="interrupt"))
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the server's events until the connection ends."""
@@ -103,7 +104,7 @@ class Speaker:
     def _closed(self) -> bool:
         return self._reader is None or self._reader.done()
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: ControlMessage) -> None:
         assert self._socket is not None
         await self._socket.send(json.dumps(message))
 

@@ -47,7 +47,7 @@ WINDOW_COLUMNS = 16
 
 
 def frame_to_sample(frame: int) -> int:
-    """Return the first sample that video frame ``frame`` shows."""
+    """Return the first sample shown by video frame ``frame``."""
     return frame * SAMPLES_PER_FRAME
 
 
@@ -57,12 +57,12 @@ def sample_to_frame(sample: int) -> int:
 
 
 def frames_covering(samples: int) -> int:
-    """Return how many frames show ``samples`` samples, the last one perhaps only in part."""
+    """Return the number of frames that show ``samples`` samples; the last one may be partial."""
     return -(-samples // SAMPLES_PER_FRAME)
 
 
 def ms_to_samples(milliseconds: int) -> int:
-    """Return the timeline samples in a whole number of milliseconds."""
+    """Return the timeline samples in a whole number of milliseconds; ValueError if they are not whole."""
     return exact_ratio(milliseconds * SAMPLE_RATE_HZ, 1000)
 
 

@@ -7,13 +7,16 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from ctypes.util import find_library
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -48,7 +51,7 @@ _GSTREAMER = (
     f"{_LIBRARIES}/girepository-1.0/GstWebRTC-1.0.typelib",
     "/usr/lib/python3/dist-packages/gi",
 )
-_NEEDS = {
+_NEEDS: dict[str, Callable[[], object]] = {
     "chromium": lambda: shutil.which("chromium"),
     "firefox": lambda: shutil.which("firefox-esr"),
     "node": lambda: shutil.which("node"),
@@ -68,7 +71,18 @@ _NEEDS = {
 """What a test may need from outside the package index, and how to see whether it is there."""
 
 
+hypothesis.settings.register_profile("lipstream", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("lipstream")
+
+
+def _kill_later(process: BaseProcess, kill: Callable[[BaseProcess], None] = BaseProcess.kill) -> None:
+    process.join(2)  # it ends by itself when its pipe closes, and writes down which lines it ran
+    kill(process)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if "coverage" in sys.modules:
+        BaseProcess.kill = _kill_later  # type: ignore[method-assign, assignment]
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
 
 

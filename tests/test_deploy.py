@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
 from lipstream.realtime.settings import read_settings
@@ -119,8 +120,8 @@ def test_behind_nginx_calls_and_programs_come_through(behind_nginx: str, certifi
     with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
         session = json.load(answer)
     address = behind_nginx.replace("https", "wss") + session["urls"]["audio"] + "?rate=16000"
-    subprotocols = ["lipstream.v1", f"bearer.{session['token']}"]
-    with connect(address, ssl=trust, subprotocols=subprotocols, origin=behind_nginx) as program:
+    subprotocols = [Subprotocol("lipstream.v1"), Subprotocol(f"bearer.{session['token']}")]
+    with connect(address, ssl=trust, subprotocols=subprotocols, origin=Origin(behind_nginx)) as program:
         program.send(json.dumps({"type": "interrupt"}))
         assert "type" in json.loads(program.recv(timeout=10))
 

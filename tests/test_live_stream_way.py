@@ -54,7 +54,7 @@ def test_the_page_leads_from_nothing_to_a_stream_and_to_a_channel(
     assert watched
     config = tmp_path / "lipstream.toml"
     config.write_text(toml.replace(":1935", f":{rtmp_port}").replace("/face", "/channel"))  # both on one server
-    assert blocks("sh")[2].split()[1:] == ["run_server.py", "--config", "lipstream.toml"]
+    assert blocks("sh")[2].split() == [".venv/bin/lipstream", "serve", "--config", "lipstream.toml"]
     server = start_server("--config", str(config))
     deadline = time.monotonic() + 60
     while not any(session["state"] == "live" for session in server.get("/api/sessions")):

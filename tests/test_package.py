@@ -23,8 +23,8 @@ import avatar_cache
 import lipstream
 import realtime
 from lipstream import cli
-from realtime.test_client.call_recording import decode_pictures
-from realtime.test_client.caller import Caller
+from lipstream.realtime.test_client.call_recording import decode_pictures
+from lipstream.realtime.test_client.caller import Caller
 from tests.server_process import ROOT, ServerProcess
 from tests.sound_files import write_wav
 
@@ -268,7 +268,7 @@ async def test_the_installed_package_serves_a_picture(
         created = await asyncio.to_thread(server.post, "/api/sessions", {})
         caller = Caller()
         try:
-            offer = {"sdp": await caller.offer(), "type": "offer"}
+            offer: dict[str, object] = {"sdp": await caller.offer(), "type": "offer"}
             server.key = created["token"]
             answer = await asyncio.to_thread(server.post, created["urls"]["peer"], offer)
             await caller.accept(answer["answer"]["sdp"])

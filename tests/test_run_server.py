@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.error
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,11 @@ from tests.server_process import ROOT, ServerProcess
 StartServer = Callable[..., ServerProcess]
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def pid_of(server: ServerProcess) -> int:
+    assert server.process is not None
+    return server.process.pid
 
 
 def test_a_wrong_option_is_one_sentence_and_status_2() -> None:
@@ -27,7 +33,7 @@ def test_a_wrong_option_is_one_sentence_and_status_2() -> None:
     assert run.stderr.count("\n") == 1
 
 
-def test_a_wrong_weights_file_ends_the_start(tmp_path) -> None:
+def test_a_wrong_weights_file_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"no weights")
     run = subprocess.run(
         [sys.executable, str(ROOT / "run_server.py"), "--port", "0", "--weights", "w.pth", "--store", "."],
@@ -38,7 +44,7 @@ def test_a_wrong_weights_file_ends_the_start(tmp_path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_a_card_that_is_asked_for_and_not_there_ends_the_start_with_status_2(tmp_path) -> None:
+def test_a_card_that_is_asked_for_and_not_there_ends_the_start_with_status_2(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(ROOT / "run_server.py"), "--port", "0", "--device", "cuda:63", "--store", "."],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
@@ -58,9 +64,27 @@ def test_sigterm_drains_and_ends_with_status_0(start_server: StartServer) -> Non
         server.get("/healthz")
 
 
+def test_sigterm_to_all_its_processes_ends_none_of_them_before_the_server(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    server = start_server(log=log)
+    assert server.process is not None
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    for child in family:
+        child.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # so that a child that ended would be seen
+    assert all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family)
+    assert server.is_ready()
+    assert server.stop(signal.SIGTERM) == 0
+    assert "starting it again" not in log.read_text()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
 def test_without_the_worker_it_is_not_ready_and_then_is_again(start_server: StartServer) -> None:
     server = start_server()
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(pid_of(server))
     workers = [child for child in process.children(recursive=True) if child.parent() != process]
     assert workers
     for worker in workers:
@@ -73,7 +97,7 @@ def test_without_the_worker_it_is_not_ready_and_then_is_again(start_server: Star
 
 def test_the_process_that_workers_are_forked_from_is_replaced(start_server: StartServer) -> None:
     server = start_server()
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(pid_of(server))
     for child in process.children(recursive=True):
         child.kill()
     deadline = time.monotonic() + 30
@@ -85,7 +109,8 @@ def test_the_process_that_workers_are_forked_from_is_replaced(start_server: Star
 
 def test_no_worker_outlives_a_server_that_was_killed(start_server: StartServer) -> None:
     server = start_server()
-    family = psutil.Process(server.process.pid).children(recursive=True)
+    family = psutil.Process(pid_of(server)).children(recursive=True)
+    assert server.process is not None
     server.process.kill()
     server.process.wait(20)
     _, alive = psutil.wait_procs(family, timeout=20)

@@ -1,5 +1,5 @@
 """Synthetic talking heads: the faces, the speech and the fit behind the built-in weights.
 
-An extra: nothing outside this package imports it, and a running server never needs it.
-``python -m training --help`` lists the steps; README.md in this folder says how, docs/MODEL_CARD.md what came of it.
+This package is an extra: no other package imports it, and a running server does not need it.
+``python -m training --help`` lists the steps; README.md in this folder explains them, docs/MODEL_CARD.md gives results.
 """

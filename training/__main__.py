@@ -1,5 +1,5 @@
-# ruff: noqa: PLC0415 (a step imports no more than it needs: some of these take seconds)
-"""``python -m training --help`` lists the steps; README.md in this folder tells about them."""
+# ruff: noqa: PLC0415 (each step imports only its own modules: some take seconds)
+"""``python -m training --help`` lists the steps; README.md in this folder explains them."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ _STEPS = {
 
 
 def main() -> None:
-    """Run one step."""
+    """Run the step that the command line names."""
     options = _parser().parse_args()
     options.data.mkdir(parents=True, exist_ok=True)
     _STEPS[options.step](options)

@@ -1,4 +1,4 @@
-"""When each phone of spoken words sounds, by forced alignment with pocketsphinx and its US-English model."""
+"""Times of the phones in spoken words, by forced alignment with pocketsphinx and its US-English model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.visemes import Phone
 _RATE_HZ = 16000
 _FRAME_S = 0.01
 _FIRST_FRAME_S = 0.0078
-"""Where the first frame's own hundredth of a second begins: its window of 25.6 ms reaches to both sides of it."""
+"""Start of the first frame's own hundredth of a second: its window of 25.6 ms extends to both sides of it."""
 _NAMES = {"sil": "pau", "+spn+": "pau", "+nsn+": "pau"}
 _UNPRUNED = {"beam": 0.0, "wbeam": 0.0, "pbeam": 0.0}
 _MODELLED_AS = {"ax": "ah"}
@@ -22,23 +22,23 @@ _MODELLED_AS = {"ax": "ah"}
 
 @cache
 def _decoder() -> Any:
-    from pocketsphinx import Decoder  # noqa: PLC0415 (slow to load, and few steps need it)
+    from pocketsphinx import Decoder  # noqa: PLC0415 (slow to load, needed by few steps)
 
     return Decoder(samprate=_RATE_HZ, loglevel="FATAL", bestpath=False, **_UNPRUNED)
 
 
 def is_known(word: str) -> bool:
-    """Return whether a word, in small letters, is in the aligner's dictionary."""
+    """Return whether a lower-case word is in the aligner's dictionary."""
     return _decoder().lookup_word(word) is not None
 
 
 def as_word(phones: Sequence[str]) -> str:
-    """Return a word of the aligner's dictionary that is pronounced so, a new one if need be.
+    """Return a dictionary word with this pronunciation; add one if there is none.
 
-    What it hears in other languages it takes for the English sounds nearest to them.
+    Sounds of other languages are mapped to the nearest English ones.
 
     Args:
-        phones: Names, as `training.visemes.Phone` has them.
+        phones: Names as in `training.visemes.Phone`.
     """
     word = f"/{'-'.join(phones)}/"
     if not is_known(word):
@@ -47,14 +47,14 @@ def as_word(phones: Sequence[str]) -> str:
 
 
 def align(samples: NDArray[np.float32], words: str) -> list[Phone]:
-    """Return when each phone of the words sounds.
+    """Return the phones of the words with their times.
 
     Args:
         samples: ``float32[n]`` at 16 kHz.
-        words: What is said, as words of the aligner's dictionary.
+        words: Spoken words, as words of the aligner's dictionary.
 
     Raises:
-        RuntimeError: If the sound is not of these words.
+        RuntimeError: If the sound does not match the words.
     """
     decoder = _decoder()
     pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()

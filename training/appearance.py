@@ -1,4 +1,4 @@
-"""How a head is painted, lit and filmed: plain values, drawn at random or chosen by hand."""
+"""Paint, light and camera of a head: plain values, random or set by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from training.hair import HairStyle
 
 Colour = tuple[float, float, float]
-"""Linear light, red first, 0..1."""
+"""Linear light, red, green, blue, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class Appearance:
     """The paint of one identity.
 
     Attributes:
-        skin, lip, brow, iris, cloth, tooth, hair_colour: Colours.
-        makeup: Lip gloss, beard shadow, freckles, blush, each 0..1.
+        skin, lip, brow, iris, cloth, tooth, hair_colour: Colours, linear light.
+        makeup: Lip gloss, beard shadow, freckles and blush, each 0..1.
         brow_shape: Thickness (1 usual), arch (1 usual), height (metres).
         age: 0 smooth .. 1 lined.
-        gloss: How oily the skin is, 0..1.
-        neckline: 0 high .. 1 wide.
-        toon: 0 as in life .. 1 drawn: flat paint, light in steps, inked edges.
-        teeth_m: How far the upper teeth hang below where the mesh has them, behind the lip: what one sees of them.
-        hair: The cut; None for a shaved head.
+        gloss: Oiliness of the skin, 0..1.
+        neckline: Width of the neckline, 0..1.
+        toon: Style from realistic (0) to drawn (1): flat paint, stepped light, inked edges.
+        teeth_m: Distance, metres, by which the upper teeth hang below their place in the mesh, behind the lip.
+        hair: Hair style; None for a shaved head.
     """
 
     skin: Colour = (0.60, 0.37, 0.27)
@@ -50,12 +50,12 @@ class Stage:
     """Light, backdrop and camera of one picture.
 
     Attributes:
-        key_direction, fill_direction: Towards the lights, need not be of unit length.
-        key, fill, sky, ground: Their colours and strengths.
+        key_direction, fill_direction: Vectors towards the lights, of any length.
+        key, fill, sky, ground: Colours and strengths of the lights.
         exposure: Factor before the tone curve.
         near, far: Backdrop (display values) behind the head and at the corners.
         grain: Unevenness of the backdrop.
-        distance_m: Camera to the head joint.
+        distance_m: Distance from the camera to the head joint.
         view_height_m: Height of the picture at that distance.
         aim: Point at the picture's centre, ``(x, z)`` metres.
     """
@@ -77,7 +77,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class HeadPose:
-    """Turn of the head on the neck, and of the neck, degrees: yaw, pitch, roll; and a shift, metres."""
+    """Rotation of the head on the neck and of the neck, degrees (yaw, pitch, roll); and a shift, metres."""
 
     head: tuple[float, float, float] = (0.0, 0.0, 0.0)
     neck: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -174,7 +174,7 @@ def random_stage(rng: np.random.Generator) -> Stage:
 
 
 def random_pose(rng: np.random.Generator) -> HeadPose:
-    """Draw a pose: mostly near frontal, sometimes well turned."""
+    """Draw a pose: mostly near frontal, sometimes turned far."""
     wide = rng.choice((0.35, 1.0))
     yaw, pitch, roll = rng.normal(0, 11 * wide), rng.normal(0, 7 * wide), rng.normal(0, 4 * wide)
     return HeadPose(

@@ -1,4 +1,4 @@
-"""Teaches an audio encoder what a mouth does, from sound alone: stretches of speech to the codes of their mouths."""
+"""Trains an audio encoder on sound alone: from stretches of speech to the codes of their mouths."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from training.heads import HeadSet
 from training.run import Run, join_peers
 
 FRAMES = 24
-"""Of a stretch: about a second."""
+"""Frames of a stretch: about a second."""
 _DROPPED, _FIRST_DROPPED = 0.15, 6
-"""Share of the features of a stretch that are left out, from which layer on."""
+"""Share of a stretch's features that are dropped, and the first layer in which they are."""
 _DECAY = 0.05
 _CODE_WEIGHT = 0.3
 _SOFTENING_MM = 0.3
@@ -29,16 +29,16 @@ _STEADY_SOFTENING_MM, _HELD_MM = 0.1, 0.2
 
 
 def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
-    """Return how wrong heard codes are, ``[B, N]``.
+    """Return the error of predicted codes, ``[B, N]``.
 
-    The distance between the lips as heard and as they are, not its square: where the sound leaves open
-    whether they touch, it settles on the likelier of the two and not between. Beside it the distance of
-    the codes, for what lips hardly show, and for the numbers that stay at zero.
+    The error is the distance of the lips rather than its square: if the sound does not decide whether the lips touch,
+    the minimum is then at the likelier of the two states and not between them. The distance of the codes is added, for
+    actions that lips hardly show and for the numbers that stay at zero.
 
     Args:
-        code: What the encoder says, ``[B, N, C]``.
-        mouths: The truth, ``[B, N, 13]``.
-        motion: See `training.codes.lip_motion`.
+        code: Output of the encoder, ``[B, N, C]``.
+        mouths: True mouths, ``[B, N, 13]``.
+        motion: Matrix ``float32[13, 13]`` from `training.codes.lip_motion`.
     """
     away_mm = (code_to_mouth(code) - mouths) @ motion
     lips = torch.sqrt(away_mm.square().sum(dim=-1) + _SOFTENING_MM**2)
@@ -46,14 +46,14 @@ def misheard(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
 
 
 def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
-    """Return how much further or less far than the lips do the heard ones move from each frame on, mm, ``[B, N - 1]``.
+    """Return by how much the lips' motion to the next frame differs from the true one, mm, ``[B, N - 1]``.
 
-    What counts is lips that are held: there a small change is seen, and a fast one has its time to keep.
+    Held lips matter most: there a small change is visible, while a fast motion is judged by its time.
 
     Args:
-        code: As for `misheard`, of N frames in a row.
-        mouths: Likewise.
-        motion: Likewise.
+        code: Output of the encoder for N consecutive frames, ``[B, N, C]``.
+        mouths: True mouths, ``[B, N, 13]``.
+        motion: Matrix ``float32[13, 13]`` from `training.codes.lip_motion`.
     """
     moved = mouths.diff(dim=1) @ motion
     away = code_to_mouth(code).diff(dim=1) @ motion - moved
@@ -62,7 +62,7 @@ def unsteady(code: Tensor, mouths: Tensor, motion: Tensor) -> Tensor:
 
 
 def _forget(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    """Leave out some features for a whole stretch, so that none is learned by heart (Srivastava et al., 2014)."""
+    """Drop some features for a whole stretch, against learning by heart (Srivastava et al., 2014)."""
     (features,) = inputs
     if not layer.training:
         return inputs
@@ -71,12 +71,12 @@ def _forget(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 
 
 def codes_of(encoder: nn.Module, ear: str, heard: Stretches) -> Tensor:
-    """Return what an encoder says of the frames of stretches, ``[B, N, C]``.
+    """Return the codes of the frames of stretches, ``[B, N, C]``.
 
     Args:
         encoder: A part of `realtime.lipsync.network.CombinedEncoder`.
-        ear: Which; the sliding one looks at each column once.
-        heard: As `Sound.draw` gives them.
+        ear: Kind of the encoder, ``sliding`` or ``published``; the sliding one computes each column once.
+        heard: Stretches from `Sound.draw`.
     """
     with torch.autocast("cpu", torch.bfloat16):
         if ear == "sliding":
@@ -103,22 +103,21 @@ def listen(
     seed: int = 0,
     progress: Any = print,
 ) -> None:
-    """Fit an audio encoder until the time is up; resume from the checkpoint if there is one.
+    """Fit an audio encoder until the time is up; resume from the checkpoint if it exists.
 
     Args:
         folder: Dataset: ``speech-*.npz`` and ``heads.npz``.
-        checkpoint: Of the audio encoder alone.
-        minutes: How long in all.
-        offset: Samples from a frame's start to its window's.
-        ear: Which of the two encoders: ``sliding`` or ``published``.
-        weights: What `training.export` wrote, to begin with where there is no checkpoint; ``None`` for a new encoder.
-        batch_size: Stretches a step, of `FRAMES` frames each.
+        minutes: Total training time.
+        offset: Samples (16 kHz) from a frame's start to its window's.
+        ear: Kind of the encoder, ``sliding`` or ``published``.
+        weights: Output of `training.export` to start from without a checkpoint; ``None`` for a new encoder.
+        batch_size: Stretches per step, of `FRAMES` frames each.
         rate: Largest step size.
-        seed: Decides the order of things.
-        progress: Told a line now and then.
+        seed: Seed of all random choices.
+        progress: Called with a line of text now and then.
 
     Raises:
-        WeightsError: If the weights have one audio encoder alone.
+        WeightsError: If the weights have only one of the two audio encoders.
     """
     rank = join_peers()
     sound = Sound(folder, "speech", offset)
@@ -138,7 +137,7 @@ def listen(
         heard = sound.draw(batch_size, FRAMES, rng)
         code = codes_of(encoder, ear, heard)
         wrong = (heard.weights * misheard(code, heard.mouths, motion)).sum() / heard.weights.sum()
-        # Lips that touch are still for a frame or two: to be steady there would be never to touch.
+        # Touching lips are still for a frame or two: a reward for steadiness there would keep them from touching.
         shimmer = (unsteady(code, heard.mouths, motion) / heard.weights[:, 1:]).mean()
         loss = wrong + _STEADY_WEIGHT * shimmer
         going = run.learn(loss)

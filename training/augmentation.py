@@ -1,4 +1,4 @@
-"""What the network hears: windows of the analysed speech, drawn and changed at random."""
+"""Input of the audio encoder: windows of the analysed speech, drawn and changed at random."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from training.voices import Floats
 
 WINDOW_OFFSET_SAMPLES = -2440
 _SILENCE, _SILENT = 0, -3.99
-_BLUR = 4  # bands to each side: 240 Hz in all
+_BLUR = 4  # bands to each side: 240 Hz altogether
 _BENT_BANDS = (1.8, 1.5, 1.0)  # standard deviations of half a wave, a wave, and one and a half over all bands
-_MASKS, _MASKED_BANDS = 3, 12  # at most, each half of the time
+_MASKS, _MASKED_BANDS = 3, 12  # at most; each mask is used half of the time
 _NEAR_CLOSURE_WEIGHT = 8.0
 
 
 @dataclass
 class Stretches:
-    """What one step hears.
+    """Input of one training step.
 
     Attributes:
         sound: Spectrograms, ``[B, 1, 80, T]``.
-        at: Where in them the window of each frame begins, ``int64[B, N]``.
-        mouths: Of the frames, ``[B, N, 13]``.
-        weights: How much each of them counts, ``[B, N]``: lips that touch are a thirtieth of speech, and what one
-            looks for in it.
+        at: First column of each frame's window in the spectrogram, ``int64[B, N]``.
+        mouths: Mouths of the frames, ``[B, N, 13]``.
+        weights: Weight of each frame, ``[B, N]``: touching lips are rare in speech, a thirtieth, but most noticeable.
     """
 
     sound: Tensor
@@ -44,12 +43,12 @@ class Stretches:
 
 
 class Sound:
-    """The analysed speech of a folder, window by window.
+    """The analysed speech of a folder, by windows.
 
     Args:
-        folder: Holds what `training.speech.build_speech` wrote.
+        folder: Folder with the output of `training.speech.build_speech`.
         stem: ``speech`` or ``held-speech``.
-        offset: Samples from a frame's start to its window's.
+        offset: Samples (16 kHz) from a frame's start to its window's.
     """
 
     def __init__(self, folder: Path, stem: str, offset: int = WINDOW_OFFSET_SAMPLES) -> None:
@@ -72,7 +71,7 @@ class Sound:
         self._near_closure = np.convolve(self.closed, np.ones(5), "same") > 0
 
     def windows(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int = 0) -> Floats:
-        """Return what the network hears at frames (counted over all clips), ``float32[B, 80, 16]``."""
+        """Return the windows of frames (counted over all clips), ``float32[B, 80, 16]``."""
         return self._cut(frames, variants, self._reach)
 
     def _cut(self, frames: NDArray[np.int64], variants: NDArray[np.int64] | int, reach: int) -> Floats:
@@ -84,13 +83,13 @@ class Sound:
         return unpack_mel(found).transpose(0, 2, 1)
 
     def draw(self, count: int, frames: int, rng: np.random.Generator, *, beyond: int = 0) -> Stretches:
-        """Draw stretches of so many frames of one clip each, as they sound to somebody else.
+        """Draw stretches of consecutive frames within one clip each, changed as if by another speaker.
 
         Args:
-            count: How many.
-            frames: In each; no clip that is shorter is drawn from.
-            rng: Decides everything.
-            beyond: Columns to hear after those of the last frame's window.
+            count: Number of stretches.
+            frames: Frames in each; shorter clips are not used.
+            rng: Source of all random choices.
+            beyond: Columns added after those of the last frame's window.
         """
         chosen = rng.choice(self.roomy(frames), count)
         first = self.first_frame[chosen] + rng.integers(
@@ -107,7 +106,7 @@ class Sound:
         )
 
     def roomy(self, frames: int) -> NDArray[np.int64]:
-        """Return the clips of so many frames at least, each as often as it has room for a stretch of them."""
+        """Return the clips with at least ``frames`` frames, each repeated by the number of stretches that fit in it."""
         room = np.diff(self.first_frame) - frames + 1
         return np.repeat(np.arange(len(room)), np.maximum(room, 0))
 
@@ -120,7 +119,7 @@ def _band_centres_hz() -> Tensor:
 
 
 def _warp(windows: Tensor, factor: Tensor) -> Tensor:
-    """Stretch the frequency axis by ``factor [B]``: another length of throat (Jaitly and Hinton, ICML 2013)."""
+    """Stretch the frequency axis by ``factor [B]``: another vocal tract length (Jaitly and Hinton, ICML 2013)."""
     centres = _band_centres_hz()
     wanted = centres * factor[:, None]
     right = torch.searchsorted(centres, wanted).clamp(1, 79)
@@ -131,7 +130,7 @@ def _warp(windows: Tensor, factor: Tensor) -> Tensor:
 
 
 def _bend(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Move formants by some bands, most of the time, low ones unlike high ones: throats differ in more than length."""
+    """Shift formants by some bands, most of the time, low ones unlike high ones: vocal tracts differ in shape too."""
     count, bands = windows.shape[:2]
     along = torch.arange(bands, dtype=torch.float32)
     waves = torch.sin(np.pi / bands * torch.arange(1, len(_BENT_BANDS) + 1)[:, None] * along)
@@ -144,7 +143,7 @@ def _bend(windows: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _mask(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Hide up to three stretches of bands behind the window's mean (SpecAugment, Park et al., Interspeech 2019)."""
+    """Replace up to three ranges of bands by the window's mean (SpecAugment, Park et al., Interspeech 2019)."""
     count, bands = windows.shape[:2]
     along, hidden = torch.arange(bands), torch.zeros(count, bands, dtype=torch.bool)
     for _ in range(_MASKS):
@@ -155,16 +154,16 @@ def _mask(windows: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor) -> Tensor:
-    """Blur the harmonics of a voice, and put others in their place.
+    """Blur the harmonics of a voice and replace them by others.
 
-    Narrow bands tell the harmonics of a voice apart up to a kilohertz or so, and those of a woman or a child better
-    than a man's: an encoder that has heard few voices learns theirs by heart.
+    Narrow bands resolve the harmonics of a voice up to about a kilohertz, those of a woman or a child better than a
+    man's. An encoder that has heard few voices would learn these harmonics by heart.
 
     Args:
-        windows: ``[B, 80, T]``.
+        windows: Spectrograms, ``[B, 80, T]``.
         pitch_hz: Fundamental frequency at the middle of a window, ``[B]``.
-        glide: How much higher it is at the end than at the middle, in shares of it, ``[B]``.
-        depth: Of the ripple that the harmonics make, units, ``[B]``.
+        glide: Relative rise of the pitch from the middle to the end, ``[B]``.
+        depth: Depth of the ripple made by the harmonics, spectrogram units, ``[B]``.
     """
     centres = _band_centres_hz()
     resolved = torch.sigmoid((1400 - centres) / 250)[:, None]
@@ -175,13 +174,13 @@ def _other_pitch(windows: Tensor, pitch_hz: Tensor, glide: Tensor, depth: Tensor
     along = torch.linspace(-1, 1, windows.shape[2])
     pitch = pitch_hz[:, None, None] * (1 + glide[:, None, None] * along)
     ripple = depth[:, None, None] * torch.cos(2 * np.pi * centres[:, None] / pitch)
-    return smooth + resolved * torch.sigmoid(3 * (smooth + 2)) * ripple  # what is not loud has no harmonics
+    return smooth + resolved * torch.sigmoid(3 * (smooth + 2)) * ripple  # quiet bands have no harmonics
 
 
 def disguise(windows: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return windows ``[B, 80, T]`` as of other throats, pitches, microphones, levels and rooms, bands hidden.
+    """Return windows ``[B, 80, T]`` with other vocal tracts, pitches, microphones, levels and rooms, and hidden bands.
 
-    A unit of the spectrogram is 12.5 dB. What was digital silence stays so unless noise is put on it.
+    A unit of the spectrogram is 12.5 dB. Digital silence stays silent unless noise is added.
     """
     count, bands = windows.shape[:2]
 

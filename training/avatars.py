@@ -1,4 +1,4 @@
-"""Writes the built-in avatars: a seamless clip and its face boxes each."""
+"""Writes the built-in avatars: a seamless clip and its face boxes for each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SEED = 20
 
 
 def write_video(path: Path, frames: list[Picture], crf: int) -> None:
-    """Write frames (red first) as H.264, 4:2:0, BT.601 limited range and marked so.
+    """Write frames (red first) as H.264, 4:2:0, BT.601 limited range, with these tags in the file.
 
     Args:
-        path: An ``.mp4`` file.
-        frames: ``uint8[H, W, 3]`` each.
-        crf: Quality of x264: lower is better and larger.
+        path: Path of the ``.mp4`` file.
+        frames: Frames, ``uint8[H, W, 3]`` each.
+        crf: Quality of x264: a lower value is better and larger.
     """
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream: Any = container.add_stream("libx264", rate=RATE_HZ, options={"crf": str(crf), "preset": "slow"})
@@ -50,8 +50,8 @@ def pixel_boxes(windows: list[tuple[float, float, float]], size: int) -> list[li
     """Return face boxes ``[x, y, w, h]`` in pixels: even numbers, one size for the whole clip.
 
     Args:
-        windows: Centre x, y (-1..1, up) and half the side, a frame each.
-        size: Side of the picture.
+        windows: Centre x, y (-1..1, up) and half the side, for each frame.
+        size: Side of the picture, px.
     """
     side = 2 * round(float(np.median([half for _, _, half in windows])) * size / 2)
     boxes = []
@@ -64,7 +64,7 @@ def pixel_boxes(windows: list[tuple[float, float, float]], size: int) -> list[li
 def film(
     heads: HeadSet, person: Person, *, seconds: float = SECONDS, progress: Any = print
 ) -> tuple[list[Picture], list[list[int]]]:
-    """Draw a person's clip.
+    """Render a person's clip.
 
     Returns:
         Frames ``uint8[512, 512, 3]``, red first, and their face boxes.
@@ -85,7 +85,7 @@ def film(
 
 
 def write_avatars(heads: HeadSet, folder: Path, *, crf: int = 15, seconds: float = SECONDS) -> None:
-    """Film every built-in avatar that is not there yet into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``."""
+    """Render every missing built-in avatar into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``."""
     for person in AVATARS:
         home = folder / person.id
         if (home / "avatar.json").exists():

@@ -1,4 +1,4 @@
-"""What a quantized network's ranges are learned from: a few rendered faces and windows of synthetic speech."""
+"""Input for the calibration of quantised networks: a few rendered faces and windows of synthetic speech."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WINDOWS, FACES = 48, 12
 
 
 def write_calibration(data: Path, out: Path, *, seed: int) -> None:
-    """Write what `realtime.lipsync.openvino_backend.CALIBRATION` says.
+    """Write the file described at `realtime.lipsync.openvino_backend.CALIBRATION`.
 
     Args:
-        data: Holds the speech and the faces.
-        out: The file to write, ``.npz``.
-        seed: Of the choice.
+        data: Folder with the speech and the faces.
+        out: Output file, ``.npz``.
+        seed: Seed of the random choice.
     """
     rng = np.random.default_rng(seed)
     sound, pictures = Sound(data, "speech"), Pictures(data, "faces")

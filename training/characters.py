@@ -1,4 +1,4 @@
-"""The built-in avatars, made by hand: who they are and how they are filmed."""
+"""The built-in avatars, designed by hand: identity, appearance and stage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ class Person:
     """One built-in avatar.
 
     Attributes:
-        id: The avatar's.
-        identity: The shape of the head.
-        look: Its paint.
-        stage: Its light, backdrop and camera.
-        rest: Facial actions that are always on: the expression at rest.
-        description: For people who choose an avatar.
+        identity: Shape of the head.
+        rest: Strengths of the facial actions at rest, by name.
     """
 
     id: str
@@ -31,7 +27,7 @@ class Person:
 
 
 def _both(**changes: float) -> dict[str, float]:
-    """Return local changes for the left and the right side alike."""
+    """Return equal local changes for the left and the right side."""
     return {side + name.replace("_", "-"): value for name, value in changes.items() for side in ("l-", "r-")}
 
 

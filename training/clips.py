@@ -1,4 +1,4 @@
-"""Clips of heads that speak, with the same pictures at rest."""
+"""Rendered clips of speaking heads, with the same pictures at rest."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _LOOP_FRAMES = 10 * FRAME_RATE_HZ
 
 @dataclass
 class SpokenClip:
-    """A head saying something.
+    """A rendered clip of a speaking head.
 
     Attributes:
-        truth: ``uint8[T, 96, 96, 3]``, blue first.
-        rest: The same pictures with the mouth at rest, ``uint8[T, 96, 96, 3]``; T is 1 where the head is still.
-        lips_m: Opening and width beyond those at rest, ``float32[T, 2]``.
-        mouths: What the mouth does, ``float32[T, 13]``.
+        truth: Pictures, ``uint8[T, 96, 96, 3]``, BGR.
+        rest: The same pictures with the mouth at rest, ``uint8[T, 96, 96, 3]``; T is 1 for a still head.
+        lips_m: Opening and width of the lips beyond those at rest, metres, ``float32[T, 2]``.
+        mouths: True mouths, ``float32[T, 13]``.
     """
 
     truth: Images
@@ -46,11 +46,7 @@ class SpokenClip:
 
 
 class ClipPainter:
-    """Draws clips in random looks, lights and poses.
-
-    Args:
-        heads: Who may be drawn.
-    """
+    """Renders clips with random appearance, light and pose."""
 
     def __init__(self, heads: HeadSet) -> None:
         self.heads = heads
@@ -62,14 +58,13 @@ class ClipPainter:
     def draw(
         self, index: int, mouths: Floats, rng: np.random.Generator, *, male: bool, living: bool = False
     ) -> SpokenClip:
-        """Return a head with these mouths, ``float32[T, 13]``.
+        """Return a clip of a head with the given mouths.
 
         Args:
-            index: Which head.
-            mouths: What it does.
-            rng: Decides look, light and pose.
-            male: Whether it looks like a man.
-            living: Whether it sways and nods as the built-in avatars do, the face box following it; else it is still.
+            mouths: Mouth of each frame, ``float32[T, 13]``.
+            rng: Source of appearance, light and pose.
+            male: Whether the head looks male.
+            living: Whether the head sways and nods like the built-in avatars, with the face box following it.
         """
         heads = self.heads
         sitter = self._renderer.sit(index, random_look(rng, male=male))
@@ -94,11 +89,11 @@ class ClipPainter:
 
 
 class HeldClips:
-    """The evaluation's clips, of heads kept out of training, drawn once and kept on disk.
+    """The evaluation's clips of heads outside the training set, rendered once and kept on disk.
 
     Args:
-        folder: Dataset; the clips are kept beside it, in ``held-clips``.
-        seed: Decides looks, lights and poses.
+        folder: Dataset; the clips are kept in its subfolder ``held-clips``.
+        seed: Seed of appearance, light and pose.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -107,7 +102,7 @@ class HeldClips:
         self._folder.mkdir(exist_ok=True)
 
     def clip(self, name: str, number: int, mouths: Floats, *, living: bool = False) -> SpokenClip:
-        """Return a clip: the head of a number with these mouths; see `ClipPainter.draw`."""
+        """Return the clip of head ``number`` with these mouths; see `ClipPainter.draw`."""
         path = self._folder / f"{name}-{number:02d}-{self._seed}.npz"
         if not path.exists():
             index = len(self._painter.heads.names) - HELD_OUT + number % HELD_OUT
@@ -118,9 +113,9 @@ class HeldClips:
 
 
 def build_sync_clips(folder: Path, *, clips: int, seed: int, progress: Any = print) -> None:
-    """Draw what the scorer of sync learns from: training heads with training speech; kept if it is there.
+    """Render the clips for training the sync scorer, of training heads with training speech, unless they exist.
 
-    ``sync-clips.npz`` holds ``pictures uint8[N, 60, 96, 96, 3]`` and ``shown int[N, 60]``, which frames of speech.
+    ``sync-clips.npz`` holds ``pictures uint8[N, 60, 96, 96, 3]`` and ``shown int[N, 60]``, the frames of speech shown.
     """
     kept = folder / "sync-clips.npz"
     if kept.exists():

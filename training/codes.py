@@ -1,9 +1,9 @@
-"""The code between ear and face: what the mouth does, as the audio encoder says it to the decoder.
+"""The code between audio encoder and decoder: a mouth as numbers.
 
-The audio encoder ends in 128 numbers that are never negative (its last ReLU). Here the first thirteen
-are the mouth's actions, each in units of how far speech moves it, and the others rest at zero. So the
-decoder can learn from the true mouth of each picture, whatever was spoken, and the encoder from all
-speech, whatever was drawn; and a mouth between two others has the code between theirs.
+The audio encoder ends in 128 numbers that are never negative (its last ReLU). Here the first thirteen are the mouth's
+actions, each in units of its spread in speech, and the others are zero. The decoder can therefore learn from the true
+mouth of each picture, without speech, and the encoder from all speech, without pictures. A mouth between two others
+has the code between theirs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from training.heads import SKIN, Floats, HeadSet
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
 SPREAD = (0.10, 0.04, 0.09, 0.12, 0.07, 0.07, 0.07, 0.03, 0.09, 0.08, 0.12, 0.06, 0.06)
-"""About the standard deviation of each action over speech, in the order of `MOUTH_ACTIONS`."""
+"""Approximate standard deviation of each action over speech, in the order of `MOUTH_ACTIONS`."""
 _LIPS = 0
 _LIP_MASK = 128
 _FIRMER = {"mouthFunnel": 1.4, "mouthPucker": 1.4, "mouthStretch": 1.4, "mouthSmile": 1.4}
-"""How much more than the ear says lips are rounded and spread.
+"""Factors by which rounding and spreading of the lips are raised over the encoder's output.
 
-Where it doubts, it says less than there is, and the decoder draws less than it is told. Chosen on sentences that the
-model card's table does not use: mouths come no further from the truth, and widths follow it better.
+In doubt the encoder predicts too small a value, and the decoder draws less than the code says. The factors were chosen
+on sentences that the model card's table does not use: the mouths' error does not grow, and their width follows better.
 """
 
 
@@ -34,7 +34,7 @@ def encoder_of(network: Wav2Lip, ear: str) -> nn.Sequential:
     """Return one of the two audio encoders of a network that has both: ``published`` or ``sliding``.
 
     Raises:
-        WeightsError: If it has not.
+        WeightsError: If the network has only one.
     """
     if not isinstance(network.audio_encoder, CombinedEncoder):
         raise WeightsError(f"the weights have the {network.ear} audio encoder alone; here both are taught")
@@ -42,7 +42,7 @@ def encoder_of(network: Wav2Lip, ear: str) -> nn.Sequential:
 
 
 def code_channels(network: Wav2Lip) -> int:
-    """Return how many numbers the network's audio encoder gives."""
+    """Return the number of channels of the network's audio code."""
     return [module for module in network.audio_encoder.modules() if isinstance(module, nn.Conv2d)][-1].out_channels
 
 
@@ -57,11 +57,11 @@ def code_to_mouth(code: Tensor) -> Tensor:
 
 
 def lip_motion(heads: HeadSet) -> Floats:
-    """Return ``float32[13, 13]`` M, so that ``|error @ M|`` is the lips' root mean square error in millimetres.
+    """Return ``float32[13, 13]`` M such that ``|error @ M|`` is the lips' root mean square error in millimetres.
 
-    Action strengths are no measure of what one sees: a tenth of ``jawOpen`` moves the lips further than a
-    tenth of ``mouthSmile``. M is the square root of the Gram matrix of the lip vertices' displacements,
-    after the lip vertex error of Richard et al., "MeshTalk", ICCV 2021.
+    Action strengths do not measure what is visible: a tenth of ``jawOpen`` moves the lips further than a tenth of
+    ``mouthSmile``. M is the square root of the Gram matrix of the lip vertices' displacements, after the lip vertex
+    error of Richard et al., "MeshTalk", ICCV 2021.
     """
     size = len(heads.texture)
     column, row = (np.clip(heads.uv * (1, -1) + (0, 1), 0, 1) * (size - 1)).astype(int).T
@@ -76,11 +76,10 @@ def lip_motion(heads: HeadSet) -> Floats:
 
 @torch.no_grad()
 def say_firmly(encoder: nn.Module, *, undo: bool = False) -> None:
-    """Scale the numbers of the code that `_FIRMER` names: the last norm's, as only a ReLU comes after it.
+    """Scale the code's numbers named in `_FIRMER`, in the last norm, since only a ReLU follows it.
 
     Args:
-        encoder: The audio encoder, changed in place.
-        undo: Whether to scale them back, as an encoder that goes on learning needs it.
+        undo: Whether to scale back, for an encoder that is trained further.
     """
     norm = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)][-1]
     for name, factor in _FIRMER.items():

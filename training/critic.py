@@ -1,7 +1,7 @@
-"""A critic of patches: learns to tell drawn mouths from true ones, while the network learns to be taken for true.
+"""A critic of picture patches: it learns to tell predicted mouths from true ones, and the network to deceive it.
 
-The distance to the truth alone is smallest for a blur where teeth might lie a pixel higher or lower. Whether a patch
-looks like any true one is another question, which a blur answers wrongly. After Isola et al., "Image-to-image
+The distance to the truth alone is smallest for a blur wherever teeth might lie a pixel higher or lower. A critic
+instead asks whether a patch looks like any true one, which a blur does not. After Isola et al., "Image-to-image
 translation with conditional adversarial networks", CVPR 2017, with the hinge loss and spectral norms of Miyato et al.,
 "Spectral normalization for generative adversarial networks", ICLR 2018.
 """
@@ -14,13 +14,13 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 WEIGHT = 0.08
-"""Of the critic's word beside the distance to the truth: that has more to say wherever it is certain."""
+"""Weight of the critic beside the distance to the truth, which prevails wherever the truth is certain."""
 RATE = 5e-4
 """Largest step size of the critic."""
 
 
 class Critic(nn.Module):
-    """Says of each patch of 26 pixels how true it looks, beside the same place of the reference."""
+    """Rates how true each patch of 26 pixels looks, given the same place of the reference."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(128, 1, 3, 1, 1)))
 
     def forward(self, pictures: Tensor, references: Tensor) -> Tensor:
-        """Return ``[B, 1, h / 4, w / 4]``, above zero for true, from two ``[B, 3, h, w]`` in 0..1."""
+        """Return ``[B, 1, h / 4, w / 4]``, positive for true, for pictures and references ``[B, 3, h, w]`` in 0..1."""
         words: Tensor = self.layers(torch.cat([pictures, references], dim=1) * 2 - 1)
         return words.float()
 
@@ -39,10 +39,9 @@ def misjudged(critic: Critic, drawn: Tensor, true: Tensor, references: Tensor) -
     """Return the critic's own loss.
 
     Args:
-        critic: What learns.
-        drawn: Pictures of the network, ``[B, 3, h, w]``; it learns nothing from this.
-        true: What they should be.
-        references: The same region of the references.
+        drawn: Pictures of the network, ``[B, 3, h, w]``; no gradient reaches the network.
+        true: True pictures, ``[B, 3, h, w]``.
+        references: The same region of the references, ``[B, 3, h, w]``.
     """
     of_true, of_drawn = critic(torch.cat([true, drawn.detach()]), references.repeat(2, 1, 1, 1)).chunk(2)
     loss: Tensor = functional.relu(1 - of_true).mean() + functional.relu(1 + of_drawn).mean()
@@ -50,6 +49,6 @@ def misjudged(critic: Critic, drawn: Tensor, true: Tensor, references: Tensor) -
 
 
 def unmasked(critic: Critic, drawn: Tensor, references: Tensor) -> Tensor:
-    """Return the network's loss for what it drew: the less it is taken for true, the more."""
+    """Return the network's loss: larger, the less the critic takes its pictures for true."""
     words: Tensor = critic(drawn, references)
     return -words.mean()

@@ -1,8 +1,8 @@
-"""Pictures to learn from: scenes in which everything but the mouth stands still.
+"""Pictures for training: scenes in which everything but the mouth is constant.
 
-A scene is one head, pose, light and camera, drawn with several mouths. Any two of its pictures make
-a training pair: the one is the reference, the other the target. That is what happens in use, where
-the reference is the clip's own frame.
+A scene is one head, pose, light and camera, rendered with several mouths. Any two of its pictures make a training pair,
+one as the reference and the other as the target. A server uses the network in the same way: there the reference is the
+clip's own frame.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from training.speech import read_mouths
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
 MOUTHS = 5
-_ABOVE_LIP = 0.06  # of the box's half: room between its middle and the raised upper lip
+_ABOVE_LIP = 0.06  # share of the box's half: room between its centre and the raised upper lip
 HELD_OUT = 6
-"""The last so many identities of a set are kept for evaluation."""
+"""Number of last identities of a set that are kept for evaluation."""
 _SCENES_AN_IDENTITY = 8
 _LAUGH = {
     "jawOpen": (0.0, 0.18),
@@ -39,17 +39,17 @@ _LAUGH = {
 }
 _SMILE = (0.2, 0.7)
 _LAUGHS, _GRIMACES, _BETWEEN = 0.4, 0.12, 0.12
-"""Shares of the scenes by what their last mouth is, beside one more moment of speech."""
+"""Shares of the scenes by the kind of their last mouth; in the other scenes it is one more moment of speech."""
 BUILT_IN_SHARE = 0.15
-"""More than an equal share of the scenes: the built-in people's are the faces that one sees first."""
+"""Extra share of the scenes for the built-in people, whose faces users see first."""
 
-# Points of the average face (x, y, z) that the box hangs on.
+# Points of the average face (x, y, z) that define the box.
 _UNDER_NOSE, _CHIN, _NOSE, _NAPE = (0, -0.1098, -0.0131), (0, -0.0811, -0.068), (0, -0.119, 0.0045), (0, 0.02, 0.01)
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Vertices of one mesh that the face box is measured from."""
+    """Vertices of one mesh from which the face box is measured."""
 
     under_nose: int
     chin: int
@@ -57,7 +57,7 @@ class Landmarks:
 
     @staticmethod
     def of(heads: HeadSet) -> Landmarks:
-        """Find them."""
+        """Find the vertices."""
         skin = np.where(heads.parts == SKIN)[0]
 
         def nearest(point: tuple[float, float, float]) -> int:
@@ -72,15 +72,11 @@ def face_window(
 ) -> tuple[float, float, float]:
     """Return the face box in the whole picture: centre x, y (-1..1, up) and half its side.
 
-    From about the brows to just under the chin of a wide open jaw; everything that speech moves lies
-    in its lower half.
+    It reaches from about the brows to just under the chin of a wide open jaw; speech moves only its lower half.
 
     Args:
-        heads: The mesh.
-        vertices: One identity's neutral face.
-        index: Its number, for the joints.
-        pose: Of the head.
-        stage: Has the camera.
+        vertices: Neutral face of one identity, ``float32[V, 3]``.
+        index: Index of the identity, for its joints.
     """
     marks = Landmarks.of(heads)
     jaw = heads.actions[heads.action_names.index("jawOpen")]
@@ -97,15 +93,15 @@ def face_window(
     pivot = neck_pivot + neck @ (head_pivot - neck_pivot)
     turned = pivot + (points - head_pivot) @ (neck @ head).T
     flat = project(stage, turned)
-    # Measured in space, so that a nod does not change the size.
+    # Measured in space, so that the size does not depend on a nod.
     tall_m = max(float(np.linalg.norm(points[0] - points[1])), 0.070)
     half = tall_m * 1.04 / (stage.view_height_m / 2) * stage.distance_m / (stage.distance_m + float(turned[0, 1]))
-    # A turned head is centred between its nose and its axis, about where a detector's box lies.
+    # A turned head is centred between its nose and its axis, about where a detector places its box.
     return float(0.55 * flat[2, 0] + 0.45 * flat[3, 0]), float(flat[0, 1]) + _ABOVE_LIP * half, half
 
 
 def _mood(heads: HeadSet, rng: np.random.Generator) -> Floats:
-    """Return the expression that a whole scene shares."""
+    """Return the expression of a whole scene."""
     values = dict.fromkeys(heads.action_names, 0.0)
     for stem, most in (("mouthSmile", 0.3), ("browOuterUp", 0.4), ("eyeSquint", 0.4), ("mouthFrown", 0.15)):
         level = max(rng.uniform(-0.6, 1.0), 0.0) * most
@@ -117,7 +113,7 @@ def _mood(heads: HeadSet, rng: np.random.Generator) -> Floats:
 
 
 def _odd_mouth(rng: np.random.Generator) -> Floats:
-    """Return a grimace: a pout, a gape, a lopsided mix."""
+    """Return a grimace: a pout, a wide open mouth, a lopsided mix."""
     mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
     for name, most in {"jawOpen": 0.6, "mouthSmile": 0.9, "mouthPucker": 0.8, "mouthFunnel": 0.5}.items():
         mouth[MOUTH_ACTIONS.index(name)] = max(rng.uniform(-0.7, 1), 0) * most
@@ -127,7 +123,7 @@ def _odd_mouth(rng: np.random.Generator) -> Floats:
 
 
 def _laugh(rng: np.random.Generator) -> Floats:
-    """Return what parts the lips of somebody who smiles already, as on most photographs that people bring."""
+    """Return a laugh with parted lips on top of a smile, as in most photographs that users bring."""
     mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
     for name, (least, most) in _LAUGH.items():
         mouth[MOUTH_ACTIONS.index(name)] = rng.uniform(least, most)
@@ -135,7 +131,7 @@ def _laugh(rng: np.random.Generator) -> Floats:
 
 
 def _degrade(pictures: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """Put all pictures of a scene through one camera: blur, gamma, noise, compression."""
+    """Degrade all pictures of a scene as by one camera: blur, gamma, noise, compression."""
     sigma = max(rng.uniform(-1.0, 1.0), 0.0)
     gamma, cast = rng.uniform(0.8, 1.25), rng.normal(1, 0.04, 3)
     noise = max(rng.uniform(-6, 6), 0.0)
@@ -154,13 +150,12 @@ def _degrade(pictures: list[NDArray[np.uint8]], rng: np.random.Generator) -> lis
 
 
 class SceneMaker:
-    """Draws scenes at random.
+    """Renders random scenes.
 
     Args:
-        heads: All identities.
-        mouths: Every spoken mouth to choose from, ``float32[frames, 13]``.
-        held_out: Whether to draw the identities kept for evaluation, or the others.
-        built_in_share: How many of these scenes show the built-in people, beside their equal share.
+        mouths: All spoken mouths to choose from, ``float32[frames, 13]``.
+        held_out: Whether to render the identities kept for evaluation, or the others.
+        built_in_share: Extra share of scenes for the built-in people.
     """
 
     def __init__(
@@ -171,11 +166,11 @@ class SceneMaker:
         self._renderer = Renderer(heads, CROP, samples=0, shells=3)
         count = len(heads.names)
         self._choice = range(count - HELD_OUT, count) if held_out else range(count - HELD_OUT)
-        # A mouth in motion teaches more than one at rest, which other pictures show already.
+        # A moving mouth teaches more than one at rest, which other pictures show already.
         self._moving = np.where(mouths.sum(axis=1) > 0.02)[0]
 
     def scenes(self, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Draw `count` scenes of one identity with one paint."""
+        """Render `count` scenes of one identity with one appearance."""
         heads = self._heads
         index = int(rng.choice(self._choice))
         if rng.random() < self._built_in_share:
@@ -197,7 +192,7 @@ class SceneMaker:
             mood = _mood(heads, rng)
             if usual:
                 mood = mood * 0.3 + rest_actions(heads, usual.rest)
-            if laughs:  # who laughs goes on smiling when lips close or speak
+            if laughs:  # the smile stays while the lips close or speak
                 mood = np.maximum(mood, rest_actions(heads, {"mouthSmile": rng.uniform(*_SMILE)}))
             pictures = []
             for mouth in mouths:
@@ -211,7 +206,8 @@ class SceneMaker:
     def _draw_mouths(self, rng: np.random.Generator) -> tuple[Floats, bool]:
         """Return the mouths of a scene, and whether the last one laughs.
 
-        They are at rest, moments of speech, and as the last often a laugh, a grimace or a mouth between two.
+        They are a mouth at rest, moments of speech, and often a laugh, a grimace or an intermediate mouth as the last
+        one.
         """
         first, second = self._mouths[rng.choice(self._moving, (2, MOUTHS - 1))]
         mouths = np.concatenate([np.zeros_like(first[:1]), first])
@@ -226,7 +222,7 @@ class SceneMaker:
 
 
 def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
-    """Return an expression by ARKit names as ``float32[A]``; a name without a side means both."""
+    """Return an expression, given by ARKit names, as ``float32[A]``; a name without a side means both sides."""
     values = np.zeros(len(heads.action_names), np.float32)
     for stem, value in rest.items():
         for name in (stem,) if stem in heads.action_names else (stem + "Left", stem + "Right"):
@@ -263,7 +259,7 @@ def build_faces(
     built_in_share: float = BUILT_IN_SHARE,
     progress: Any = print,
 ) -> None:
-    """Draw the pictures, shard by shard; shards that are there already are kept.
+    """Render the pictures, shard by shard; existing shards are kept.
 
     Each ``faces-*.npz`` (or ``held-*.npz``) holds ``images uint8[S, 5, 96, 96, 3]`` (blue first),
     ``mouths float32[S, 5, 13]``, the first at rest, and ``identity int[S]``.

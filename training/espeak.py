@@ -1,4 +1,4 @@
-"""espeak-ng's library: the sound of its voices, and how they would pronounce a text."""
+"""espeak-ng's library: speech of its voices, and their pronunciation of a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPEED, _PITCH, _PITCH_RANGE = 1, 3, 4
 
 
 class _Espeak:
-    """The library, which lives once in a process and speaks into one list."""
+    """The library; there is one instance per process, and it speaks into one list."""
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libespeak-ng.so.1")
@@ -41,7 +41,7 @@ def _espeak() -> _Espeak:
 
 
 def speak(text: str, voice: str, *, words_a_minute: int, pitch: int) -> NDArray[np.int16]:
-    """Return a text as a voice says it, for instance ``de+f3``, ``int16[n]`` at `RATE_HZ`; the pitch is 0 to 99."""
+    """Return a text spoken by a voice such as ``de+f3``, ``int16[n]`` at `RATE_HZ`; pitch 0 to 99."""
     engine, encoded = _espeak(), text.encode() + b"\0"
     engine.pieces.clear()
     engine.library.espeak_SetVoiceByName(voice.encode())
@@ -52,18 +52,18 @@ def speak(text: str, voice: str, *, words_a_minute: int, pitch: int) -> NDArray[
 
 
 def in_ipa(text: str, voice: str) -> list[str]:
-    """Return the phonetic symbols of each clause of a text, as a voice would say it."""
+    """Return the phonetic symbols of each clause of a text in a voice's pronunciation."""
     library, clauses = _espeak().library, []
     library.espeak_SetVoiceByName(voice.encode())
     rest = ctypes.c_char_p(text.encode())
-    while rest.value:  # a call takes a clause
+    while rest.value:  # each call processes a clause
         clause = library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode()
-        clauses.append(re.sub(r"\([a-z-]+\)", "", clause))  # marks of another language's words
+        clauses.append(re.sub(r"\([a-z-]+\)", "", clause))  # marks around words of another language
     return clauses
 
 
 def pronounce(text: str, voice: str) -> list[list[str]]:
-    """Return the phones of each word of a text, as a voice would say them."""
+    """Return the phones of each word of a text in a voice's pronunciation."""
     written = " ".join(in_ipa(text, voice)).split()
     words = [[phone.name for phone in from_ipa(word, 0, 1) if phone.name != "pau"] for word in written]
     return [word for word in words if word]

@@ -1,4 +1,4 @@
-"""Measures weights on heads and a voice that training never saw, and on recorded human speech."""
+"""Evaluates weights on heads and a voice outside the training set, and on recorded human speech."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _PLOTS = 3
 
 
 def loudness_opening(windows: Floats, most_m: float) -> Floats:
-    """Return an opening that goes with the loudness of the sound at its frame, ``float32[T]``: the naive answer.
+    """Return an opening proportional to the loudness at each frame, ``float32[T]``, as the baseline.
 
     Args:
-        windows: What the network hears, ``float32[T, 80, 16]``; the frame's own columns are taken.
-        most_m: Widest opening.
+        windows: Mel windows, ``float32[T, 80, 16]``; the frame's own columns are used.
+        most_m: Widest opening, metres.
     """
     loud = np.maximum(windows[:, :, 12:15].mean(axis=(1, 2)) + 4, 0)
     opening: Floats = (most_m * loud / max(float(loud.max()), 1e-3)).astype(np.float32)
@@ -56,13 +56,13 @@ def loudness_opening(windows: Floats, most_m: float) -> Floats:
 
 @torch.no_grad()
 def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) -> Images:
-    """Run the network, and put its decoded region into the pictures, as in use.
+    """Run the network and put its decoded region into the pictures, as a server does.
 
     Args:
-        network: In eval mode.
+        network: Network in eval mode.
         mels: ``float32[T, 80, 16]``.
-        targets: Pictures whose other parts are kept, ``uint8[T, S, S, 3]``, blue first; or one for all.
-        references: Pictures to take the mouth's surroundings from, likewise.
+        targets: Pictures that give the rest of the face, ``uint8[T, S, S, 3]``, BGR; or a single one for all.
+        references: Pictures that give the reference, ``uint8[T, S, S, 3]``, BGR; or a single one for all.
 
     Returns:
         ``uint8[T, S, S, 3]``.
@@ -89,11 +89,11 @@ def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) 
 
 
 def read_lips(pictures: Images, clip: SpokenClip) -> Floats:
-    """Return opening and width of the lips that pictures show: those of the three true frames most like each.
+    """Return opening and width of the lips in pictures, as the mean of the three most similar true frames.
 
     Args:
         pictures: ``uint8[T, 96, 96, 3]``.
-        clip: Its true frames and those at rest are the yardstick.
+        clip: Clip with the true frames and those at rest.
 
     Returns:
         ``float32[T, 2]``, metres beyond those at rest.
@@ -110,12 +110,12 @@ def read_lips(pictures: Images, clip: SpokenClip) -> Floats:
 
 
 def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[str, float]:
-    """Return what pictures and lips of one clip are like, naive answers beside them.
+    """Return the quality of pictures and lips for one clip, with baselines.
 
     Args:
-        network: In eval mode.
-        clip: The truth.
-        windows: What is heard, ``float32[T, 80, 16]``.
+        network: Network in eval mode.
+        clip: True pictures and mouths.
+        windows: Mel windows, ``float32[T, 80, 16]``.
     """
     output = render(network, windows, clip.rest, clip.rest)
     rest = np.broadcast_to(clip.rest, output.shape)
@@ -143,12 +143,12 @@ def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[st
 
 
 def closure_counts(found_m: Floats, truth_m: Floats, closed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return how many closures there are, are found, how many frames are shut, and rightly: ``int[4]``.
+    """Return the numbers of closures, of closures found, of shut frames, and of rightly shut ones: ``int[4]``.
 
     Args:
-        found_m: Opening as read, ``[T]``.
-        truth_m: As it is.
-        closed: The middles of p, b and m.
+        found_m: Opening read from the pictures, ``[T]``, metres.
+        truth_m: True opening, ``[T]``, metres.
+        closed: Frames at the middles of p, b and m, ``bool[T]``.
     """
     shut = found_m < _SHUT_M
     return np.array([closed.sum(), shut[closed].sum(), shut.sum(), (truth_m[shut] < 2 * _SHUT_M).sum()])
@@ -161,7 +161,7 @@ def closure_figures(counts: NDArray[np.int64]) -> dict[str, float]:
 
 
 def silence_figures(network: Wav2Lip, clip: SpokenClip, offset: int, seed: int) -> dict[str, float]:
-    """Return how well the mouth rests in sounds without a voice, and after an open mouth in the reference."""
+    """Return how well the mouth rests in sounds without a voice, and with an open mouth in the reference."""
     rng = np.random.default_rng(seed)
     windows = np.concatenate([windows_of(unspoken(rng), offset) for _ in range(_SOUNDS)])
     opening = read_lips(render(network, windows, clip.rest, clip.rest), clip)[:, 0]
@@ -188,7 +188,7 @@ def windows_of(samples: Floats, offset: int) -> Floats:
 
 
 def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: int) -> dict[str, float]:
-    """Return how the mouth follows recordings of a person, against the animation of their aligned phones."""
+    """Return how well the mouth follows recordings of a person, compared with the animation of their aligned phones."""
     rows, counts = [], np.zeros(4, np.int64)
     for name, words in PROMPTS.items():
         samples, phones = read_recording(folder / f"{name}.wav", words)
@@ -214,16 +214,16 @@ def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: i
 def evaluate(
     weights: Path, folder: Path, recordings: Path | None, *, plots: Path | None = None, clips: int = 8, seed: int = 5
 ) -> dict[str, float]:
-    """Return all figures of one weights file, means over clips unless said otherwise.
+    """Return all figures of one weights file; they are means over clips where nothing else is stated.
 
     Args:
-        weights: Safetensors.
-        folder: Dataset, with ``heads.npz`` and ``held-speech-*.npz``; with ``sync.pt`` (see `training.sync`) the table
-            says what a scorer of sync makes of the pictures.
+        weights: Weights file, safetensors.
+        folder: Dataset with ``heads.npz`` and ``held-speech-*.npz``; with ``sync.pt`` (see `training.sync`) the result
+            includes the sync scorer's figures.
         recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
-        plots: Folder to write plots and strips of the first clips to.
-        clips: How many held-out sentences.
-        seed: Decides lights and poses.
+        plots: Folder for plots and strips of the first clips.
+        clips: Number of held-out sentences.
+        seed: Seed of light and pose.
     """
     network, metadata = load_weights(weights)
     offset = metadata.window_offset_samples

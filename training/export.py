@@ -1,4 +1,4 @@
-"""Puts the fits together as the weights file that ships."""
+"""Assembles the fitted parts into the weights file that ships."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ def export(published: Path, sliding: Path, face: Path, out: Path, *, name: str =
 
     Args:
         published: Checkpoint of the published audio encoder, see `training.audio_encoder`.
-        sliding: That of the sliding one.
-        face: Checkpoint of the rest, see `training.fit`.
-        out: The file to write.
-        name: For people.
+        sliding: Checkpoint of the sliding audio encoder.
+        face: Checkpoint of the face encoder and decoder, see `training.fit`.
+        out: Output path, ``.safetensors``.
     """
     network = new_network()
     drawn = torch.load(face, map_location="cpu", weights_only=True)["average"]

@@ -1,4 +1,4 @@
-"""What is measured on pictures and curves: pure arithmetic."""
+"""Measures of pictures and curves: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.heads import Floats
 Images = NDArray[np.uint8]
 
 MOUTH_BOX = (slice(50, 90), slice(20, 76))
-"""Rows and columns of the crop that the figures are taken over: lips, chin, what lies beside them."""
+"""Rows and columns of the crop for the measures: lips, chin and the skin beside them."""
 
 
 def crop_mouth(images: Images) -> Floats:
@@ -59,7 +59,7 @@ def sharpness(images: Images) -> float:
 
 
 def change(images: Images) -> Floats:
-    """Return the mean absolute difference of each picture's mouth to the one before, ``float32[T - 1]``."""
+    """Return the mean absolute change of each picture's mouth from the one before, ``float32[T - 1]``."""
     moved: Floats = np.abs(np.diff(crop_mouth(images), axis=0)).mean(axis=(1, 2, 3))
     return moved
 
@@ -74,7 +74,7 @@ def correlation(a: Floats, b: Floats, lag: int = 0) -> float:
 
 
 def best_lag(a: Floats, b: Floats, most: int = 3) -> float:
-    """Return the lag at which the correlation peaks, by a parabola through its highest three values."""
+    """Return the lag of the highest correlation, by a parabola through the three values around it."""
     scores = [correlation(a, b, lag) for lag in range(-most, most + 1)]
     at = int(np.clip(np.argmax(scores), 1, 2 * most - 1))
     before, peak, after = scores[at - 1 : at + 2]

@@ -1,4 +1,4 @@
-"""Fits the face encoder and the decoder: from a picture and the code of a mouth to the picture with that mouth."""
+"""Fits the face encoder and the decoder: from a picture and a mouth's code to the picture with that mouth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def last_layer(network: Wav2Lip) -> torch.nn.Conv2d:
 
 
 def mouth_weights() -> Tensor:
-    """Return how much each pixel of the decoded region counts, ``[1, 1, h, w]``, mean 1."""
+    """Return the weight of each pixel of the decoded region, ``[1, 1, h, w]``, mean 1."""
     rows, columns = torch.linspace(0, 1, CROP // 2)[:, None], torch.linspace(-1, 1, CROP)[None]
     hill = torch.exp(-((columns / 0.42) ** 2) - ((rows - 0.42) / 0.36) ** 2)
     weights = (0.25 + 3.0 * hill)[:, DECODED_REGION.left : DECODED_REGION.right]
@@ -40,8 +40,8 @@ def draw_mouths(network: Wav2Lip, code: Tensor, face: Tensor) -> Tensor:
     """Return the decoded region of faces with the mouths of codes, ``[B * T, 3, h, w]``.
 
     Args:
-        network: Its face encoder and decoder are used.
-        code: ``[B * T, C, 1, 1]``, what the audio encoder would say, T for each face.
+        network: Network whose face encoder and decoder are used.
+        code: Codes in place of the audio encoder's, ``[B * T, C, 1, 1]``, T for each face.
         face: ``[B, 6, S, S]``.
     """
     times = len(code) // len(face)
@@ -63,16 +63,16 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
 
 
 def loss_of(output: Tensor, target: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
-    """Return weighted L1, L1 of the slopes, which keeps borders crisp, and lost structure.
+    """Return weighted L1, plus L1 of the gradients, which keeps edges crisp, plus the lost structural similarity.
 
-    Pixels in which target and reference differ count more: else the few that show an open mouth are
-    outvoted by the skin around them, which is right as soon as it is copied.
+    Pixels in which target and reference differ weigh more. Otherwise the many pixels of skin, which are right as soon
+    as they are copied, would outweigh the few that show an open mouth.
 
     Args:
-        output: The decoded region as drawn, ``[B, 3, h, w]``.
-        target: As it should be.
-        reference: As it was.
-        weights: See `mouth_weights`.
+        output: Predicted region, ``[B, 3, h, w]``.
+        target: True region, ``[B, 3, h, w]``.
+        reference: Region of the reference, ``[B, 3, h, w]``.
+        weights: Pixel weights ``[1, 1, h, w]`` from `mouth_weights`.
     """
     found = output.float()
     weights = weights + _CHANGE_WEIGHT * (target - reference).abs().mean(dim=1, keepdim=True)
@@ -96,18 +96,18 @@ def fit(
     seed: int = 0,
     progress: Any = print,
 ) -> None:
-    """Train until the time is up, that of earlier calls counted in; resume from the checkpoint if there is one.
+    """Train until the total time is up; resume from the checkpoint if it exists.
 
     Args:
         folder: Dataset: ``faces-*.npz``.
-        checkpoint: Of the whole network, whose audio encoder stays as it is.
-        minutes: How long in all.
-        weights: What to begin with where there is no checkpoint; ``None`` for a new network.
-        critical: Whether a critic, which learns beside it, has a say: for the last part of a fit.
-        batch_size: Targets a step, a multiple of `TARGETS`.
+        checkpoint: Checkpoint of the whole network; its audio encoder does not change.
+        minutes: Total training time, earlier calls included.
+        weights: Weights file to start from without a checkpoint; ``None`` for a new network.
+        critical: Whether a critic is trained too and adds its loss: for the last part of a fit.
+        batch_size: Targets per step, a multiple of `TARGETS`.
         rate: Largest step size.
-        seed: Decides the order of things.
-        progress: Told a line now and then.
+        seed: Seed of all random choices.
+        progress: Called with a line of text now and then.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rank = join_peers()
@@ -120,7 +120,7 @@ def fit(
         judge, [{"params": list(judge.parameters()), "pace": 1.0}], _beside(checkpoint), minutes=minutes, rate=RATE
     )
     if judging:
-        judging.keep_time_with(run)  # one that stopped learning first would be taken in from then on
+        judging.keep_time_with(run)  # a critic whose schedule ended first would be deceived from then on
     rng = np.random.default_rng([seed, run.step, rank])
     counts = mouth_weights().to(device)
     shown: list[float] = []
@@ -151,16 +151,16 @@ def _beside(checkpoint: Path) -> Path:
 
 
 def new_network(weights: Path | None = None) -> Wav2Lip:
-    """Return a network to begin with: a new one, or that of a weights file.
+    """Return a network to start from: a new one, or that of a weights file.
 
     Raises:
-        WeightsError: If the file is none.
+        WeightsError: If the file is invalid.
     """
     if weights:
         return _by_channels(load_weights(weights)[0].requires_grad_(True))
     network = _by_channels(Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH, ear="both"))
     with torch.no_grad():
-        # The paint begins as the inside of a mouth, so that the mask has a use from the first step.
+        # The paint starts as the inside of a mouth, so that the mask is useful from the first step.
         last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]
     return network
 
@@ -172,7 +172,7 @@ def _by_channels(network: Wav2Lip) -> Wav2Lip:
 def learned_parts(network: Wav2Lip) -> list[dict[str, Any]]:
     """Return the parameters of face encoder and decoder for `Run`.
 
-    The last layer starts near zero and has far to go: a mask from 0.1 to 1 is 4 units of its input.
+    The last layer starts near zero and must move far: a mask from 0.1 to 1 is 4 units of its input.
     """
     last = list(last_layer(network).parameters())
     apart = {id(parameter) for parameter in [*last, *network.audio_encoder.parameters()]}

@@ -1,4 +1,4 @@
-"""Small pieces of geometry: normals, rotations, cameras."""
+"""Geometry: normals, rotations, cameras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SurfaceNormals:
 
     Args:
         faces: Triangles, ``int32[F, 3]``.
-        weld: Which vertices are one point of the surface, ``int32[V]``.
+        weld: Index of the surface point of each vertex, ``int32[V]``; vertices at a texture seam share a point.
     """
 
     def __init__(self, faces: Ints, weld: Ints) -> None:
@@ -27,13 +27,13 @@ class SurfaceNormals:
         starts = np.searchsorted(owner, np.arange(self._points))
         counts = np.diff(np.append(starts, len(owner)))
         most = int(counts.max())
-        # Faces round each point, padded with one face past the end, whose normal is zero.
+        # Faces around each point, padded with the index of an extra face whose normal is zero.
         self._around = np.full((self._points, most), len(faces), np.int64)
         rank = np.arange(len(owner)) - np.repeat(starts, counts)
         self._around[owner, rank] = corner // 3
 
     def __call__(self, vertices: Floats) -> Floats:
-        """Return unit normals, ``float32[V, 3]``, weighted by the area of the faces."""
+        """Return unit normals, ``float32[V, 3]``, weighted by the areas of the faces."""
         a, b, c = (vertices[self._faces[:, i]] for i in range(3))
         flat = np.concatenate([np.cross(b - a, c - a), np.zeros((1, 3), np.float32)])
         total = flat[self._around].sum(axis=1)
@@ -42,14 +42,14 @@ class SurfaceNormals:
         return normals
 
     def smooth(self, values: Floats) -> Floats:
-        """Average a value per vertex over the faces around it, once."""
+        """Average a value per vertex over the surrounding faces, once."""
         flat = np.append(values[self._faces].mean(axis=1), 0.0)
         real = (self._around < len(self._faces)).sum(axis=1)
         mean: Floats = (flat[self._around].sum(axis=1) / np.maximum(real, 1)).astype(np.float32)
         return mean[self._weld]
 
 
-# Where the lips meet on the average face (y, z): on the upper and on the lower one.
+# Where the lips meet on the average face (y, z): on the upper lip and on the lower lip.
 _UPPER_LIP, _LOWER_LIP = (0.0, -0.1072, -0.0268), (0.0, -0.1065, -0.0279)
 _CORNERS = (-0.0222, -0.0930, -0.0285), (0.0222, -0.0930, -0.0285)
 
@@ -61,7 +61,7 @@ def _nearest(key: bytes, points: tuple[tuple[float, float, float], ...]) -> list
 
 
 def lip_gap(heads: HeadSet, vertices: Floats) -> float:
-    """Return the opening between the lips at their middle, metres; near 0 when they touch."""
+    """Return the gap between the lips at their middle, metres; near 0 for touching lips."""
     upper, lower = _nearest(heads.canonical.tobytes(), (_UPPER_LIP, _LOWER_LIP))
     return float(vertices[upper, 2] - vertices[lower, 2])
 
@@ -73,7 +73,7 @@ def lip_width(heads: HeadSet, vertices: Floats) -> float:
 
 
 def rotation(degrees: tuple[float, float, float]) -> Floats:
-    """Return the matrix of a turn by yaw (to the head's left), pitch (up) and roll, degrees."""
+    """Return the rotation matrix for yaw (to the head's left), pitch (up) and roll, degrees."""
     yaw, pitch, roll = np.radians(degrees)
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
@@ -86,17 +86,17 @@ def rotation(degrees: tuple[float, float, float]) -> Floats:
 
 
 def camera_matrix(stage: Stage, window: tuple[float, float, float]) -> tuple[Floats, tuple[float, float, float]]:
-    """Return the projection ``float32[4, 4]`` (column vectors) and the camera's place.
+    """Return the projection ``float32[4, 4]`` (column vectors) and the camera's position.
 
     Args:
-        stage: Gives distance, height of the view and aim.
-        window: Part of the picture to fill the target with: centre x, y and half its side.
+        stage: Stage with the distance, the height of the view and the aim.
+        window: Part of the picture that fills the target: centre x, y and half its side.
     """
     distance, half = stage.distance_m, stage.view_height_m / 2
     near, far = max(distance - 0.5, 0.05), distance + 1.0
     x, z = stage.aim
     scale = distance / half / window[2]
-    # Rows act on (x, y, z, 1); the camera stands at -distance on y and looks along +y.
+    # Rows act on (x, y, z, 1); the camera is at -distance on y and looks along +y.
     place = np.array([[1, 0, 0, -x], [0, 1, 0, distance], [0, 0, 1, -z], [0, 0, 0, 1]], np.float32)
     depth = (far + near) / (far - near)
     project = np.array(
@@ -112,7 +112,7 @@ def camera_matrix(stage: Stage, window: tuple[float, float, float]) -> tuple[Flo
 
 
 def project(stage: Stage, points: Floats) -> Floats:
-    """Return where points ``[..., 3]`` appear in the whole picture, ``[..., 2]`` in -1..1, y up."""
+    """Return the positions of points ``[..., 3]`` in the whole picture, ``[..., 2]`` in -1..1, y up."""
     camera, _ = camera_matrix(stage, (0.0, 0.0, 1.0))
     full = points @ camera[:, :3].T + camera[:, 3]
     flat: Floats = full[..., :2] / full[..., 3:]

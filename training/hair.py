@@ -1,4 +1,4 @@
-"""Hair as shells over the scalp: a short cut or a long one, from the head's own shape."""
+"""Hair as shells over the scalp, short or long, fitted to the head's shape."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 
 from training.heads import SKIN, Floats, HeadSet, Ints
 
-_ROUND, _DOWN = 120, 64  # grid: round the pole, from the pole down
-_CENTRE = np.array([0.0, 0.012, 0.062], np.float32)  # of the skull, on the average face
+_ROUND, _DOWN = 120, 64  # grid: around the pole, from the pole down
+_CENTRE = np.array([0.0, 0.012, 0.062], np.float32)  # centre of the skull on the average face
 
 
 @dataclass(frozen=True)
 class HairStyle:
-    """A cut.
+    """A hair style.
 
     Attributes:
         top_m: Thickness over the crown.
         side_m: Thickness at the sides and back.
         front_m: Extra thickness just behind the front hairline.
-        length_m: How far the hair hangs below the ears; 0 for a short cut.
+        length_m: Length of the hair below the ears; 0 for a short style.
         hairline: Height of the front hairline, degrees above the skull's centre.
         temples: How far the temples recede, degrees.
-        pole: Where the strands part, ``(degrees to the head's left, degrees above the horizon)``.
+        pole: Point where the strands part, ``(degrees to the head's left, degrees above the horizon)``.
         face_edge: Azimuth at which hanging hair begins, degrees from the front.
-        curl: 0 straight .. 1 curly.
+        curl: Curl, from straight (0) to curly (1).
     """
 
     top_m: float = 0.020
@@ -40,11 +40,10 @@ class HairStyle:
 
 
 def skull_radius(heads: HeadSet, vertices: Floats, directions: Floats) -> Floats:
-    """Return the head's radius about its centre in each direction, ears left out.
+    """Return the radius of the head, without ears, around its centre in each direction.
 
     Args:
-        heads: The mesh.
-        vertices: One identity, ``float32[V, 3]``.
+        vertices: Vertices of one identity, ``float32[V, 3]``.
         directions: Unit vectors, ``float32[D, 3]``.
     """
     size = heads.texture.shape[0]
@@ -53,7 +52,7 @@ def skull_radius(heads: HeadSet, vertices: Floats, directions: Floats) -> Floats
     scalp = (heads.parts == SKIN) & ~ear & (heads.canonical[:, 2] > -0.03) & (heads.follow[:, 0] > 0.5)
     offset = vertices[scalp] - _CENTRE
     radius = np.linalg.norm(offset, axis=1)
-    # Cavities lie inside the skull: near each direction, the outermost points count.
+    # Cavities lie inside the skull: of the points near a direction, the outermost count.
     closeness = directions @ (offset / radius[:, None]).T
     nearest = np.argpartition(closeness, -6, axis=1)[:, -6:]
     weight = np.exp((np.take_along_axis(closeness, nearest, 1) - 1.0) * 300.0) + 1e-9
@@ -66,7 +65,7 @@ def skull_radius(heads: HeadSet, vertices: Floats, directions: Floats) -> Floats
 def hairline_elevation(style: HairStyle, azimuth: Floats) -> Floats:
     """Return the hairline's elevation (degrees) at each azimuth (degrees from the front)."""
     front, recede = style.hairline, style.temples
-    # The hairline stands highest where the hair is parted.
+    # The hairline is highest where the hair is parted.
     azimuth = azimuth - 0.75 * style.pole[0] * np.exp(-((azimuth / 55.0) ** 2))
     at = [0, 22, 42, 58, 74, 84, 96, 112, 140, 180]
     up = [front, front - 1, front - 6 + recede, front - 15 + recede, -4, -12, -2, -14, -30, -36]
@@ -79,18 +78,15 @@ def hairline_elevation(style: HairStyle, azimuth: Floats) -> Floats:
 def build_hair(
     heads: HeadSet, vertices: Floats, style: HairStyle, scales: Floats
 ) -> tuple[list[Floats], Ints, Floats, Floats, Floats]:
-    """Build the shells of one cut, which differ in their positions alone.
+    """Build the shells of one hair style; shells differ only in their positions.
 
     Args:
-        heads: The mesh.
-        vertices: One identity's neutral face, ``float32[V, 3]``.
-        style: The cut.
-        scales: Each shell's share of the full thickness, 0..1.
+        vertices: Neutral face of one identity, ``float32[V, 3]``.
+        scales: Thickness of each shell as a share of the full thickness, 0..1.
 
     Returns:
-        Positions ``[M, 3]`` of each shell, triangles ``[T, 3]``, ``uv[M, 2]`` (round, along), margin ``[M]``
-        (below 0 outside the hair, about 1 well inside it), and how far each vertex follows the
-        head and the neck ``[M, 2]``.
+        Positions ``[M, 3]`` of each shell, triangles ``[T, 3]``, ``uv[M, 2]`` (around, along), margin ``[M]`` (negative
+        outside of the hair, about 1 well inside), and how far each vertex follows the head and the neck ``[M, 2]``.
     """
     turn = np.linspace(-np.pi, np.pi, _ROUND + 1)
     down = np.linspace(0.0, np.radians(165.0), _DOWN)
@@ -123,12 +119,12 @@ def build_hair(
     for scale in scales:
         reach = radius + thick * scale
         if style.length_m:
-            # Hanging hair covers the ears and runs outside them.
+            # Hanging hair covers the ears and lies outside of them.
             beside = np.exp(-(((np.abs(azimuth) - 92.0) / 34.0) ** 2)) * np.clip((30.0 - bent) / 40.0, 0, 1)
             reach = reach + beside * 0.010 * (0.4 + 0.6 * scale)
         points = _CENTRE + lifted * reach[:, None]
         points[:, 2] -= tips * (style.length_m + 0.02 * np.cos(np.radians(azimuth)))
-        # The ends turn in beside the face; behind, they clear neck and shoulders.
+        # The ends turn inward beside the face; behind, they stay clear of neck and shoulders.
         behind = np.clip((np.abs(azimuth) - 95.0) / 25.0, 0, 1)
         inward = 1.0 + 0.10 * np.sin(tips * np.pi) - (0.16 - 0.14 * behind) * tips**2
         points[:, :2] = _CENTRE[:2] + (points[:, :2] - _CENTRE[:2]) * inward[:, None]

@@ -1,6 +1,6 @@
 """Parametric heads as plain arrays: one mesh, many identities, linear facial actions.
 
-Made by `training.identities`; everything downstream reads these arrays and knows nothing of their source.
+`training.identities` makes them; all other modules read only these arrays.
 Axes: x to the head's left, y to its back, z up; metres.
 """
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 SKIN, EYE, LASH, UPPER_TEETH, LOWER_TEETH, TONGUE = range(6)
-"""What a face of the mesh is, which decides how it is painted."""
+"""Kinds of surface, which decide how a face of the mesh is painted."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class HeadSet:
             same for every identity, and exactly additive.
         action_names: The 52 ARKit names, ``[A]``.
         faces: Triangles, ``int32[F, 3]``.
-        parts: Part of each vertex (`SKIN` ...), ``int32[V]``.
-        weld: Which vertices are one point of the surface, cut only by a texture seam, ``int32[V]``.
-        canonical: Average face, to which paint is fixed, ``float32[V, 3]``.
+        parts: Kind of surface of each vertex (`SKIN` ...), ``int32[V]``.
+        weld: Index of the surface point of each vertex, ``int32[V]``; vertices at a texture seam share a point.
+        canonical: Average face, to which the paint is fixed, ``float32[V, 3]``.
         texture: ``uint8[S, S, 4]``: lips, inside of the mouth, eyelids, ears.
         uv: Texture coordinates, ``float32[V, 2]``.
         follow: How far a vertex follows the head and the neck joint, ``float32[V, 2]``.
@@ -60,7 +60,7 @@ class HeadSet:
 
     @staticmethod
     def load(path: Path) -> HeadSet:
-        """Read a set that `save` wrote."""
+        """Read a set written by `save`."""
         with np.load(path) as data:
             fields: dict[str, Any] = {key: data[key] for key in data.files}
         fields["names"] = tuple(str(name) for name in fields["names"])
@@ -70,7 +70,7 @@ class HeadSet:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes one head: anny's phenotype (0..1) and local changes (-1..1) by label."""
+    """The parameters of one head: anny's phenotype (0..1) and local changes (-1..1) by label."""
 
     name: str
     phenotype: dict[str, float]

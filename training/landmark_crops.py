@@ -1,4 +1,4 @@
-"""Crops of faces as cameras might see them: drawn heads before photographs and noise, behind glasses and hands."""
+"""Camera-like crops of faces: rendered heads before photographs and noise, behind glasses and hands."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _PHOTOGRAPHS = (
     "brick", "camera", "cell", "chelsea", "clock", "coins", "grass", "gravel", "hubble_deep_field",
     "immunohistochemistry", "moon", "page", "rocket", "stereo_motorcycle", "text",
 )  # fmt: skip
-"""scikit-image's own, none of a person: public domain or CC0."""
+"""scikit-image's pictures without a person: public domain or CC0."""
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
 class CropMaker:
-    """Turns drawn heads into crops as a camera might see them.
+    """Turns rendered heads into camera-like crops.
 
     Args:
-        images: ``uint8[N, S, S, 4]``, blue first, coverage last.
+        images: ``uint8[N, S, S, 4]``, BGR and coverage.
         points: ``float32[N, 68, 2]``, 0..1.
         backgrounds: Pictures without people.
     """
@@ -44,9 +44,9 @@ class CropMaker:
         low, high = points.min(axis=0), points.max(axis=0)
         side, kind = float((high - low).max()), rng.random()
         away = np.array(rng.normal(0, 0.05, 2))
-        if kind < 0.5:  # as tracked
+        if kind < 0.5:  # a followed face
             zoom, turn = rng.normal(1.4, 0.1), rng.normal(0, 7)
-        elif kind < 0.82:  # as found by a coarse search
+        elif kind < 0.82:  # a face found by a coarse search
             zoom, turn, away = rng.uniform(0.95, 2.6), rng.normal(0, 15), rng.uniform(-0.3, 0.3, 2)
         elif kind < 0.91:  # a part of a face, or a face far off
             zoom, turn, away = rng.uniform(0.25, 0.5), 0.0, rng.uniform(-0.5, 0.5, 2)
@@ -88,7 +88,7 @@ class CropMaker:
         return noise + rng.uniform(0, 255, 3).astype(np.float32)
 
     def _hide(self, crop: Picture, rng: np.random.Generator) -> None:
-        """Put something in front: a hand, a cup, a microphone, to the network just some shape."""
+        """Cover a part with a hand, a cup or a microphone, drawn as a plain shape."""
         mask = np.zeros((CROP, CROP), np.uint8)
         centre = tuple(int(v) for v in rng.integers(0, CROP, 2))
         axes = tuple(int(v) for v in rng.integers(CROP // 18, CROP // 4, 2))
@@ -119,7 +119,7 @@ def _wear_glasses(crop: Picture, points: Floats, rng: np.random.Generator) -> No
 
 
 def _film(crop: Picture, rng: np.random.Generator) -> Picture:
-    """Return the crop as some camera would keep it: light, colours, blur, noise, compression."""
+    """Return the crop as recorded by a random camera: light, colours, blur, noise, compression."""
     image = crop.astype(np.float32) / 255
     if rng.random() < 0.5:
         shade = cv2.resize(
@@ -144,8 +144,8 @@ def _film(crop: Picture, rng: np.random.Generator) -> Picture:
 
 
 def load_backgrounds() -> list[Picture]:
-    """Return scikit-image's photographs without people, blue first."""
-    from skimage import data  # noqa: PLC0415 (only this step needs it)
+    """Return scikit-image's photographs without people, BGR."""
+    from skimage import data  # noqa: PLC0415 (needed only by this step)
 
     found = []
     for name in _PHOTOGRAPHS:

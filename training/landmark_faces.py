@@ -1,4 +1,4 @@
-"""Heads to learn landmarks from: cut out of their backdrop, with the 68 points of the iBUG layout.
+"""Rendered heads for landmark training: cut out of their backdrop, with the 68 points of the iBUG layout.
 
 Every point is a vertex of the mesh, so it is known exactly in any pose and expression.
 """
@@ -21,7 +21,7 @@ from training.heads import SKIN, Floats, HeadSet, Ints
 from training.renderer import Picture, Renderer, Sitter
 
 SIDE_PX = 144
-_MARGIN = 1.8  # of the face box: hair, ears and neck must be in the picture
+_MARGIN = 1.8  # factor on the face box: hair, ears and neck must be in the picture
 _SHARD = 250
 _PER_SITTER = 16
 
@@ -44,7 +44,7 @@ def _pose(rng: np.random.Generator) -> HeadPose:
 
 
 def _expression(heads: HeadSet, rng: np.random.Generator) -> Floats:
-    """Draw facial actions: a few strong ones, both sides mostly alike; blinks and open mouths often."""
+    """Draw facial actions: a few strong ones, mostly symmetric; blinks and open mouths often."""
     values = dict.fromkeys(heads.action_names, 0.0)
     stems = sorted({name.removesuffix("Left").removesuffix("Right") for name in heads.action_names})
     usual = ("jawOpen", "mouthSmile", "eyeBlink", "browInnerUp", "mouthPucker", "eyeSquint", "mouthUpperUp")
@@ -70,7 +70,7 @@ def points_in_window(
     neck, head = rotation(pose.neck), rotation(pose.head)
     head_pivot, neck_pivot = heads.pivots[sitter.index]
     pivot = neck_pivot + neck @ (head_pivot - neck_pivot)
-    # As the shader: what follows the head turns with it, what follows the neck with the neck alone.
+    # As in the shader: some vertices turn with the head, some only with the neck.
     follow = heads.follow[chosen]
     by_head = pivot + (points - head_pivot) @ (neck @ head).T
     by_neck = neck_pivot + (points - neck_pivot) @ neck.T
@@ -81,25 +81,21 @@ def points_in_window(
 
 
 def _cut_out(drawn: Picture) -> NDArray[np.uint8]:
-    """Return a picture (red first) drawn before green as ``uint8[S, S, 4]``: blue first, then coverage."""
+    """Return a picture (RGB) rendered before green as ``uint8[S, S, 4]``: BGR and coverage."""
     red, green, blue = (drawn[..., channel].astype(np.int16) for channel in range(3))
     spill = np.clip(green - np.maximum(red, blue), 0, 255)
     return np.dstack([blue, green - spill, red, 255 - spill]).astype(np.uint8)
 
 
 class HeadPainter:
-    """Draws heads without a backdrop.
-
-    Args:
-        heads: All identities.
-    """
+    """Renders heads without a backdrop."""
 
     def __init__(self, heads: HeadSet) -> None:
         self._heads = heads
         self._renderer = Renderer(heads, SIDE_PX, oversample=2, samples=0, shells=3)
 
     def draw(self, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Draw one identity `count` times: ``image uint8[S, S, 4]`` (blue first, coverage last) and ``points``."""
+        """Render one identity `count` times: ``image uint8[S, S, 4]`` (BGR, coverage) and ``points``."""
         heads = self._heads
         index = int(rng.integers(len(heads.names)))
         look: Appearance = random_look(rng, male=bool(rng.random() < 0.5))
@@ -132,7 +128,7 @@ def _write_shard(task: tuple[Path, Path, int]) -> str:
 
 
 def build_landmark_faces(folder: Path, *, shards: int, seed: int, workers: int, progress: Any = print) -> None:
-    """Draw the pictures shard by shard; shards that are there already are kept.
+    """Render the pictures shard by shard; existing shards are kept.
 
     Each ``points-*.npz`` holds ``image uint8[S, 144, 144, 4]`` and ``points float32[S, 68, 2]`` (0..1).
     """

@@ -1,7 +1,7 @@
-"""Fits the landmark network of ``avatar_cache`` to drawn heads before photographs and noise.
+"""Fits the landmark network of ``avatar_cache`` to rendered heads before photographs and noise.
 
-The network reads a 64 px crop and tells the 68 points, how sure it is of each, and whether there is a face. It is a
-plain chain of convolutions and two full layers, so that the safetensors file alone describes it.
+The network reads a crop of 64 px and returns the 68 points, the uncertainty of each, and the probability of a face. It
+is a chain of convolutions and two full layers, so that the safetensors file alone describes it.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def to_input(crops: Picture) -> Tensor:
 
 
 def loss_of(output: Tensor, points: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss, and the mean error of the points of crops with a face (of the crop's half).
+    """Return the loss, and the mean error of the points in crops with a face, as a share of half the crop.
 
-    The points' error is Laplacian with a scale that the network tells too, so that hidden points may be uncertain.
+    The points' error is Laplacian with a scale that the network predicts, so that hidden points may be uncertain.
     """
     error = (output[:, : POINTS * 2] - points).abs().view(-1, POINTS, 2).sum(dim=2)
     scale = output[:, POINTS * 2 : POINTS * 3].clamp(-5, 1)
@@ -75,9 +75,9 @@ def loss_of(output: Tensor, points: Tensor, faces: Tensor) -> tuple[Tensor, Tens
 
 
 def fit_landmarks(folder: Path, *, steps: int, seed: int, rate: float = 3e-3, progress: Any = print) -> None:
-    """Train on the folder's ``points-*.npz``, and write ``landmarks.safetensors`` beside them.
+    """Train on the folder's ``points-*.npz`` and write ``landmarks.safetensors`` beside them.
 
-    Goes on from ``landmarks.pt`` if there is one.
+    The training resumes from ``landmarks.pt`` if it exists.
     """
     torch.manual_seed(seed)
     shards = []

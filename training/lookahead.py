@@ -1,4 +1,4 @@
-"""How well lips are heard, by how far past their frame the sound is known: the curve that the window is chosen from."""
+"""How well are lips predicted from sound that is known up to some time past their frame? The basis of the window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OFFSETS = tuple(WINDOW_OFFSET_SAMPLES + _COLUMN_SAMPLES * columns for columns i
 
 
 class Ears(nn.Module):
-    """One audio encoder with a last layer for each place of its window, so that all learn from the same sounds."""
+    """One audio encoder with a last layer for each place of the window, so that all places train on the same sounds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,13 +36,13 @@ class Ears(nn.Module):
         self.last = nn.ModuleList([last, *(encoder_of(new_network(), "sliding")[-1] for _ in _OFFSETS[1:])])
 
     def forward(self, sound: Tensor) -> list[Tensor]:
-        """Return what each says at every column, ``[B, T - 15, C]``, of sounds ``[B, 1, 80, T]``."""
+        """Return the codes of each layer at every column, ``[B, T - 15, C]``, for sounds ``[B, 1, 80, T]``."""
         heard = self.shared(sound)
         return [layer(heard)[:, :, 0].float().transpose(1, 2) for layer in self.last]
 
 
 def lip_slopes(heads: HeadSet) -> Floats:
-    """Return how far the lips open and how much wider they get with each number of a mouth, ``float32[13, 2]``."""
+    """Return the change of the lips' opening and width per unit of each number of a mouth, ``float32[13, 2]``."""
     face = heads.vertices[0]
     moved = np.tensordot(spread_actions(np.eye(13, dtype=np.float32) * 0.2, heads.action_names), heads.actions, 1)
     now = np.array([(lip_gap(heads, face + each), lip_width(heads, face + each)) for each in moved])
@@ -59,20 +59,20 @@ def look_ahead_curve(
     plot: Path | None = None,
     progress: Any = print,
 ) -> dict[float, tuple[float, float]]:
-    """Fit an ear with several windows at once, and return how well each hears a voice that it never heard.
+    """Fit an encoder with several windows at once; return how well each predicts a voice outside the training set.
 
-    A short fit, each window with a small part of its own: what counts is how they compare.
+    The fit is short and each window has only a small part of its own: the comparison counts, not the values.
 
     Args:
         folder: Dataset: ``speech-*.npz``, ``held-speech-*.npz`` and ``heads.npz``.
-        minutes: How long to fit; the checkpoint is ``look-ahead.pt`` there.
-        seed: Decides the order of things.
-        batch_size: Stretches a step.
-        plot: Where to draw the curve.
-        progress: Told a line now and then.
+        minutes: Training time; the checkpoint is ``look-ahead.pt`` in the folder.
+        seed: Seed of all random choices.
+        batch_size: Stretches per step.
+        plot: Output path for the curve; ``None`` for no plot.
+        progress: Called with a line of text now and then.
 
     Returns:
-        Pearson's r of aperture and width for each look-ahead, milliseconds.
+        Pearson's r of opening and width for each look-ahead, milliseconds.
     """
     rank = join_peers()
     torch.manual_seed(seed)

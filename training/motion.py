@@ -1,4 +1,4 @@
-"""Small life for a face at rest: breath, sway, blinks, glances; all of it periodic, so that clips loop."""
+"""Idle motion for a face at rest: breath, sway, blinks and glances, all periodic, so that clips loop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _BLINK_S = 0.30
 
 
 def periodic(frames: int, rng: np.random.Generator, cycles: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return a smooth curve of about unit size that ends where it began.
+    """Return a smooth periodic curve of about unit size.
 
     Args:
-        frames: Its length; frame `frames` would equal frame 0.
-        rng: Decides phases and weights.
-        cycles: Whole numbers of periods in the clip.
+        frames: Length of the period, frames.
+        rng: Source of phases and weights.
+        cycles: Numbers of whole cycles in the period.
     """
     turn = 2 * np.pi * np.arange(frames) / frames
     parts = [rng.uniform(0.5, 1.0) / n**0.5 * np.sin(n * turn + rng.uniform(0, 2 * np.pi)) for n in cycles]
@@ -26,7 +26,7 @@ def periodic(frames: int, rng: np.random.Generator, cycles: tuple[int, ...]) -> 
 
 
 def blinks(frames: int, rate_hz: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return how far the lids are shut, 0..1: a blink every three seconds or so, never over the seam."""
+    """Return how far the lids are shut, 0..1: a blink about every three seconds, none across the seam."""
     closed = np.zeros(frames)
     at = rng.uniform(0.8, 1.6)
     while at < frames / rate_hz - 0.6:
@@ -42,9 +42,9 @@ def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[li
     """Return pose and facial actions of each frame of a seamless loop.
 
     Args:
-        frames: Length of the loop.
+        frames: Length of the loop, frames.
         rate_hz: Frames a second.
-        rng: Decides everything.
+        rng: Source of all random choices.
     """
     yaw, pitch, roll = (periodic(frames, rng, (1, 2, 3)) for _ in range(3))
     breath = periodic(frames, rng, (2,)) if frames / rate_hz < 9 else periodic(frames, rng, (3,))
@@ -56,7 +56,7 @@ def idle_clip(frames: int, rate_hz: float, rng: np.random.Generator) -> tuple[li
         head = (2.6 * yaw[i], 1.3 * pitch[i] + 0.25 * breath[i], 1.2 * roll[i])
         neck = (0.7 * yaw[i - 4], 0.4 * breath[i], 0.5 * sway[i])
         poses.append(HeadPose(head=head, neck=neck, shift=(0.0012 * sway[i], 0.0, 0.0011 * breath[i])))
-        # The eyes hold the camera while the head moves, and wander a little.
+        # The eyes keep looking at the camera while the head moves, and wander a little.
         side = -0.055 * 2.6 * yaw[i] * 0.5 + 0.03 * look_side[i]
         up = -0.025 * 1.3 * pitch[i] + 0.03 * look_up[i]
         lids = shut[i]

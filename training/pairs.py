@@ -1,4 +1,4 @@
-"""Training pairs: a picture of a scene as the reference, others of it as targets, and the mouths that these show."""
+"""Training pairs: one picture of a scene as the reference, others as targets, with the targets' mouths."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from training.speech import shards_of
 
 CROP = 96
 WIDTH, AUDIO_WIDTH = 0.25, 0.5
-"""Side of the network's pictures, pixels, its width and that of its audio encoder."""
+"""Side of the network's pictures, px; width of the network, and of its audio encoder."""
 DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 """Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
 TARGETS = 3
-"""To one reference: its features are worked out once for all of them."""
+"""Targets per reference, which share one pass of the face encoder."""
 _BUILT_IN_SHARE = 0.3
 _REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.25
-"""Of the references: at rest; a scene's last mouth, which may be a laugh or a grimace. Others are any of the scene."""
+"""Shares of the references at rest, and with a scene's last mouth (a laugh or a grimace); others are random."""
 
 
 class Pictures:
     """All scenes of a folder, in memory.
 
     Args:
-        folder: Holds the shards.
+        folder: Folder of the shards.
         stem: ``faces`` or ``held``.
     """
 
@@ -43,7 +43,7 @@ class Pictures:
         self._built_in = np.where(self.identity < len(PEOPLE))[0]
 
     def draw_scene(self, rng: np.random.Generator) -> int:
-        """Return a scene at random; the built-in people come more often than there are scenes of them."""
+        """Return a random scene; those of the built-in people come more often than their number."""
         if len(self._built_in) and rng.random() < _BUILT_IN_SHARE:
             return int(rng.choice(self._built_in))
         return int(rng.integers(len(self.images)))
@@ -51,12 +51,12 @@ class Pictures:
 
 @dataclass
 class Batch:
-    """What one step learns from.
+    """Input of one training step.
 
     Attributes:
-        mouth: Those of the targets, ``[B * T, 13]``, T of them to each face.
+        mouth: Mouths of the targets, ``[B * T, 13]``, T of them for each face.
         face: ``[B, 6, S, S]``, see `face_input`.
-        target: The decoded region, ``[B * T, 3, h, w]``.
+        target: Decoded region of the targets, ``[B * T, 3, h, w]``.
     """
 
     mouth: Tensor
@@ -83,7 +83,7 @@ def decoded(pictures: Tensor) -> Tensor:
 
 
 def _lit(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return scenes ``[B, P, 3, S, S]`` in 0..1 in another light: what is copied must be copied whatever its colour."""
+    """Return scenes ``[B, P, 3, S, S]`` in 0..1 under another light, so that copying works for any colour."""
     size = len(pictures)
     gains = rng.uniform(0.75, 1.25, (size, 1, 1, 1)) * rng.normal(1, 0.1, (size, 3, 1, 1))
     patches = torch.from_numpy(gains * rng.normal(1, 0.08, (size, 3, 3, 3))).float()
@@ -93,14 +93,15 @@ def _lit(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
-    """Draw references and targets: the reference is at rest in half of the scenes, often their last mouth, else any.
+    """Draw references and targets.
 
-    A scene is mirrored, lit unevenly and tinted at random, all of its pictures alike.
+    A reference is at rest, shows the last mouth of its scene, or is any picture of the scene.
+
+    A scene is mirrored, lit unevenly and tinted at random, all of its pictures in the same way.
 
     Args:
-        pictures: To draw from.
-        size: Scenes, `TARGETS` targets each.
-        rng: Decides everything.
+        size: Number of scenes, with `TARGETS` targets each.
+        rng: Source of all random choices.
     """
     chosen: list[NDArray[np.uint8]] = []
     mouths: list[NDArray[np.float32]] = []

@@ -1,7 +1,7 @@
-"""Adapts weights to one person: a clip of them speaking, with its sound.
+"""Adapts weights to one person, from a clip of them speaking with its sound.
 
-What the fit on rendered heads has as a scene, one picture with several mouths, is found in the clip: the frame of
-nearly the same pose whose mouth is most at rest, laid over the frame by the parts of the face that speech leaves alone.
+The fit on rendered heads has scenes: one picture with several mouths. In a clip the counterpart is the frame of nearly
+the same pose with the mouth most at rest, aligned with the frame by the parts of the face that speech does not move.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _RATE, _EAR_PACE = 3e-4, 0.2
 
 @dataclass(frozen=True)
 class Filmed:
-    """A person speaking.
+    """A clip of a speaking person.
 
     Attributes:
-        crops: Of the face box, ``uint8[T, 96, 96, 3]``, blue first.
+        crops: Crops at the face box, ``uint8[T, 96, 96, 3]``, BGR.
         points: Landmarks in each crop, ``float32[T, 68, 2]``.
         poses: Yaw, pitch and roll, degrees, ``float32[T, 3]``.
-        gaps_mm: Between the lips, ``float32[T]``.
-        samples: The sound, ``float32[n]`` at 16 kHz, from the first frame on.
+        gaps_mm: Gap between the lips, ``float32[T]``.
+        samples: Sound from the first frame on, ``float32[n]`` at 16 kHz.
     """
 
     crops: Images
@@ -66,7 +66,7 @@ def read_clip(path: Path) -> Filmed:
     """Find the face in every frame of a clip, as for an avatar.
 
     Raises:
-        AvatarError: If it shows no face for long enough, or has no sound.
+        AvatarError: If the clip has no sound or shows no face for long enough.
     """
     source = open_source(path, Limits(seconds=_LONGEST_S), side=_SIDE)
     tracker, size = FaceTracker(create_detector("built-in")), (0, 0)
@@ -106,17 +106,16 @@ def read_clip(path: Path) -> Filmed:
 
 
 def _cut(samples: Floats, first: int, last: int) -> Floats:
-    """Return the samples ``first..last``, silence where there are none."""
+    """Return the samples ``first..last``, padded with silence."""
     return np.pad(samples, (max(0, -first), max(0, last - len(samples))))[max(0, first) : last + max(0, -first)]
 
 
 def rested(filmed: Filmed, frame: int, among: int) -> Images:
-    """Return a frame's reference: the crop of nearly its pose with the mouth most at rest, laid over it.
+    """Return a frame's reference: the crop of nearly its pose with the mouth most at rest, aligned with the frame.
 
     Args:
-        filmed: The clip.
-        frame: Which.
-        among: Only frames before this one are looked at.
+        frame: Index of the frame, from 0.
+        among: Only frames before this index are candidates.
     """
     away = np.abs(filmed.poses[:among] - filmed.poses[frame]).sum(axis=1)
     near = np.argsort(away)[:_NEAR_POSES]
@@ -130,7 +129,7 @@ def rested(filmed: Filmed, frame: int, among: int) -> Images:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned from: targets and references ``float32[T, 3, 96, 96]`` in 0..1, and what is heard."""
+    """Training data: targets and references, ``float32[T, 3, 96, 96]`` in 0..1, and their mel windows."""
 
     targets: Tensor
     references: Tensor
@@ -146,14 +145,14 @@ def _pictures(images: Images) -> Tensor:
 
 
 def prepare(filmed: Filmed, training_frames: int, windows: Floats) -> Lesson:
-    """Return all frames of a clip with their references; these come from the first ``training_frames`` alone."""
+    """Return all frames of a clip with their references, which come from the first ``training_frames`` alone."""
     references = np.stack([rested(filmed, frame, training_frames) for frame in range(len(filmed.crops))])
     return Lesson(_pictures(filmed.crops), _pictures(references), torch.from_numpy(windows)[:, None])
 
 
 @torch.no_grad()
 def speak(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> Images:
-    """Return frames with the mouths that the network draws, ``uint8[B, 96, 96, 3]``."""
+    """Return frames with predicted mouths, ``uint8[B, 96, 96, 3]``."""
     pictures = lesson.targets[frames].clone()
     for start in range(0, len(frames), 64):
         windows, face = lesson.batch(frames[start : start + 64])
@@ -162,7 +161,7 @@ def speak(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> Images
 
 
 def figures_of(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> dict[str, float]:
-    """Return how like the clip its mouths are drawn."""
+    """Return the similarity of predicted mouths to the clip's."""
     truth = (lesson.targets[frames] * 255).byte().permute(0, 2, 3, 1).numpy()
     drawn = speak(network, lesson, frames)
     return {
@@ -173,9 +172,9 @@ def figures_of(network: Wav2Lip, lesson: Lesson, frames: NDArray[np.int64]) -> d
 
 
 def find_offset(network: Wav2Lip, filmed: Filmed, lesson: Lesson, offset: int) -> tuple[int, Floats]:
-    """Return by how many frames the clip's sound is late, and the windows that make up for it.
+    """Return by how many frames the clip's sound is late, and the corrected windows.
 
-    The network's own mouths decide: cameras and editors put sound and picture apart by a frame or three.
+    The predicted mouths decide: cameras and editors shift sound against picture by up to three frames.
     """
     frames = np.arange(0, len(filmed.crops), 3)
     best: tuple[float, int, Floats] | None = None
@@ -200,22 +199,22 @@ def personal_fit(
     seed: int = 0,
     progress: Any = print,
 ) -> dict[str, tuple[float, float]]:
-    """Adapt weights to the person in a clip; write them.
+    """Adapt weights to the person in a clip, and write them.
 
-    The last fifth of the clip is kept out, to say what came of it. Batch norm keeps its statistics: one person's
-    would be too few.
+    The last fifth of the clip is held out for evaluation. Batch norm keeps its statistics, because one person would be
+    too small a sample.
 
     Args:
         clip: Video with sound of one person speaking, a minute or more; four seconds at least.
-        weights: What to start from.
-        out: The file to write.
-        minutes: How long to fit.
-        batch_size: Frames a step.
-        seed: Decides the order of things.
-        progress: Told a line now and then.
+        weights: Weights file to start from.
+        out: Output path, ``.safetensors``.
+        minutes: Training time.
+        batch_size: Frames per step.
+        seed: Seed of all random choices.
+        progress: Called with a line of text now and then.
 
     Returns:
-        Of each figure on the part kept out: before and after.
+        Each figure on the held-out part, before and after.
     """
     network, metadata = load_weights(weights)
     filmed = read_clip(clip)
@@ -262,7 +261,7 @@ def _adapt(
     seed: int,
     progress: Any,
 ) -> Wav2Lip:
-    """Return the network fitted to the first ``frames``; resume from the checkpoint if there is one."""
+    """Return the network fitted to the first ``frames``; resume from the checkpoint if it exists."""
     network.requires_grad_(requires_grad=True)
     ear = list(network.audio_encoder.parameters())
     apart = {id(parameter) for parameter in ear}

@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001 (phonetic letters look like others)
-"""Phone names of other synthesisers -> the set of `training.visemes`, by what the lips do."""
+# ruff: noqa: RUF001 (phonetic letters look like other letters)
+"""Maps phone names of other synthesisers to the set of `training.visemes`, by the shape of the lips."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _JAPANESE = {
 
 
 def from_ipa(symbol: str, start_s: float, end_s: float) -> list[Phone]:
-    """Return the phones of an IPA symbol, several for a diphthong or an affricate; ``pau`` for none.
+    """Return the phones of an IPA symbol, several for a diphthong or an affricate; ``pau`` for an unknown one.
 
-    Length marks, stress and the like share their letter's time.
+    Length marks, stress and other modifiers belong to their letter.
     """
     letters = [_IPA[letter] for letter in symbol if letter in _IPA] or ["pau"]
     step = (end_s - start_s) / len(letters)
@@ -41,16 +41,18 @@ def from_ipa(symbol: str, start_s: float, end_s: float) -> list[Phone]:
 
 
 def from_russian(name: str) -> str:
-    """Return the phone of a name of festival's Russian voice, which doubles what is stressed or soft."""
+    """Return the phone for a name of festival's Russian voice, which doubles stressed and soft sounds."""
     if name not in _RUSSIAN and name[: len(name) // 2] * 2 == name:
         name = name[: len(name) // 2]
     return _RUSSIAN.get(name, "pau")
 
 
 def from_japanese(names: Sequence[str]) -> list[str]:
-    """Return the phones of Open JTalk's, in a row: the nasal and the doubling shut the lips where the next one does.
+    """Return the phones for a row of Open JTalk's phone names.
 
-    The Japanese u is said with lips at rest.
+    In the moraic nasal and the doubling the lips have the shape of the next phone.
+
+    The Japanese u is spoken with lips at rest.
     """
     found: list[str] = []
     for name in reversed(names):

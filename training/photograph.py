@@ -1,6 +1,6 @@
-"""Measures weights on a photograph of a person: built as a user's avatar is, speaking recorded prompts.
+"""Evaluates weights on a photograph of a person, built like a user's avatar and speaking recorded prompts.
 
-The lips are read off the frames by MediaPipe's face mesh, which knows nothing of us.
+MediaPipe's face mesh, which is independent of this project, reads the lips in the frames.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _POINTS = 468
 _UPPER_LIP, _LOWER_LIP, _BROW, _CHIN = 13, 14, 10, 152
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 _SKIN = (200, 199, 205, 425)
-"""Points of the mesh: chin and both cheeks beside the mouth, where speech moves skin and nothing covers it."""
+"""Mesh points on chin and cheeks beside the mouth, where speech moves the skin and nothing covers it."""
 _SKIN_RADIUS = 0.02
 _SHUT = 0.2
 _BRIGHT = 75
@@ -46,7 +46,7 @@ class FaceMesh:
     """468 landmarks of a face.
 
     Args:
-        path: ``face_landmark.tflite`` as MediaPipe's wheels carry it.
+        path: Path of ``face_landmark.tflite`` from MediaPipe's wheels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class FaceMesh:
     def __call__(self, picture: Images, box: Box) -> Floats:
         """Return the points of the face in a picture ``uint8[H, W, 3]``, ``float32[468, 2]``.
 
-        Found in the surroundings of its box first, then in a square around what was found.
+        The first pass looks around the box, the second in a square around the points found.
         """
         centre = np.array([box.x + box.width / 2, box.y + box.height / 2])
         half = 0.75 * max(box.width, box.height)
@@ -72,7 +72,7 @@ class FaceMesh:
 
 
 def opening(points: Floats) -> float:
-    """Return the distance between the inner lips along the face's own axis, as a share of the face's height."""
+    """Return the gap between the inner lips along the face's own axis, as a share of the face's height."""
     axis = points[_CHIN] - points[_BROW]
     return float((points[_LOWER_LIP] - points[_UPPER_LIP]) @ axis / (axis @ axis))
 
@@ -101,14 +101,14 @@ def teeth_colour(picture: Images, points: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class PhotographedSitter:
-    """The photograph, built: who speaks, and who reads the lips."""
+    """The avatar built from the photograph, with the mesh that reads its lips."""
 
     worker: RenderWorker
     store: AvatarStore
     mesh: FaceMesh
 
     async def says(self, sound: Sound) -> tuple[list[Images], list[Floats]]:
-        """Return the frames of the avatar saying a sound (48 kHz), blue first, and their meshes."""
+        """Return the frames of the avatar speaking a sound (48 kHz), BGR, and their meshes."""
         frames = [
             i420_to_bgr(picture, top=0, left=0, height=picture.shape[0] * 2 // 3, width=picture.shape[1])
             async for _, picture in render_pictures(sound, self.worker, self.store, _ID)
@@ -116,7 +116,7 @@ class PhotographedSitter:
         return frames, [self.points(frame) for frame in frames]
 
     def points(self, picture: Images) -> Floats:
-        """Return the mesh of the photograph or a frame, which hardly differ in place."""
+        """Return the mesh of the photograph or of a frame; the face is at nearly the same place in both."""
         return self.mesh(picture, self.store.load(_ID).manifest.boxes[0])
 
 
@@ -160,7 +160,7 @@ async def _measure(
 
 
 def _write_frames(path: Path, frames: list[Images], meshes: list[Floats]) -> None:
-    """Write sixteen consecutive second frames of the face, in two rows."""
+    """Write every second one of 32 consecutive frames of the face, in two rows."""
     low, high = np.concatenate(meshes).min(axis=0), np.concatenate(meshes).max(axis=0)
     (x0, y0), side = np.maximum(low - 0.1 * (high - low), 0).astype(int), int(1.2 * (high - low).max())
     first = len(frames) // 4
@@ -175,15 +175,15 @@ def _write_frames(path: Path, frames: list[Images], meshes: list[Floats]) -> Non
 def photograph_figures(
     weights: Path, folder: Path, photograph: Path, mesh: Path, recordings: Path, *, plots: Path | None = None
 ) -> dict[str, float]:
-    """Return how a person's photograph follows recorded speech when it is built and driven as a user's is.
+    """Return how well a person's photograph follows recorded speech when it is built and driven like a user's.
 
-    Openings are beyond those of the same clip frame with nobody speaking.
+    Openings are relative to those of the same clip frame without speech.
 
     Args:
-        weights: Safetensors.
-        folder: Dataset; its ``heads.npz`` gives the opening that a mouth should have.
-        photograph: Of one face, its teeth showing.
-        mesh: See `FaceMesh`.
+        weights: Weights file, safetensors.
+        folder: Dataset; its ``heads.npz`` gives the wanted opening of a mouth.
+        photograph: Photograph of one face with visible teeth.
+        mesh: Path of ``face_landmark.tflite``.
         recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
         plots: Folder for a strip of frames.
     """

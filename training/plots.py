@@ -1,4 +1,4 @@
-"""Pictures for the model card: the lips' opening over time, and strips of frames."""
+"""Plots for the model card: the lips' opening over time, and strips of frames."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ mpl.use("Agg")
 
 
 def plot_opening(path: Path, title: str, curves_m: dict[str, Floats], closed: NDArray[np.bool_]) -> None:
-    """Draw openings over time, with the middles of p, b and m marked.
+    """Plot openings over time, with the middles of p, b and m marked.
 
     Args:
-        path: Of the picture.
-        title: Above it.
         curves_m: Opening of each frame by name, metres.
-        closed: Which frames must be shut.
+        closed: Frames whose lips must touch, ``bool[T]``.
     """
     figure, axes = plt.subplots(figsize=(9, 2.8), constrained_layout=True)
     for name, curve in curves_m.items():
@@ -36,10 +34,9 @@ def plot_opening(path: Path, title: str, curves_m: dict[str, Floats], closed: ND
 
 
 def plot_look_ahead(path: Path, curve: dict[float, tuple[float, float]]) -> None:
-    """Draw how well opening and width are heard against the look-ahead.
+    """Plot how well opening and width are predicted against the look-ahead.
 
     Args:
-        path: Of the picture.
         curve: Pearson's r of both for each look-ahead, milliseconds.
     """
     figure, axes = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
@@ -53,12 +50,11 @@ def plot_look_ahead(path: Path, curve: dict[float, tuple[float, float]]) -> None
 
 
 def write_strip(path: Path, rows: list[NDArray[np.uint8]], count: int = 8) -> None:
-    """Write rows of pictures over one another: `count` of each, evenly chosen, at twice their size.
+    """Write rows of pictures below each other: `count` of each row, evenly chosen, at twice their size.
 
     Args:
-        path: Of the picture.
-        rows: ``uint8[T, H, W, 3]`` each, blue first.
-        count: How many columns.
+        rows: ``uint8[T, H, W, 3]`` each, BGR.
+        count: Number of columns.
     """
     chosen = np.linspace(0, len(rows[0]) - 1, count).round().astype(int)
     picture = np.concatenate([np.concatenate(list(row[chosen]), axis=1) for row in rows], axis=0)

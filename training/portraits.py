@@ -1,4 +1,4 @@
-"""The built-in avatars saying a sentence, a frame in so many, as the model card shows them."""
+"""The built-in avatars speaking a sentence, as evenly chosen frames for the model card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUALITY = 88
 
 
 def say_sentence() -> Sound:
-    """Return flite's slt, whom training never heard, saying the sentence, ``float32[n]``, 48 kHz."""
+    """Return the sentence spoken by flite's slt, a voice outside the training set, ``float32[n]``, 48 kHz."""
     samples = speak(SENTENCE, "flite", "slt", Manner(1.0, 170.0)).samples
     times = np.arange(len(samples) * SOUND_RATE_HZ // SAMPLE_RATE_HZ) * (SAMPLE_RATE_HZ / SOUND_RATE_HZ)
     sound: Sound = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
@@ -35,11 +35,11 @@ def say_sentence() -> Sound:
 
 
 def as_rows(frames: Images, box: tuple[int, int, int]) -> Images:
-    """Return frames evenly chosen, side by side, in rows.
+    """Return evenly chosen frames side by side, in rows.
 
     Args:
         frames: ``uint8[T, H, W, 3]``.
-        box: Left, top and side of the square that is shown.
+        box: Left, top and side of the square to show, px.
     """
     left, top, side = box
     chosen = frames[np.linspace(0, len(frames) - 1, _ROWS * _COLUMNS).round().astype(int)]
@@ -52,8 +52,8 @@ def write_portraits(weights: Path, out: Path) -> None:
     """Write the picture.
 
     Args:
-        weights: Safetensors.
-        out: A JPEG.
+        weights: Weights file, safetensors.
+        out: Output path, a JPEG.
     """
     with tempfile.TemporaryDirectory() as scratch:
         store = AvatarStore(scratch)

@@ -1,4 +1,4 @@
-"""Recordings of people with their transcripts."""
+"""Recordings of human speech with their transcripts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PROMPTS = {
     "pbx-invalidpark": "i am sorry there is no call parked on that extension please try again",
     "vm-mismatch": "the passwords you entered and re-entered did not match please try again",
 }
-"""What is said in recordings of Debian's ``asterisk-core-sounds-en-wav``, by name; never trained on."""
+"""Transcripts of recordings in Debian's ``asterisk-core-sounds-en-wav``, by name; not used for training."""
 _PAUSE_S = 0.5
 
 
 def read_recording(path: Path, words: str) -> tuple[Floats, list[Phone]]:
-    """Return a recording at a common level with half a second of silence on both sides, and its phones."""
+    """Return a recording at a common level, padded with half a second of silence on both sides, and its phones."""
     samples = read_audio(path)
     phones = align(samples, words)
     pause = np.zeros(int(_PAUSE_S * RATE_HZ), np.float32)

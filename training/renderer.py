@@ -1,4 +1,4 @@
-"""Draws heads: OpenGL through EGL, in software where there is no GPU."""
+"""Renders heads: OpenGL through EGL, in software on a machine without a GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Picture = NDArray[np.uint8]
 
 _CLOTH = 6
 _CLOTH_TOP_M = -0.088
-_CONTEXT: dict[str, Any] = {"backend": "egl"}  # moderngl types a keyword as if it were all of them
+_CONTEXT: dict[str, Any] = {"backend": "egl"}  # typed as Any, since moderngl's stub types keywords wrongly
 _ALPHA_TO_COVERAGE = 0x809E
 _SHADE_MAP = 160
 _SHADE_DIRECTIONS = 56
@@ -27,7 +27,7 @@ _SHADE_DIRECTIONS = 56
 
 @dataclass
 class Sitter:
-    """One identity on the graphics device, ready to be drawn with any expression."""
+    """One identity on the graphics device, ready for any expression."""
 
     index: int
     look: Appearance
@@ -37,14 +37,13 @@ class Sitter:
 
 
 class Renderer:
-    """Draws square pictures of one `HeadSet`.
+    """Renders square pictures of one `HeadSet`.
 
-    Not for use by two threads; every process makes its own.
+    It is not thread-safe; every process makes its own.
 
     Args:
-        heads: The identities.
-        size: Side of the finished picture, pixels.
-        oversample: Pictures are drawn this many times larger, then averaged down.
+        size: Side of the finished picture, px.
+        oversample: Factor by which pictures are rendered larger before they are averaged down.
         samples: Multisampling on top of that.
         shells: Layers of hair; more look softer and take longer.
     """
@@ -71,7 +70,7 @@ class Renderer:
         cloth = heads.faces[clothed[heads.faces].all(1)]
         self._cloth_source, flat = np.unique(cloth, return_inverse=True)
         lash = (heads.parts[heads.faces] == LASH).all(1)
-        # Lashes are drawn last: they are the one part that is not opaque.
+        # Lashes are drawn last: they are the only part that is not opaque.
         faces = np.concatenate([heads.faces[~lash], flat.reshape(-1, 3) + len(heads.parts), heads.faces[lash]]).astype(
             "i4"
         )
@@ -91,9 +90,9 @@ class Renderer:
         )
 
     def sit(self, index: int, look: Appearance) -> Sitter:
-        """Prepare one identity: its hair, and how much of the sky each point sees."""
+        """Prepare one identity: its hair, and the share of the sky that each point sees."""
         vertices = self.heads.vertices[index]
-        # Random faces do not all rest with closed lips: raise the lower lip until they do.
+        # Some random faces rest with open lips: raise the lower lip until they close.
         lift = float(np.clip(lip_gap(self.heads, vertices) / 0.005, 0.0, 0.4))
         vertices = vertices + lift * self.heads.actions[self.heads.action_names.index("mouthShrugLower")]
         vertices[self.heads.parts == UPPER_TEETH, 2] -= look.teeth_m
@@ -175,18 +174,17 @@ class Renderer:
         stage: Stage,
         window: tuple[float, float, float] = (0.0, 0.0, 1.0),
     ) -> Picture:
-        """Draw one picture.
+        """Render one picture.
 
         Args:
-            sitter: From `sit`.
+            sitter: Identity prepared by `sit`.
             actions: Strength of each facial action, ``float32[A]``.
-            pose: Turn of head and neck.
-            stage: Light, backdrop and camera.
-            window: Part of the whole picture to draw: centre x, centre y (-1..1, up) and half its
-                side; (0, 0, 1) is all of it.
+            pose: Rotation of head and neck, degrees.
+            window: Part of the whole picture to render: centre x, centre y (-1..1, up) and half its side; (0, 0, 1) is
+                all.
 
         Returns:
-            ``uint8[size, size, 3]``, red first.
+            ``uint8[size, size, 3]``, RGB.
         """
         gl, heads = self._gl, self.heads
         vertices = sitter.vertices + np.tensordot(actions, heads.actions, 1)
@@ -255,7 +253,7 @@ _PAINT = ("skin", "lip", "brow", "iris", "cloth", "tooth", "makeup", "brow_shape
 
 
 def _set(program: Any, values: dict[str, Any]) -> None:
-    """Set those uniforms that the program has; the compiler drops unused ones."""
+    """Set the uniforms that the program has; the compiler removes unused ones."""
     for name, value in values.items():
         if name in program:
             if isinstance(value, np.ndarray):

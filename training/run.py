@@ -1,4 +1,4 @@
-"""A fit under way: what is learned, its running average, its schedule, its checkpoint, its peers."""
+"""A training run: the parameters, their running average, the schedule, the checkpoint and parallel processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-_STEPS_APART = 8  # between meetings of peers
+_STEPS_APART = 8  # steps between two exchanges of the processes
 _LONGEST_STEP_S = 5.0
 _WARM_STEPS = 200
 _SAVE_EVERY_S = 150.0
@@ -20,10 +20,10 @@ _SMOOTHING = 0.998
 
 
 def join_peers() -> int:
-    """Join the other processes that ``torchrun`` started; return this one's rank.
+    """Join the other processes that ``torchrun`` started; return this process's rank.
 
-    Each trains on its own draws, and now and then they meet to average their weights: two processes of
-    one thread get through more on two busy cores than one of two threads, which wait for each other at
+    Each process trains on its own random draws, and at intervals all of them average their weights. On two busy cores
+    two processes with one thread each get more done than one process with two threads, which wait for each other at
     every layer.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
@@ -32,22 +32,22 @@ def join_peers() -> int:
 
 
 class Run:
-    """A module being trained, and the running average of its weights, which is what ships.
+    """A module in training, with the running average of its weights, which is the result.
 
-    Resumes from its checkpoint if there is one. Time is that of the steps alone, each counted as five
-    seconds at most: a machine that sleeps does not train.
+    It resumes from its checkpoint if it exists. Only the time of the steps counts, at most five seconds per step, so
+    that the time in which a machine sleeps does not count.
 
     Args:
-        network: To be trained, in place.
-        groups: What of it, as `torch.optim` takes it, each with a ``pace``: a factor on the step size.
-        checkpoint: Written now and then and at the end.
-        minutes: How long in all, earlier calls counted in.
+        network: Module to train, in place.
+        groups: Parameter groups for `torch.optim`, each with a ``pace``: a factor on the step size.
+        checkpoint: Path of the checkpoint, written at intervals and at the end.
+        minutes: Total training time, earlier calls included.
         rate: Largest step size.
 
     Attributes:
-        average: Like the network, its weights averaged over the last few hundred steps.
-        step: How many were taken.
-        seconds: How long they took.
+        average: Copy of the network with weights averaged over the last few hundred steps.
+        step: Number of steps taken.
+        seconds: Duration of these steps, s.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class Run:
 
     @property
     def done(self) -> float:
-        """How much of the schedule is over, 0..1."""
+        """Completed share of the schedule, 0..1."""
         return min(self.seconds / (self._minutes * 60), 1.0)
 
     def keep_time_with(self, other: Run) -> None:
-        """Take over how long another has learned, so that both end together."""
+        """Take over another run's time, so that both end together."""
         self.seconds = self._saved_at_s = other.seconds
 
     def learn(self, loss: Tensor) -> bool:
-        """Take one step down a loss; return whether to go on.
+        """Take one step down a loss; return whether to continue.
 
-        The step size rises over the first steps, then falls along a cosine until the time is up.
+        The step size rises over the first steps and then falls along a cosine until the time is up.
         """
         for group in self._optimizer.param_groups:
             warm = min(1.0, (self.step + 1) / _WARM_STEPS)
@@ -109,7 +109,7 @@ class Run:
                     mean.lerp_(mine[name], 1 - keep)
 
     def _meet(self, *, going: bool) -> bool:
-        """Average the weights of all peers; return whether all of them want to go on."""
+        """Average the weights of all processes; return whether all of them want to continue."""
         tensors = [tensor for tensor in self.network.state_dict().values() if tensor.is_floating_point()]
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors] + [torch.full((1,), float(going))])
         distributed.all_reduce(flat)
@@ -120,7 +120,7 @@ class Run:
         return bool(flat[-1] > 1 - 1e-3)
 
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint atomically."""
         part = self._checkpoint.with_suffix(".part")
         networks = {"network": self.network.state_dict(), "average": self.average.state_dict()}
         rest = {"optimizer": self._optimizer.state_dict(), "step": self.step, "seconds": self.seconds}

@@ -1,8 +1,7 @@
 """GLSL of the head renderer: one vertex program, one fragment program for each kind of surface.
 
-Paint is fixed to `v_canon`, the point's place on the average face (metres, x left, y back, z up,
-origin at the head joint), so it follows every identity and every expression. A little longer than most files:
-these programs share their functions.
+Paint is fixed to `v_canon`, the point's place on the average face (metres, x left, y back, z up, origin at the head
+joint), so it follows every identity and every expression. The programs share their functions and stay in one file.
 """
 
 VERTEX = """

@@ -1,4 +1,4 @@
-"""Sounds that must leave the mouth shut, and what microphones, rooms and lines do to a voice."""
+"""Sounds that must leave the mouth shut, and the effects of microphones, rooms and lines on a voice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.voices import RATE_HZ, Floats
 
 
 def coloured_noise(count: int, rng: np.random.Generator, tilt: float) -> Floats:
-    """Return noise whose amplitude falls as frequency to the power `tilt`, root mean square 1."""
+    """Return noise whose amplitude is proportional to frequency to the power `tilt`; root mean square 1."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
     spectrum /= np.maximum(hz, 40.0) ** tilt
@@ -34,7 +34,7 @@ def _mains_hum(at: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 
 def _music(at: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Notes or chords in a row with a few harmonics, held or plucked, perhaps over a beat."""
+    """Return notes or chords in a row with a few harmonics, held or plucked, some over a beat."""
     out, beat = np.zeros(len(at)), rng.uniform(0.15, 0.6)
     fall, bright, voices = rng.choice((0.5, 5.0)), rng.uniform(0.8, 2.0), int(rng.integers(1, 4))
     for start in np.arange(0, at[-1], beat):
@@ -50,7 +50,7 @@ def _music(at: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 
 def _knocks(at: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Keys, clicks, claps: short bursts, each ringing in its own band."""
+    """Return keys, clicks or claps: short bursts, each ringing in its own band."""
     out = np.zeros(len(at))
     for start in rng.uniform(0, at[-1], int(rng.integers(3, 16))):
         age = np.maximum(at - start, 0)
@@ -79,14 +79,14 @@ def unspoken(rng: np.random.Generator) -> Floats:
 
 
 def _mu_law(samples: NDArray[Any]) -> NDArray[Any]:
-    """Pass sound in -1..1 through 8 bits as ITU-T G.711's mu-law does, but for its segments."""
+    """Quantise sound in -1..1 to 8 bits by ITU-T G.711's mu-law, without its segments."""
     pressed = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256)
     rounded = np.round(pressed * 127) / 127
     return np.asarray(np.sign(rounded) * (np.power(256.0, np.abs(rounded)) - 1) / 255)
 
 
 def vary(samples: Floats, rng: np.random.Generator) -> Floats:
-    """Return the sound through some other microphone, room and line. Times do not move."""
+    """Return the sound through another microphone, room and line; times stay the same."""
     out = samples.astype(np.float64)
     if rng.random() < 0.4:  # a small room
         decay_s = rng.uniform(0.03, 0.12)

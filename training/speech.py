@@ -1,4 +1,4 @@
-"""Builds the speech set: sentences said by many voices in many manners, heard through many lines."""
+"""Builds the speech set: sentences by many voices in many manners, through many lines."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ VOICES = (
     *[("kokoro", "", "en")] * 12,
     *[("kokoro", "", language) for language in ("es", "fr", "it")] * 2,
 )
-"""Engine, voice and language, as often as each is to speak; espeak-ng's and Kokoro's are drawn from all of theirs."""
+"""Engine, voice and language of the training voices, repeated by their weight; for espeak-ng and Kokoro the voice is
+drawn from all of theirs."""
 VARIANTS = 3
-"""Renderings of each clip: as spoken, and in other conditions of level, noise, band and room."""
+"""Versions of each clip: the original, and others with changed level, noise, band and room."""
 
 _ESPEAK_NAMED = (
     "Alex Alicia Andrea Andy Annie Denis Gene Jacky Lee Marco Mario Michael Mike Storm adam anika antonio aunty belinda"
@@ -52,18 +53,18 @@ _ESPEAK_VARIANTS = (
     *(f"{sex}{number}" for sex, most in (("m", 8), ("f", 5)) for number in range(1, most + 1)),
     *_ESPEAK_NAMED.split(),
 )
-_ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language != "ja")  # it reads no kanji
+_ESPEAK_LANGUAGES = tuple(language for language in OTHER_LANGUAGES if language != "ja")  # it cannot read kanji
 _ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-us-nyc")
 _MIXED_SHARE = 0.5
-"""Of Kokoro's clips, those by a voice between two."""
+"""Share of Kokoro's clips that are spoken by a mean of two voices."""
 _DRAWLING = ("flite", "festival", "jtalk")
-"""The engines that tell their phones' times themselves, however long they are."""
+"""The engines that report the times of their phones themselves, at any speed."""
 _DRAWLED_SHARE = 0.25
-"""Of their clips, those spoken slowly: an encoder that never heard a vowel held does not keep its mouth still there."""
+"""Share of their clips that are spoken slowly: without held vowels in training, the mouth is not still in them."""
 _VOWELS = frozenset(("aa", "ae", "ah", "ao", "eh", "er", "ih", "iy", "uh", "uw"))
-"""Those of one shape."""
+"""Vowels with a single shape."""
 _VOWEL_EDGE_S = 0.06
-"""Of a vowel, where its neighbours still move the mouth."""
+"""Time at the ends of a vowel in which its neighbours still move the mouth."""
 _PAUSE_S = 0.3
 _UNSPOKEN_SHARE = 0.12
 _QUIET = -4.0
@@ -75,7 +76,7 @@ class Clip:
 
     Attributes:
         samples: ``float32[n]`` at 16 kHz.
-        phones: When each phone sounds; none if nobody speaks.
+        phones: Phones with their times; empty for sound without a voice.
         mouth: ``float32[frames, 13]``, see `mouth_curve`.
     """
 
@@ -85,7 +86,7 @@ class Clip:
 
 
 def make_clip(spoken: Spoken) -> Clip:
-    """Return an utterance at a common level, with a pause before and after, and its mouth."""
+    """Return an utterance at a common level, padded with a pause on both sides, and its mouth."""
     loud = max(float(np.sqrt(np.mean(spoken.samples**2))), 1e-6)
     pause = np.zeros(int(_PAUSE_S * RATE_HZ), np.float32)
     samples = np.concatenate([pause, spoken.samples * np.float32(0.08 / loud), pause])
@@ -94,7 +95,7 @@ def make_clip(spoken: Spoken) -> Clip:
 
 
 def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ...]) -> Clip:
-    """Draw a clip: now and then without a voice, else any of the voices in any manner."""
+    """Draw a clip: sometimes without a voice, else with a random voice and manner."""
     if rng.random() < _UNSPOKEN_SHARE:
         samples = unspoken(rng)
         frames = int(np.ceil(len(samples) / RATE_HZ * FRAME_RATE_HZ))
@@ -121,18 +122,18 @@ def random_clip(rng: np.random.Generator, voices: tuple[tuple[str, str, str], ..
         voice = f"{rng.choice(_ENGLISH[:2]) if language == 'en' else language} {first} {second} {share}"
         manner = manner._replace(stretch=float(rng.uniform(0.8, 1.25)), size=float(rng.uniform(0.9, 1.1)))
     text = random_text(rng, language)
-    if voice.startswith("mei") or engine == "pico" or voice == "clb":  # women's
+    if voice.startswith("mei") or engine == "pico" or voice == "clb":  # female voices
         manner = manner._replace(pitch_hz=float(rng.uniform(150, 260)), size=float(rng.uniform(0.86, 1.1)))
     elif engine in ("jtalk", "rhvoice"):
         manner = manner._replace(pitch_hz=float(rng.uniform(80, 160)), size=float(rng.uniform(0.95, 1.15)))
-    if engine in ("pico", "rhvoice") and language == "en":  # phones are found by words that are known
+    if engine in ("pico", "rhvoice") and language == "en":  # aligned by words in the dictionary
         while not all(is_known(word) for word in english_words(text).split()):
             text = random_text(rng, language)
     return make_clip(speak(text, engine, voice, manner))
 
 
 def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
-    """Return which frames show the middle of a phone that shuts the lips, ``bool[frames]``."""
+    """Return the frames at the middle of a phone that shuts the lips, ``bool[frames]``."""
     shown_s = np.arange(frames) / FRAME_RATE_HZ
     shut = np.zeros(frames, bool)
     for phone in phones:
@@ -142,7 +143,7 @@ def closed_frames(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
 
 
 def held_vowels(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:
-    """Return between which frames a vowel is held, ``bool[frames - 1]``: element n is between n and n + 1."""
+    """Return where a vowel is held, ``bool[frames - 1]``: element n is between frames n and n + 1."""
     shown_s = np.arange(frames) / FRAME_RATE_HZ
     held = np.zeros(frames - 1, bool)
     for phone in phones:
@@ -187,11 +188,11 @@ def build_speech(
     workers: int = 2,
     progress: Any = print,
 ) -> None:
-    """Speak, vary and analyse clips, shard by shard; shards that are there already are kept.
+    """Speak, vary and analyse clips, shard by shard; existing shards are kept.
 
-    Each ``<stem>-*.npz`` holds, of `clips` clips end to end, ``mel uint8[VARIANTS, columns, 80]`` (see
-    `pack_mel`), ``mouth float32[frames, 13]`` and ``closed bool[frames]`` (lips must touch), and of each
-    its ``columns``, its ``frames`` and whether it is ``voiced``.
+    Each ``<stem>-*.npz`` holds, for `clips` clips end to end, ``mel uint8[VARIANTS, columns, 80]`` (see `pack_mel`),
+    ``mouth float32[frames, 13]`` and ``closed bool[frames]`` (lips must touch), and for each clip its ``columns``,
+    its ``frames`` and whether it is ``voiced``.
     """
     tasks = [(folder / f"{stem}-{i:04d}.npz", seed * 100_003 + i, clips, voices) for i in range(shards)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -200,7 +201,7 @@ def build_speech(
 
 
 def shards_of(folder: Path, stem: str) -> list[Path]:
-    """Return the shards ``<stem>-0000.npz`` on, those under way left out."""
+    """Return the complete shards, ``<stem>-0000.npz`` and so on."""
     return [path for path in sorted(folder.glob(f"{stem}-[0-9]*.npz")) if ".part" not in path.name]
 
 
@@ -215,5 +216,5 @@ def pack_mel(mel: Floats) -> NDArray[np.uint8]:
 
 
 def unpack_mel(packed: NDArray[np.uint8]) -> Floats:
-    """Undo `pack_mel`, the axes left as they are."""
+    """Undo `pack_mel` without swapping the axes back."""
     return packed.astype(np.float32) * np.float32(8 / 255) + np.float32(_QUIET)

@@ -1,7 +1,7 @@
-"""A small scorer of sync: whether five pictures of a mouth and 200 ms of sound belong together.
+"""A small scorer of sync: do five pictures of a mouth and 200 ms of sound belong together?
 
-After Chung and Zisserman, "Out of time: automated lip sync in the wild", ACCV workshops 2016: two networks that give
-pictures and sound of one moment like embeddings, taught with the same clip's other moments as what they are not.
+After Chung and Zisserman, "Out of time: automated lip sync in the wild", ACCV workshops 2016: two networks give similar
+embeddings for pictures and sound of one moment, trained with other moments of the same clip as negatives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.heads import Floats
 from training.run import Run
 
 HEARD_OFFSET = 0
-"""Its windows open with the frame: their 16 columns are the sound of five frames."""
+"""The windows start with the frame: their 16 columns are the sound of five frames."""
 _PICTURES, _EMBEDDING = 5, 128
 _SHARPNESS = 12.0
 _MOST = 7
@@ -36,7 +36,7 @@ def _convolutions(channels: int, strides: tuple[tuple[int, int], ...], last: tup
 
 
 class SyncScorer(nn.Module):
-    """Embeds pictures and sound; how alike the embeddings of a moment are is its score."""
+    """Embeds pictures and sound; the similarity of the two embeddings of a moment is its score."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class SyncScorer(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> SyncScorer:
-        """Return the one that `fit_sync` wrote."""
+        """Return the scorer written by `fit_sync`."""
         scorer = cls().eval()
         scorer.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
         return scorer
 
     def of_pictures(self, grey: Tensor) -> Tensor:
-        """Return unit embeddings ``[T - 4, 128]`` of each five pictures ``[T, 40, 56]`` in a row, 0..1."""
+        """Return unit embeddings ``[T - 4, 128]`` of every five consecutive pictures ``[T, 40, 56]``, 0..1."""
         rows = grey.unfold(0, _PICTURES, 1).permute(0, 3, 1, 2)
         rows = rows - rows.mean(dim=(1, 2, 3), keepdim=True)
         return functional.normalize(self.picture(rows / (rows.std(dim=(1, 2, 3), keepdim=True) + 0.02)))
@@ -64,17 +64,17 @@ class SyncScorer(nn.Module):
     def measure(self, pictures: NDArray[np.uint8], windows: Floats) -> tuple[float, float]:
         """Return by how many frames the pictures lag behind the sound, and the confidence.
 
-        The confidence is by how much the score at that offset beats the median over all offsets.
+        The confidence is the score at that offset minus the median over all offsets.
 
         Args:
             pictures: ``uint8[T, 96, 96, 3]``.
-            windows: Of the same frames, ``float32[T, 80, 16]``.
+            windows: Mel windows of the same frames, ``float32[T, 80, 16]``.
         """
         seen, heard = self.of_pictures(grey_mouths(pictures)), self.of_sound(torch.from_numpy(windows))
         return offset_of((seen @ heard[: len(seen)].T).numpy())
 
     def stats(self, output: NDArray[np.uint8], truth: NDArray[np.uint8], windows: Floats) -> dict[str, float]:
-        """Return the table's lines for a clip as drawn and as it should be."""
+        """Return the figures for a clip, predicted and true."""
         (lag, sure), (true_lag, true_sure) = self.measure(output, windows), self.measure(truth, windows)
         return {
             "sync: lag (frames)": lag,
@@ -93,7 +93,7 @@ def offset_of(scores: NDArray[np.float32]) -> tuple[float, float]:
     """Return where the diagonals of scores ``[T, T]`` (pictures by sounds) are highest, and by how much.
 
     Returns:
-        Frames by which pictures lag (a parabola through the highest three), and the highest less the median.
+        Frames by which pictures lag (by a parabola through the highest three), and the highest minus the median.
     """
     means = np.array([np.diagonal(scores, -lag).mean() for lag in range(-_MOST, _MOST + 1)])
     at = int(np.clip(means.argmax(), 1, 2 * _MOST - 1))
@@ -104,12 +104,11 @@ def offset_of(scores: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def mistaken(scorer: SyncScorer, grey: Tensor, windows: Tensor) -> Tensor:
-    """Return how badly a scorer tells which sound of a clip goes with which of its pictures, and the other way round.
+    """Return the loss of assigning the sounds of a clip to its pictures, and the pictures to the sounds.
 
     Args:
-        scorer: Its loss.
-        grey: ``[T, 40, 56]``.
-        windows: Of the same frames, ``[T, 80, 16]``.
+        grey: Pictures, ``[T, 40, 56]``.
+        windows: Mel windows of the same frames, ``[T, 80, 16]``.
     """
     seen = scorer.of_pictures(grey)
     alike = _SHARPNESS * seen @ scorer.of_sound(windows[: len(seen)]).T
@@ -118,14 +117,14 @@ def mistaken(scorer: SyncScorer, grey: Tensor, windows: Tensor) -> Tensor:
 
 
 def fit_sync(folder: Path, *, minutes: float, seed: int = 0, batch_size: int = 4, progress: Any = print) -> None:
-    """Fit the scorer until the time is up; resume from ``sync.pt`` if there is one.
+    """Fit the scorer until the time is up; resume from ``sync.pt`` if it exists.
 
     Args:
         folder: Dataset: ``speech-*.npz`` and ``sync-clips.npz`` (see `training.clips.build_sync_clips`).
-        minutes: How long to fit in all.
-        seed: Decides everything.
-        batch_size: Clips a step.
-        progress: Told a line now and then.
+        minutes: Total training time.
+        seed: Seed of all random choices.
+        batch_size: Clips per step.
+        progress: Called with a line of text now and then.
     """
     with np.load(folder / "sync-clips.npz") as data:
         mouths, shown = torch.stack([grey_mouths(clip) for clip in data["pictures"]]), data["shown"]

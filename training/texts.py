@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 (other alphabets look like ours)
+# ruff: noqa: RUF001 (letters of other alphabets look like Latin ones)
 """Sentences to speak: written for this project, and random ones from lists of common words."""
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ OTHER_LANGUAGES = {
         "Ты знаешь, почему он так быстро ушёл?",
     ),
 }
-"""Written for this project too, by espeak-ng's language names."""
+"""Sentences in other languages, written for this project, by espeak-ng's language names."""
 
 _SYLLABLES = (
     "b p m f v w t d n s z sh ch j k g l r y h th br bl pr pl fr fl tr dr cr gr sl sm sp st sw tw qu b p m b p m",
@@ -230,17 +230,17 @@ _ONSETS, _NUCLEI, _CODAS = (tuple(part.split()) for part in _SYLLABLES)
 
 
 def _made_up_word(rng: np.random.Generator) -> str:
-    """Return one to three syllables that no list has; lips that close come often."""
+    """Return one to three syllables that are in no list; lips that close are frequent."""
     syllables = int(rng.integers(1, 4))
     parts = [str(rng.choice(_ONSETS)) + str(rng.choice(_NUCLEI)) for _ in range(syllables)]
     return "".join(parts) + str(rng.choice(("", str(rng.choice(_CODAS))), p=(0.25, 0.75)))
 
 
 def random_text(rng: np.random.Generator, language: str = "en") -> str:
-    """Return a sentence: one of ours a third of the time, else words in a row with a pause or two.
+    """Return a sentence: one of the written ones a third of the time, else random words with a pause or two.
 
-    English has more words than our sentences, and words that nobody knows. Japanese, which sets no blanks between
-    its words, has only the latter.
+    English has more words than the written sentences, and made-up words. Japanese, which sets no blanks between its
+    words, has only written sentences.
     """
     sentences = SENTENCES if language.startswith("en") else OTHER_LANGUAGES[language]
     kind = rng.random()

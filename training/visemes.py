@@ -1,7 +1,7 @@
-"""Phones in time -> what the mouth does: targets, co-articulation, lips that truly close.
+"""From phones with times to the mouth's motion: targets, co-articulation, lips that truly close.
 
-The actions are ARKit's, as `training.heads` has them; strengths were set by eye on the average
-face, where a full ``jawOpen`` parts the lips by 34 mm.
+The actions are ARKit's, as in `training.heads`; strengths were set by eye on the average face, where a full ``jawOpen``
+parts the lips by 34 mm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOUTH_ACTIONS = (
     "mouthStretch",
     "mouthSmile",
 )
-"""What speech moves; the last five stand for a left and a right action each."""
+"""The actions that speech moves; the last five stand for a left and a right action each."""
 
 PAIRED = MOUTH_ACTIONS[8:]
 FRAME_RATE_HZ = 25
@@ -67,7 +67,7 @@ _F = _shape(0.07, mouthRollLower=0.42, mouthUpperUp=0.34)
 _TH = _shape(0.13, tongueOut=0.14, mouthLowerDown=0.20, mouthUpperUp=0.10)
 _K = _shape(0.17, mouthLowerDown=0.12)
 
-# Shapes a phone passes through, and how firmly it holds its own against its neighbours.
+# Shapes that a phone passes through, and how firmly it holds its own against its neighbours.
 _VISEMES: dict[str, tuple[tuple[tuple[tuple[str, float], ...], ...], float]] = {
     "aa": ((_AA,), 1.0),
     "ae": ((_shape(0.38, mouthStretch=0.18, mouthLowerDown=0.32, mouthUpperUp=0.22),), 1.0),
@@ -115,7 +115,7 @@ CLOSED = frozenset("pbm")
 
 
 def is_closed(phone: str) -> bool:
-    """Return whether the lips must touch in this phone."""
+    """Return whether the lips touch in this phone."""
     return phone in CLOSED
 
 
@@ -134,19 +134,19 @@ def _smooth(values: NDArray[np.float64], spread_s: float) -> NDArray[np.float64]
 
 
 def mouth_curve(phones: list[Phone], seconds: float) -> Floats:
-    """Return what the mouth does while the phones sound.
+    """Return the mouth's motion for phones.
 
-    Neighbours blend by weighted averages over a window (after the dominance functions of Cohen and
-    Massaro, 1993), wider for rounding, which starts early. Closures are put on afterwards, so that
-    no neighbour can pull the lips apart.
+    Neighbours blend by weighted averages over a window (after the dominance functions of Cohen and Massaro, 1993),
+    which is wider for rounding, as rounding starts early. Closures are applied afterwards, so that no neighbour can
+    pull the lips apart.
 
     Args:
-        phones: In order; gaps count as silence.
-        seconds: Length of the whole.
+        phones: Phones in order; gaps count as silence.
+        seconds: Length of the whole, s.
 
     Returns:
-        ``float32[ceil(25 * seconds), 13]``, a frame a row (the pose at the instant it is shown, as a
-        camera's), the columns as in `MOUTH_ACTIONS`.
+        ``float32[ceil(25 * seconds), 13]``, one row per frame (the pose at the instant of the frame, as for a camera),
+        with the columns of `MOUTH_ACTIONS`.
     """
     steps = int(np.ceil(seconds * _STEP_HZ)) + 1
     target, weight = np.zeros((steps, len(MOUTH_ACTIONS))), np.full((steps, 1), 1.0)
@@ -161,7 +161,7 @@ def mouth_curve(phones: list[Phone], seconds: float) -> Floats:
                 target[span, _AT[name]] = value
             weight[span] = firmness
         if is_closed(phone.name):
-            # A little longer than it sounds, and long enough for one frame to show it.
+            # A closure lasts a little longer than it sounds, and long enough for one frame to show it.
             middle, half = (phone.start_s + phone.end_s) / 2, max(phone.end_s - phone.start_s, 0.055) / 2 + 0.006
             closed[max(round((middle - half) * _STEP_HZ), 0) : round((middle + half) * _STEP_HZ) + 1] = 1.0
     curve: NDArray[np.float64] = _smooth(target * weight, _SPREAD_S) / _smooth(weight, _SPREAD_S)

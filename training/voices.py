@@ -1,4 +1,4 @@
-"""Synthetic voices and when each of their phones sounds."""
+"""Synthetic voices, with the times of their phones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Floats = NDArray[np.float32]
 
 RATE_HZ = 16000
 _PICO_HZ = 170.0
-"""About the pitch of Pico's women when they are left alone."""
+"""Approximate pitch of Pico's female voices by default."""
 _JTALK_HZ = {"mei": 200.0, "nitech": 120.0}
-"""About those of Open JTalk's voices, by how their names begin."""
+"""Approximate pitch of Open JTalk's voices, by the beginning of their names."""
 _RHVOICE_HZ = {"clb": 175.0, "bdl": 120.0}
 _JTALK_WORDS = "/var/lib/mecab/dic/open-jtalk/naist-jdic"
 _JTALK_TICK_S = 1e-7
@@ -35,19 +35,19 @@ HTS_VOICES, RHVOICE = Path("/usr/share/hts-voice"), Path("/usr/share/rhvoice")
 
 
 class Spoken(NamedTuple):
-    """What a voice said: ``float32[n]`` at 16 kHz, and its phones."""
+    """Speech of a voice: ``float32[n]`` at 16 kHz, and its phones."""
 
     samples: Floats
     phones: list[Phone]
 
 
 class Manner(NamedTuple):
-    """How to say it.
+    """How to speak.
 
     Attributes:
-        stretch: Slower above 1.
-        pitch_hz: Mean fundamental frequency, where the voice can choose it.
-        size: Factor on all frequencies, as of a smaller speaker, by playing the voice faster.
+        stretch: Factor on durations; slower above 1.
+        pitch_hz: Mean fundamental frequency, Hz, for engines that can set it.
+        size: Factor on all frequencies, as of a smaller speaker, by faster playback.
     """
 
     stretch: float = 1.0
@@ -68,7 +68,7 @@ def _to_16_khz(frames: Any) -> Floats:
 
 
 def _at_16_khz(samples: NDArray[Any], rate_hz: int) -> Floats:
-    """Return samples ``int16[n]``, or ``float32[n]`` in -1..1, of another rate at ours."""
+    """Return samples, ``int16[n]`` or ``float32[n]`` in -1..1, resampled to 16 kHz."""
     kind = "s16" if samples.dtype == np.int16 else "flt"
     frame = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
     frame.sample_rate = rate_hz
@@ -76,7 +76,7 @@ def _at_16_khz(samples: NDArray[Any], rate_hz: int) -> Floats:
 
 
 def parse_phones(printed: str) -> list[Phone]:
-    """Read what ``flite -psdur`` prints: ``name:end_s`` separated by blanks."""
+    """Parse the output of ``flite -psdur``: ``name:end_s`` separated by blanks."""
     return _ends_to_phones(re.findall(r"([a-z]+):([0-9.]+)", printed))
 
 
@@ -86,7 +86,7 @@ def _ends_to_phones(ends: list[tuple[str, str]]) -> list[Phone]:
 
 
 def speak_flite(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with one of flite's voices."""
+    """Speak a text with one of flite's voices."""
     settings = (f"duration_stretch={manner.stretch * manner.size}", f"int_f0_target_mean={manner.pitch_hz}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
@@ -97,7 +97,7 @@ def speak_flite(text: str, voice: str, manner: Manner) -> Spoken:
 
 
 def speak_festival(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with one of festival's voices."""
+    """Speak a text with one of festival's voices."""
     with tempfile.TemporaryDirectory() as folder:
         path, labels, script = (Path(folder, name) for name in ("speech.wav", "speech.lab", "say.scm"))
         quoted = text.replace('"', "")
@@ -117,7 +117,7 @@ def speak_festival(text: str, voice: str, manner: Manner) -> Spoken:
 
 
 def english_words(text: str) -> str:
-    """Return the words of an English text as the aligner's dictionary writes them."""
+    """Return the words of an English text as in the aligner's dictionary."""
     return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
@@ -126,10 +126,10 @@ def _as_words(text: str, voice: str) -> str:
 
 
 def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with one of espeak-ng's voices, for instance ``de+f3``.
+    """Speak a text with one of espeak-ng's voices, such as ``de+f3``.
 
-    Its own times leave the silence of a stop to the phone before it, and so shut the lips too late: its phones are
-    aligned.
+    Its own times assign the silence of a stop to the phone before it and would shut the lips too late; the phones are
+    therefore aligned.
     """
     words_a_minute = round(165 / (manner.stretch * manner.size))
     pitch = round(np.clip((manner.pitch_hz - 60) / 1.6, 10, 90))
@@ -138,11 +138,11 @@ def speak_espeak(text: str, voice: str, manner: Manner) -> Spoken:
 
 
 def speak_pico(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with one of SVOX Pico's voices, for instance ``en-GB``, which do not tell their phones.
+    """Speak a text with one of SVOX Pico's voices, such as ``en-GB``, which do not report their phones.
 
-    English words are looked up in the aligner's dictionary, those of other languages said as espeak-ng would.
+    English words are looked up in the aligner's dictionary; those of other languages are pronounced by espeak-ng.
     """
-    from ttspico import TtsEngine  # noqa: PLC0415 (a compiled module, which only this needs)
+    from ttspico import TtsEngine  # noqa: PLC0415 (a compiled module, needed only here)
 
     engine = TtsEngine(voice)
     engine.rate = round(100 / (manner.stretch * manner.size))
@@ -153,15 +153,15 @@ def speak_pico(text: str, voice: str, manner: Manner) -> Spoken:
 
 
 def speak_jtalk(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a Japanese text with Open JTalk.
+    """Speak a Japanese text with Open JTalk.
 
     Args:
-        text: Japanese.
-        voice: The name of an ``.htsvoice`` file in Debian's place for such voices.
-        manner: How.
+        text: Japanese text.
+        voice: Name of an ``.htsvoice`` file in Debian's folder for such voices.
+        manner: Speed, pitch and size.
 
     Raises:
-        FileNotFoundError: If the voice is not there.
+        FileNotFoundError: If the voice is not installed.
     """
     model = HTS_VOICES / f"{voice}.htsvoice"
     if not model.exists():
@@ -192,10 +192,10 @@ def _rhvoice() -> subprocess.Popen[bytes]:
 
 
 def speak_rhvoice(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say an English text with RHVoice, which is had ready-made for Windows alone; its phones are aligned.
+    """Speak an English text with RHVoice, which is available as a binary for Windows alone; its phones are aligned.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If RHVoice is not installed.
     """
     if not (RHVOICE / "say.exe").exists():
         raise FileNotFoundError(f"there is no {RHVOICE / 'say.exe'}; training/README.md says how to get it")
@@ -211,15 +211,15 @@ def speak_rhvoice(text: str, voice: str, manner: Manner) -> Spoken:
 
 
 def speak_kokoro(text: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text with Kokoro, in espeak-ng's pronunciation; its phones are aligned, and its pitch is the voice's own.
+    """Speak a text with Kokoro, in espeak-ng's pronunciation; its phones are aligned, and its pitch is the voice's own.
 
     Args:
-        text: What to say.
-        voice: How espeak-ng would say it, a voice, another, and the share of that: ``en-us af_heart am_puck 0.3``.
-        manner: How.
+        voice: espeak-ng's voice for the pronunciation, a voice, a second one, and its share, such as
+            ``en-us af_heart am_puck 0.3``.
+        manner: Speed, pitch and size.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If Kokoro is not installed.
     """
     said_as, first, second, share = voice.split()
     ipa, english = ", ".join(espeak.in_ipa(text, said_as)) + ".", said_as.startswith("en")
@@ -241,13 +241,12 @@ ENGINES: dict[str, Callable[[str, str, Manner], Spoken]] = {
 
 
 def speak(text: str, engine: str, voice: str, manner: Manner) -> Spoken:
-    """Say a text.
+    """Speak a text.
 
     Args:
-        text: What to say.
         engine: A key of `ENGINES`.
-        voice: One of its voices.
-        manner: How.
+        voice: Name of a voice of the engine.
+        manner: Speed, pitch and size.
     """
     said = ENGINES[engine](text, voice, manner)
     if manner.size == 1.0:

@@ -1,4 +1,4 @@
-"""Whether the mouth shimmers where a vowel is held: slow speech of the held-out voice, on heads that sway."""
+"""Does the mouth shimmer while a vowel is held? Slow speech of the held-out voice, on heads that sway."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SLOWLY = Manner(stretch=2.5, pitch_hz=170.0)
 
 
 def vowel_figures(weights: Path, folder: Path, *, sentences: int = 4, seed: int = 5) -> dict[str, float]:
-    """Return by how much mouths change from frame to frame in held vowels, and how well they follow slow speech.
+    """Return how much mouths change from frame to frame in held vowels, and how well they follow slow speech.
 
     Args:
-        weights: Safetensors.
-        folder: Dataset, with ``heads.npz``.
-        sentences: How many, four at most.
-        seed: Decides lights and poses.
+        weights: Weights file, safetensors.
+        folder: Dataset with ``heads.npz``.
+        sentences: Number of sentences, four at most.
+        seed: Seed of light and pose.
     """
     network, metadata = load_weights(weights)
     drawn = HeldClips(folder, seed)

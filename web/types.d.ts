@@ -59,7 +59,7 @@ export interface SessionFigures {
   frames_dropped: number;
   audio_underruns: number;
   recorded: boolean;
-  streams: { count: number; live: boolean };
+  streams: { count: number; live: number };
 }
 
 /** The `error` of an answer that is not 2xx. */

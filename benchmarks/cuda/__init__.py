@@ -1,4 +1,4 @@
-"""What a card does for this server, in five minutes and without network: ``python -m benchmarks.cuda``.
+"""Measures a CUDA card for this server, in five minutes and without network: ``python -m benchmarks.cuda``.
 
-In parts that need as little as they can: most of them torch, NumPy and safetensors alone.
+The parts need few packages: most of them only torch, NumPy and safetensors.
 """

@@ -1,4 +1,4 @@
-"""Measure a card: ``python -m benchmarks.cuda``, again to go on where it was."""
+"""Measure a card: ``python -m benchmarks.cuda``; a second run continues an interrupted one."""
 
 import argparse
 import sys
@@ -12,13 +12,13 @@ from benchmarks.cuda.record import Record
 from benchmarks.report import RESULTS
 
 BUDGET_S = 300.0
-"""Of one run."""
+"""Time for one run, s."""
 LEAST_S = 5.0
-"""With less left, a part is not begun."""
+"""With less time left, no further part is started, s."""
 
 
 def main(arguments: Sequence[str] | None = None, parts: tuple[Part, ...] = PARTS) -> int:
-    """Return the exit status: 1 if a CUDA test failed, 0 if all was run that can be."""
+    """Run the parts; return the exit status: 1 if a CUDA test failed, else 0."""
     asked = _asked(arguments, parts)
     options = Options(stand_in=asked.stand_in, short=asked.short or asked.stand_in)
     record = Record(asked.output, options, fresh=asked.fresh)

@@ -1,7 +1,7 @@
-"""How many sessions a whole server holds on a card, with clients that decode nothing.
+"""How many sessions does a whole server hold on a card, with clients that decode nothing?
 
-All speak all the time. A number holds if 99 of 100 pictures leave within 40 ms of their time, each session has its 25 a
-second, and all are live; clients share the machine's cores with the server.
+All sessions speak all the time. A number holds if 99 % of the pictures leave within 40 ms of their due time, each
+session has 25 pictures a second, and all are live. The clients share the machine's cores with the server.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ _SETTLE_S, _PART_S = 2.0, 5.0
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield a row for each number of sessions, up to the first that does not hold."""
-    options.open()  # or it says why there is no card
+    """Yield a row for each number of sessions, up to the first that fails."""
+    options.open()  # raises if there is no card
     for count in (1,) if options.short else _COUNTS:
         row = asyncio.run(_hold(count, 1.0 if options.short else _PART_S, painted=options.stand_in))
         yield row

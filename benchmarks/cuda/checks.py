@@ -1,4 +1,4 @@
-"""The CUDA tests, by pytest, if it is there."""
+"""The CUDA tests, run by pytest if it is installed."""
 
 import importlib.util
 import os
@@ -19,10 +19,10 @@ _CARD = {"CARD": "required"}
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield a row for each outcome that there was."""
+    """Yield a row for each kind of outcome."""
     if not importlib.util.find_spec("pytest"):
         raise CannotRunError("It needs pytest, which is not installed here.")
-    options.open()  # or it says why there is no card
+    options.open()  # raises if there is no card
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", _TESTS]

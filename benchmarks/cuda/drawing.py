@@ -1,4 +1,4 @@
-"""What the render worker draws with, and into, where the rest of the server may be missing."""
+"""Predictors and face features for the render worker, for machines without the rest of the server's packages."""
 
 from collections.abc import Callable
 
@@ -15,15 +15,15 @@ def on_card(settings: WorkerSettings) -> MouthPredictor:
 
 
 def on_stand_in(settings: WorkerSettings) -> MouthPredictor:
-    """Load the network on the CPU in the card's place."""
+    """Load the network on the CPU in place of the card."""
     return TorchPredictor(settings.weights, device=Processor())
 
 
 def noise(
-    settings: WorkerSettings,  # noqa: ARG001 (what is called takes them)
+    settings: WorkerSettings,  # noqa: ARG001 (signature of WorkerSettings.features)
     avatar_id: str,
     predictor: MouthPredictor,
-    progress: Callable[[float], None],  # noqa: ARG001 (likewise)
+    progress: Callable[[float], None],  # noqa: ARG001 (signature of WorkerSettings.features)
 ) -> FaceFeatures:
     """Encode a clip of noise; the avatar ``short`` has few frames."""
     return predictor.encode_faces(faces(8 if avatar_id == "short" else FRAMES, predictor.metadata.size))

@@ -1,4 +1,4 @@
-"""What card it is, as its driver and torch say."""
+"""Facts about the card from its driver and torch."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ _PATIENCE_S = 20
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield one row a fact."""
+    """Yield one row per fact."""
     on = options.open()
     facts: dict[str, Any] = {"torch": torch.__version__, "CUDA of torch": torch.version.cuda}
     if on.device.type == "cuda":

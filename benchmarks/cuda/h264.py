@@ -1,4 +1,4 @@
-"""What the card's H.264 encoder does, beside x264: time by the clock, the processor's, and the picture's quality."""
+"""The card's H.264 encoder compared with x264: wall time, processor time and picture quality."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def _measure(label: str, make: Callable[[], PictureEncoder], bitrate: int, count
 
 
 def _at_once(make: Callable[[], PictureEncoder], count: int) -> int:
-    """Return how many encoders of so many open at the same time and stay on the card."""
+    """Return how many of ``count`` encoders open at the same time and stay on the card."""
     picture = moving_pictures()[0]
     encoders = [make() for _ in range(count)]
     for encoder in encoders:

@@ -1,6 +1,6 @@
-"""What a card's memory holds: the network, avatars of ten seconds, and the graphs of every batch.
+"""Use of a card's memory: the network, avatars of ten seconds, and the graphs of every batch.
 
-*used* is what the driver says is taken since the first look, CUDA's own context and other programs' changes included.
+*used* is the driver's figure relative to the first row; it includes CUDA's own context and other programs' changes.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ _MIB = 1 << 20
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield what is held after each step, for both networks."""
+    """Yield the use of memory after each step, for both networks."""
     with tempfile.TemporaryDirectory() as folder:
         wide = random_network(0.125 if options.short else 1.0, 96, Path(folder))
         for name, weights in (("built-in", BUILT_IN_WEIGHTS), ("full width", wide)):

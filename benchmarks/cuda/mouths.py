@@ -1,10 +1,10 @@
-"""How many mouths a second a card draws, and what share of its matrix rate that is.
+"""How many mouths a second does a card predict, and which share of its matrix rate is that?
 
-*mouths/s* is by the clock, from windows in the processor's memory to mouths there, as the render worker asks for them.
-*graph mouths/s* is what the network alone takes, by the card's own clock; its arithmetic over that time is compared
-with a large matrix product of the same precision, measured before in the same process. The last rows are those
-products; their *of matrix rate* is the product measured again at the end, which tells whether the card kept its pace.
-Convolutions of fp32 multiply as TF32 on a card, and so does the product that they are compared with.
+*mouths/s* is by wall clock, from windows in main memory to mouths in main memory, as in the render worker. *graph
+mouths/s* is the network alone, by the card's own clock; its operations per time are compared with a large matrix
+product of the same precision, measured before in the same process. The last rows are those products; their *of matrix
+rate* is the product measured again at the end, which shows whether the card kept its pace. On a card fp32 convolutions
+multiply as TF32, and so does the product for comparison.
 """
 
 import functools
@@ -25,7 +25,7 @@ from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.lipsync.torch_backend import BATCHES, DTYPES, TorchPredictor
 
 FRAMES = 256
-"""Of the clip whose faces are drawn into: ten seconds."""
+"""Frames of the clip: ten seconds."""
 _ROUNDS, _WARM_UP_S, _ROUND_S = 5, 0.2, 0.1
 _SIDE, _SIDE_SHORT = 8192, 256
 
@@ -36,13 +36,13 @@ def run_built_in(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def run_full_width(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield the same of a network of the published width that was never trained."""
+    """Yield the same rows for a random network of the published width."""
     with tempfile.TemporaryDirectory() as folder:
         yield from _rows(random_network(0.125 if options.short else 1.0, 96, Path(folder)), options)
 
 
 def faces(count: int, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return crops of noise: what faces cost does not depend on what they show."""
+    """Return crops of noise: the cost does not depend on the content."""
     return np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -100,12 +100,12 @@ def _matrix_tflops(on: Device, dtype: torch.dtype, options: Options) -> float:
 
 
 def _median_s(call: Callable[[], object], options: Options, on: Device | None = None) -> float:
-    """Return the median over rounds of a call's time, by a device's clock or, without one, the processor's."""
+    """Return the median time of a call over rounds, by the device's clock or, without a device, the processor's."""
     timed = on.seconds if on else _seconds
     share = 0.1 if options.short else 1.0
     timed(call, 1)
     once_s, end_s = timed(call, 1), time.monotonic() + share * _WARM_UP_S
-    while time.monotonic() < end_s:  # clocks rise under load
+    while time.monotonic() < end_s:  # the card raises its clock under load
         once_s = min(once_s, timed(call, 1))
     repeats = max(1, int(share * _ROUND_S / max(once_s, 1e-7)))
     return statistics.median(timed(call, repeats) / repeats for _ in range(_ROUNDS))

@@ -1,4 +1,4 @@
-"""What a part of the benchmark is told, and the device that it draws on."""
+"""Options of a part of the benchmark, and the device it runs on."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,22 +13,22 @@ class CannotRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a part is told.
+    """Options of a part.
 
     Attributes:
-        stand_in: Whether the CPU takes the card's place.
-        short: Whether to measure little: all of the code, no figures worth keeping.
+        stand_in: Whether the CPU replaces the card.
+        short: Whether to run all of the code with few repetitions, for tests.
     """
 
     stand_in: bool = False
     short: bool = False
 
     def open(self) -> "Device":
-        """Return the card, or what stands in for it.
+        """Return the open card, or the CPU if it replaces the card.
 
         Raises:
-            DeviceLostError: If there is no card that can be used.
+            DeviceLostError: If there is no usable card.
         """
-        from lipstream.realtime.lipsync.card import Processor, open_device  # noqa: PLC0415 (torch: not all processes need it)
+        from lipstream.realtime.lipsync.card import Processor, open_device  # noqa: PLC0415 (imports torch)
 
         return Processor() if self.stand_in else open_device("cuda")

@@ -1,6 +1,6 @@
-"""The parts of the benchmark, each in a process of its own with a time of its own.
+"""The parts of the benchmark, each with a process and a time limit of its own.
 
-A process that ends, hangs or lacks something costs its own part alone, and one sentence in the table.
+A process that ends, hangs or lacks a package costs its own part alone, and the table states the reason.
 """
 
 import contextlib
@@ -29,10 +29,8 @@ class Part:
     """One part.
 
     Attributes:
-        name: Under which it is kept.
-        question: What it answers.
-        call: ``module:function`` that takes :class:`Options` and yields rows.
-        limit_s: Time after which it is ended.
+        call: ``module:function``; the function takes :class:`Options` and yields rows.
+        limit_s: Time limit, s.
     """
 
     name: str
@@ -66,13 +64,12 @@ PARTS = (
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a part.
+    """The outcome of a part.
 
     Attributes:
-        state: ``done``, or why not.
-        sentence: Why not, for people.
-        seconds: That it took.
-        rows: What it found, all of the same keys; of a part that ended early, what it had found by then.
+        state: ``done``, or the kind of failure.
+        sentence: Reason of a failure; empty if the part is done.
+        rows: Rows with equal keys; a part that ended early has its first ones.
     """
 
     state: PartState
@@ -82,12 +79,12 @@ class Outcome:
 
 
 def run_part(part: Part, options: Options, limit_s: float) -> Outcome:
-    """Run a part in a process of its own, which is ended with all that it began if it takes longer than it may."""
+    """Run a part in a process of its own; at the limit the process is killed with its children."""
     with tempfile.TemporaryDirectory() as folder:
         told, heard = Path(folder) / "outcome.json", Path(folder) / "log.txt"
         command = [sys.executable, "-m", "benchmarks.cuda.parts", part.call, str(told), json.dumps(asdict(options))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
-        environment |= {"OMP_NUM_THREADS": "1"} if options.stand_in else {}  # small sums, beside all else on the CPU
+        environment |= {"OMP_NUM_THREADS": "1"} if options.stand_in else {}  # small sums, beside other work on the CPU
         began_s = time.monotonic()
         with heard.open("wb") as log:
             process = subprocess.Popen(
@@ -110,7 +107,7 @@ def run_part(part: Part, options: Options, limit_s: float) -> Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of a part, its own children too."""
+    """Kill a part's process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -135,7 +132,7 @@ def _last_line(path: Path) -> str:
 
 
 def _main(call: str, told: Path, options: Options) -> None:
-    """Run a part in this process, and write down what it finds as it finds it."""
+    """Run a part in this process, and write its rows to a file as they come."""
     outcome = Outcome("ended early")
     try:
         module, _, name = call.partition(":")

@@ -1,4 +1,4 @@
-"""What was found, kept in a file after each part, so that a run that was interrupted goes on where it was."""
+"""The results, written to a file after each part, so that an interrupted run can continue."""
 
 import json
 from dataclasses import asdict
@@ -15,12 +15,11 @@ _SAME = ("processor", "python", "commit", "stand_in", "short")
 
 
 class Record:
-    """The file.
+    """The file of results.
 
     Args:
-        path: Where it is kept; what it holds is taken over if it was found by the same code on the same machine.
-        options: Of this run.
-        fresh: Whether to begin anew in any case.
+        path: Path of the file; results of the same code on the same machine are kept.
+        fresh: Whether to discard earlier results.
     """
 
     def __init__(self, path: Path, options: Options, *, fresh: bool = False) -> None:
@@ -35,11 +34,11 @@ class Record:
             self.outcomes = {name: Outcome(**outcome) for name, outcome in known["parts"].items()}
 
     def is_done(self, part: Part) -> bool:
-        """Whether a part need not be run again."""
+        """Return whether a part has a complete result."""
         return part.name in self.outcomes and self.outcomes[part.name].state == "done"
 
     def keep(self, part: Part, outcome: Outcome) -> None:
-        """Write down what became of a part; another card than before makes all others worthless."""
+        """Write the outcome of a part; another card than before discards all other results."""
         known = self.outcomes.get(part.name)
         if part.name == "card" and outcome.state == "done" and known and _card(known) != _card(outcome):
             self.outcomes = {}
@@ -50,13 +49,13 @@ class Record:
         scratch.replace(self._path)
 
     def to_json(self) -> str:
-        """Return all of it as JSON."""
+        """Return all results as JSON."""
         parts = {name: asdict(outcome) for name, outcome in self.outcomes.items()}
         notes = [REPLACED] * self.where["stand_in"] + [SHORT] * self.where["short"]
         return json.dumps({"machine": self.where, "notes": notes, "parts": parts}, indent=1) + "\n"
 
     def to_text(self, parts: tuple[Part, ...]) -> str:
-        """Return all of it as one table."""
+        """Return all results as a table."""
         lines = [f"CUDA on {self.where['processor']}, {self.where['cores']} cores"]
         lines += [f"  {REPLACED}"] * self.where["stand_in"] + [f"  {SHORT}"] * self.where["short"]
         for part in parts:

@@ -1,8 +1,8 @@
-"""For how many sessions the render worker draws in time, without the rest of the server.
+"""For how many sessions does the render worker predict in time, without the rest of the server?
 
-Every session asks for a mouth each 40 ms, groups of four together as the server has them, the groups spread over those
-40 ms; jobs and mouths go through the real worker process. A number holds if the 99th percentile of the time from asking
-to having a mouth is under 40 ms and no job was refused or lost.
+Every session requests a mouth each 40 ms. Groups of four request together, as in the server, and the groups are spread
+over those 40 ms. Jobs and mouths pass through the real worker process. A number holds if the 99th percentile of the
+time from request to mouth is under 40 ms and no job was refused or lost.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.metrics import percentiles
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.timeline import FRAME_RATE_HZ, MEL_BANDS, WINDOW_COLUMNS
-from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 LIMIT_MS = 40.0
@@ -30,18 +31,18 @@ _FIRST, _MOST = 8, 2048
 
 
 def run_built_in(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield a row for each number of sessions that was tried with the built-in network."""
+    """Yield a row for each number of sessions tried with the built-in network."""
     yield from _rows(BUILT_IN_WEIGHTS, options)
 
 
 def run_full_width(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield the same with a network of the published width that was never trained."""
+    """Yield the same rows for a random network of the published width."""
     with tempfile.TemporaryDirectory() as folder:
         yield from _rows(random_network(0.125 if options.short else 1.0, 96, Path(folder)), options)
 
 
 def _rows(weights: Path, options: Options) -> Iterator[dict[str, Any]]:
-    """Have the asynchronous rows one by one, so that each is kept as soon as it is there."""
+    """Yield the rows of the asynchronous generator one by one, so that each is stored at once."""
     with asyncio.Runner() as runner:
         rows = _measure(weights, options)
         try:
@@ -82,7 +83,7 @@ async def _measure(weights: Path, options: Options) -> AsyncGenerator[dict[str, 
 
 
 def _following(holds: int, fails: int) -> int:
-    """Return the number to try after one that holds and one that does not; 0 if the two are near enough."""
+    """Return the next number to try, between the highest that holds and the lowest that fails; 0 if they are close."""
     if fails > _MOST:
         return 2 * holds if 2 * holds <= _MOST else 0
     near = fails - holds <= max(_TOGETHER, holds // 8)
@@ -90,7 +91,7 @@ def _following(holds: int, fails: int) -> int:
 
 
 class _Asker:
-    """One session: asks for a mouth a frame and notes how long each took."""
+    """One session: requests a mouth per frame and records how long each took."""
 
     def __init__(self, worker: RenderWorker, avatar: str) -> None:
         self.asked_s: dict[int, float] = {}
@@ -110,7 +111,7 @@ class _Asker:
 
 
 async def _try(worker: RenderWorker, avatar: str, count: int, seconds: float) -> dict[str, Any]:
-    """Let so many sessions ask, and return what became of that."""
+    """Let ``count`` sessions request mouths for some seconds; return a row of the table."""
     askers = [_Asker(worker, avatar) for _ in range(count)]
     groups = [askers[at : at + _TOGETHER] for at in range(0, count, _TOGETHER)]
     before = (worker.counts.refused, worker.counts.lost)

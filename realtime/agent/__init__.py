@@ -1,1 +1,1 @@
-"""Whom a visitor talks to: heard speech in, spoken answers out."""
+"""Conversation agents: a visitor's speech in, spoken answers out."""

@@ -1,4 +1,4 @@
-"""What an agent must be able to do, to whom a person talks through the face."""
+"""The protocol of an agent that talks with a visitor through the face."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -12,36 +12,36 @@ from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the agent understood; told to clients as a caption."""
+    """The text that the agent understood; clients show it as a caption."""
 
     text: str
 
 
 class AgentError(Exception):
-    """An agent failed; the message is for a person and holds nothing secret."""
+    """An agent failed; the message is shown to users and holds no secret."""
 
 
 class Agent(Protocol):
-    """One side of one conversation."""
+    """The agent's side of one conversation."""
 
     def answer(self, speech: npt.NDArray[np.float32]) -> AsyncGenerator[Transcript | SpokenSentence]:
-        """Answer what was said; closing the generator stops everything that is on its way.
+        """Answer a turn of speech; closing the generator stops all work on the answer.
 
         Args:
             speech: ``float32[n]``, 16 kHz, a minute at most.
 
         Yields:
-            What was understood, then the answer in sentences; nothing if there was nothing to understand.
+            The transcript, then the answer in sentences; nothing if no words were understood.
 
         Raises:
-            AgentError: If it cannot answer.
+            AgentError: If the agent cannot answer.
         """
 
     def note_said(self, text: str) -> None:
-        """Learn what has been heard of the last answer; called once for each of which something was.
+        """Take note of the part of the last answer that was heard; called once, and only if some of it was.
 
-        An answer of which nothing was heard was never given, nor was the question: it is asked again with what follows.
+        An answer of which nothing was heard counts as not given, and its question as not asked.
         """
 
     async def close(self) -> None:
-        """Let go of what is kept between answers."""
+        """Close everything that is kept between answers, such as connections."""

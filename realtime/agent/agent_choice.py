@@ -1,4 +1,4 @@
-"""The agent that the settings name."""
+"""Creates the agent that the settings name."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 
 
 def choose_agent(settings: Settings, synthesizer: SpeechSynthesizer | None) -> Callable[[], Agent] | None:
-    """Return what begins a conversation, ``None`` where no agent is named.
+    """Return a function that starts a conversation; ``None`` if the settings name no agent or no speech engine.
 
     Raises:
-        SettingsError: If a key cannot be read.
+        SettingsError: If a key file cannot be read.
     """
     if not settings.chat or synthesizer is None:
         return None

@@ -1,4 +1,4 @@
-"""An answer that comes in pieces, cut into sentences that can be spoken while it is still being written."""
+"""Splits an answer that arrives in pieces into sentences, so that they are spoken while the rest is being written."""
 
 import re
 
@@ -7,19 +7,19 @@ from lipstream.realtime.audio.sentences import LONGEST, clean_text, split_senten
 _FORMATTING = re.compile(r"[*`#]+|^[^\S\n]*[-•]\s+", re.MULTILINE)
 _BEGIN, _END = "<think>", "</think>"
 _MOST_UNSAID = 4 * LONGEST
-"""Characters that are kept as they were written; of more, only the last sentence is, as it will be said."""
+"""Characters kept unchanged; of a longer text only the last sentence is kept, without formatting."""
 _MOST_SILENT = 64
-"""Characters that are kept of a text without letters: it may be the beginning of a tag or of a list."""
+"""Characters kept of a text without letters: it may be the beginning of a tag or a list."""
 
 
 class AnswerText:
-    """Turns pieces into sentences; its work a piece and its memory do not grow with the answer."""
+    """Turns pieces into sentences. Work per piece and memory do not grow with the answer."""
 
     def __init__(self) -> None:
         self._unsaid = ""
 
     def push(self, piece: str) -> list[str]:
-        """Return the sentences that another piece has ended: the last one is held back until the next begins."""
+        """Return the sentences that a piece completes; the last sentence is held back until the next one begins."""
         shown, thought = _without_thoughts(self._unsaid + piece)
         found = _speakable(shown)
         if len(found) > 1 or len(shown) > _MOST_UNSAID:
@@ -28,14 +28,14 @@ class AnswerText:
         return found[:-1]
 
     def flush(self) -> list[str]:
-        """Return the sentences that are left at the end of the answer."""
+        """Return the remaining sentences at the end of the answer."""
         shown, _ = _without_thoughts(self._unsaid)
         self._unsaid = ""
         return _speakable(shown)
 
 
 def _without_thoughts(text: str) -> tuple[str, str]:
-    """Return what a model shows, and what is needed of a thought that has not ended."""
+    """Return the text outside of thoughts, and the rest of an unfinished thought that is needed to find its end."""
     shown, *parts = text.split(_BEGIN)
     kept, unended = [shown], ""
     for part in parts:

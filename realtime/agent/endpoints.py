@@ -1,4 +1,4 @@
-"""OpenAI-compatible endpoints that hear and think: ``…/audio/transcriptions`` and ``…/chat/completions``."""
+"""OpenAI-compatible endpoints for transcription (``…/audio/transcriptions``) and chat (``…/chat/completions``)."""
 
 import io
 import json
@@ -18,9 +18,9 @@ from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 logger = logging.getLogger(__name__)
 
 SILENT_S = 30.0
-"""An endpoint that sends nothing for so long has failed."""
+"""An endpoint that sends nothing for this long has failed."""
 LONGEST_ANSWER = 4_000
-"""Characters of an answer; what comes after them is not asked for."""
+"""Limit of characters in an answer; the rest is not read."""
 _MOST_LINE = 1 << 20
 _OK = 200
 
@@ -28,12 +28,11 @@ Message = dict[str, str]
 
 
 class Endpoint:
-    """One endpoint; its connections are kept.
+    """One endpoint with persistent connections.
 
     Args:
-        what: Its name in messages to people.
-        url: Whole.
-        key: Sent as a bearer token; empty for none.
+        url: Complete URL.
+        key: Bearer token; empty for none.
     """
 
     def __init__(self, what: str, url: str, key: str) -> None:
@@ -43,10 +42,10 @@ class Endpoint:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what goes wrong with it into one sentence.
+        """Turn any failure of the endpoint into an AgentError with one sentence.
 
         Raises:
-            AgentError: That.
+            AgentError: If the block fails.
         """
         try:
             yield
@@ -58,13 +57,13 @@ class Endpoint:
             logger.warning("the %s broke off: %s", self.what, type(error).__name__)
             raise AgentError(f"the {self.what} broke off") from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise AgentError(f"the {self.what} answered with something else than its API says") from error
+            raise AgentError(f"the {self.what} sent an answer that its API does not allow") from error
 
     def check(self, answer: httpx.Response) -> None:
-        """Refuse an answer that is none; its body may repeat the key, so it is not repeated here.
+        """Check the status of an answer. Its body may repeat the key, so the error leaves it out.
 
         Raises:
-            AgentError: If it is.
+            AgentError: If the status is not 200.
         """
         if answer.status_code != _OK:
             raise AgentError(f"the {self.what} answered with status {answer.status_code}")
@@ -74,10 +73,10 @@ class Transcriber:
     """Turns speech into text.
 
     Args:
-        url: Up to the version, such as ``https://api.example/v1``.
-        model: A name that the endpoint knows.
-        language: ISO 639-1; empty lets the endpoint find out.
-        key: Empty for none.
+        url: Base URL with the version, such as ``https://api.example/v1``.
+        model: Model name, passed to the endpoint unchecked.
+        language: ISO 639-1 code; empty for detection by the endpoint.
+        key: Bearer token; empty for none.
     """
 
     def __init__(self, url: str, *, model: str, language: str = "", key: str = "") -> None:
@@ -85,10 +84,10 @@ class Transcriber:
         self._form = {"model": model, "response_format": "json"} | ({"language": language} if language else {})
 
     async def transcribe(self, speech: npt.NDArray[np.float32]) -> str:
-        """Return what is said in ``float32[n]`` at 16 kHz; empty if nothing is.
+        """Return the words spoken in ``float32[n]`` at 16 kHz; empty if there are none.
 
         Raises:
-            AgentError: If the endpoint does not say.
+            AgentError: If the endpoint fails.
         """
         endpoint = self._endpoint
         with endpoint.explained():
@@ -104,12 +103,12 @@ class Transcriber:
 
 
 class Chat:
-    """Answers text with text, as it is being written.
+    """Answers messages with text that is read while it is being written.
 
     Args:
-        url: Up to the version.
-        model: A name that the endpoint knows.
-        key: Empty for none.
+        url: Base URL with the version, such as ``https://api.example/v1``.
+        model: Model name, passed to the endpoint unchecked.
+        key: Bearer token; empty for none.
     """
 
     def __init__(self, url: str, *, model: str, key: str = "") -> None:
@@ -120,7 +119,7 @@ class Chat:
         """Yield the answer in pieces.
 
         Raises:
-            AgentError: If there is none, or it breaks off.
+            AgentError: If the endpoint fails or breaks off.
         """
         endpoint, length = self._endpoint, 0
         request = {"model": self._model, "messages": messages, "stream": True}
@@ -143,7 +142,7 @@ class Chat:
 
 
 def _content(line: str) -> str:
-    """Return the text in a line of a stream (server-sent events), also in an answer that is not streamed at all."""
+    """Return the text in a line of server-sent events, or in a line that is a complete answer without streaming."""
     if len(line) > _MOST_LINE:
         raise ValueError("too long a line")
     if line.startswith("{"):

@@ -1,4 +1,7 @@
-"""An agent of three parts, which hear, think and speak; the face begins with the first sentence of an answer."""
+"""An agent made of a transcriber, a chat model and a speech engine.
+
+It speaks the first sentence of an answer while the next ones are being written.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,7 +15,7 @@ from lipstream.realtime.agent.endpoints import Chat, Message, Transcriber
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer, SpokenSentence
 
 REMEMBERED_MESSAGES = 40
-"""Of the conversation; older ones are forgotten."""
+"""Messages of the conversation that are kept."""
 PROMPT = (
     "You are a friendly face on a screen. A person stands before you and talks to you; your answer is spoken aloud. "
     "Answer in the language that they speak, in two or three short sentences, without lists, links or formatting."
@@ -23,10 +26,10 @@ class Talker:
     """One conversation.
 
     Args:
-        transcriber: Hears.
-        chat: Thinks.
-        synthesizer: Speaks; it is shared, and closed by others.
-        prompt: What the chat is told first.
+        transcriber: Turns speech into text; closed with the conversation.
+        chat: Writes the answers; closed with the conversation.
+        synthesizer: Speaks the answers; shared between conversations and not closed here.
+        prompt: System prompt for the chat; empty for ``PROMPT``.
     """
 
     def __init__(self, transcriber: Transcriber, chat: Chat, synthesizer: SpeechSynthesizer, prompt: str) -> None:
@@ -36,10 +39,10 @@ class Talker:
         self._question = ""
 
     async def answer(self, speech: npt.NDArray[np.float32]) -> AsyncGenerator[Transcript | SpokenSentence]:
-        """Answer what was said in ``float32[n]`` at 16 kHz: the transcript, then sentence by sentence.
+        """Answer ``float32[n]`` at 16 kHz: yield the transcript, then the answer by sentences.
 
         Raises:
-            AgentError: If one of the endpoints fails.
+            AgentError: If an endpoint fails.
         """
         self._question = await self._transcriber.transcribe(speech)
         if not any(char.isalnum() for char in self._question):
@@ -51,7 +54,7 @@ class Talker:
                 yield SpokenSentence(sentence, self._synthesizer.speak(sentence))
 
     def note_said(self, text: str) -> None:
-        """Remember the question, and what was heard of its answer."""
+        """Add the question, and the part of its answer that was heard, to the history."""
         self._history += [{"role": "user", "content": self._question}, {"role": "assistant", "content": text}]
         del self._history[:-REMEMBERED_MESSAGES]
 
@@ -62,7 +65,7 @@ class Talker:
 
 
 async def sentences_of(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Yield whole sentences of a text that comes in pieces, each as soon as the next one begins."""
+    """Yield whole sentences of a text that arrives in pieces, each as soon as the next one begins."""
     text = AnswerText()
     async with aclosing(pieces):
         async for piece in pieces:

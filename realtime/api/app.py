@@ -12,19 +12,21 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from pydantic import BaseModel
 
 from lipstream.realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
-from lipstream.realtime.api.authorization import AllSessions, Authorization, operator
-from lipstream.realtime.api.error_responses import answer_errors
+from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, operator
+from lipstream.realtime.api.error_responses import answer_errors, error_answers
 from lipstream.realtime.api.metrics_exporter import MetricsExporter
+from lipstream.realtime.api.openapi import openapi_of
 from lipstream.realtime.api.request_filter import RequestFilter
 from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
-from lipstream.realtime.metrics import prometheus_text
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
+from lipstream.realtime.wire.answers import HealthAnswer, NotReadyAnswer, TokenAnswer
 
 WEB = Path(__file__).parents[2] / "web"
 _SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
@@ -32,7 +34,11 @@ _SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
 
 
 class NewToken(BaseModel):
-    """What a token is for."""
+    """What a token is for.
+
+    Attributes:
+        kiosk: Whether it lasts for a kiosk's year instead of five minutes.
+    """
 
     kiosk: bool = False
 
@@ -107,8 +113,11 @@ class _Pages(StaticFiles):
         return response
 
 
-_open = APIRouter()
-_for_operators = APIRouter(dependencies=[Depends(operator)])
+_open = APIRouter(tags=["everybody"])
+_for_operators = APIRouter(dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS))
+_UNREADY: dict[int | str, dict[str, Any]] = {
+    503: {"model": NotReadyAnswer, "description": "No session could be taken now."}
+}
 
 
 async def _page(name: str) -> FileResponse:
@@ -116,36 +125,36 @@ async def _page(name: str) -> FileResponse:
 
 
 @_open.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz() -> HealthAnswer:
     """Answer while the process serves."""
-    return {"status": "ok"}
+    return HealthAnswer(status="ok")
 
 
-@_open.get("/readyz")
+@_open.get("/readyz", response_model=HealthAnswer, responses=_UNREADY)
 async def readyz(sessions: AllSessions) -> JSONResponse:
     """Answer 200 only when a session could be taken now."""
-    reason = sessions.unready_reason()
-    return JSONResponse({"status": "ok"} if not reason else {"reason": reason}, 503 if reason else 200)
+    if reason := sessions.unready_reason():
+        return JSONResponse(NotReadyAnswer(reason=reason), 503)
+    return JSONResponse(HealthAnswer(status="ok"))
 
 
-@_for_operators.get("/metrics")
-async def metrics(request: Request) -> PlainTextResponse:
+@_for_operators.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
     """Return the server's figures for Prometheus."""
     exporter: MetricsExporter = request.app.state.exporter
-    return PlainTextResponse(prometheus_text(exporter.families()), media_type="text/plain; version=0.0.4")
+    return Response(generate_latest(exporter), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @_for_operators.get("/openapi.json", include_in_schema=False)
 async def schema(request: Request) -> dict[str, Any]:
     """Return the API's description."""
-    app: FastAPI = request.app
-    return app.openapi()
+    return openapi_of(request.app)
 
 
 @_for_operators.post("/api/tokens", status_code=201)
-async def create_token(request: Request, body: NewToken | None = None) -> dict[str, Any]:
+async def create_token(request: Request, body: NewToken | None = None) -> TokenAnswer:
     """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
     authorization: Authorization = request.app.state.authorization
     kiosk = body is not None and body.kiosk
     token = authorization.tokens.join_token(time.time(), kiosk=kiosk)
-    return {"token": token, "expires_in": KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S}
+    return TokenAnswer(token=token, expires_in=KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S)

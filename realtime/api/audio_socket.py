@@ -1,10 +1,8 @@
 """``WS /api/sessions/{id}/audio``: a program speaks through a session.
 
 Binary frames are s16le mono at the rate that ``?rate=`` names, cut anywhere. Text frames are JSON.
-In: ``{"type": "interrupt"}``, ``{"type": "end_of_speech"}``, ``{"type": "say", "text"}``. Out: ``{"type": "credit",
-"until"}`` (how many bytes may be sent in all by now; whoever sends more is read when there is room), ``{"type":
-"playout", "sample", "heard_ms", "queued_ms"}`` while sound is being heard, the session's own events, ``{"type":
-"error", "message"}``.
+In: the messages of `realtime.wire.control_messages`. Out: the events of `realtime.wire.events`, with those that only a
+program is told.
 """
 
 import asyncio
@@ -12,20 +10,20 @@ import contextlib
 import json
 import logging
 import weakref
-from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from lipstream.realtime.api.authorization import socket_owner
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
-from lipstream.realtime.control_messages import control_error, parse_control, said_text
 from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.wire.control_messages import parse_control
+from lipstream.realtime.wire.events import CreditEvent, PlayoutEvent, ProgramEvent, ServerEvent, error_event
 
 PROTOCOL = "lipstream.v1"
 REPORT_S = 0.1
-FULL_WAIT_S = 0.05
 MOST_EVENTS = 256
 """Events that may wait for a program that does not read; more end its connection."""
 DEFAULT_RATE_HZ = 16_000
@@ -75,8 +73,10 @@ class _ProgramSocket:
 
     def __init__(self, socket: WebSocket, session: Session, source: PcmQueue) -> None:
         self._socket, self._session, self._source = socket, session, source
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_EVENTS)
+        self._events: asyncio.Queue[ServerEvent | ProgramEvent] = asyncio.Queue(MOST_EVENTS)
         self._over = asyncio.Event()
+        self._reads = ReadWaits()
+        source.on_read = self._reads.check
         self._received = 0  # bytes of sound
         self._code = _GOING_AWAY
         _speakers.add(self)
@@ -115,7 +115,7 @@ class _ProgramSocket:
                 logger.error("%s failed", task.get_name(), exc_info=error)
                 self._code = _FAILED
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _tell(self, event: ServerEvent | ProgramEvent) -> None:
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
@@ -136,23 +136,13 @@ class _ProgramSocket:
 
     async def _room(self) -> None:
         """Wait until more may come: what is not read waits with the program."""
-        while not self._source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
-            await asyncio.sleep(FULL_WAIT_S)
+        await self._reads.until(lambda: self._source.room_bytes > 0)
 
     def _control(self, text: str) -> None:
         try:
-            message = parse_control(text)
-            match message.get("type"):
-                case "interrupt":
-                    self._session.speech.interrupt()
-                case "end_of_speech":
-                    self._source.end()
-                case "say":
-                    self._session.speech.text_queue.accept(said_text(message))
-                case kind:
-                    raise BadRequestError(f"message of type {kind!r} is not known here")
+            self._session.handle(parse_control(text), program=self._source)
         except LipstreamError as error:
-            self._tell(control_error(error.message))
+            self._tell(error_event(error.message))
 
     async def _send(self) -> None:
         while True:
@@ -169,10 +159,10 @@ class _ProgramSocket:
             now_s = loop.time()
             state = (self._received + self._source.room_bytes, self._session.speech.heard_ms(now_s))
             if told is None or state[0] != told[0]:
-                self._tell({"type": "credit", "until": state[0]})
+                self._tell(CreditEvent(type="credit", until=state[0]))
             if told is not None and state[1] != told[1]:
-                waiting = {"queued_ms": round(self._source.level * 1000 / SOUND_RATE_HZ, 1)}
-                place = {"sample": self._session.clock.left(now_s), "heard_ms": round(state[1], 1)}
-                self._tell({"type": "playout", **place, **waiting})
+                queued_ms = round(self._source.level * 1000 / SOUND_RATE_HZ, 1)
+                left, heard_ms = self._session.clock.left(now_s), round(state[1], 1)
+                self._tell(PlayoutEvent(type="playout", sample=left, heard_ms=heard_ms, queued_ms=queued_ms))
             told = state
             await asyncio.sleep(REPORT_S)

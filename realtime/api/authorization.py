@@ -185,6 +185,9 @@ async def all_sessions(request: Request) -> Sessions:
     return sessions
 
 
+REFUSALS = (UnauthorizedError, ForbiddenError, RateLimitError)
+"""Errors of all routes that ask for a token."""
+
 AllSessions = Annotated[Sessions, Depends(all_sessions)]
 OneSession = Annotated[Session, Depends(owner)]
 WatchedSession = Annotated[Session, Depends(viewer)]

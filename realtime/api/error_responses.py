@@ -1,5 +1,6 @@
-"""What clients are told of an error: the one place where one becomes an answer."""
+"""Errors over HTTP: what a route may answer, and the one place where an error becomes an answer."""
 
+import inspect
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,23 @@ from lipstream.realtime.errors import (
     UnavailableError,
     is_no_room,
 )
+from lipstream.realtime.wire.answers import ErrorAnswer, ErrorBody
+
+_RETRY = {"Retry-After": {"description": "Seconds after which a retry makes sense.", "schema": {"type": "integer"}}}
+
+
+def error_answers(*errors: type[LipstreamError]) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's ``responses=`` says of its errors, which all have one shape.
+
+    Args:
+        errors: Those that the route is known for; ``default`` stands for all others.
+    """
+    answers: dict[int | str, dict[str, Any]] = {}
+    for error in sorted(errors, key=lambda error: error.status):
+        meaning = inspect.cleandoc(error.__doc__ or error.code).partition("\n")[0]
+        headers = {"headers": _RETRY} if error in (RateLimitError, UnavailableError) else {}
+        answers[error.status] = {"model": ErrorAnswer, "description": meaning, **headers}
+    return answers | {"default": {"model": ErrorAnswer, "description": "Any other error."}}
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -26,14 +44,16 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def _error(status: int, code: str, message: str, **more: Any) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, **more}}, status)
+def _error(status: int, body: ErrorBody) -> JSONResponse:
+    return JSONResponse(ErrorAnswer(error=body), status)
 
 
 async def _expected_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LipstreamError)
-    more = {"reason": error.reason} if isinstance(error, UnavailableError) else {}
-    answer = _error(error.status, error.code, error.message, **more)
+    body = ErrorBody(code=error.code, message=error.message)
+    if isinstance(error, UnavailableError):
+        body["reason"] = error.reason
+    answer = _error(error.status, body)
     if isinstance(error, UnavailableError | RateLimitError):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UnauthorizedError):
@@ -45,7 +65,8 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return _error(400, "bad_request", f"{where}: {first['msg']}" if where else str(first["msg"]))
+    message = f"{where}: {first['msg']}" if where else str(first["msg"])
+    return _error(400, ErrorBody(code="bad_request", message=message))
 
 
 async def _no_room(request: Request, error: Exception) -> JSONResponse:
@@ -55,10 +76,11 @@ async def _no_room(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected_error(_: Request, __: Exception) -> JSONResponse:
-    return _error(500, "internal", "the server failed; its log says why")
+    return _error(500, ErrorBody(code="internal", message="the server failed; its log says why"))
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method_not_allowed"}
-    return _error(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail))
+    code = codes.get(error.status_code, "bad_request")
+    return _error(error.status_code, ErrorBody(code=code, message=str(error.detail)))

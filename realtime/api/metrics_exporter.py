@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import Counter, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
 from lipstream.realtime.api import audio_socket
-from lipstream.realtime.meters import Meters
-from lipstream.realtime.metrics import Counter, Family, Gauge
+from lipstream.realtime.meters import NAMESPACE, Meters
 from lipstream.realtime.queue_depths import QueueDepths, fullest
 from lipstream.realtime.rtc.aiortc_patches.datagram_guard import dropped_datagrams
 from lipstream.realtime.server import avatar_builds
@@ -19,7 +22,7 @@ from lipstream.realtime.workers.shared_memory import SLOTS
 SAMPLE_S = 1.0
 
 
-class MetricsExporter:
+class MetricsExporter(Collector):
     """Tells what a server does.
 
     Args:
@@ -42,22 +45,22 @@ class MetricsExporter:
         connections = ((s.id, s.connections()) for s in self._sessions.all())
         self._traffic.update({f"{of} {name}": peer for of, peers in connections for name, peer in peers.items()})
 
-    def families(self) -> Iterator[Family]:
-        """Yield everything that is exported."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield everything that is exported; call it on the event loop."""
         self.sample()
         sessions, workers = self._sessions, self._sessions.workers
         counts = workers.counts
         reason = sessions.unready_reason()
-        yield Gauge("sessions", "Sessions there are.", sessions.count)
-        yield Gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
-        yield Gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
-        yield Gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
-        yield Gauge("ready", "1 while a session could be taken.", reason is None)
-        yield Gauge("workers", "Render workers, one a device.", len(workers.members))
-        yield Gauge("worker_up", "Of these, those that take jobs now.", workers.up)
-        yield Gauge("worker_on_card", "Of these, those that draw on a card.", workers.on_card)
+        yield _gauge("sessions", "Sessions there are.", sessions.count)
+        yield _gauge("sessions_live", "Sessions with a connected peer.", sessions.live)
+        yield _gauge("sessions_speaking", "Sessions whose avatar speaks.", sum(s.speaking for s in sessions.all()))
+        yield _gauge("sessions_max", "Sessions that are admitted at most.", sessions.settings.max_sessions)
+        yield _gauge("ready", "1 while a session could be taken.", reason is None)
+        yield _gauge("workers", "Render workers, one a device.", len(workers.members))
+        yield _gauge("worker_up", "Of these, those that take jobs now.", workers.up)
+        yield _gauge("worker_on_card", "Of these, those that draw on a card.", workers.on_card)
         pictures = sessions.pictures
-        yield Gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
+        yield _gauge("picture_workers_up", "Processes that paint and encode now.", pictures.up)
         yield _total("picture_worker_restarts_total", "Times that one was started again.", pictures.restarts)
         yield _total("sessions_created_total", "Sessions since the start.", sessions.created)
         yield _total("mouths_total", "Mouths asked of the workers.", counts.jobs)
@@ -65,23 +68,16 @@ class MetricsExporter:
         yield _total("mouths_lost_total", "Mouths they could not draw.", counts.lost)
         yield _total("mouths_short_total", "Mouths that found no room in the device's memory.", counts.short)
         yield _total("worker_restarts_total", "Times that one was started again.", counts.restarts)
-        yield from sessions.meters.families()
-        yield Gauge("target_bitrate_bits", "What video encoders aim at, in all, bit/s.", self._traffic.target_bitrate)
-        yield Gauge("round_trip_seconds", "The longest among the peers.", self._traffic.round_trip_s)
-        yield self._datagrams()
+        yield from sessions.meters.collect()
+        yield _gauge("target_bitrate_bits", "What video encoders aim at, in all, bit/s.", self._traffic.target_bitrate)
+        yield _gauge("round_trip_seconds", "The longest among the peers.", self._traffic.round_trip_s)
+        yield _datagrams()
         queues = self._queues()
-        yield Gauge("queue_depth", "The fullest queue of each kind.", {n: q[0] for n, q in queues.items()}, "queue")
-        yield Gauge("queue_limit", "What it takes at most.", {n: q[1] for n, q in queues.items()}, "queue")
-        yield Gauge("resident_memory_bytes", "Memory by process.", self._memory(), "process")
-        yield Gauge("open_descriptors", "Files and sockets that the server holds.", _descriptors())
-        yield Gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
-
-    def _datagrams(self) -> Counter:
-        why = ("empty", "stranger", "malformed", "overflow")
-        family = Counter("datagrams_dropped_total", "Datagrams kept from the media stack, by why.", "why", why)
-        for name in why:
-            family.add(getattr(dropped_datagrams, name), of=name)
-        return family
+        yield _gauge("queue_depth", "The fullest queue of each kind.", {n: q[0] for n, q in queues.items()}, "queue")
+        yield _gauge("queue_limit", "What it takes at most.", {n: q[1] for n, q in queues.items()}, "queue")
+        yield _gauge("resident_memory_bytes", "Memory by process.", self._memory(), "process")
+        yield _gauge("open_descriptors", "Files and sockets that the server holds.", _descriptors())
+        yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
     def _queues(self) -> QueueDepths:
         """Return depth and limit of every queue; of those that sessions have, the fullest."""
@@ -116,7 +112,7 @@ class Traffic:
         self._last: dict[tuple[str, str, str], float] = {}  # by connection, kind, figure
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
 
-    def update(self, peers: Mapping[str, dict[str, Any] | None]) -> None:
+    def update(self, peers: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Take in the figures of each connection."""
         seen: dict[tuple[str, str, str], float] = {}
         self.target_bitrate, self.round_trip_s = 0.0, 0.0
@@ -132,7 +128,7 @@ class Traffic:
                     grown = value - before
                     if grown < 0:  # a new connection, or duplicates made up for what was lost
                         grown = 0 if name == "packets_lost" else value
-                    counter.add(grown, of="" if name == "key_frames" else kind)
+                    (counter if name == "key_frames" else counter.labels(kind)).inc(grown)
                     seen[key] = value
         self._last = seen
 
@@ -144,10 +140,26 @@ class Traffic:
             yield "key_frames", self._meters.key_frames
 
 
-def _total(name: str, meaning: str, value: float) -> Counter:
-    counter = Counter(name, meaning)
-    counter.add(value)
-    return counter
+def _gauge(name: str, meaning: str, values: float | Mapping[str, float], label: str = "") -> GaugeMetricFamily:
+    """Return what is so just now: one figure, or one by label value."""
+    if not isinstance(values, Mapping):
+        return GaugeMetricFamily(f"{NAMESPACE}_{name}", meaning, values)
+    family = GaugeMetricFamily(f"{NAMESPACE}_{name}", meaning, labels=(label,))
+    for of, value in values.items():
+        family.add_metric((of,), value)
+    return family
+
+
+def _total(name: str, meaning: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{NAMESPACE}_{name}", meaning, value)
+
+
+def _datagrams() -> CounterMetricFamily:
+    name, meaning = f"{NAMESPACE}_datagrams_dropped_total", "Datagrams kept from the media stack, by why."
+    family = CounterMetricFamily(name, meaning, labels=("why",))
+    for why in ("empty", "stranger", "malformed", "overflow"):
+        family.add_metric((why,), getattr(dropped_datagrams, why))
+    return family
 
 
 def _resident_bytes(pid: int) -> int:

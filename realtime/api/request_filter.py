@@ -9,10 +9,12 @@ import json
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lipstream.realtime.errors import BadRequestError, ForbiddenError, LipstreamError, TooLargeError
 from lipstream.realtime.settings import Settings
+from lipstream.realtime.wire.answers import ErrorAnswer, ErrorBody
 
 MAX_BODY_BYTES = 128 * 1024
 _UPLOADS = ("POST", "/api/avatars")
@@ -26,11 +28,6 @@ _HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-}
-_PREFLIGHT = {
-    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, PATCH, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-    "Access-Control-Max-Age": "600",
 }
 
 
@@ -47,6 +44,15 @@ class RequestFilter:
         self._upload_bytes = (settings.upload_mb << 20) + MAX_BODY_BYTES
         self._origins = frozenset(origin.lower() for origin in settings.allowed_origins)
         self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+        self._checked: ASGIApp = self._bounded
+        if self._origins:  # around the bounds, so that the page of an allowed site can read a refusal of its body
+            self._checked = CORSMiddleware(
+                self._bounded,
+                allow_origins=self._origins,
+                allow_methods=("DELETE", "GET", "HEAD", "PATCH", "POST"),
+                allow_headers=("Authorization", "Content-Type", "If-Match"),
+                expose_headers=("ETag", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 400, 403 or 413."""
@@ -54,34 +60,36 @@ class RequestFilter:
             await self._app(scope, receive, send)
             return
 
-        uploads = (scope.get("method"), scope["path"]) == _UPLOADS
-        body = _Body(receive, self._upload_bytes if uploads else MAX_BODY_BYTES)
-
         async def send_with_headers(message: Message) -> None:
-            if body.is_over:  # whatever the routes made of it
-                return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (*_HEADERS.items(), *cross_origin.items()):
+                for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        cross_origin: dict[str, str] = {}
         try:
-            headers = Headers(scope=scope)
-            self._check(headers)
-            cross_origin = self._cross_origin(headers)
-            body.check_length(headers.get("content-length", "0"))
-            if scope.get("method") == "OPTIONS" and cross_origin.keys() >= _PREFLIGHT.keys():
-                await send_with_headers({"type": "http.response.start", "status": 204, "headers": []})
-                await send_with_headers({"type": "http.response.body", "body": b""})
-                return
-            await self._app(scope, body.receive, send_with_headers)
+            self._check(Headers(scope=scope))
+        except ForbiddenError as error:
+            await _refuse(scope, error, send_with_headers)
+        else:
+            await self._checked(scope, receive, send_with_headers)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on whose body is of a permitted size."""
+        uploads = (scope.get("method"), scope["path"]) == _UPLOADS
+        body = _Body(receive, self._upload_bytes if uploads else MAX_BODY_BYTES)
+
+        async def send_within_bounds(message: Message) -> None:
+            if not body.is_over:  # else whatever the routes made of it
+                await send(message)
+
+        try:
+            body.check_length(Headers(scope=scope).get("content-length", "0"))
+            await self._app(scope, body.receive, send_within_bounds)
             if body.is_over:
                 raise body.too_large()
-        except (ForbiddenError, BadRequestError, TooLargeError) as error:
-            body.received = 0
-            await _refuse(scope, error, send_with_headers)
+        except (BadRequestError, TooLargeError) as error:
+            await _refuse(scope, error, send)
 
     def _check(self, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -89,21 +97,8 @@ class RequestFilter:
         if not name or (name not in self._names and not _is_address(name)):
             raise ForbiddenError(f"this server does not answer to the host {host!r}")
         origin = headers.get("origin")
-        if origin is not None and _authority(origin) != host.lower() and not self._allows(origin):
+        if origin is not None and _authority(origin) != host.lower() and origin.lower() not in self._origins:
             raise ForbiddenError(f"requests from the origin {origin!r} are not taken")
-
-    def _allows(self, origin: str) -> bool:
-        return origin.lower() in self._origins
-
-    def _cross_origin(self, headers: Headers) -> dict[str, str]:
-        """Return what a page of an allowed site needs to be told (Fetch standard, CORS protocol)."""
-        origin = headers.get("origin", "")
-        if not self._allows(origin):
-            return {"Vary": "Origin"} if self._origins else {}
-        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        if "access-control-request-method" in headers:
-            return allowed | _PREFLIGHT
-        return allowed | {"Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, WWW-Authenticate"}
 
 
 def _host_name(host: str) -> str:
@@ -160,7 +155,7 @@ async def _refuse(scope: Scope, error: LipstreamError, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.message})
         return
-    body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
+    body = json.dumps(ErrorAnswer(error=ErrorBody(code=error.code, message=error.message))).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,38 +1,97 @@
-"""Sessions over HTTP: begun, connected, told what to say, asked how they are, ended."""
+"""The routes of sessions: begin, connect, say, interrupt, figures, end."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from lipstream.realtime.api.authorization import AllSessions, OneSession, guest, new_guest, operator, owner
+from lipstream.realtime.api.authorization import (
+    REFUSALS,
+    AllSessions,
+    OneSession,
+    guest,
+    new_guest,
+    operator,
+    owner,
+)
+from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.errors import (
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    OfferError,
+    TooLargeError,
+    UnavailableError,
+)
+from lipstream.realtime.wire.answers import SessionListItem
+from lipstream.realtime.wire.session_answers import (
+    ConnectivityAnswer,
+    PeerAnswer,
+    SampleAnswer,
+    SdpAnswer,
+    SessionAnswer,
+    SessionStats,
+    SessionUrls,
+    ViewerUrls,
+)
 
-operators = APIRouter(prefix="/api/sessions", dependencies=[Depends(operator)])
-guests = APIRouter(prefix="/api/sessions", dependencies=[Depends(guest)])
-owners = APIRouter(prefix="/api/sessions/{session_id}", dependencies=[Depends(owner)])
+_OFFERS = error_answers(BadRequestError, NotFoundError, TooLargeError, OfferError, UnavailableError)
+_LOCATION = {"headers": {"Location": {"description": "Path of the session.", "schema": {"type": "string"}}}}
+
+operators = APIRouter(
+    prefix="/api/sessions", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+)
+guests = APIRouter(
+    prefix="/api/sessions", dependencies=[Depends(guest)], tags=["guests"], responses=error_answers(*REFUSALS)
+)
+owners = APIRouter(
+    prefix="/api/sessions/{session_id}",
+    dependencies=[Depends(owner)],
+    tags=["owners"],
+    responses=error_answers(*REFUSALS, NotFoundError),
+)
 
 
 class Offer(BaseModel):
-    """A WebRTC offer with all its candidates."""
+    """A WebRTC offer.
+
+    Attributes:
+        sdp: The description, with all candidates of the client.
+    """
 
     sdp: str
     type: Literal["offer"]
 
 
 class AvatarChoice(BaseModel):
-    """The avatar that a session shows."""
+    """The avatar that a session shows.
+
+    Attributes:
+        avatar: Id of the avatar.
+    """
 
     avatar: str = Field(max_length=64)
 
 
 class Text(BaseModel):
-    """What a session speaks."""
+    """What a session speaks.
+
+    Attributes:
+        text: Plain text of any number of sentences.
+    """
 
     text: str
 
 
 class NewSession(BaseModel):
-    """What a session begins with."""
+    """What a session begins with.
+
+    Attributes:
+        avatar: Id of the avatar; the server's choice if absent.
+        offer: Offer of the speaking peer, which may also come later.
+        conversation: Whether the microphone is listened to and answered instead of being spoken.
+        local_audio: Whether it uses microphone and loudspeaker of the server's machine; needs an API key.
+    """
 
     avatar: str | None = Field(default=None, max_length=64)
     offer: Offer | None = None
@@ -41,25 +100,30 @@ class NewSession(BaseModel):
 
 
 @operators.get("")
-async def list_sessions(sessions: AllSessions) -> list[dict[str, Any]]:
+async def list_sessions(sessions: AllSessions) -> list[SessionListItem]:
     """Return the sessions there are, with what opens them to viewers."""
     return [
-        {
-            "id": session.id,
-            "avatar": session.avatar_id,
-            "state": session.state,
-            "viewers": session.viewers.count,
-            "viewer_token": session.viewer_token,
-            "urls": {"self": f"/api/sessions/{session.id}", "whep": f"/api/sessions/{session.id}/whep"},
-        }
+        SessionListItem(
+            id=session.id,
+            avatar=session.avatar_id,
+            state=session.state,
+            viewers=session.viewers.count,
+            viewer_token=session.viewer_token,
+            urls=ViewerUrls(self=f"/api/sessions/{session.id}", whep=f"/api/sessions/{session.id}/whep"),
+        )
         for session in sessions.all()
     ]
 
 
-@guests.post("", status_code=201, dependencies=[Depends(new_guest)])
+@guests.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(new_guest)],
+    responses={201: _LOCATION, **_OFFERS, **error_answers(ConflictError)},
+)
 async def create_session(
     body: NewSession, request: Request, response: Response, sessions: AllSessions
-) -> dict[str, Any]:
+) -> SessionAnswer:
     """Begin a session, and answer its offer if it carries one."""
     if body.local_audio:
         await operator(request)  # it hears the room that the server stands in
@@ -71,52 +135,54 @@ async def create_session(
     )
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
-    created: dict[str, Any] = {
-        "id": session.id,
-        "token": session.token,
-        "viewer_token": session.viewer_token,
-        "look_ahead_ms": session.look_ahead_ms,
-        **sessions.connectivity(session),
-        "urls": {"self": path, "peer": f"{path}/peer", "audio": f"{path}/audio", "whep": f"{path}/whep"},
-    }
+    reach = sessions.connectivity(session)
+    created = SessionAnswer(
+        id=session.id,
+        token=session.token,
+        viewer_token=session.viewer_token,
+        look_ahead_ms=session.look_ahead_ms,
+        ice_servers=reach["ice_servers"],
+        ice_transport_policy=reach["ice_transport_policy"],
+        urls=SessionUrls(self=path, peer=f"{path}/peer", audio=f"{path}/audio", whep=f"{path}/whep"),
+    )
     if body.local_audio:
         created["local_audio"] = sorted(sessions.local_audio.wanted)
     if answer is not None:
-        created["answer"] = {"sdp": answer, "type": "answer"}
+        created["answer"] = SdpAnswer(sdp=answer, type="answer")
     return created
 
 
-@owners.post("/peer")
-async def connect_peer(offer: Offer, session: OneSession) -> dict[str, Any]:
+@owners.post("/peer", responses=_OFFERS)
+async def connect_peer(offer: Offer, session: OneSession) -> PeerAnswer:
     """Answer the speaking peer's offer; it takes the place of the one before."""
-    return {"answer": {"sdp": await session.answer(offer.sdp), "type": "answer"}}
+    return PeerAnswer(answer=SdpAnswer(sdp=await session.answer(offer.sdp), type="answer"))
 
 
 @owners.get("/connectivity")
-async def connectivity(session: OneSession, sessions: AllSessions) -> dict[str, Any]:
+async def connectivity(session: OneSession, sessions: AllSessions) -> ConnectivityAnswer:
     """Return STUN and TURN servers with fresh credentials, for a client that connects again."""
     return sessions.connectivity(session)
 
 
 @owners.get("")
-async def session_figures(session: OneSession) -> dict[str, Any]:
+async def session_figures(session: OneSession) -> SessionStats:
     """Return a session's live figures."""
     return session.stats()
 
 
 @owners.post("/interrupt")
-async def interrupt(session: OneSession) -> dict[str, int]:
-    """Stop speaking now."""
-    return {"sample": session.speech.interrupt()}
+async def interrupt(session: OneSession) -> SampleAnswer:
+    """Stop speaking now. From the sample on there is silence; what comes from the source later is spoken."""
+    return SampleAnswer(sample=session.speech.interrupt())
 
 
-@owners.post("/say")
-async def say(body: Text, session: OneSession) -> dict[str, int]:
-    """Speak a text, behind what is being spoken of others; nothing of it is heard before the sample."""
-    return {"sample": await session.speech.say(body.text)}
+@owners.post("/say", responses=error_answers(BadRequestError, ConflictError, TooLargeError, UnavailableError))
+async def say(body: Text, session: OneSession) -> SampleAnswer:
+    """Speak a text after those that wait. Nothing of it is heard before the sample."""
+    return SampleAnswer(sample=await session.speech.say(body.text))
 
 
-@owners.patch("", status_code=204)
+@owners.patch("", status_code=204, responses=error_answers(BadRequestError, UnavailableError))
 async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
     """Show another avatar without a break."""
     await sessions.switch(session_id, choice.avatar)

@@ -8,20 +8,70 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from lipstream.realtime.api.authorization import AllSessions, OneSession, WatchedSession, new_viewer, operator, viewer
+from lipstream.realtime.api.authorization import (
+    REFUSALS,
+    AllSessions,
+    OneSession,
+    WatchedSession,
+    new_viewer,
+    operator,
+    viewer,
+)
+from lipstream.realtime.api.error_responses import error_answers
 from lipstream.realtime.errors import (
     BadRequestError,
+    NotFoundError,
+    OfferError,
     PreconditionFailedError,
     PreconditionRequiredError,
+    TooLargeError,
     UnavailableError,
     UnsupportedTypeError,
 )
 from lipstream.realtime.rtc.peer import Peer
+from lipstream.realtime.wire.session_answers import IceServer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
-viewing = APIRouter(prefix="/api/sessions/{session_id}/whep", dependencies=[Depends(viewer)])
-publishing = APIRouter(prefix="/api/whip", dependencies=[Depends(operator)])
+
+class _Sdp(Response):
+    media_type = SDP
+
+
+def _text(media_type: str) -> dict[str, Any]:
+    """Return what a route's ``openapi_extra=`` says of a body that is text."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": {"type": "string"}}}}}
+
+
+_OFFER = _text(SDP)
+_CREATED: dict[int | str, dict[str, Any]] = {
+    201: {
+        "description": "The SDP answer, with all candidates of the server.",
+        "headers": {
+            "Location": {"description": "Path that ends this.", "schema": {"type": "string"}},
+            "ETag": {"description": "Names the ICE session.", "schema": {"type": "string"}},
+            "Link": {"description": "A STUN or TURN server.", "schema": {"type": "string"}},
+        },
+    },
+    **error_answers(
+        *(BadRequestError, NotFoundError, TooLargeError, UnsupportedTypeError, OfferError, UnavailableError)
+    ),
+}
+_TRICKLE = error_answers(
+    *(BadRequestError, NotFoundError, PreconditionFailedError, TooLargeError, UnsupportedTypeError, OfferError),
+    PreconditionRequiredError,
+)
+_THERE = error_answers(NotFoundError)
+
+viewing = APIRouter(
+    prefix="/api/sessions/{session_id}/whep",
+    dependencies=[Depends(viewer)],
+    tags=["viewers"],
+    responses=error_answers(*REFUSALS, NotFoundError),
+)
+publishing = APIRouter(
+    prefix="/api/whip", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+)
 options = APIRouter(prefix="/api", include_in_schema=False)
 
 AvatarId = Annotated[str | None, Query(max_length=64)]
@@ -65,14 +115,14 @@ Offered = Annotated[str, Depends(offer)]
 Fragment = Annotated[str, Depends(fragment)]
 
 
-def _created(answer: str, location: str, peer: Peer, ice_servers: list[dict[str, Any]]) -> Response:
-    response = Response(answer, 201, {"Location": location, "ETag": _tag(peer)}, SDP)
+def _created(answer: str, location: str, peer: Peer, ice_servers: list[IceServer]) -> Response:
+    response = _Sdp(answer, 201, {"Location": location, "ETag": _tag(peer)})
     for link in ice_links(ice_servers):
         response.headers.append("Link", link)
     return response
 
 
-def ice_links(servers: list[dict[str, Any]]) -> list[str]:
+def ice_links(servers: list[IceServer]) -> list[str]:
     """Return the ``Link`` headers that name STUN and TURN servers (RFC 9725, section 4.6)."""
     links = []
     for server in servers:
@@ -107,7 +157,14 @@ async def _trickle(peer: Peer, body: str, if_match: str | None) -> Response:
 # WHEP
 
 
-@viewing.post("", dependencies=[Depends(new_viewer)], status_code=201)
+@viewing.post(
+    "",
+    dependencies=[Depends(new_viewer)],
+    status_code=201,
+    response_class=_Sdp,
+    responses=_CREATED,
+    openapi_extra=_OFFER,
+)
 async def watch(session: WatchedSession, offered: Offered, sessions: AllSessions) -> Response:
     """Watch a session: an SDP offer in, an SDP answer and the viewer's own URL out."""
     if sessions.draining:
@@ -117,7 +174,7 @@ async def watch(session: WatchedSession, offered: Offered, sessions: AllSessions
     return _created(answer, path, session.viewers.get(viewer_id), sessions.connectivity(session)["ice_servers"])
 
 
-@viewing.head("")
+@viewing.head("", response_class=Response)
 async def watching_what() -> Response:
     """Say what can be posted here."""
     return Response(status_code=200, headers={"Accept-Post": SDP}, media_type=SDP)
@@ -134,13 +191,13 @@ async def viewer_there(session: WatchedSession, viewer_id: str) -> None:
     session.viewers.get(viewer_id)
 
 
-@viewing.patch("/{viewer_id}", status_code=204)
+@viewing.patch("/{viewer_id}", status_code=204, responses=_TRICKLE, openapi_extra=_text(FRAGMENT))
 async def trickle_viewer(session: WatchedSession, viewer_id: str, body: Fragment, if_match: IfMatch = None) -> Response:
     """Take in a viewer's further candidates."""
     return await _trickle(session.viewers.get(viewer_id), body, if_match)
 
 
-@viewing.delete("/{viewer_id}", status_code=200)
+@viewing.delete("/{viewer_id}", status_code=200, response_class=Response)
 async def stop_watching(session: WatchedSession, viewer_id: str) -> Response:
     """Let a viewer go."""
     await session.viewers.leave(viewer_id)
@@ -150,7 +207,7 @@ async def stop_watching(session: WatchedSession, viewer_id: str) -> Response:
 # WHIP
 
 
-@publishing.post("", status_code=201)
+@publishing.post("", status_code=201, response_class=_Sdp, responses=_CREATED, openapi_extra=_OFFER)
 async def publish(offered: Offered, sessions: AllSessions, avatar: AvatarId = None) -> Response:
     """Begin a session that says what a WHIP client sends."""
     session, answer = await sessions.publish(avatar, offered)
@@ -163,19 +220,19 @@ async def publishing_here() -> None:
     """Say that one can publish here."""
 
 
-@publishing.get("/{session_id}", status_code=204)
+@publishing.get("/{session_id}", status_code=204, responses=_THERE)
 async def publisher_there(session: OneSession) -> None:
     """Say that a publisher is there."""
     assert session.speaker
 
 
-@publishing.patch("/{session_id}", status_code=204)
+@publishing.patch("/{session_id}", status_code=204, responses=_TRICKLE, openapi_extra=_text(FRAGMENT))
 async def trickle_publisher(session: OneSession, body: Fragment, if_match: IfMatch = None) -> Response:
     """Take in a publisher's further candidates."""
     return await _trickle(session.speaker, body, if_match)
 
 
-@publishing.delete("/{session_id}", status_code=200)
+@publishing.delete("/{session_id}", status_code=200, response_class=Response, responses=_THERE)
 async def stop_publishing(session: OneSession, sessions: AllSessions) -> Response:
     """End a publisher's session."""
     await sessions.delete(session.id)

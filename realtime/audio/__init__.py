@@ -1,1 +1,1 @@
-"""Audio analysis: rates, mel spectrogram, voice activity."""
+"""Audio: resampling, the mel spectrogram, buffers, voice and turn detection, sentences."""

@@ -1,8 +1,8 @@
-"""Keeps the face's own voice out of an open microphone, and lets in who is louder than its echo.
+"""Keeps the face's own voice out of an open microphone, and admits a speaker who is louder than its echo.
 
-This is Geigel's double-talk detector (Duttweiler, 1978) with a learned threshold: while the face sounds, what is heard
-counts as its echo, unless it is louder than echoes have been. A browser's echo canceller, where there is one, comes
-before it; it needs seconds to get to know a room, and what it leaves is learned here as any other echo.
+This is Geigel's double-talk detector (Duttweiler, 1978) with a learned threshold. While the face speaks, the
+microphone's sound counts as echo unless it is louder than earlier echoes. A browser's echo canceller may run before it;
+the canceller needs seconds to adapt to a room, and the echo that it leaves is learned here like any other.
 """
 
 from collections import deque
@@ -14,53 +14,53 @@ from lipstream.realtime.audio.silence import QUIET
 from lipstream.realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 HOLD_SAMPLES = ms_to_samples(400)
-"""From leaving until a room has forgotten it: the way to the loudspeaker, its queues, the walls, and the way back."""
+"""Time after which sound that has left is no longer heard: loudspeaker queue, path, reverberation, and the way back."""
 LEARN_BLOCKS, KEPT_BLOCKS = 50, 1000
-"""Of 10 ms: heard before the room is known, and remembered. Who turns the loudspeaker up is soon allowed for."""
+"""Blocks of 10 ms needed before the room counts as known, and remembered; a louder loudspeaker is learned soon."""
 _UNKNOWN, _LEAST = 1.0, 0.12
-"""Loudness of echoes beside what was said, in a room that is not known yet, and the least that is reckoned with: a
-canceller that has just taken them all away lets some through again until it knows the room."""
+"""Echo level relative to the speech sent: assumed for an unknown room, and the least assumed at all. An echo canceller
+that removes everything lets some echo through again whenever it readapts."""
 _ECHO_SHARE = 80
-"""Percent of the blocks that say how loud echoes are: a visitor's first words are among the others."""
+"""Percentile of the remembered levels that counts as the echo's; the rest may hold a visitor's first words."""
 _LOUDER = 3.0
-"""Than that: 10 dB, which is more than echoes rise above it."""
+"""Factor above the echo's level that counts as a speaker: 10 dB, more than echoes vary."""
 
 Sound = npt.NDArray[np.float32]
 
 
 class EchoGate:
-    """Compares what is heard with what was said. Both ends count on the session's timeline, 16 kHz.
+    """Compares the microphone's sound with the speech sent, both at positions on the session's timeline (16 kHz).
 
     Args:
-        delay_samples: From entering the timeline until leaving.
+        delay_samples: Delay from entering the timeline to leaving it, 16 kHz samples.
     """
 
     def __init__(self, delay_samples: int) -> None:
         self._hold = delay_samples + HOLD_SAMPLES
-        # Where a sounding block ends, and how loud it is.
+        # End of each block that is not silent, and its loudness.
         self._said: deque[tuple[int, float]] = deque(maxlen=self._hold // BLOCK_SAMPLES + 1)
-        self._echoes: deque[float] = deque(maxlen=KEPT_BLOCKS)  # how loud what was heard is beside what was said
+        self._echoes: deque[float] = deque(maxlen=KEPT_BLOCKS)  # microphone's loudness over that of the speech sent
 
     def note_said(self, block: Sound, end: int) -> None:
-        """Learn what enters the timeline.
+        """Take note of a block of speech that enters the timeline.
 
         Args:
             block: ``float32[480]``, 48 kHz.
-            end: Where on the timeline it ends.
+            end: Position of its end on the timeline, 16 kHz samples.
         """
         if np.abs(block).max() > QUIET:
             self._said.append((end, _loudness(block)))
 
     def clear(self) -> None:
-        """Forget what was said, though not how the room echoes."""
+        """Forget the speech sent; keep the learned echo level."""
         self._said.clear()
 
     def lets_in(self, block: Sound, end: int) -> bool:
-        """Return whether what the microphone heard is somebody else than the face.
+        """Return whether a block from the microphone holds more than the face's echo.
 
         Args:
             block: ``float32[480]``, 48 kHz.
-            end: Where on the timeline it ends.
+            end: Position of its end on the timeline, 16 kHz samples.
         """
         while self._said and self._said[0][0] + self._hold <= end:
             self._said.popleft()
@@ -74,5 +74,5 @@ class EchoGate:
 
 
 def _loudness(sound: Sound) -> float:
-    """Return the root mean square."""
+    """Return the root mean square of a block."""
     return float(np.sqrt(np.mean(np.square(sound))))

@@ -1,9 +1,9 @@
-"""Between a live source's clock and the timeline's: a short bounded buffer that is read in 10 ms blocks.
+"""Adaptive jitter buffer between a live source's clock and the timeline: short, bounded, read in 10 ms blocks.
 
-The source pushes when its packets arrive; the timeline pulls on its own clock. The buffer keeps a margin against
-jitter, fills gaps true to the source's positions, drops the oldest sound beyond its bound, and follows a source whose
-clock is off by stretching single blocks: at most two samples in 480 (0.42 %), in pauses first. Stretched blocks begin
-and end on whole source samples, so nothing is heard.
+The source pushes packets as they arrive; the timeline pulls on its own clock. The buffer keeps a margin against
+jitter, fills gaps by the source's positions, and drops the oldest sound beyond its bound. It follows a drifting source
+clock by stretching single blocks by at most two samples in 480 (0.42 %), in pauses first. Stretched blocks begin and
+end on whole source samples, so the change is inaudible.
 """
 
 from collections import deque
@@ -17,13 +17,13 @@ from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 Sound = npt.NDArray[np.float32]
 
 LIMIT_SOUND = SOUND_RATE_HZ * 40 // 1000
-"""The most that may wait when a packet comes: 40 ms."""
+"""Most samples that may wait when a packet arrives: 40 ms."""
 _MARGIN = SOUND_RATE_HZ * 5 // 1000
 _MARGIN_MAX = SOUND_RATE_HZ * 25 // 1000
 _MARGIN_STEP = SOUND_RATE_HZ * 5 // 1000
 _TOLERANCE = SOUND_RATE_HZ * 2 // 1000
 _LONGEST_GAP = SOUND_RATE_HZ
-"""A jump in position of more than this is a new beginning, not a loss."""
+"""A jump in position by more than this restarts the buffer; it is not filled as loss."""
 
 _WATCH_BLOCKS = 50
 """Blocks over which the least slack is watched: half a second."""
@@ -34,13 +34,13 @@ _PAUSE_PEAK = 10 ** (-50 / 20)
 
 @dataclass(slots=True)
 class SourceCounts:
-    """What happened to the sound of a source, in samples at 48 kHz except where named.
+    """Counters of one source, in samples at 48 kHz where no other unit is named.
 
     Attributes:
-        filled: Silence put in for lost packets.
-        dropped: Sound thrown away because more than 40 ms was waiting.
-        underruns: Blocks that were due before their sound had come.
-        corrections: Blocks stretched by a sample or two to follow the source's clock.
+        filled: Silence inserted for lost packets.
+        dropped: Sound discarded because more than 40 ms was waiting.
+        underruns: Number of blocks that were due before their sound arrived.
+        corrections: Number of blocks stretched to follow the source's clock.
     """
 
     filled: int = 0
@@ -60,26 +60,26 @@ class JitterBuffer:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what waits; the next sound begins anew."""
+        """Discard the waiting sound; the next packet may start at any position."""
         self._read = self._write = 0  # into _data
         self._expected: int | None = None  # source position that should come next
-        self._owed = 0  # silence already given for sound that had not come
+        self._owed = 0  # silence already returned in place of late sound
         self._arrivals: deque[tuple[int, float]] = deque()  # (samples still to read before its end, arrival)
         self._consumed = 0  # samples read since the beginning
         self._least_slack: float | None = None
         self._watched = self._calm = 0
-        self._deviation = 0.0  # of the least slack from the margin
+        self._deviation = 0.0  # least slack minus margin
 
     @property
     def level(self) -> int:
-        """Samples that wait."""
+        """Number of waiting samples."""
         return self._write - self._read
 
     def push(self, position: int, samples: Sound, arrived_s: float) -> None:
-        """Take in a packet.
+        """Take in a packet. Duplicates are ignored and gaps are filled with silence.
 
         Args:
-            position: Of its first sample on the source's own clock, 48 kHz.
+            position: Position of the first sample on the source's own clock, 48 kHz.
             samples: ``float32[n]``.
             arrived_s: Monotonic time of arrival.
         """
@@ -88,11 +88,11 @@ class JitterBuffer:
         gap = 0 if self._expected is None else position - self._expected
         read_since = 0.0 if self._pulled_s is None else (arrived_s - self._pulled_s) * SOUND_RATE_HZ
         if self._expected is None or not -_LONGEST_GAP < gap < _LONGEST_GAP:
-            read_since = min(BLOCK_SOUND, max(0, int(read_since)))  # nobody may have read for long
+            read_since = min(BLOCK_SOUND, max(0, int(read_since)))  # the last read may be long ago
             head_start = self._margin + read_since
             self._skip(self.level)
             self._append(np.zeros(head_start, np.float32), arrived_s)
-        elif gap < 0:  # a copy, or too late to be placed
+        elif gap < 0:  # a duplicate, or too late
             samples = samples[min(-gap, samples.size) :]
         elif gap > self._owed:
             self.counts.filled += gap - self._owed
@@ -102,7 +102,7 @@ class JitterBuffer:
             self._calm = 0
         self._expected = max(position + samples.size, self._expected or 0) if gap < 0 else position + samples.size
         self._owed = 0
-        # As if the sound were read evenly: how much was left when this packet came.
+        # Level at the arrival of this packet if the sound were read evenly.
         slack = self.level - read_since
         self._least_slack = slack if self._least_slack is None else min(slack, self._least_slack)
         if self.level > LIMIT_SOUND:
@@ -116,10 +116,10 @@ class JitterBuffer:
 
         Args:
             now_s: Monotonic time at which the block enters the timeline.
-            arrival_of: A sample of the block, 0..479.
+            arrival_of: Index of a sample in the block, 0..479.
 
         Returns:
-            ``float32[480]``, and when the packet that holds the marked sample arrived (``None`` for filling).
+            ``float32[480]``, and the arrival time of the packet with sample ``arrival_of`` (``None`` for silence).
         """
         self._pulled_s = now_s
         if self._expected is None:
@@ -156,11 +156,11 @@ class JitterBuffer:
             self._margin = max(_MARGIN, self._margin - _MARGIN_STEP)
 
     def _arrival(self, arrival_of: int) -> float | None:
-        """Return when the sample ``arrival_of`` places ahead arrived."""
+        """Return the arrival time of the sample ``arrival_of`` places ahead."""
         return next((at_s for end, at_s in self._arrivals if end > self._consumed + arrival_of), None)
 
     def _underrun(self, arrival_of: int) -> tuple[Sound, float | None]:
-        """Give what is there, then silence; what comes late is kept."""
+        """Return the waiting sound followed by silence; the late sound is kept when it arrives."""
         waiting = self.level
         block = np.zeros(BLOCK_SOUND, np.float32)
         block[:waiting] = self._data[self._read : self._write]
@@ -194,7 +194,7 @@ class JitterBuffer:
 
 
 def _stretched(source: Sound, span: int) -> Sound:
-    """Return 480 samples that run evenly over ``span`` samples of the source, from its first one on."""
+    """Return 480 samples spread evenly over ``span`` samples of the source, beginning with its first."""
     positions = np.arange(BLOCK_SOUND) * (span / BLOCK_SOUND)
     block: Sound = np.interp(positions, np.arange(source.size), source).astype(np.float32)
     return block

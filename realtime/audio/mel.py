@@ -2,7 +2,7 @@
 
 Pre-emphasis 0.97, magnitude STFT (periodic Hann, 800 points, hop 200), 80 Slaney bands from 55 to 7600 Hz with
 area normalisation, ``20 log10(max(1e-5, x)) - 20`` dB, scaled from -100..0 dB to -4..4 and clipped: the analysis
-that Wav2Lip was published with. Column ``k`` is centred on sample ``200 k``; outside the signal stand zeros.
+of the published Wav2Lip. Column ``k`` is centred on sample ``200 k``; the signal is padded with zeros.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from lipstream.realtime.timeline import MEL_BANDS, MEL_HOP_SAMPLES, MEL_WINDOW_S
 PRE_EMPHASIS = 0.97
 LOWEST_HZ, HIGHEST_HZ = 55.0, 7600.0
 SILENCE_LEVEL = -4.0
-"""The value of every band in silence: a column of it is the *silence column*."""
+"""Value of every band in silence; a column of this value is the *silence column*."""
 
 _HALF = MEL_WINDOW_SAMPLES // 2
 
@@ -61,10 +61,10 @@ def _columns(emphasised: npt.NDArray[np.float64]) -> Mel:
 
 
 class StreamingMel:
-    """The mel spectrogram of a signal that arrives in pieces.
+    """The mel spectrogram of a signal that arrives in chunks.
 
-    Equal to :func:`mel_spectrogram` column for column, whatever the pieces: one sample is remembered for the
-    pre-emphasis and at most 800 for the next column.
+    The columns equal those of :func:`mel_spectrogram` for any chunking. The state is one sample for the pre-emphasis
+    and at most 800 samples for the next column.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class StreamingMel:
         self._emitted = 0
 
     def push(self, samples: Samples) -> Mel:
-        """Take samples in and return the columns they complete.
+        """Take in samples and return the columns that they complete.
 
         Args:
             samples: ``float32[n]`` at 16 kHz, any ``n``.
@@ -94,7 +94,7 @@ class StreamingMel:
         return self._emit()
 
     def flush(self) -> Mel:
-        """Return the columns that the end of the signal leaves open, and start anew.
+        """Return the columns that the end of the signal completes, and reset.
 
         Returns:
             ``float32[80, k]``; with all pushes before it, ``1 + n // 200`` columns for ``n`` samples.
@@ -107,7 +107,7 @@ class StreamingMel:
         return columns
 
     def forget(self) -> None:
-        """Replace what was heard so far by silence; the positions of the columns to come stay."""
+        """Replace the past signal by silence; the positions of the columns to come stay the same."""
         self._previous = 0.0
         self._pending[:] = 0.0
 

@@ -1,10 +1,11 @@
-"""Sound that a program hands over as fast as it likes: queued, and read by the timeline in 10 ms blocks.
+"""Queue for sound that a program sends faster than real time; the timeline reads it in 10 ms blocks.
 
-A live source has a clock of its own (``jitter_buffer``); a program has none. What it sends waits in order, within a
-bound that it is told of, and where nothing waits there is silence.
+A live source has a clock of its own and uses ``jitter_buffer``; a program has none. Its sound waits in order within a
+bound that the program can read, and an empty queue gives silence.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,23 @@ Sound = npt.NDArray[np.float32]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, SOUND_RATE_HZ
 LIMIT_SOUND = 10 * SOUND_RATE_HZ
-"""The most that may wait: ten seconds."""
+"""Most samples that may wait, 48 kHz: ten seconds."""
 _BLOCKS_REMEMBERED = 512
-"""More than can be between entering the timeline and leaving."""
+"""Number of block ends remembered: more than lie between entering and leaving the timeline."""
+
+
+def _ignore() -> None:
+    """For a queue whose reader nobody waits for."""
 
 
 class PcmQueue:
-    """The sound of one program on its way into the timeline.
+    """The sound of one program on its way to the timeline.
 
     Args:
-        rate_hz: Of what is pushed.
+        rate_hz: Sample rate of the pushed sound, 8000..48000 Hz.
+
+    Attributes:
+        on_read: Called when there may be more room than before, after each read of the timeline.
 
     Raises:
         ValueError: If the rate is outside 8..48 kHz.
@@ -38,27 +46,28 @@ class PcmQueue:
             raise ValueError(f"a rate of {rate_hz} Hz is not between {LOWEST_RATE_HZ} and {HIGHEST_RATE_HZ}")
         self.counts = SourceCounts()
         self.read = 0
-        """Samples of the program's sound that the timeline has read, 48 kHz."""
+        """Samples that the timeline has read, 48 kHz."""
         self.pushed = 0
-        """Samples of it that have come out of the resampler, 48 kHz."""
+        """Samples that have come out of the resampler, 48 kHz."""
         self.rate_hz = rate_hz
+        self.on_read: Callable[[], None] = _ignore
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
-        self._odd = b""  # half a sample
+        self._odd = b""  # first half of a sample
         self._pieces = SampleFifo()
-        self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, read by then
+        self._log: deque[tuple[int, int]] = deque(maxlen=_BLOCKS_REMEMBERED)  # end of a block, value of read by then
 
     @property
     def level(self) -> int:
-        """Samples that wait, 48 kHz."""
+        """Number of waiting samples, 48 kHz."""
         return self._pieces.level
 
     @property
     def room_bytes(self) -> int:
-        """Bytes that may come before the queue is full."""
+        """Bytes that fit before the queue is full."""
         return max(0, LIMIT_SOUND - self._pieces.level) * self.rate_hz // SOUND_RATE_HZ * 2
 
     def push(self, pcm: bytes) -> None:
-        """Take in sound: s16le, mono. Half a sample at the end waits for its other half."""
+        """Take in sound: s16le, mono. An odd byte at the end waits for the next push."""
         pcm = self._odd + pcm
         whole = len(pcm) // 2 * 2
         self._odd = pcm[whole:]
@@ -67,32 +76,34 @@ class PcmQueue:
             self._append(self._resampler.push(samples))
 
     def end(self) -> None:
-        """Let out what the resampler holds: an utterance is over."""
+        """Flush the resampler at the end of an utterance."""
         self._odd = b""
         self._append(self._resampler.flush())
 
-    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as a live source's)
-        """Return the next 10 ms, ``float32[480]``, silence where nothing waits; no time of arrival is known."""
+    def pull(self, now_s: float, *, arrival_of: int = 0) -> tuple[Sound, float | None]:  # noqa: ARG002 (as JitterBuffer)
+        """Return the next 10 ms, ``float32[480]``, silence if the queue is empty, and ``None`` for the arrival time."""
         block, filled = self._pieces.take(BLOCK_SOUND)
         self.read += filled
+        self.on_read()
         return block, None
 
     def clear(self) -> None:
-        """Forget what waits; the next sound begins anew."""
+        """Discard the waiting sound and reset the resampler."""
         self._pieces.clear()
         self._odd = b""
         self._resampler = Resampler(self.rate_hz, SOUND_RATE_HZ)
+        self.on_read()
 
     def note_block(self, end: int) -> None:
-        """Remember how much was read by a place on the timeline, 16 kHz."""
+        """Record how much was read at position ``end`` on the timeline, 16 kHz samples."""
         self._log.append((end, self.read))
 
     def heard(self, left: int) -> int:
-        """Return how much had been read at the place on the timeline that leaves now, 48 kHz samples."""
+        """Return how much had been read at position ``left``, the sample that leaves now, in 48 kHz samples."""
         return next((read for end, read in reversed(self._log) if end <= left), 0)
 
     def cut(self, left: int) -> None:
-        """Forget what waits; what was read but has not left counts as never read: it will not be heard."""
+        """Discard the waiting sound; sound that was read but has not left by ``left`` counts as not read."""
         self.read = self.heard(left)
         self._log.clear()
         self._log.append((left, self.read))

@@ -1,7 +1,7 @@
 """Resampling that keeps sample positions.
 
-A windowed sinc in polyphase form. It has no delay on the timeline: output sample ``k`` stands for input position
-``k * rate_in / rate_out`` exactly, which costs waiting for half the filter (0.75 ms from 48 to 16 kHz).
+A windowed sinc in polyphase form without delay on the timeline: output sample ``k`` stands for input position
+``k * rate_in / rate_out`` exactly. The price is a wait for half the filter (0.75 ms from 48 to 16 kHz).
 """
 
 import math
@@ -32,7 +32,7 @@ def _polyphase(up: int, down: int) -> Samples:
 
 
 class Resampler:
-    """Mono sound from one rate to another, in pieces of any length.
+    """Converts mono sound from one rate to another, in chunks of any length.
 
     Args:
         rate_in: Input rate, Hz.
@@ -49,10 +49,10 @@ class Resampler:
     def _reset(self) -> None:
         self._buffer = np.zeros(self._half - 1, np.float32)
         self._first = 1 - self._half  # input position of the buffer's first sample
-        self._next = 0  # output position that comes next
+        self._next = 0  # next output position
 
     def push(self, samples: Samples) -> Samples:
-        """Take ``float32[n]`` in and return the output samples that are complete."""
+        """Take in ``float32[n]`` and return the output samples that are complete."""
         if self._up == self._down:
             return samples
         self._buffer = np.concatenate((self._buffer, samples))
@@ -62,7 +62,7 @@ class Resampler:
         return self._emit(end)
 
     def flush(self) -> Samples:
-        """Return the rest, ``ceil(n * rate_out / rate_in)`` samples in all, and start anew."""
+        """Return the remaining output, ``ceil(n * rate_out / rate_in)`` samples in all, and reset."""
         if self._up == self._down:
             return np.empty(0, np.float32)
         received = self._first + self._buffer.size
@@ -75,7 +75,7 @@ class Resampler:
         if end <= self._next:
             return np.empty(0, np.float32)
         output: Samples
-        if self._up == 1:  # every output weighs its inputs alike
+        if self._up == 1:  # all outputs use the same weights
             start = self._next * self._down - self._half + 1 - self._first
             evenly = windows(self._buffer[start:], 2 * self._half, self._down)[: end - self._next]
             output = np.einsum("kt,t->k", evenly, self._taps[0])

@@ -1,4 +1,4 @@
-"""Sound that comes in pieces of one length and goes in pieces of another."""
+"""FIFO for sound that arrives in chunks of one length and is read in chunks of another."""
 
 from collections import deque
 
@@ -11,10 +11,10 @@ Sound = npt.NDArray[np.float32]
 
 
 class SampleFifo:
-    """What waits, in order. Pieces shorter than 10 ms are joined: a program may send sample by sample.
+    """Chunks of sound in order. Chunks shorter than 10 ms are joined: a program may send sample by sample.
 
     Attributes:
-        level: Samples that wait.
+        level: Number of waiting samples.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SampleFifo:
         self._waiting.append(piece)
 
     def take(self, count: int) -> tuple[Sound, int]:
-        """Return the next ``float32[count]``, filled up with silence, and how many samples of it are none."""
+        """Return the next ``float32[count]``, padded with silence, and how many of its samples came from the queue."""
         taken, filled = np.zeros(count, np.float32), 0
         while self._waiting and filled < count:
             piece = self._waiting.popleft()
@@ -44,12 +44,12 @@ class SampleFifo:
         return taken, filled
 
     def drop_oldest(self) -> int:
-        """Forget the oldest piece; return its samples."""
+        """Discard the oldest chunk; return its number of samples."""
         size = self._waiting.popleft().size
         self.level -= size
         return size
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Discard all chunks."""
         self._waiting.clear()
         self.level = 0

@@ -1,13 +1,13 @@
-"""Text cut into sentences, so that the first can be heard while the next ones are still being synthesised.
+"""Splits text into sentences, so that the first one plays while the next ones are still being synthesised.
 
-The text comes from clients and language models: every step takes time in proportion to its length.
+The text comes from clients and language models, so every step must take time proportional to its length.
 """
 
 import re
 import unicodedata
 
 LONGEST = 300
-"""Characters of a piece: a longer sentence is cut at a comma, else between words, else anywhere."""
+"""Characters of a piece at most: a longer sentence is cut at a comma, else between words, else anywhere."""
 
 _ABBREVIATIONS = frozenset(
     "adj adv al approx apr asst aug ave bldg blvd bros ca capt cf cmdr co col corp dec dept dipl dr ed eds eg esp est "
@@ -15,10 +15,10 @@ _ABBREVIATIONS = frozenset(
     "p pp pres prof rd rep rev sen sep sept sgt sr st str usw vol vs z bzw mme mlle sra srta".split()
 )
 _DOTTED = re.compile(r"(\w\.)+\w")
-# Possessive, and only from the first of a run: else a run of n stops is looked through n times.
+# Possessive and anchored at the start of a run: otherwise a run of n stops is scanned n times.
 _END = re.compile(r"""((?<![.!?…])[.!?…]++["'”’»)\]]*+)(?=\s)|([。！？]++["'”’»」』）]*+)""")
 _LONGEST_WORD = 64
-"""Characters before a stop that are looked at: no abbreviation, initial or list number is longer."""
+"""Characters examined before a stop: no abbreviation, initial or list number is longer."""
 _OPENING = frozenset("([\"'“‘«")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、]")
 
@@ -35,14 +35,14 @@ def clean_text(text: str) -> str:
 
 
 def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
-    """Return the sentences of a text in order; nothing but blanks between them is lost.
+    """Return the sentences of a text in order, without the blanks between them.
 
-    A stop ends a sentence only where a blank follows, no abbreviation, initial or list number stands before it, and
-    what comes next does not begin in lower case; so decimals, dates and addresses are kept whole.
+    A stop ends a sentence only if a blank follows, if the word before it is no abbreviation, initial or list number,
+    and if the next word does not begin in lower case. Decimals, dates and addresses therefore stay whole.
 
     Args:
-        text: As :func:`clean_text` returns it.
-        longest: Characters of a piece, 1 or more.
+        text: Text from :func:`clean_text`.
+        longest: Most characters in a piece, 1 or more.
 
     Returns:
         Pieces of ``longest`` characters at most, each with a letter or digit in it; none if the text has none.
@@ -84,7 +84,7 @@ def _last_word(text: str, start: int, end: int) -> str:
 
 
 def _voiced(pieces: list[str]) -> list[str]:
-    """Put a piece that says nothing, such as a row of dots, with the one before."""
+    """Join a piece without letters or digits, such as a row of dots, to the piece before it."""
     groups: list[list[str]] = []
     for piece in pieces:
         if groups and piece and not _is_speakable(piece):

@@ -1,7 +1,7 @@
-"""Whose turn it is: what a person says, cut where it begins and ends, with the sound of it.
+"""End-of-turn detection: finds where a person begins and stops speaking, and collects the sound between.
 
-The animator's voice detector dates speech for the lips; this one is slower to believe that somebody speaks, since it
-interrupts whoever is speaking, and much slower to believe that they have finished.
+The animator's voice detector dates speech for the lips. This detector is slower to report an onset, because an onset
+interrupts the face, and much slower to report an end.
 """
 
 from collections import deque
@@ -17,23 +17,23 @@ from lipstream.realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 Sound = npt.NDArray[np.float32]
 
 ONSET_BLOCKS, ONSET_VOICED = 8, 6
-"""Speech has begun when so many of the last 10 ms blocks are voiced: a click or a cough is shorter."""
+"""Speech begins when 6 of the last 8 blocks of 10 ms are voiced: a click or a cough is shorter."""
 PAUSE_SAMPLES = ms_to_samples(700)
-"""Silence after which it is the other's turn: pauses for thought within a sentence are mostly shorter."""
+"""Silence after which the turn is over, 16 kHz samples; most pauses within a sentence are shorter."""
 PRE_ROLL_SAMPLES = ms_to_samples(300)
-"""Kept from before the first voiced block: soft first sounds help whoever transcribes."""
+"""Sound kept from before the first voiced block: soft first sounds help the transcriber."""
 LONGEST_SAMPLES = ms_to_samples(60_000)
-"""A turn that goes on for longer ends here."""
+"""A longer turn ends here."""
 
 _AGGRESSIVENESS, _NOISE_FLOOR_DB = 2, -50.0
 
 
 @dataclass(frozen=True, slots=True)
 class TurnBegan:
-    """Somebody began to speak.
+    """A person began to speak.
 
     Attributes:
-        sample: Of the first voiced block on the timeline, 16 kHz.
+        sample: Position of the first voiced block on the timeline, 16 kHz.
     """
 
     sample: int
@@ -41,11 +41,11 @@ class TurnBegan:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """They have finished.
+    """A person stopped speaking.
 
     Attributes:
-        sample: Where their voice ended, 16 kHz.
-        speech: ``float32[n]``, 16 kHz: what they said, with a little of what was before and after it.
+        sample: End of the last voiced block on the timeline, 16 kHz.
+        speech: ``float32[n]``, 16 kHz: the turn with a little sound before and after it.
     """
 
     sample: int
@@ -53,7 +53,7 @@ class TurnEnded:
 
 
 class TurnDetector:
-    """Follows one speaker.
+    """Detects the turns of one speaker.
 
     Args:
         pause_samples: Silence that ends a turn, 16 kHz.
@@ -73,11 +73,11 @@ class TurnDetector:
         return self._turn is not None
 
     def push(self, samples: Sound, end: int) -> Iterator[TurnBegan | TurnEnded]:
-        """Take in sound and yield what becomes certain by it.
+        """Take in sound and yield the events that it decides.
 
         Args:
             samples: ``float32[n]``, 16 kHz.
-            end: Where on the timeline they end.
+            end: Position of the last sample's end on the timeline, 16 kHz.
         """
         blocks = self._detector.push(samples)
         at = end - self._detector.pending - BLOCK_SAMPLES * len(blocks)
@@ -87,7 +87,7 @@ class TurnDetector:
                 yield event
 
     def end(self) -> TurnEnded | None:
-        """End the turn now, if there is one: the speaker let go of the button."""
+        """End the current turn, if any, at once: the speaker has released the push-to-talk button."""
         if self._turn is None:
             return None
         speech, self._turn = np.concatenate(self._turn), None

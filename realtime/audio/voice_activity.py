@@ -1,4 +1,4 @@
-"""Where speech begins and ends on the timeline, with hysteresis counted in samples."""
+"""Finds where speech begins and ends on the timeline, with hysteresis counted in samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from lipstream.realtime.audio.voice_detector import VoiceDetector
 from lipstream.realtime.timeline import BLOCK_SAMPLES, ms_to_samples
 
 ONSET_SAMPLES = ms_to_samples(20)
-"""Voice needed before speech counts as begun."""
+"""Voiced sound needed before speech counts as begun."""
 PRE_ROLL_SAMPLES = ms_to_samples(30)
 """The detector misses quiet first sounds: speech is dated this much before its first voiced block."""
 HANGOVER_SAMPLES = ms_to_samples(240)
@@ -21,7 +21,7 @@ _AGGRESSIVENESS, _NOISE_FLOOR_DB = 1, -55.0
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Speech began at ``sample``, which lies before the sample that showed it."""
+    """Speech began at ``sample``, which lies before the block that revealed it."""
 
     sample: int
 
@@ -34,16 +34,16 @@ class SpeechEnded:
 
 
 class VoiceActivity:
-    """WebRTC's voice detector over 10 ms blocks of a signal that arrives in pieces.
+    """WebRTC's voice detector over 10 ms blocks of a signal that arrives in chunks.
 
     Args:
-        position: Of the first sample on the timeline.
+        position: Position of the first sample on the timeline, 16 kHz.
     """
 
     def __init__(self, position: int = 0) -> None:
         self._detector = VoiceDetector(aggressiveness=_AGGRESSIVENESS, noise_floor_db=_NOISE_FLOOR_DB)
-        self._position = position  # of the first sample that waits for its block
-        self._run_start: int | None = None  # of the voiced blocks up to now
+        self._position = position  # start of the next block
+        self._run_start: int | None = None  # start of the current run of voiced blocks
         self._last_voiced = position
         self._speaking = False
 
@@ -53,11 +53,11 @@ class VoiceActivity:
         return self._speaking
 
     def push(self, samples: npt.NDArray[np.float32]) -> list[SpeechStarted | SpeechEnded]:
-        """Take ``float32[n]`` at 16 kHz in and return what became certain by it."""
+        """Take in ``float32[n]`` at 16 kHz and return the events that it decides."""
         return [event for _, voiced in self._detector.push(samples) for event in self._take(voiced=voiced)]
 
     def cut(self) -> None:
-        """Treat what was heard so far as silence: speech that goes on begins again."""
+        """Treat the past signal as silence: speech that continues is reported as a new start."""
         self._run_start = None
         self._speaking = False
 

@@ -1,4 +1,4 @@
-"""Which 10 ms blocks of a signal hold voice."""
+"""Decides for each 10 ms block of a signal whether it holds voice."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,11 @@ Sound = npt.NDArray[np.float32]
 
 
 class VoiceDetector:
-    """WebRTC's, over a signal that arrives in pieces.
+    """WebRTC's voice detector for a signal that arrives in chunks.
 
     Args:
-        aggressiveness: Of WebRTC's, 0..3: how much it takes for noise.
-        noise_floor_db: Blocks below hold no speech, whatever their spectrum, dBFS.
+        aggressiveness: WebRTC's mode, 0..3; higher modes reject more noise.
+        noise_floor_db: Blocks below this level hold no speech, dBFS.
     """
 
     def __init__(self, *, aggressiveness: int, noise_floor_db: float) -> None:
@@ -24,15 +24,15 @@ class VoiceDetector:
 
     @property
     def pending(self) -> int:
-        """Samples that wait for the rest of their block."""
+        """Number of samples that wait for the rest of their block."""
         return self._pending.size
 
     def push(self, samples: Sound) -> list[tuple[Sound, bool]]:
-        """Take ``float32[n]`` at 16 kHz in; return the blocks that are whole by now, and whether each is voiced."""
+        """Take in ``float32[n]`` at 16 kHz; return each completed block with whether it is voiced."""
         self._pending = np.concatenate((self._pending, samples))
         whole = self._pending.size // BLOCK_SAMPLES * BLOCK_SAMPLES
         blocks, self._pending = self._pending[:whole].reshape(-1, BLOCK_SAMPLES), self._pending[whole:]
         pcm = np.rint(np.clip(blocks, -1.0, 1.0) * 32767).astype("<i2")
         loud = np.einsum("bs,bs->b", blocks, blocks) > self._least_energy
-        heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it learns the noise
+        heard = [self._vad.is_speech(block.tobytes(), SAMPLE_RATE_HZ) for block in pcm]  # all: it adapts to noise
         return list(zip(blocks, np.logical_and(heard, loud).tolist(), strict=True))

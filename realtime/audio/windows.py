@@ -1,4 +1,4 @@
-"""Overlapping pieces of a signal, without copying it."""
+"""Overlapping windows of a signal as a view."""
 
 from typing import TypeVar
 
@@ -9,15 +9,15 @@ Number = TypeVar("Number", bound=np.floating)
 
 
 def windows(signal: npt.NDArray[Number], size: int, hop: int) -> npt.NDArray[Number]:
-    """Return every ``size`` samples that begin at a multiple of ``hop``: ``[1 + (n - size) // hop, size]``.
+    """Return the windows of ``size`` samples at every multiple of ``hop``: ``[1 + (n - size) // hop, size]``.
 
     The result shares the signal's memory and must not be written to. NumPy's ``sliding_window_view`` gives the same
-    and takes longer than a frame's analysis beside it.
+    view, but a call takes longer than the analysis of one frame.
 
     Raises:
-        ValueError: If the signal is shorter than one window, or its samples do not lie side by side.
+        ValueError: If the signal is shorter than one window or not contiguous.
     """
     if signal.size < size or not signal.flags.c_contiguous:
-        raise ValueError("a window needs that many samples, side by side")
+        raise ValueError("the signal is shorter than one window or not contiguous")
     step = signal.itemsize
     return np.ndarray((1 + (signal.size - size) // hop, size), signal.dtype, signal, 0, (hop * step, step))

@@ -1,1 +1,1 @@
-"""Speech and pictures of a session, paced and encoded once for all who receive them."""
+"""Encoding of a session: speech and pictures are paced and encoded once for all receivers."""

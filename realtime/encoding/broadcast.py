@@ -1,8 +1,8 @@
-"""Encodes what a session sends once, however many receive it.
+"""Encodes a session's speech and pictures once for all of its receivers.
 
-A broadcast runs while somebody takes from it. Speech has one encoding, pictures one for each codec that is in use.
-Subscribers are called, one after the other, as soon as a unit is encoded: none of them has a queue here or can keep the
-others waiting.
+A broadcast runs while it has subscribers. Speech has one encode; pictures have one encode for each codec in use.
+Subscribers are called one after the other as soon as a unit is encoded. They have no queue here, so a slow receiver
+cannot delay the others.
 """
 
 import asyncio
@@ -27,13 +27,12 @@ class Broadcast:
     """The one encode of a session's speech and pictures.
 
     Args:
-        playout: What leaves.
-        open_backend: Returns where its pictures are made, each time they begin.
+        open_backend: Called each time the pictures start; returns the backend that paints and encodes them.
 
     Attributes:
-        encoded: Units encoded so far, by codec.
-        key_frames: Key frames among them, by codec.
-        led_bitrate: What the link carried of the last one that led, bit/s; ``None`` before.
+        encoded: Number of units encoded so far, by codec.
+        key_frames: Number of key frames encoded so far, by codec.
+        led_bitrate: Bitrate of the last leading subscriber when it unsubscribed, bit/s; ``None`` before that.
     """
 
     def __init__(self, playout: Playout, open_backend: Callable[[], PictureBackend] = ThreadBackend) -> None:
@@ -46,16 +45,19 @@ class Broadcast:
 
     @property
     def codecs(self) -> list[str]:
-        """The codecs of pictures in the order in which they should be chosen: what runs already costs nothing."""
+        """The codecs for pictures in order of preference.
+
+        Running codecs come first: one more subscriber of those costs nothing.
+        """
         running = self._pictures.in_use
         return running + [codec for codec in picture_codecs() if codec not in running]
 
     def subscribe(self, codec: str, subscriber: Subscriber) -> None:
-        """Give all units from now on to a subscriber.
+        """Send all units of a codec to a subscriber from now on.
 
         Args:
-            codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for what is not encoded.
-            subscriber: Who takes them.
+            codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for units that are not encoded.
+            subscriber: Called with each unit on the event loop; must not block.
 
         Raises:
             ValueError: If there is no encoder for the codec.
@@ -64,19 +66,19 @@ class Broadcast:
         lane.subscribe(codec.lower(), subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Give no more units to a subscriber; what nobody takes is not encoded."""
+        """Send no more units to a subscriber. A codec without subscribers is not encoded."""
         if subscriber.leads and subscriber.bitrate is not None:
             self.led_bitrate = subscriber.bitrate
         for lane in self._lanes:
             lane.unsubscribe(subscriber)
 
     async def close(self) -> None:
-        """Wait until nothing of it runs; those who still take have been let go of."""
+        """Wait until every encode task has ended. Remaining subscribers get no more units."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
 
 class _Lane:
-    """What runs for one kind of unit."""
+    """The encodes of one kind of unit, speech or pictures, in one task."""
 
     unit: Kind
 
@@ -122,7 +124,7 @@ class _Lane:
             await self._encode_all()
         except Exception as error:
             logger.exception("%s failed", self.unit)
-            if self._run is not asyncio.current_task():  # everybody had left
+            if self._run is not asyncio.current_task():  # the last subscriber had left
                 return
             left = [subscriber for subscribers in self.subscribers.values() for subscriber in subscribers]
             for codec in self.subscribers:
@@ -138,14 +140,14 @@ class _Lane:
             subscriber.on_unit(unit)
 
     def _open(self, codec: str) -> None:
-        """Prepare for a codec; raise a ValueError if there is no encoder."""
+        """Prepare to encode a codec; raise ValueError if there is no encoder for it."""
 
     def _shut(self, codec: str) -> None:
-        """Forget a codec."""
+        """Drop the encoder of a codec."""
 
     @abstractmethod
     async def _encode_all(self) -> None:
-        """Encode and hand out, until cancelled."""
+        """Encode units and hand them to the subscribers until cancelled."""
 
 
 class _SpeechLane(_Lane):
@@ -157,7 +159,7 @@ class _SpeechLane(_Lane):
             index, samples = await pacer.next()
             due_s, level = pacer.leaves_at(index), sound_level_dbov(samples)
             if SPEECH_CODEC in self.subscribers:
-                payloads = encoder.payloads(index, samples)  # quicker than to a thread and back
+                payloads = encoder.payloads(index, samples)  # faster than the way to a thread and back
                 self._hand_out(SPEECH_CODEC, EncodedUnit(payloads, index * PACKET_SOUND, due_s, level_dbov=level))
             if RAW_SPEECH in self.subscribers:
                 self._hand_out(RAW_SPEECH, EncodedUnit((), index * PACKET_SOUND, due_s, level_dbov=level, raw=samples))
@@ -180,7 +182,7 @@ class _PictureLane(_Lane):
 
     @property
     def in_use(self) -> list[str]:
-        """The codecs that pictures are encoded in now."""
+        """The codecs in which pictures are encoded now."""
         return list(self._renditions)
 
     def _open(self, codec: str) -> None:
@@ -212,13 +214,13 @@ class _PictureLane(_Lane):
         due = any(index % request.every == 0 for request in requests)
         encoded = await backend.encode(index, paint, requests) if due else []
         due_s, timestamp = pacer.leaves_at(index), index * PTS_PER_FRAME
-        for rendition, picture in zip(renditions, encoded, strict=False):  # none, if none was due
+        for rendition, picture in zip(renditions, encoded, strict=False):  # encoded is empty if no frame was due
             if picture.payloads:
                 rendition.note(picture, time.monotonic())
                 self._key_frames[rendition.codec] += picture.key
                 unit = EncodedUnit(picture.payloads, timestamp, due_s, picture.key, picture.bitrate, picture.pixels)
                 self._hand_out(rendition.codec, unit)
-        if RAW_PICTURES in self.subscribers:  # painted again: what is encoded elsewhere does not come back as a picture
+        if RAW_PICTURES in self.subscribers:  # painted again, as a backend in another process returns no picture
             painted = await asyncio.get_running_loop().run_in_executor(None, paint)
             rows, width = painted.shape
             self._hand_out(RAW_PICTURES, EncodedUnit((), timestamp, due_s, pixels=rows * 2 // 3 * width, raw=painted))

@@ -1,4 +1,4 @@
-"""What a broadcast hands out, and to whom."""
+"""The encoded units that a broadcast hands out, and the protocol of their subscribers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from lipstream.realtime.encoding.pacing import Kind
 
 SPEECH_CODEC = "audio/opus"
 RAW_SPEECH, RAW_PICTURES = "audio/raw", "video/raw"
-"""For those who encode in a way of their own: units that carry what left as it is."""
+"""Codecs of subscribers with encoders of their own: their units carry samples or pictures in ``raw``."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedUnit:
-    """A packet of speech or a picture, encoded.
+    """One packet of speech or one picture.
 
     Attributes:
-        payloads: Of its RTP packets, in their order.
-        timestamp: On the media's own clock, 48 kHz or 90 kHz, from 0.
-        due_s: Monotonic time at which it was to leave.
-        key: Whether it can be decoded alone.
-        bitrate: That it is encoded at, bit/s; 0 for speech.
-        pixels: Size of the picture; 0 for speech.
-        level_dbov: Loudness of the speech, -127..0; ``None`` for a picture.
-        raw: What left, in place of payloads: ``int16[960]``, or I420 that must not be written to.
+        payloads: Payloads of the RTP packets, in order; empty if ``raw`` is set.
+        timestamp: RTP time from 0, in 1/48000 s for speech and 1/90000 s for pictures.
+        due_s: Monotonic time at which the unit should leave.
+        key: Whether the unit can be decoded without earlier ones.
+        bitrate: Target bitrate of the encoder, bit/s; 0 for speech.
+        pixels: Width times height of the picture; 0 for speech.
+        level_dbov: Loudness of the speech, -127..0 dBov; ``None`` for a picture.
+        raw: Unencoded speech, ``int16[960]``, or an I420 picture, ``uint8[H * 3 // 2, W]``, read-only by agreement.
     """
 
     payloads: Sequence[bytes]
@@ -39,21 +39,21 @@ class EncodedUnit:
 
 
 class Subscriber(Protocol):
-    """Whoever takes units: the sender of one peer."""
+    """A receiver of units, such as the sender of one peer."""
 
     @property
     def leads(self) -> bool:
-        """Whether the encode follows this one's bitrate."""
+        """Whether the encode follows this subscriber's bitrate rather than the median."""
 
     @property
     def bitrate(self) -> int | None:
-        """What its link carries, bit/s, if that is known."""
+        """Bitrate that the subscriber's link carries, bit/s; ``None`` if it is not known."""
 
     def wants_key(self, now_s: float) -> bool:
-        """Tell whether the next picture must be a key frame for its sake."""
+        """Return whether the next picture must be a key frame for this subscriber."""
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Take a unit; must neither wait nor raise."""
+        """Take a unit. The call must neither block nor raise."""
 
     def fail(self, unit: Kind, error: Exception) -> None:
-        """Learn that no more units of a kind will come."""
+        """Take note that the encode failed: no more units of this kind follow."""

@@ -1,4 +1,4 @@
-"""Which encoder a call's pictures get: for H.264 a card's where there is one that can be relied on, else ours."""
+"""Chooses the encoder of a call's pictures: a reliable hardware encoder for H.264 if there is one, else software."""
 
 import functools
 import logging
@@ -26,8 +26,8 @@ HARDWARE_H264 = {
         "zerolatency": "1",
     }
 }
-"""Encoders of cards that take pictures as they lie in memory, by FFmpeg's names, and how they are set for a call; not
-that of Macs, which gives a picture later than it takes it."""
+"""Hardware encoders that read pictures from main memory, by FFmpeg's names, with their options for a call.
+The encoder of Macs is left out: it returns each picture later than it takes it."""
 
 _TRIED_SIDE, _TRIED_BITRATE = 512, 900_000
 _TRIED_PICTURES, _TRIED_KEY, _SETTLED = 50, 30, 15
@@ -35,10 +35,12 @@ _LEAST_PSNR_DB, _MOST_OFF = 36.0, 1.5
 
 
 class HardwareH264Encoder(LiveH264Encoder):
-    """H.264 by a card, opened anew for a large and lasting change of the bitrate; by x264 once the card fails.
+    """H.264 on a graphics card, with x264 as its successor once the card fails.
+
+    The encoder is reopened for a large and lasting change of the bitrate.
 
     Args:
-        name: One of :data:`HARDWARE_H264`.
+        name: FFmpeg's name of the encoder, a key of :data:`HARDWARE_H264`.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,22 +53,22 @@ class HardwareH264Encoder(LiveH264Encoder):
         return self._name is not None
 
     def encode_picture(self, frame: av.VideoFrame, *, key: bool) -> tuple[bytes, int]:
-        """Encode one picture, by the processor from the one on that the card does not take."""
+        """Encode one picture; switch to x264 with the first picture that the card refuses."""
         if self._name is None:
             return super().encode_picture(frame, key=key)
         pts, time_base = frame.pts, frame.time_base
         try:
             return super().encode_picture(frame, key=key)
         except (av.FFmpegError, ValueError) as error:
-            logger.warning("%s takes no picture (%s); x264 goes on", self._name, error)
+            logger.warning("%s failed (%s): x264 encodes from now on", self._name, error)
         self._name = self.codec = None
-        frame.pts, frame.time_base = pts, time_base  # an encoder has put its own there
+        frame.pts, frame.time_base = pts, time_base  # the failed encoder has written its own values
         return super().encode_picture(frame, key=True)
 
     def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
         if self._name is None:
             return super()._codec_for(frame, target)
-        bit_rate = target * self.every  # it shares it out over 25 frames a second
+        bit_rate = target * self.every  # the encoder divides its bitrate by 25 frames a second
         if self.codec is None or not self._fits(frame) or self._rate_is_off(bit_rate):
             options = HARDWARE_H264[self._name] | {"bufsize": str(bit_rate // 4)}
             self.codec = self._open(frame, name=self._name, bit_rate=bit_rate, options=options)
@@ -74,10 +76,10 @@ class HardwareH264Encoder(LiveH264Encoder):
 
 
 def picture_codecs() -> tuple[str, ...]:
-    """Return the codecs of pictures that this machine encodes, MIME types, the best first.
+    """Return the MIME types of the picture codecs that this machine encodes, the best first.
 
-    H.264 as it is set here costs a third less than VP8 (``python -m benchmarks encoders``), and takes a new bitrate
-    without a key frame.
+    H.264 with the options used here costs a third less than VP8 (``python -m benchmarks encoders``), and it takes a new
+    bitrate without a key frame.
     """
     return ("video/h264", "video/vp8") if "libx264" in av.codecs_available else ("video/vp8",)
 
@@ -86,7 +88,7 @@ def picture_encoder(mime_type: str) -> PictureEncoder:
     """Return a new encoder for a negotiated codec of pictures.
 
     Raises:
-        ValueError: If the codec is none of ours; offers are answered with ours alone.
+        ValueError: If the codec is neither VP8 nor H.264; answers to offers name these two alone.
     """
     match mime_type.lower():
         case "video/vp8":
@@ -100,7 +102,7 @@ def picture_encoder(mime_type: str) -> PictureEncoder:
 
 @functools.cache
 def hardware_h264() -> str | None:
-    """Return the card's encoder that can be relied on, if there is one; tried once in a process."""
+    """Return FFmpeg's name of a reliable hardware encoder, or ``None``; encoders are tried once per process."""
     for name in HARDWARE_H264:
         if name in av.codecs_available and _opens(name):
             encoder = HardwareH264Encoder(name)
@@ -110,7 +112,7 @@ def hardware_h264() -> str | None:
 
 
 def _opens(name: str) -> bool:
-    """Return whether an encoder of a card can be opened: without the card that fails at once."""
+    """Return whether a hardware encoder opens; it fails at once on a machine without the card."""
     codec = av.CodecContext.create(name, "w")
     assert isinstance(codec, VideoCodecContext)
     codec.width = codec.height = _TRIED_SIDE
@@ -123,10 +125,10 @@ def _opens(name: str) -> bool:
 
 
 def is_reliable(encoder: PictureEncoder) -> bool:
-    """Return whether an encoder does what a call needs of it; drivers and cards differ more than their names do.
+    """Return whether an encoder behaves as a call needs it; drivers and cards with one name differ.
 
-    Each picture must come out at once, as a key frame if and only if that was asked for, like what went in, and in as
-    many bits as were allowed.
+    Each picture must come out at once, be a key frame exactly when requested, resemble the input (``_LEAST_PSNR_DB``),
+    and keep to the bitrate (``_MOST_OFF``).
     """
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, VideoCodecContext)
@@ -152,7 +154,7 @@ def is_reliable(encoder: PictureEncoder) -> bool:
 
 @functools.cache
 def moving_pictures() -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return ten pictures of 512 x 512 in which something moves, I420, to try encoders with."""
+    """Return ten pictures of 512 x 512, I420, with a moving spot on a still background, to try encoders with."""
     rows, columns = np.mgrid[0:_TRIED_SIDE, 0:_TRIED_SIDE]
     tiles = np.random.default_rng(0).normal(120, 25, (_TRIED_SIDE // 8, _TRIED_SIDE // 8))
     still = np.kron(tiles, np.ones((8, 8)))

@@ -1,7 +1,7 @@
-"""What leaves: packets of speech and pictures, paced by one playout clock.
+"""Paces speech packets and pictures by one playout clock.
 
-A pacer asks for the unit that is due, never for the next one after a rounded sleep, so that a stall skips speech and
-pictures to the same instant. Presentation times come from the unit's index alone.
+A pacer asks the clock for the unit that is due now and never sleeps by a rounded interval. After a stall, speech and
+pictures therefore resume at the same instant. Presentation times come from the unit's index alone.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from lipstream.realtime.timeline import (
 Kind = Literal["speech", "picture"]
 
 SPEECH_LATE_LIMIT_SAMPLES = ms_to_samples(200)
-"""Sound this late is still sent, in a burst that the receiver's buffer takes in."""
+"""Speech up to this late is still sent, as a burst that the receiver's jitter buffer absorbs."""
 FIRST_TICK_SAMPLES = BLOCK_SAMPLES + ms_to_samples(1)
-"""Until a session that somebody has just come to has ticked, at the latest."""
+"""Time within which an idle session ticks after its first subscriber arrives."""
 PICTURE_LATE_LIMIT_SAMPLES = SAMPLES_PER_FRAME
-"""A picture later than one frame has been overtaken by the next."""
+"""A picture later than one frame is superseded by the next."""
 MOUTH_GRACE_S = 0.010
-"""A picture that is due waits this long for its mouth, before it shows the last one again: a receiver's buffer takes in
-a few milliseconds now and then, and nobody can take in a mouth that stood still. Its speech does not wait."""
+"""A due picture waits this long for its rendered mouth before it repeats the last one. A receiver's jitter buffer hides
+a few milliseconds of delay; a mouth that stands still is visible. Speech does not wait."""
 
 
 class Playout(Protocol):
-    """What a session gives its broadcast to send."""
+    """The view of a session from which a broadcast takes speech and pictures."""
 
     @property
     def clock(self) -> PlayoutClock:
@@ -52,14 +52,14 @@ class Playout(Protocol):
         """Return ``int16[960]``, 48 kHz mono, that leaves with sample ``320 * packet``."""
 
     def picture(self, frame: int) -> Callable[[], npt.NDArray[np.uint8]]:
-        """Decide what leaves with sample ``640 * frame``.
+        """Decide the content of the picture that leaves with sample ``640 * frame``.
 
         Returns:
-            A call that paints it, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited.
+            A call that paints the picture, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited.
         """
 
     def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
-        """Return whether a frame's mouth is still to come; if so, call ``there`` once it has."""
+        """Return whether a frame's mouth is still being rendered; if so, call ``there`` when it arrives."""
 
     def sent_speech(self, packet: int, now_s: float) -> None:
         """Note that a packet has left at monotonic time ``now_s``."""
@@ -72,13 +72,12 @@ class Playout(Protocol):
 
 
 class Pacer:
-    """Waits for the units of one kind, each until the playout clock says that it leaves.
+    """Waits for each unit of one kind until the playout clock says that it is due.
 
     Args:
-        playout: What leaves.
-        unit: Its kind.
-        unit_samples: Length of a unit.
-        late_limit_samples: A unit later than this is skipped, with all others that are.
+        unit: ``speech`` or ``picture``, for the count of skipped units.
+        unit_samples: Length of a unit, samples at 16 kHz.
+        late_limit_samples: A unit later than this, in samples at 16 kHz, is skipped.
     """
 
     def __init__(self, playout: Playout, unit: Kind, *, unit_samples: int, late_limit_samples: int) -> None:
@@ -88,7 +87,7 @@ class Pacer:
         self._index: int | None = None
 
     def leaves_at(self, index: int) -> float:
-        """Return the monotonic time at which unit ``index`` is due, s."""
+        """Return the monotonic time at which unit ``index`` is due, in seconds."""
         return self._playout.clock.leaves_at(index * self._unit_samples)
 
     async def due(self) -> int:
@@ -116,18 +115,18 @@ class Pacer:
         return index
 
     def _first(self, left: int) -> int:
-        """Return the unit to begin with once ``left`` samples of the timeline have left: the one that is due now."""
+        """Return the first unit after ``left`` samples of the timeline have left: the one that is due now."""
         return left // self._unit_samples
 
 
 class SpeechPacer(Pacer):
-    """The speech: 20 ms packets, 48 kHz mono."""
+    """Paces speech: 20 ms packets, 48 kHz mono."""
 
     def __init__(self, playout: Playout) -> None:
         super().__init__(playout, "speech", unit_samples=PACKET_SAMPLES, late_limit_samples=SPEECH_LATE_LIMIT_SAMPLES)
 
     def _first(self, left: int) -> int:
-        """Return the next packet that a tick comes before: while nobody took speech, none was let in."""
+        """Return the first packet after the next tick: without subscribers the session took in no speech until now."""
         return -(-(left + FIRST_TICK_SAMPLES) // PACKET_SAMPLES)
 
     async def next(self) -> tuple[int, npt.NDArray[np.int16]]:
@@ -139,7 +138,7 @@ class SpeechPacer(Pacer):
 
 
 class PicturePacer(Pacer):
-    """The face: 25 pictures a second."""
+    """Paces pictures: 25 frames a second."""
 
     def __init__(self, playout: Playout) -> None:
         super().__init__(
@@ -160,7 +159,7 @@ class PicturePacer(Pacer):
 
 
 def speech_frame(index: int, samples: npt.NDArray[np.int16]) -> av.AudioFrame:
-    """Return packet ``index`` of the speech, ``int16[960]``, as an encoder takes it."""
+    """Return packet ``index`` of the speech, ``int16[960]``, as a frame for an encoder."""
     frame = av.AudioFrame.from_ndarray(samples.reshape(1, PACKET_SOUND), format="s16", layout="mono")
     frame.sample_rate = SOUND_RATE_HZ
     frame.pts = index * PACKET_SOUND
@@ -169,10 +168,10 @@ def speech_frame(index: int, samples: npt.NDArray[np.int16]) -> av.AudioFrame:
 
 
 def picture_frame(index: int, picture: npt.NDArray[np.uint8]) -> av.VideoFrame:
-    """Return picture ``index``, I420 as ``uint8[H * 3 // 2, W]``, as an encoder takes it, without a copy.
+    """Return picture ``index``, ``uint8[H * 3 // 2, W]`` I420, as a frame for an encoder, without a copy.
 
-    Each encoder needs a frame of its own: it writes its time base and its picture type into the one it is given, and
-    a frame that came back with that type set would make every later one a key frame.
+    Each encoder needs a new frame. It writes its time base and picture type into the frame, and a reused frame would
+    turn every later picture into a key frame.
     """
     frame = av.VideoFrame.from_numpy_buffer(picture, format="yuv420p")
     frame.pict_type = PictureType.NONE

@@ -1,4 +1,4 @@
-"""Where pictures are painted and encoded: in threads of the server, or wherever else something does it as these do."""
+"""The interface to the place where pictures are painted and encoded, and its implementation with threads."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from lipstream.realtime.encoding.encoders import PictureEncoder
 from lipstream.realtime.encoding.pacing import picture_frame
 
 Paint = Callable[[], npt.NDArray[np.uint8]]
-"""Paints a picture, in any thread: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited."""
+"""Paints a picture: ``uint8[H * 3 // 2, W]``, I420, BT.601 limited. Callable in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """How a picture is to be encoded.
+    """How one picture is to be encoded.
 
     Attributes:
-        codec: MIME type.
-        bitrate: To aim at from now on, bit/s; ``None`` for the one before, or what fits the size of the picture.
-        key: Whether it must be a key frame.
-        every: How many frames there are to each that is encoded, those whose index it divides.
+        codec: MIME type, such as ``video/vp8``.
+        bitrate: New target, bit/s; ``None`` keeps the last one or, at first, chooses one by the picture's size.
+        key: Whether the picture must be a key frame.
+        every: Encode only frames with an index divisible by this, from 1.
     """
 
     codec: str
@@ -35,13 +35,13 @@ class EncodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture as it was encoded.
+    """One encoded picture.
 
     Attributes:
-        payloads: Of its RTP packets; none if it was left out.
-        key: Whether it can be decoded alone.
-        bitrate: That the encoder aims at, bit/s.
-        pixels: Its size.
+        payloads: Payloads of the RTP packets, in order; empty if the frame was left out.
+        key: Whether the picture can be decoded without earlier ones.
+        bitrate: Target of the encoder, bit/s.
+        pixels: Width times height; 0 if the frame was left out.
     """
 
     payloads: Sequence[bytes]
@@ -51,13 +51,13 @@ class Encoded:
 
 
 class PictureBackend(Protocol):
-    """Where the pictures of one broadcast are made, one after the other; its encoders begin with it."""
+    """Paints and encodes the pictures of one broadcast, one after the other. Each backend opens encoders of its own."""
 
     async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
-        """Paint a picture and encode it as ordered; an encoder that is ordered no more is let go of."""
+        """Paint picture ``index`` and encode it once per request; drop the encoders of codecs without a request."""
 
     def close(self) -> None:
-        """Let go of the encoders; what is under way is of no use any more."""
+        """Drop the encoders. The result of an ``encode`` that still runs is not used."""
 
 
 class Encoders:
@@ -67,7 +67,7 @@ class Encoders:
         self._encoders: dict[str, PictureEncoder] = {}
 
     def encode(self, index: int, picture: npt.NDArray[np.uint8], requests: Sequence[EncodeRequest]) -> list[Encoded]:
-        """Encode picture ``index`` as ordered; an encoder that is ordered no more is let go of.
+        """Encode picture ``index`` once per request; drop the encoders of codecs without a request.
 
         Raises:
             ValueError: If there is no encoder for a codec.
@@ -89,13 +89,13 @@ def _encode(encoder: PictureEncoder, index: int, picture: npt.NDArray[np.uint8],
 
 
 class ThreadBackend:
-    """Makes pictures in the event loop's executor."""
+    """Paints and encodes in the event loop's default executor."""
 
     def __init__(self) -> None:
         self._encoders = Encoders()
 
     async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
-        """Paint a picture and encode it as ordered."""
+        """Paint picture ``index`` and encode it once per request."""
 
         def make() -> list[Encoded]:
             return self._encoders.encode(index, paint(), requests)
@@ -103,5 +103,5 @@ class ThreadBackend:
         return await asyncio.get_running_loop().run_in_executor(None, make)
 
     def close(self) -> None:
-        """Let go of the encoders: a thread may still be at work with one, and drops it when it is done."""
+        """Drop the encoders. A thread that still encodes keeps its encoder until it returns."""
         self._encoders = Encoders()

@@ -1,4 +1,4 @@
-"""A session's pictures in one codec: at what bitrate, how many of them, and when a key frame."""
+"""Decides for one codec at which bitrate pictures are encoded, how many of them, and when a key frame is due."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 
 KEY_FRAME_INTERVAL_S = 0.5
 FEWER_BELOW = ((80_000, 3), (150_000, 2))
-"""Below such a bitrate every third or second frame is encoded: few sharp pictures are better than many blurred ones."""
+"""Below such a bitrate every third or second frame is encoded: few sharp pictures look better than many blurred
+ones."""
 
 
 class Rendition:
-    """The pictures in one codec.
+    """The encode decisions for one codec.
 
     Args:
-        codec: MIME type.
+        codec: MIME type, such as ``video/vp8``.
     """
 
     def __init__(self, codec: str) -> None:
@@ -24,9 +25,9 @@ class Rendition:
         self._keys = KeyFrames()
 
     def request(self, subscribers: Sequence[Subscriber], now_s: float) -> EncodeRequest:
-        """Decide how the next picture is encoded, if it is.
+        """Return the request for the next picture.
 
-        The bitrate is what the one that leads can take, or what half of the subscribers can, where none does.
+        The bitrate is the leading subscriber's. Without one it is the lower median of all subscribers' bitrates.
         """
         known = [subscriber.bitrate for subscriber in subscribers if subscriber.leads] or [
             subscriber.bitrate for subscriber in subscribers
@@ -39,21 +40,24 @@ class Rendition:
         return EncodeRequest(self.codec, bitrate, key, self._every)
 
     def note(self, picture: Encoded, now_s: float) -> None:
-        """Take in what became of an order."""
+        """Take note of an encoded picture: a key frame delays the next one."""
         if picture.key:
             self._keys.count(sum(map(len, picture.payloads)), picture.bitrate, now_s)
 
 
 class KeyFrames:
-    """How soon after one key frame another may be asked for."""
+    """Limits how soon one key frame may follow another."""
 
     def __init__(self) -> None:
         self._next_s = float("-inf")
 
     def due(self, now_s: float) -> bool:
-        """Tell whether a key frame may be made now; a request that comes sooner waits."""
+        """Return whether a key frame may be made now; an earlier request stays pending."""
         return now_s >= self._next_s
 
     def count(self, size_bytes: int, target_bitrate: int, now_s: float) -> None:
-        """Note a key frame. They take half of the bitrate at most: a narrow link loses more, and asks again."""
+        """Record a key frame.
+
+        Key frames may use half of the bitrate; more would be lost on a narrow link and asked for again.
+        """
         self._next_s = now_s + max(KEY_FRAME_INTERVAL_S, 2 * 8 * size_bytes / target_bitrate)

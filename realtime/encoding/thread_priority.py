@@ -1,4 +1,4 @@
-"""Who goes first where cores are few: what is due soonest."""
+"""Scheduling priorities of threads, for machines with few cores."""
 
 import contextlib
 import os
@@ -9,17 +9,17 @@ ENCODE_NICENESS = 10
 
 
 def step_back() -> None:
-    """Let the event loop and the render worker go before this thread: what comes from them is due sooner."""
+    """Lower this thread's priority below the event loop and the render worker, which have earlier deadlines."""
     if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ENCODE_NICENESS)
 
 
 def work_in_batches() -> None:
-    """Have this thread, and those that it starts, never take the core from whoever wakes it.
+    """Set this thread, and the threads it starts, to batch scheduling: they do not preempt the thread that wakes them.
 
-    The event loop gives out work for several sessions in a row. Without this Linux would now and then stop it in the
-    middle for the first of them, for as long as a batch takes.
+    The event loop hands out work for several sessions in a row. Without batch scheduling, Linux may stop the loop after
+    the first of them for the length of a whole batch.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""The lip-sync network and its back ends. Knows mel windows and face crops, but no avatar."""
+"""The lip-sync network and its back ends. The package knows mel windows and face crops, but no avatars."""

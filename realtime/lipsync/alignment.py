@@ -1,16 +1,16 @@
-"""Which mel columns the network reads for which video frame."""
+"""Maps video frames to the mel columns that the network reads for them."""
 
 from lipstream.realtime.timeline import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, WINDOW_COLUMNS, frame_to_sample
 
 PUBLISHED_OFFSET_SAMPLES = -640
-"""The published weights were trained with the window opening one video frame early."""
+"""The window of the published weights opens one video frame early."""
 
 
 def mel_columns(frame_index: int, *, window_offset_samples: int) -> slice:
     """Return the mel columns the network reads for one video frame.
 
-    The offset belongs to the weights: where their training put the window's first column relative to the first
-    sample of the frame. The further back, the less there is to wait for.
+    The offset belongs to the weights: it is the start of the window relative to the frame's first sample that they were
+    trained with. An earlier window needs less look-ahead.
 
     Args:
         frame_index: Video frame on the session's timeline, from 0.
@@ -25,7 +25,7 @@ def mel_columns(frame_index: int, *, window_offset_samples: int) -> slice:
 
 
 def samples_needed(frame_index: int, *, window_offset_samples: int) -> int:
-    """Return how many samples must have come before the window of ``frame_index`` is complete."""
+    """Return how many samples must have arrived before the window of ``frame_index`` is complete."""
     first = (frame_to_sample(frame_index) + window_offset_samples) // MEL_HOP_SAMPLES
     last = first + WINDOW_COLUMNS - 1
     return last * MEL_HOP_SAMPLES + MEL_WINDOW_SAMPLES // 2

@@ -1,4 +1,4 @@
-"""Chooses the back end: torch on CUDA where there is a card, OpenVINO on the CPU, torch there where that is missing."""
+"""Chooses the back end: torch on CUDA if there is a card, else OpenVINO on the CPU, else torch on the CPU."""
 
 import importlib
 import logging
@@ -11,7 +11,7 @@ from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 try:
     from lipstream.realtime.lipsync import openvino_backend
-except ModuleNotFoundError as error:  # it has no wheel for every platform
+except ModuleNotFoundError as error:  # OpenVINO has no wheel for some platforms
     if error.name != "openvino":
         raise
     openvino_backend = None  # type: ignore[assignment]
@@ -34,17 +34,16 @@ def create_predictor(
     """Load a weights file on a device.
 
     Args:
-        weights: The weights file.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        cache: Folder where converted graphs are kept.
-        window_offset_samples: Overrides the file's.
-        threads: CPU cores that one call may use.
-        precision: One of :data:`PRECISIONS` but ``auto``; ``None`` takes the fastest that the device has.
-        fall_back: Whether the CPU draws where a card that was asked for cannot be used, as with ``auto``.
+        cache: Folder for converted graphs; created if it is missing.
+        window_offset_samples: Replaces the window offset of the file, samples at 16 kHz; ``None`` keeps it.
+        threads: CPU cores that one call may use; ``None`` for all.
+        precision: ``fp16``, ``bf16``, ``fp32`` or ``int8``; ``None`` for the fastest of the device.
+        fall_back: Whether the CPU is used when a named card fails; with ``auto`` it always is.
 
     Raises:
-        WeightsError: If the file does not fit.
-        SettingsError: If the device is not there or cannot be used, or does not know the precision.
+        WeightsError: If the file is invalid.
+        SettingsError: If the device is missing, fails, or does not support the precision.
     """
     found = _found(device, fall_back=fall_back)
     if found != "cpu" and precision == "int8":
@@ -75,11 +74,11 @@ def _found(device: str, *, fall_back: bool) -> str:
 
 
 def _on_card(weights: Path, device: str, window_offset_samples: int | None, precision: str | None) -> MouthPredictor:
-    """Load a network on a card, and draw a mouth there.
+    """Load a network on a card and predict one mouth as a test.
 
     Raises:
-        DeviceLostError: If the card does not do that.
-        MemoryError: If it has no room.
+        DeviceLostError: If the card fails.
+        MemoryError: If the card has too little memory.
     """
     torch_backend = importlib.import_module("lipstream.realtime.lipsync.torch_backend")
     try:
@@ -87,7 +86,7 @@ def _on_card(weights: Path, device: str, window_offset_samples: int | None, prec
             weights, device=device, window_offset_samples=window_offset_samples, precision=precision
         )
         predictor.try_out()
-    except RuntimeError as error:  # a card that answers, and cannot do this
+    except RuntimeError as error:  # the card answers but cannot run the network
         raise DeviceLostError(f"{device}: {str(error).partition(chr(10))[0]}") from error
     drawing: MouthPredictor = predictor
     return drawing
@@ -102,7 +101,7 @@ def _on_cpu(
         return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
-    logger.warning("OpenVINO is not installed here: torch draws in its place, at several times the cost")
+    logger.warning("OpenVINO is not installed: torch is used in its place, at several times the cost")
     importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
     predictor: MouthPredictor = importlib.import_module("lipstream.realtime.lipsync.torch_backend").TorchPredictor(
         weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision

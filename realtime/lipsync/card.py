@@ -1,7 +1,7 @@
-"""The device that torch draws on: every call to CUDA that is not an operation on tensors, in one place.
+"""The device for torch: every call to CUDA other than tensor operations.
 
-:class:`Processor` has the same methods on the CPU, without a graph. Tests, and ``benchmarks.cuda`` where no card is
-there, put it, or one that fails, in the place of a :class:`Card`.
+:class:`Processor` has the same methods for the CPU, without CUDA graphs. Tests, and ``benchmarks.cuda`` on a machine
+without a card, use it or a failing variant of it in place of :class:`Card`.
 """
 
 import time
@@ -15,20 +15,20 @@ from torch import Tensor
 from lipstream.realtime.lipsync.predictor import DeviceLostError
 
 _WARM_UPS = 3
-"""Calls before a capture, in which algorithms are chosen and workspaces made."""
+"""Calls before a capture, in which torch chooses algorithms and allocates workspaces."""
 _NO_MEMORY = ("out of memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a device, in bytes.
+    """Memory of a device, bytes.
 
     Attributes:
-        allocated: In tensors.
-        reserved: Held by torch, tensors included.
-        peak: Most that was in tensors since :meth:`Device.forget_peak`.
-        free: Of the whole device.
-        total: Of the whole device.
+        allocated: Memory in tensors.
+        reserved: Memory held by torch, tensors included.
+        peak: Largest ``allocated`` since :meth:`Device.forget_peak`.
+        free: Free memory of the device, over all processes.
+        total: Memory of the device.
     """
 
     allocated: int
@@ -39,12 +39,11 @@ class Memory:
 
 
 class Device(Protocol):
-    """What the network runs on.
+    """A device that can run the network.
 
     Attributes:
-        device: As torch takes it.
-        pins: Whether copies from and to it want pinned memory.
-        precision: Of arithmetic that suits it best.
+        pins: Whether copies to and from the device use pinned memory.
+        precision: Fastest precision of the device: ``fp16`` or ``fp32``.
     """
 
     device: torch.device
@@ -53,28 +52,28 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the device, for people."""
+        """Name of the device for messages."""
 
     def capture(self, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return what repeats ``call`` on the same memory; its result may be overwritten by the next one."""
+        """Return a function that repeats ``call`` on the same memory; each result may overwrite the last one."""
 
     def wait(self) -> None:
-        """Return when all that was begun is done."""
+        """Return when all work on the device is done."""
 
     def answers(self) -> bool:
-        """Whether it still works in this process."""
+        """Return whether the device still works in this process."""
 
     def release(self) -> None:
-        """Return memory that no tensor holds to the device."""
+        """Give unused cached memory back to the device."""
 
     def memory(self) -> Memory:
-        """What is held now."""
+        """Return the current use of memory."""
 
     def forget_peak(self) -> None:
-        """Begin to look for the peak."""
+        """Restart the measurement of the peak."""
 
     def seconds(self, call: Callable[[], object], repeats: int) -> float:
-        """Time of ``repeats`` calls by the device's own clock, s."""
+        """Return the time of ``repeats`` calls by the device's own clock, s."""
 
 
 class Card:
@@ -84,7 +83,7 @@ class Card:
         device: ``cuda`` or ``cuda:N``.
 
     Raises:
-        RuntimeError: If the driver does not open it, or it is older than what torch was built for.
+        RuntimeError: If the driver cannot open the card, or torch does not support it.
     """
 
     pins, precision = True, "fp16"
@@ -101,11 +100,11 @@ class Card:
 
     @property
     def name(self) -> str:
-        """That the driver gives."""
+        """Name that the driver gives."""
         return torch.cuda.get_device_name(self.device)
 
     def capture(self, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return what replays a graph of ``call``."""
+        """Return a function that replays a CUDA graph of ``call``."""
         side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
@@ -127,7 +126,7 @@ class Card:
         torch.cuda.current_stream(self.device).synchronize()
 
     def answers(self) -> bool:
-        """Whether it takes one more sum: after most faults it never does again in the same process."""
+        """Return whether a small addition succeeds: after most faults no further one does in the same process."""
         try:
             torch.cuda.synchronize(self.device)
             return bool((torch.ones(2, device=self.device) + 1).sum().item() == 4)
@@ -139,7 +138,7 @@ class Card:
         torch.cuda.empty_cache()
 
     def memory(self) -> Memory:
-        """What torch counts, and what the driver does."""
+        """Return the use of memory by torch's and the driver's counters."""
         free, total = torch.cuda.mem_get_info(self.device)
         return Memory(
             torch.cuda.memory_allocated(self.device),
@@ -150,11 +149,11 @@ class Card:
         )
 
     def forget_peak(self) -> None:
-        """Begin to look for the peak."""
+        """Restart the measurement of the peak."""
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def seconds(self, call: Callable[[], object], repeats: int) -> float:
-        """Time between two events, s."""
+        """Return the time between two CUDA events, s."""
         began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         began.record()
         for _ in range(repeats):
@@ -173,28 +172,28 @@ class Processor:
         self.device = torch.device("cpu")
 
     def capture(self, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return ``call``: there are no graphs here."""
+        """Return ``call`` itself: the CPU has no graphs."""
         return call
 
     def wait(self) -> None:
-        """Return: nothing is begun without being done."""
+        """Return at once: calls on the CPU are synchronous."""
 
     def answers(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def release(self) -> None:
-        """Do nothing: memory goes back by itself."""
+        """Do nothing: torch keeps no cache on the CPU."""
 
     def memory(self) -> Memory:
-        """Nothing: torch does not count the processor's."""
+        """Return zeros: torch does not count memory on the CPU."""
         return Memory(0, 0, 0, 0, 0)
 
     def forget_peak(self) -> None:
         """Do nothing."""
 
     def seconds(self, call: Callable[[], object], repeats: int) -> float:
-        """Time by the clock, s."""
+        """Return the time of ``repeats`` calls, s."""
         began_s = time.perf_counter()
         for _ in range(repeats):
             call()
@@ -202,12 +201,12 @@ class Processor:
 
 
 def count() -> int:
-    """Return how many cards torch finds."""
+    """Return the number of cards that torch finds."""
     return torch.cuda.device_count()
 
 
 def why_none() -> str:
-    """Return why torch finds no card, as the end of a sentence."""
+    """Return the reason for torch finding no card, as the end of a sentence."""
     if torch.version.cuda is None:
         return "this torch is built without CUDA"
     try:
@@ -218,7 +217,7 @@ def why_none() -> str:
 
 
 def open_device(device: str) -> Device:
-    """Return ``cpu``, ``cuda`` or ``cuda:N``, opened.
+    """Open ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         DeviceLostError: If the card cannot be used.
@@ -232,7 +231,7 @@ def open_device(device: str) -> Device:
 
 
 def is_short_of_memory(error: BaseException) -> bool:
-    """Tell whether an error, or one that it followed, says that the device's memory is full."""
+    """Return whether an error or its cause reports that the device's memory is full."""
     within: BaseException | None = error
     while within is not None:
         if isinstance(within, torch.OutOfMemoryError) or any(words in str(within) for words in _NO_MEMORY):
@@ -242,7 +241,7 @@ def is_short_of_memory(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without the advice that torch adds."""
+    """Return the first line of an error's text; torch adds advice below it."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 

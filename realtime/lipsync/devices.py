@@ -1,4 +1,7 @@
-"""What the network can run on here. Torch takes seconds to import: it is asked only where there seem to be cards."""
+"""Resolves the device setting.
+
+Torch takes seconds to import, so it is imported only on machines with ``nvidia-smi``.
+"""
 
 import importlib
 import logging
@@ -17,10 +20,10 @@ _ASK_TORCH = "import torch; print(torch.cuda.device_count())"
 
 
 def resolve_device(device: str) -> str:
-    """Return ``cpu``, ``cuda`` or ``cuda:N`` for a device as the settings name it.
+    """Return ``cpu``, ``cuda`` or ``cuda:N`` for a value of the device setting.
 
     Raises:
-        SettingsError: If the device is unknown, or CUDA was asked for and is not there.
+        SettingsError: If the value is invalid, or names a CUDA device that is not present.
     """
     if not DEVICE.fullmatch(device):
         raise SettingsError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
@@ -39,13 +42,13 @@ def resolve_device(device: str) -> str:
 
 
 def devices_of(device: str) -> tuple[str, ...]:
-    """Return the devices that a server uses for a device as the settings name it: every card, where any may be used."""
+    """Return the devices that a server uses for a value of the setting: ``auto`` and ``cuda`` mean every card."""
     cards = _cards() if device in ("auto", "cuda") else 0
     return tuple(f"cuda:{number}" for number in range(cards)) if cards > 1 else (device,)
 
 
 def _cards() -> int:
-    """Return how many cards torch can use; one or none need not be counted by it."""
+    """Return the number of cards that torch can use, without loading torch if there is at most one."""
     if not (lister := shutil.which("nvidia-smi")) or _said_by(lister, "-L").count("GPU ") < 2:
         return 1
     count = _said_by(sys.executable, "-c", _ASK_TORCH).strip()
@@ -53,7 +56,7 @@ def _cards() -> int:
 
 
 def _said_by(*command: str) -> str:
-    """Return what a program writes; nothing if it hangs, as a driver may."""
+    """Return a program's output; empty if it fails or hangs, as a broken driver may."""
     try:
         asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)  # noqa: S603
     except (subprocess.TimeoutExpired, OSError):

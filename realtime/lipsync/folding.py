@@ -1,8 +1,8 @@
-"""Does the work of a network's batch norms and residual additions once, in its convolutions' weights.
+"""Folds batch norms and residual additions into the weights of the convolutions, once before inference.
 
-At inference a batch norm is a factor and an offset for each channel, and adding a convolution's own input to its output
-is what a kernel with a 1 in its middle does: ``relu(norm(conv(x)) + x)`` becomes ``relu(conv'(x))``. Each addition that
-a graph keeps reads and writes a whole feature map again.
+At inference a batch norm is a factor and an offset per channel, and the addition of a convolution's input equals a 1
+in the middle of its kernel: ``relu(norm(conv(x)) + x)`` becomes ``relu(conv'(x))``. Each addition left in a graph
+would read and write a whole feature map.
 """
 
 import copy
@@ -14,7 +14,7 @@ from lipstream.realtime.lipsync.network import Conv2d, Conv2dTranspose, Wav2Lip
 
 
 def fold(network: Wav2Lip) -> Wav2Lip:
-    """Return a copy of a network in eval mode that draws the same with fewer operations; it has other parameters."""
+    """Return a folded copy of a network in eval mode. Its outputs are the same; its parameters are not."""
     folded = copy.deepcopy(network)
     for block in list(folded.modules()):
         if isinstance(block, Conv2d | Conv2dTranspose):

@@ -1,6 +1,6 @@
-"""The network cut into the two graphs that run: encode a face once, draw a mouth each frame.
+"""The network as two graphs: one encodes a face, once; one predicts a mouth, each frame.
 
-Both take and give bytes, so that scaling, cropping and rounding are part of what a back end compiles.
+Both take and return bytes, so that back ends also compile the scaling, cropping and rounding.
 """
 
 import torch
@@ -22,7 +22,7 @@ class FaceGraph(nn.Module):
         self.network = network
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """Encode ``crops``: as target with the lower half zeroed, and as reference."""
+        """Encode ``crops`` twice: as the target with its lower half zeroed, and as the reference."""
         reference = _to_unit(crops, next(self.network.parameters()))
         half = self.network.size // 2
         upper = torch.cat((reference[:, :, :half], torch.zeros_like(reference[:, :, half:])), dim=2)
@@ -38,9 +38,9 @@ class MouthGraph(nn.Module):
         self.region = region
 
     def forward(self, mel: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
-        """Draw the mouths for ``mel[B, 80, 16]`` into the faces of ``crops`` and ``levels``."""
+        """Predict the mouths for ``mel[B, 80, 16]`` in the faces given by ``crops`` and ``levels``."""
         weight = next(self.network.parameters())
         features = [level.to(weight.dtype) for level in levels]
         face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight), self.region)
         mouth = face.permute(0, 2, 3, 1).float()
-        return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5 and truncation: rounding
+        return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds

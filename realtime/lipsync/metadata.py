@@ -1,4 +1,4 @@
-"""What a weights file says of itself, readable without torch."""
+"""Metadata of a weights file, readable without torch."""
 
 import dataclasses
 import hashlib
@@ -25,31 +25,30 @@ class Region(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Number of columns."""
         return self.right - self.left
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsMetadata:
-    """The facts that belong to a weights file.
+    """The metadata that belongs to a weights file.
 
     Attributes:
-        name: For people.
-        width: Channel factor of the network.
-        audio_width: That of its audio encoder.
+        width: Factor on the network's channel counts, 1.0 as published.
+        audio_width: Factor on the audio encoder's channel counts, 1.0 as published.
         size: Side of the face crop, px.
-        head: ``paint`` as published, or ``copy``.
-        window_offset_samples: From a frame's first sample to its mel window's, 16 kHz.
-        decoded_region: The part of the crop that speech may change.
-        sha256: Of the file, hexadecimal.
-        licence: SPDX identifier, or what is known.
-        ear: Which audio encoder: ``published``, ``sliding`` or ``both``.
-        layout: Which network of the family: one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
+        head: Output layer: ``paint`` as published, or ``copy``.
+        window_offset_samples: Start of the mel window relative to the frame's first sample, samples at 16 kHz.
+        decoded_region: Part of the crop that speech may change, px of the crop.
+        sha256: Hexadecimal SHA-256 of the file.
+        licence: SPDX identifier, or ``unknown``.
+        ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.
+        layout: Network layout, one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
     """
 
     name: str
@@ -70,12 +69,12 @@ class WeightsMetadata:
 
     @property
     def look_ahead_samples(self) -> int:
-        """Sound that must be heard past a frame's first sample before the frame can be drawn."""
+        """Samples at 16 kHz that are needed after a frame's first one before the frame can be drawn."""
         return look_ahead_samples(self.window_offset_samples)
 
     @property
     def fingerprint(self) -> str:
-        """A short name for caches: changes with the file."""
+        """First 16 digits of the file's SHA-256, for names in caches."""
         return self.sha256[:16]
 
     def to_json(self) -> str:
@@ -84,13 +83,13 @@ class WeightsMetadata:
 
     @classmethod
     def from_json(cls, text: str) -> "WeightsMetadata":
-        """Return what :meth:`to_json` wrote."""
+        """Return the metadata from the JSON of :meth:`to_json`."""
         fields = json.loads(text)
         return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"])})
 
 
 def default_region(size: int) -> Region:
-    """Return the region that the published weights may change: the lower half, which they are never shown."""
+    """Return the region that the published weights may change: the lower half, which they do not see."""
     return Region(size // 2, size, 0, size)
 
 
@@ -98,7 +97,7 @@ def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file.
 
     Raises:
-        WeightsError: If it cannot be read.
+        WeightsError: If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -108,10 +107,10 @@ def file_sha256(path: Path) -> str:
 
 
 def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> WeightsMetadata:
-    """Return the metadata of one of our own safetensors files from its string map.
+    """Return the metadata of this project's safetensors files from their string map.
 
     Raises:
-        WeightsError: Naming the first field that is missing or wrong.
+        WeightsError: If a field is missing or invalid; the message names the first one.
     """
     if fields.get("format") != FORMAT:
         raise WeightsError(f"{path.name}: metadata field 'format' is {fields.get('format')!r}, expected {FORMAT!r}")
@@ -150,7 +149,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
 def published_metadata(
     *, path: Path, sha256: str, size: int, width: float = 1.0, layout: str = "published"
 ) -> WeightsMetadata:
-    """Return the metadata of a published checkpoint, which carries none."""
+    """Return the metadata of a published checkpoint, which contains none."""
     return WeightsMetadata(
         name=path.stem,
         width=width,

@@ -1,9 +1,7 @@
-"""Wav2Lip's generator, layer for layer and name for name, and its smaller, larger and deeper family members.
+"""Wav2Lip's generator, with the published layers and names, and its smaller, larger and deeper variants.
 
 K R Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild", ACM MM 2020.
 The parameter names are the published ones, so that official checkpoints load strictly.
-
-A little longer than most files: the network beside all that it is made of.
 """
 
 import itertools
@@ -23,11 +21,11 @@ MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
 
 SLIDING_SHARE = 0.7
-"""Of what both ears say together; chosen on recorded sentences that no weights learned from."""
+"""Weight of the sliding encoder in the mean of both; chosen on recorded sentences outside every training set."""
 
 
 class Conv2d(nn.Module):
-    """Convolution, batch norm, the input added back if ``residual``, ReLU or one with a learned slope."""
+    """Convolution, batch norm, addition of the input if ``residual``, ReLU or PReLU."""
 
     def __init__(
         self,
@@ -51,9 +49,9 @@ class Conv2d(nn.Module):
         """Map ``[B, in, H, W]`` to ``[B, out, H', W']``.
 
         Args:
-            x: The feature map, or a part of it.
-            edges: For a part: how many of the kernel's zeros belong on each side, 1 where the part ends with the
-                whole map; elsewhere it loses the row or column that it has too little to compute. ``None``: all.
+            x: Feature map ``[B, in, H, W]``, or a part of it.
+            edges: Padding for a part: rows and columns of zeros on each side, 1 where the part touches the map's border
+                and 0 elsewhere, where the result is one row or column smaller. ``None`` for a whole map.
         """
         if edges is None:
             y = self.conv_block(x)
@@ -122,10 +120,10 @@ def _published_ear(width: float, code: int, *, slope: bool = False) -> nn.Sequen
 
 
 def _sliding_ear(width: float, code: int) -> nn.Sequential:
-    """Return an audio encoder that pads and strides bands alone: 80 bands x T columns become 1 x (T - 15).
+    """Return an audio encoder that pads and strides along the bands only: 80 bands x T columns become 1 x (T - 15).
 
-    Slid over a long spectrogram it says at each column what it says of the 16 columns from there, and windows that
-    overlap share the work: that makes it many times quicker to teach than the published one.
+    On a long spectrogram it gives for each column the same code as for the 16 columns from there alone. Overlapping
+    windows share the work, which makes training many times faster than with the published encoder.
     """
     a64, a128, a256, a512, a768 = (scaled(c, width) for c in (64, 128, 256, 512, 768))
 
@@ -150,7 +148,7 @@ def _sliding_ear(width: float, code: int) -> nn.Sequential:
 
 
 class CombinedEncoder(nn.Module):
-    """Both audio encoders: they err in different places, and a mean of what they say errs less than either."""
+    """Both audio encoders: their errors differ, and the mean of their codes errs less than either."""
 
     def __init__(self, width: float, code: int) -> None:
         super().__init__()
@@ -198,17 +196,17 @@ def _face_decoder(plan: Layout, width: float) -> nn.ModuleList:
 
 
 class Wav2Lip(nn.Module):
-    """Draws the mouth that goes with a mel window into a face crop.
+    """Draws the mouth for a mel window into a face crop.
 
     Args:
-        width: Factor on every channel count but the inputs' and the output's.
-        size: Side of the square crop in pixels, one that the layout has: as published, a multiple of 32 from 96 on.
-        head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so
-            that whatever speech does not change is copied from it.
-        audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. Hearing costs little beside
-            drawing, and gains more by being wide.
-        ear: The audio encoder: ``published``, ``sliding``, which learns quicker for about the same work, or ``both``.
-        layout_name: Of :func:`lipstream.realtime.lipsync.layouts.layout`.
+        width: Factor on every channel count except those of the inputs and the output.
+        size: Side of the square crop, px: one of the sizes of the layout; as published, a multiple of 32, at least 96.
+        head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so that
+            pixels which speech does not change are copied from the reference.
+        audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. The audio encoder costs
+            little beside the decoder and gains more from width.
+        ear: Audio encoder: ``published``, ``sliding`` (trains faster at about the same cost), or ``both``.
+        layout_name: Name for :func:`lipstream.realtime.lipsync.layouts.layout`, default ``published``.
     """
 
     def __init__(
@@ -234,7 +232,7 @@ class Wav2Lip(nn.Module):
         last = nn.Conv2d(c32, 3 if head == "paint" else 6, 1)
         tail: list[nn.Module] = [nn.Sigmoid()] if head == "paint" else []
         self.output_block = nn.Sequential(Conv2d(joined, c32, 3, 1, 1, slope=plan.slopes), last, *tail)
-        if head == "copy":  # begin as a copy: no flow, little paint
+        if head == "copy":  # start as a copy of the reference: no flow, little paint
             nn.init.normal_(last.weight, std=0.01)
             with torch.no_grad():
                 cast("Tensor", last.bias).copy_(torch.tensor([0.0, 0.0, -2.0, 0.0, 0.0, 0.0]))
@@ -259,9 +257,9 @@ class Wav2Lip(nn.Module):
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
-            features: What :meth:`encode_face` gave.
-            reference: ``[B, 3, size, size]`` in 0..1; read by the copying head alone.
-            region: The part of the face that is wanted; ``None`` for all.
+            features: Seven feature maps from :meth:`encode_face`.
+            reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
+            region: Part of the face to compute; ``None`` for all.
 
         Returns:
             ``[B, 3, h, w]`` in 0..1, the region.
@@ -269,16 +267,16 @@ class Wav2Lip(nn.Module):
         return self.draw(self.audio_encoder(mel), features, reference, region)
 
     def draw(self, code: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
-        """Return the face with the mouth of a code.
+        """Return the face with the mouth of an audio code.
 
-        What lies outside the region, and beyond what the kernels reach to from it, is not computed: what is returned
-        is the same as without.
+        Only the region, and the part of each feature map that it depends on, is computed. The result equals that part
+        of the whole face.
 
         Args:
-            code: ``[B, C, 1, 1]``, what the audio encoder gave.
-            features: As for :meth:`decode`, and likewise the others.
-            reference: ``[B, 3, size, size]``.
-            region: The part of the face that is wanted; ``None`` for all.
+            code: ``[B, C, 1, 1]``, output of the audio encoder.
+            features: Seven feature maps from :meth:`encode_face`.
+            reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
+            region: Part of the face to compute; ``None`` for all.
 
         Returns:
             ``[B, 3, h, w]`` in 0..1, the region.
@@ -302,7 +300,7 @@ class Wav2Lip(nn.Module):
         return [list(cast("nn.Sequential", block)) for block in self.face_decoder_blocks]
 
     def _windows(self, region: Region) -> list[list[Region]]:
-        """Return, for each decoder block, what each of its layers must give so that the region comes out whole."""
+        """Return, for each decoder block, the windows that its layers must compute for the region."""
         side, wanted = self.size, _grown(region, self.size)
         windows: list[list[Region]] = []
         for first, *others in reversed(self._blocks()):
@@ -310,7 +308,7 @@ class Wav2Lip(nn.Module):
             for _ in others:
                 layers.insert(0, _grown(layers[0], side))
             windows.insert(0, layers)
-            if _doubles(first):  # output 2 i + 1 rests on the inputs i and i + 1, output 2 i on i
+            if _doubles(first):  # output 2 i + 1 depends on the inputs i and i + 1, output 2 i on i
                 side = (side + 1) // 2
                 top, bottom, left, right = (edge // 2 for edge in layers[0])
                 wanted = Region(top, min(bottom + 1, side), left, min(right + 1, side))
@@ -328,13 +326,13 @@ def _doubles(layer: nn.Module) -> bool:
 
 
 def _grown(window: Region, side: int) -> Region:
-    """Return what a kernel of 3 x 3 reads to give a window of a map ``side`` wide."""
+    """Return the window that a 3 x 3 kernel reads for a window of a map with side ``side``."""
     top, bottom, left, right = window
     return Region(max(top - 1, 0), min(bottom + 1, side), max(left - 1, 0), min(right + 1, side))
 
 
 def _edges(source: Region, result: Region) -> Region:
-    """Return the rows and columns of zeros beside ``source`` that a kernel of 3 x 3 reads to give ``result``."""
+    """Return how many zeros a 3 x 3 kernel reads on each side of ``source`` for ``result``."""
     return Region(
         source.top - result.top + 1,
         result.bottom - source.bottom + 1,
@@ -344,7 +342,7 @@ def _edges(source: Region, result: Region) -> Region:
 
 
 def _cut(x: Tensor, window: Region, *, top: int = 0, left: int = 0) -> Tensor:
-    """Return a window of a map of which ``x`` begins at ``top`` and ``left``."""
+    """Return a window of a map; ``x`` is the part of the map from row ``top`` and column ``left`` on."""
     return x[:, :, window.top - top : window.bottom - top, window.left - left : window.right - left]
 
 
@@ -361,7 +359,7 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
         ``[B, 3, h, w]`` in 0..1.
     """
     batch, _, height, width = output.shape
-    raw = output.flatten(2).float()  # OpenVINO is slow at functions of a few interleaved channels
+    raw = output.flatten(2).float()  # OpenVINO is slow with functions of few interleaved channels
     flow = torch.tanh(raw[:, :2]).view(-1, 2, height, width)
     mask_and_paint = torch.sigmoid(raw[:, 2:]).view(-1, 4, height, width)
     whole_height, whole_width = reference.shape[2:]
@@ -370,9 +368,9 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
     identity = torch.stack(
         (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1
     ).expand(batch, height, width, 2)
-    grid = identity + MAX_FLOW * flow.permute(0, 2, 3, 1)  # in float32: bfloat16's 8 bits are too few for a place
+    grid = identity + MAX_FLOW * flow.permute(0, 2, 3, 1)  # in float32: bfloat16 is too coarse for positions
     warped = functional.grid_sample(
         reference.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
-    ).clamp(0, 1)  # bicubic, since a linear one softens skin and lips; it overshoots a little
+    ).clamp(0, 1)  # bicubic: bilinear softens skin and lips; bicubic overshoots a little
     mask, paint = mask_and_paint[:, :1], mask_and_paint[:, 1:]
     return warped + (paint - warped) * mask

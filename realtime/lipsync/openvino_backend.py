@@ -1,6 +1,6 @@
-"""The CPU back end: OpenVINO, from graphs converted once per weights file and kept with their compile cache.
+"""The CPU back end: OpenVINO, with graphs that are converted once per weights file and cached with their binaries.
 
-Nothing here imports torch unless the graphs have to be converted: a server that has them starts without it.
+Only the conversion imports torch: a server with converted graphs starts without it.
 """
 
 import logging
@@ -20,25 +20,25 @@ from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "9"  # changes when realtime.lipsync's graphs or quantize, the network, the metadata or CALIBRATION does
+_FORMAT = "9"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
-"""``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, faces, BGR."""
+"""``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
-"""Sizes the mouth's graph is compiled for: with sizes that are known beforehand a call for one mouth takes a quarter
-less, and a batch of another size is drawn as two or three of these, which takes no longer than one of its own would."""
+"""Batch sizes that the mouth graph is compiled for. With a fixed size, a call for one mouth takes a quarter less time.
+A batch of another size is split into two or three of these, which takes no longer than a batch of that size."""
 
 
 def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) -> Path:
-    """Return where the graphs of a weights file lie under ``cache``."""
+    """Return the folder for the graphs of a weights file under ``cache``."""
     offset = "" if window_offset_samples is None else f"-at{window_offset_samples}"
     return cache / f"openvino{_FORMAT}-{file_sha256(weights)[:16]}{offset}"
 
 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
-    """Return the folder with the graphs of a weights file, converting them if they are not there.
+    """Return the folder with the graphs of a weights file; convert them if they are missing.
 
     Raises:
-        WeightsError: If the file does not fit.
+        WeightsError: If the file is invalid.
     """
     folder = graph_folder(weights, cache, window_offset_samples)
     if (folder / "metadata.json").exists():
@@ -68,7 +68,7 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
         (scratch / "metadata.json").write_text(metadata.to_json())
         scratch.replace(folder)
     except OSError:
-        if not (folder / "metadata.json").exists():  # another process may have been first
+        if not (folder / "metadata.json").exists():  # if it exists, another process has converted the file meanwhile
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -76,9 +76,9 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
 
 
 def quantized(folder: Path) -> Path:
-    """Return the mouth's graph of eight bits in the folder that :func:`convert` returned, making it if it is not there.
+    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing.
 
-    Ranges are learned from rendered faces and synthetic speech, whose sizes and sounds any network takes.
+    The value ranges come from rendered faces and synthetic speech, which suit every network.
     """
     path = folder / "mouth-int8.xml"
     if path.exists():
@@ -98,7 +98,7 @@ def quantized(folder: Path) -> Path:
     quantize(model, samples, core)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
-        for kind in (".bin", ".xml"):  # the one that is looked for comes last
+        for kind in (".bin", ".xml"):  # the .xml last: its presence means that both are complete
             Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
     return path
 
@@ -110,10 +110,10 @@ class OpenVinoPredictor:
         device: ``cpu``.
 
     Args:
-        folder: What :func:`convert` returned.
+        folder: Folder from :func:`convert`.
         threads: Cores that one call may use; ``None`` for all.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
-            for. With ``int8`` the mouth's wide convolutions have eight bits; all else has the processor's own floats.
+            for. With ``int8`` the wide convolutions of the mouth graph use 8 bits, the rest those floats.
     """
 
     device = "cpu"
@@ -141,7 +141,7 @@ class OpenVinoPredictor:
 
     @property
     def metadata(self) -> WeightsMetadata:
-        """The facts about the loaded weights."""
+        """The metadata of the loaded weights."""
         return self._metadata
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
@@ -156,7 +156,7 @@ class OpenVinoPredictor:
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Draw ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` into the clip's ``frames``."""
+        """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
         drawn = []
         start = 0
         for size in BATCHES:
@@ -169,5 +169,5 @@ class OpenVinoPredictor:
 
 
 def _known(port: Any) -> list[int]:
-    """Return the sizes of an input but for its first, the batch."""
+    """Return the dimensions of an input without the first one, the batch."""
     return [size.get_length() for size in list(port.partial_shape)[1:]]

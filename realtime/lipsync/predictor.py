@@ -1,4 +1,4 @@
-"""What every back end offers: faces encoded once, mouths predicted from mel windows."""
+"""The protocol of the back ends: faces are encoded once, mouths are predicted from mel windows."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from lipstream.realtime.lipsync.metadata import WeightsMetadata
 
 
 class DeviceLostError(Exception):
-    """The device cannot be used, or no more, in this process; the message says why."""
+    """The device cannot be used in this process; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -31,11 +31,11 @@ class MouthPredictor(Protocol):
 
     @property
     def device(self) -> str:
-        """That it draws on: ``cpu``, ``cuda`` or ``cuda:N``."""
+        """Device of the network: ``cpu``, ``cuda`` or ``cuda:N``."""
 
     @property
     def metadata(self) -> WeightsMetadata:
-        """The facts about the loaded weights."""
+        """The metadata of the loaded weights."""
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
         """Encode face crops, ``uint8[N, size, size, 3]`` BGR."""
@@ -43,17 +43,16 @@ class MouthPredictor(Protocol):
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Draw mouths.
+        """Predict mouths.
 
         Args:
             mel: ``float32[B, 80, 16]``.
-            features: Of one clip.
-            frames: ``int[B]``, the clip frame that each window is drawn into.
+            frames: ``int[B]``, index of the clip frame for each window.
 
         Returns:
             ``uint8[B, h, w, 3]``, BGR, the decoded region.
 
         Raises:
-            MemoryError: If the device has no room for so many at once.
-            DeviceLostError: If the device is gone.
+            MemoryError: If the device has too little memory for the batch.
+            DeviceLostError: If the device fails.
         """

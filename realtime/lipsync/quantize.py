@@ -1,8 +1,8 @@
-"""Eight-bit arithmetic for an OpenVINO graph: its convolutions' inputs and weights pass through ``FakeQuantize``.
+"""Eight-bit arithmetic for an OpenVINO graph: ``FakeQuantize`` on the inputs and weights of its convolutions.
 
-OpenVINO turns what lies between two of these into integer convolutions (its low precision transformations, LPT). The
-ranges are those that a few known inputs reach: symmetric and per output channel for weights, one for each input. Thin
-convolutions stay as they are: the first layers and the last cost little, and the eye sees what they decide.
+OpenVINO converts convolutions between these into integer ones (its low precision transformations, LPT). The ranges
+are those of given sample inputs: symmetric and per output channel for weights, one per input. Convolutions with few
+channels stay as they are: the first and last layers cost little, and their errors are visible.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,24 +14,24 @@ import openvino as ov
 import openvino.opset13 as ops
 
 LEAST_CHANNELS = 48
-"""In and out: with fewer a convolution is thin."""
+"""Least number of input and output channels of a convolution that is quantised."""
 _CHANNELS_OUT = {"Convolution": 0, "ConvolutionBackpropData": 1}
-"""Kinds of convolution, and the axis of their weights that counts output channels."""
+"""Kinds of convolution, and the axis of output channels in their weights."""
 _INPUT_LEVELS, _WEIGHT_LEVELS = 256, 255
 _SMALLEST = 1e-4
-"""A range that never was used is taken as this wide."""
+"""Least width of a range, for inputs that are always zero."""
 _RARE = 2e-4
-"""Share of a sample's values beyond either end of a range: finer steps are worth a few that are cut off."""
+"""Share of a sample's values cut off at either end of a range, in exchange for finer steps."""
 
 Inputs = Sequence[npt.NDArray[Any]]
 
 
 def quantize(model: ov.Model, samples: Iterable[Inputs], device: ov.Core) -> None:
-    """Make a graph one of eight bits, in place.
+    """Quantise a graph to eight bits, in place.
 
     Args:
-        model: Its convolutions' weights are constants, perhaps converted.
-        samples: Inputs of the model, as many and as different as it takes to reach every layer's range.
+        model: Graph whose convolutions have constant weights, possibly behind a type conversion.
+        samples: Inputs of the model; together they must reach the range of every layer.
         device: Runs the samples.
     """
     layers = [op for op in model.get_ordered_ops() if _is_wide(op)]
@@ -63,7 +63,7 @@ def _name(port: Any) -> str:
 def _ranges(
     model: ov.Model, sources: dict[str, Any], samples: Iterable[Inputs], device: ov.Core
 ) -> dict[str, tuple[np.float32, np.float32]]:
-    """Return the lowest and highest value that each source has for the samples, but for rare ones."""
+    """Return the lowest and highest value of each source over the samples, without rare extremes."""
     results = [ops.result(source) for source in sources.values()]
     model.add_results(results)
     compiled = device.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -81,7 +81,7 @@ def _ranges(
 
 
 def _widened(low: float, high: float) -> tuple[np.float32, np.float32]:
-    """Return a range that LPT takes: from zero up, or as far down as up."""
+    """Return a range that LPT accepts: from 0 up, or symmetric around 0."""
     reach = max(-low, high, _SMALLEST)
     return np.float32(0 if low >= 0 else -reach), np.float32(reach)
 
@@ -94,7 +94,7 @@ def _of_weights(weights: Any, axis: int) -> Any:
 
 
 def _constant(port: Any) -> npt.NDArray[np.float32]:
-    """Return the weights that a port gives, through a conversion if there is one."""
+    """Return the constant weights at a port, through type conversions."""
     node = port.get_node()
     while node.get_type_name() != "Constant":
         node = node.input_value(0).get_node()

@@ -1,7 +1,7 @@
-"""The CUDA back end: torch, faces resident on the device, one CUDA graph for each size of batch.
+"""The CUDA back end: torch, with faces resident on the device and one CUDA graph per batch size.
 
-Only indices and mel windows go to the device and only finished mouths, as bytes, come back, both through pinned memory.
-On the CPU the same functions run without a graph, so that everything but the capture is tested without a card.
+Only indices and mel windows are copied to the device, and only mouths back, as bytes, both through pinned memory. On
+the CPU the same functions run without a graph, so that tests cover everything but the capture without a card.
 """
 
 import functools
@@ -25,7 +25,7 @@ from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 BATCHES = (1, 2, 4, 8, 16, 32)
-"""Sizes that are captured: a batch is filled up to the next one, as a card draws eight mouths as fast as five."""
+"""Batch sizes that are captured; a batch is padded to the next one, as a card draws eight mouths as fast as five."""
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _SILENCE = -4.0
 
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 def _telling_faults(
     call: Callable[Concatenate["TorchPredictor", _Arguments], _Result],
 ) -> Callable[Concatenate["TorchPredictor", _Arguments], _Result]:
-    """Have a call say as Python does that the device's memory is full, and that the device is gone."""
+    """Raise MemoryError if the device's memory is full, and DeviceLostError if the device fails."""
 
     @functools.wraps(call)
     def wrapped(predictor: "TorchPredictor", /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
@@ -58,17 +58,13 @@ class TorchPredictor:
     """``MouthPredictor`` on a torch device.
 
     Args:
-        weights: The weights file.
-        device: ``cpu``, ``cuda`` or ``cuda:N``, or one that is open.
-        window_offset_samples: Overrides the file's.
-        precision: One of :data:`DTYPES`; ``None`` takes fp16 on CUDA, fp32 on the CPU.
-
-    Attributes:
-        on: The device, opened.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, or an open device.
+        window_offset_samples: Replaces the window offset of the file, samples at 16 kHz; ``None`` keeps it.
+        precision: ``fp16``, ``bf16`` or ``fp32``; ``None`` for fp16 on CUDA and fp32 on the CPU.
 
     Raises:
         DeviceLostError: If the card cannot be used.
-        MemoryError: If it has no room for the network.
+        MemoryError: If the card has too little memory for the network.
     """
 
     def __init__(
@@ -94,12 +90,12 @@ class TorchPredictor:
 
     @property
     def device(self) -> str:
-        """That it draws on."""
+        """Device of the network: ``cpu``, ``cuda`` or ``cuda:N``."""
         return str(self.on.device)
 
     @property
     def metadata(self) -> WeightsMetadata:
-        """The facts about the loaded weights."""
+        """The metadata of the loaded weights."""
         return self._metadata
 
     @_telling_faults
@@ -117,7 +113,7 @@ class TorchPredictor:
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Draw ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` into the clip's ``frames``."""
+        """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
         if features not in self._resident:
             self._resident[features] = _Resident(features, self.on.device)
         resident = self._resident[features]
@@ -129,21 +125,21 @@ class TorchPredictor:
         return np.concatenate(parts)
 
     def try_out(self) -> None:
-        """Draw one mouth into a black face.
+        """Predict one mouth in a black face, to test the device.
 
         Raises:
-            DeviceLostError: If the device cannot.
-            MemoryError: If it has no room for that.
+            DeviceLostError: If the device fails.
+            MemoryError: If the device has too little memory.
         """
         size = self._metadata.size
         silence = np.full((1, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, np.float32)
         self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return what draws the last batch of a size once more, without copies: to be timed.
+        """Return a function that repeats the last batch of a size without copies, for timing.
 
         Args:
-            count: One of :data:`BATCHES`, of which a batch was drawn.
+            count: A size in :data:`BATCHES` that was used before.
         """
         replay = self._calls[count].replay
         assert replay is not None
@@ -165,7 +161,7 @@ class _Resident:
 
 
 class _Call:
-    """The network at one size of batch: fixed inputs on the device, and the graph that reads them."""
+    """The network at one batch size: fixed inputs on the device, and the graph that reads them."""
 
     def __init__(self, mouth: MouthGraph, size: int, on: Device) -> None:
         self._mouth, self._size, self._on = mouth, size, on
@@ -183,7 +179,7 @@ class _Call:
         count = len(frames)
         self._mel_out[:count] = torch.from_numpy(mel)
         self._index_out[:count] = torch.from_numpy(frames)
-        self._index_out[count:] = self._index_out[0]  # what fills the batch up is drawn and thrown away
+        self._index_out[count:] = self._index_out[0]  # the padding of the batch is drawn and discarded
         self._mel.copy_(self._mel_out, non_blocking=True)
         index = self._index_out.to(self._on.device, non_blocking=True)
         sources = (resident.crops, *resident.levels)

@@ -1,4 +1,4 @@
-"""Reads weights files: Wav2Lip checkpoints of many forms and our own safetensors. Never runs code from a file."""
+"""Reads weights files: Wav2Lip checkpoints and this project's safetensors. No code in a file is executed."""
 
 import dataclasses
 import json
@@ -45,15 +45,15 @@ def load_weights(
         path: Safetensors, of ours or with a published network's names; or what PyTorch has written in any of its
             forms, a TorchScript archive among them: bare, or in a map beside an optimizer, with or without ``module.``
             in front of its names.
-        device: Where the network goes.
-        dtype: Of its parameters.
-        window_offset_samples: Overrides what the file says, or the published default.
+        device: Device for the parameters, default ``cpu``.
+        dtype: Type of the parameters, default ``float32``.
+        window_offset_samples: Replaces the offset of the file, or the published default; samples at 16 kHz.
 
     Returns:
-        The network in eval mode and the facts about it.
+        The network in eval mode and its metadata.
 
     Raises:
-        WeightsError: One sentence that names the first thing that does not fit.
+        WeightsError: If the file is invalid; the message names the first fault.
     """
     network, metadata, _ = read_weights(path)
     if window_offset_samples is not None:
@@ -89,8 +89,8 @@ def _without_values(metadata: WeightsMetadata, path: Path) -> Wav2Lip:
                 ear=cast("AudioEncoderKind", metadata.ear),
                 layout_name=metadata.layout,
             )
-    except ValueError as error:
-        raise WeightsError(f"{path.name}: {error}") from error
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise WeightsError(f"{path.name}: {error}".partition("\n")[0]) from error
 
 
 def save_weights(
@@ -201,7 +201,7 @@ def _floats(state: StateDict) -> StateDict:
 
 
 def _with_batch_counts(state: StateDict) -> StateDict:
-    """Add the batch counters of batch norm, which mean nothing at inference and which some files leave out."""
+    """Add batch norm's batch counters: they have no effect at inference, and some files omit them."""
     counters = {
         key.removesuffix("running_mean") + "num_batches_tracked": torch.tensor(0)
         for key in state

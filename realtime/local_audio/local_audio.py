@@ -1,4 +1,4 @@
-"""One microphone and one loudspeaker of this machine, lent to one session at a time; either may be unplugged."""
+"""One microphone and one loudspeaker of this machine for one session at a time; either may be unplugged."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from lipstream.realtime.encoding.pacing import Kind
 from lipstream.realtime.errors import ConflictError
@@ -25,23 +26,25 @@ from lipstream.realtime.local_audio.sound_devices import (
 )
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
+from lipstream.realtime.wire.events import ServerEvent
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 2.0
-"""Between two looks for a device that is missing."""
+"""Time between two searches for a missing device."""
 SILENT_S = 2.0
-"""A card that neither asks nor gives for so long has gone."""
+"""A device without a callback for this long counts as gone."""
 
 
 @dataclass(slots=True)
 class _SoundStream:
-    """One of PortAudio's streams.
+    """One stream of PortAudio.
 
     Attributes:
-        device: Its name.
-        stream: ``sounddevice``'s.
-        called_s: Monotonic time at which the card last asked or gave.
+        stream: Stream object of ``sounddevice``.
+        called_s: Monotonic time of the last callback.
+        position: Samples recorded so far.
+        is_over: Whether PortAudio has ended the stream.
     """
 
     device: str
@@ -52,14 +55,14 @@ class _SoundStream:
 
 
 class LocalAudio:
-    """Runs the devices, and looks for them while they are not there.
+    """Runs the devices and searches for missing ones.
 
     Args:
-        microphone: Its number, name or a part of it, ``default``; empty for none.
-        speaker: Likewise.
+        microphone: Number or name of the device, part of the name, or ``default``; empty for no microphone.
+        speaker: Number or name of the device, part of the name, or ``default``; empty for no loudspeaker.
 
     Raises:
-        SettingsError: If one is wanted and PortAudio is not installed.
+        SettingsError: If a device is named and PortAudio is not installed.
     """
 
     leads = False
@@ -71,7 +74,7 @@ class LocalAudio:
         if self.wanted:
             portaudio()
         self.running: dict[Direction, str] = {}
-        """Names of the devices that run."""
+        """Names of the running devices."""
         self.queue = PlayQueue()
         self._session: Session | None = None
         self._streams: dict[Direction, _SoundStream] = {}
@@ -79,16 +82,16 @@ class LocalAudio:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Open what is wanted, in the background."""
+        """Open the named devices in the background."""
         if self.wanted:
             self._loop = asyncio.get_running_loop()
             self._task = asyncio.create_task(self._run(), name="local-audio")
 
     def lend(self, session: Session) -> None:
-        """Let a session hear and be heard here, in place of the one before.
+        """Connect a session to the devices, in place of the last one.
 
         Raises:
-            ConflictError: If this server has neither device.
+            ConflictError: If this server has no local device.
         """
         if not self.wanted:
             raise ConflictError("this server has no local microphone or loudspeaker: see --local-microphone")
@@ -98,7 +101,7 @@ class LocalAudio:
         session.listeners.add(self._learn)
 
     async def close(self) -> None:
-        """Shut the devices. May be called again."""
+        """Close the devices. Later calls do nothing."""
         self._take_back()
         task, self._task = self._task, None
         if task:
@@ -106,19 +109,19 @@ class LocalAudio:
             await asyncio.wait([task])
             await asyncio.to_thread(self._shut)
 
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
-        """Sound has no key frames."""
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (given by the protocol)
+        """Return False: speech has no key frames."""
         return False
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Play a packet that leaves."""
+        """Play a packet of the session's speech."""
         assert unit.raw is not None
         packet: npt.NDArray[np.int16] = unit.raw
         if "output" in self.running:
             self.queue.push(packet)
 
-    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (of the protocol)
-        """Let go of a session that sends no more."""
+    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (given by the protocol)
+        """Disconnect a session that sends no more."""
         self._take_back()
 
     def _take_back(self) -> None:
@@ -128,8 +131,8 @@ class LocalAudio:
             session.listeners.discard(self._learn)
         self.queue.clear()
 
-    def _learn(self, event: dict[str, Any]) -> None:
-        if event["type"] == "interrupted":  # what waits here is as if it had not left
+    def _learn(self, event: ServerEvent) -> None:
+        if event["type"] == "interrupted":  # packets that wait here have not been heard
             self.queue.clear()
 
     async def _run(self) -> None:
@@ -150,7 +153,7 @@ class LocalAudio:
         return any(one.is_over or now_s - one.called_s > SILENT_S for one in self._streams.values())
 
     async def _are_back(self) -> bool:
-        """Look for what is missing in a process of its own: PortAudio sees new devices only after it was ended."""
+        """Search for missing devices in another process: PortAudio lists new devices only after a restart."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "lipstream.realtime.local_audio", "--json", stdout=asyncio.subprocess.PIPE
         )
@@ -170,7 +173,10 @@ class LocalAudio:
         return False
 
     def _open(self) -> list[str]:
-        """Open what is there; return what is wrong with the rest. In a thread: a card may take seconds."""
+        """Open the available devices; return the faults of the others.
+
+        Runs in a thread, as opening may take seconds.
+        """
         missing = []
         sd, devices = portaudio(), list_devices(afresh=True)
         for direction, name in self.wanted.items():
@@ -219,8 +225,8 @@ class LocalAudio:
         if session is None or session.closed or self._streams.get("input") is not one:
             return
         if position == 0:
-            session.speech.microphone.clear()  # its positions begin anew
-        session.speech.push_sound(position, samples, arrived_s)
+            session.speech.microphone.clear()  # a new stream counts its positions from 0
+        session.speech.microphone.push(position, in_range(samples), arrived_s)
 
     def _shut(self) -> None:
         streams, self._streams, self.running = self._streams, {}, {}

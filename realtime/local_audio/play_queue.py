@@ -1,4 +1,4 @@
-"""What waits for a loudspeaker, between the server's clock and the card's."""
+"""Queue for a loudspeaker, between the server's clock and the sound card's."""
 
 import threading
 
@@ -12,21 +12,21 @@ from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 Sound = npt.NDArray[np.float32]
 
 TARGET_SOUND = 3 * PACKET_SOUND
-"""What waits when all is well: 60 ms, for the event loop may be late by two packets."""
+"""Fill in normal operation: 60 ms, as the event loop may be late by two packets."""
 LIMIT_SOUND = 6 * PACKET_SOUND
-"""More is dropped, oldest first."""
+"""Limit of the fill; the oldest packets beyond it are dropped."""
 FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
 
 
 class PlayQueue:
-    """Pushed by the event loop, pulled by the sound card's thread.
+    """A queue that the event loop fills and the sound card's thread reads.
 
-    The two clocks drift apart by some ten milliseconds in ten minutes. What waits is brought back to its target by
-    leaving out or repeating packets that hold no sound; where there is no pause, the bound does it.
+    The two clocks drift apart by some ten milliseconds in ten minutes. The fill is kept near its target by dropping or
+    repeating silent packets. Without a pause in the speech only the limit applies.
 
     Attributes:
-        dropped: Samples left out since they were too many.
-        missed: Samples of silence played since too few were there.
+        dropped: Number of samples dropped at the limit.
+        missed: Number of silent samples played while the queue was empty.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,12 @@ class PlayQueue:
 
     @property
     def level(self) -> int:
-        """Samples that wait."""
+        """Number of waiting samples."""
         return self._waiting.level
 
     @property
     def waiting_ms(self) -> tuple[int, int]:
-        """How much waits, and how much may, ms."""
+        """Fill and limit of the queue, ms."""
         return self.level * 1000 // SOUND_RATE_HZ, LIMIT_SOUND * 1000 // SOUND_RATE_HZ
 
     def push(self, packet: npt.NDArray[np.int16]) -> None:
@@ -60,7 +60,7 @@ class PlayQueue:
             self._primed = self._primed or self.level >= TARGET_SOUND
 
     def pull(self, count: int) -> Sound:
-        """Return the next ``float32[count]``, silence where there is none; after a gap it waits to be full again."""
+        """Return the next ``float32[count]``, padded with silence; after a gap, silence until the target is reached."""
         with self._lock:
             if not self._primed:
                 return np.zeros(count, np.float32)
@@ -70,7 +70,7 @@ class PlayQueue:
         return played
 
     def clear(self) -> None:
-        """Fall silent now, within 5 ms."""
+        """Fade out within 5 ms and discard the rest."""
         with self._lock:
             kept, filled = self._waiting.take(FADE_SOUND)
             self._waiting.clear()

@@ -1,4 +1,4 @@
-"""PortAudio's devices: which there are, and the one that is meant."""
+"""Lists PortAudio's devices, and finds the one that a setting names."""
 
 import importlib
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ Direction = Literal["input", "output"]
 
 
 class DeviceMissingError(Exception):
-    """A device is not there now; the message is for a person."""
+    """A device is missing; the message is shown to users."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundDevice:
-    """One of them.
+    """One sound device.
 
     Attributes:
-        number: PortAudio's, which changes as devices come and go.
-        name: Which does not.
-        inputs: Channels that it records, 0 for none.
-        outputs: Channels that it plays.
-        is_default: In the directions that it has.
+        number: PortAudio's number; it changes as devices come and go.
+        name: Name of the device; it stays the same.
+        inputs: Number of channels that the device records, 0 for none.
+        outputs: Number of channels that the device plays, 0 for none.
+        is_default: Whether it is the system's default device.
     """
 
     number: int
@@ -48,10 +48,10 @@ def portaudio() -> Any:
 
 
 def list_devices(*, afresh: bool = False) -> list[SoundDevice]:
-    """Return the devices there are.
+    """Return the available devices.
 
     Args:
-        afresh: Look again: PortAudio knows those that were there when it began. Ends every stream.
+        afresh: Restart PortAudio, which lists only the devices present at its start. Every open stream ends.
     """
     sd = portaudio()
     if afresh:
@@ -71,15 +71,13 @@ def list_devices(*, afresh: bool = False) -> list[SoundDevice]:
 
 
 def find_device(devices: list[SoundDevice], wanted: str, direction: Direction) -> SoundDevice:
-    """Return the device that a setting means.
+    """Return the device that a setting names.
 
     Args:
-        devices: All.
-        wanted: Its number, its name or a part of it; ``default`` for the system's choice.
-        direction: What it must be able to do.
+        wanted: Number or name of the device, part of the name, or ``default`` for the system's choice.
 
     Raises:
-        DeviceMissingError: If there is none, or if the words fit several.
+        DeviceMissingError: If no device or more than one fits.
     """
     able = [device for device in devices if (device.inputs if direction == "input" else device.outputs)]
     what = "microphone" if direction == "input" else "loudspeaker"

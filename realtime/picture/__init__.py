@@ -1,1 +1,1 @@
-"""What a picture is made of: colour planes, the painted mouth, the watermark, what files say about themselves."""
+"""Parts of a picture: colour planes, the painted mouth, the watermark, and the provenance written into files."""

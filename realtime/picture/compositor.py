@@ -13,13 +13,12 @@ from lipstream.realtime.picture.watermark import Mark, MarkStyle
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a compositor's pictures lie, so that another process can make the same one.
+    """Names the stored avatar behind a compositor, so that another process can build the same compositor.
 
     Attributes:
-        avatar: Id of the avatar.
-        fingerprint: Of the weights it was prepared for.
-        loaded: Tells apart what was loaded under one id, one after the other.
-        mark: Stamped on every picture; ``None`` for none.
+        fingerprint: First 16 digits of the SHA-256 of the weights file.
+        loaded: Serial number of the load; differs between avatars loaded one after the other under one id.
+        mark: Style of the watermark on every picture; ``None`` for no watermark.
     """
 
     avatar: str
@@ -34,12 +33,12 @@ class Compositor:
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
         rest_mouths: ``uint8[N, h, w, 3]`` BGR, the rest mouths at the network's size.
-        boxes: The face box of each frame.
-        region: The decoded region.
+        boxes: N face boxes, one per frame, px.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
-        outline: Of lips and jaw, where it is known.
-        mark: Stamped on every picture; ``None`` for none.
-        origin: Where all this comes from, if it lies in a store.
+        outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
+        mark: Watermark stamped on every picture; ``None`` for none.
+        origin: Identifies the stored avatar; ``None`` for frames that are not in a store.
     """
 
     def __init__(
@@ -59,9 +58,15 @@ class Compositor:
         self._painter = MouthPainter(region, crop_size, outline)
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
-        """Return the picture of a clip frame with the mouth ``spoken`` (0..1) of the way from rest to ``mouth``.
+        """Return the picture of one frame of the clip, I420.
 
-        The result is a fresh array, or a read-only view of the cached frame where nothing is painted.
+        Args:
+            clip_frame: Index into the rest frames, 0..N - 1.
+            mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
+            spoken: Weight of ``mouth``, 0 (rest) to 1.
+
+        Returns:
+            A fresh array; without mouth and watermark a read-only view of the cached frame.
         """
         frame: Picture = self._frames[clip_frame]
         speaks = mouth is not None and spoken > 0
@@ -86,13 +91,11 @@ class Compositor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painting:
-    """What one picture shows; a call paints it, in any thread.
+    """The content of one picture; calling it paints the picture, in any thread.
 
     Attributes:
-        compositor: The avatar's.
-        clip_frame: Frame of the clip.
         mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
-        spoken: Its weight, 0..1.
+        spoken: Weight of the mouth, 0..1.
     """
 
     compositor: Compositor
@@ -101,5 +104,5 @@ class Painting:
     spoken: float
 
     def __call__(self) -> Picture:
-        """Return the picture, not to be written to."""
+        """Return the picture, I420; it may be shared and must not be written to."""
         return self.compositor.compose(self.clip_frame, self.mouth, self.spoken)

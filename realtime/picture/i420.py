@@ -20,7 +20,7 @@ BGR_TO_YCBCR = np.array(
 )
 _OFFSET = np.array([16.0, 128.0, 128.0], np.float32)
 BGR_TO_YCBCR_OFFSET = np.column_stack((BGR_TO_YCBCR, _OFFSET))
-"""The same with what is added to each, as OpenCV transforms pixels."""
+"""``BGR_TO_YCBCR`` with the offsets as a fourth column: the form that ``cv2.transform`` takes."""
 _YCBCR_TO_BGR = np.linalg.inv(BGR_TO_YCBCR.astype(np.float64)).astype(np.float32)
 
 
@@ -59,7 +59,7 @@ def bgr_to_i420(bgr: npt.NDArray[np.uint8]) -> Picture:
 def i420_to_bgr(
     picture: Picture, *, top: int = 0, left: int = 0, height: int = 0, width: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Return a rectangle of a picture as ``uint8[height, width, 3]`` BGR; all edges even, 0 meaning to the end."""
+    """Return a rectangle of a picture as ``uint8[height, width, 3]`` BGR; all edges even, size 0 meaning to the end."""
     luma, blue, red = planes(picture)
     height, width = height or luma.shape[0] - top, width or luma.shape[1] - left
     rows, columns = slice(top, top + height), slice(left, left + width)

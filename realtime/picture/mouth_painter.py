@@ -1,4 +1,4 @@
-"""Paints a small predicted mouth into a full-size picture, so that only what speech changes is painted.
+"""Paints a small predicted mouth into a full-size picture and changes only the pixels that speech changes.
 
 The network sees the face at 96 px or so; the picture has more detail. Where the predicted mouth equals the one that
 the picture already shows, the picture's own detail stays; where it differs, the prediction replaces it::
@@ -6,8 +6,8 @@ the picture already shows, the picture's own detail stays; where it differs, the
     out = base + mask * weight * (up(new - shown + changed * shown) - up(changed) * base)
 
 with ``shown`` the base picture's mouth as the network drew (or saw) it, ``new`` the mouth to paint, both at the
-network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) how far the two differ around a pixel. All but
-the last product is worked out at the network's size.
+network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) the difference of the two around a pixel. All
+but the last product is computed at the network's size, where there are fewer pixels.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]
 
 Outline = tuple[tuple[float, float], ...]
-"""A convex polygon around lips and jaw, in shares of the face box, x before y; empty where none is known."""
+"""A convex polygon around lips and jaw, in shares of the face box, x before y; empty if it is not known."""
 
 _CHANGE_LOW, _CHANGE_HIGH = 6.0, 24.0
-"""Luma difference at which the picture's own detail begins to give way, and at which it is gone."""
+"""Luma differences at which the picture's own detail begins to fade, and at which it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The square of the picture that the network sees, px; all four even."""
+    """The square of the picture that the network sees, px; all four numbers are even."""
 
     x: int
     y: int
@@ -41,16 +41,16 @@ class Box:
 
 
 _OUTLINE_SOFTNESS = 0.022
-"""Width (standard deviation) of the outline's edge, of the face box."""
+"""Standard deviation of the outline's soft edge, as a share of the face box."""
 
 
 def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> Floats:
     """Return ``float32[h, w]``: 1 over the mouth and jaw, falling smoothly to 0 before the region's edge.
 
     Args:
-        region: The decoded region.
-        crop_size: Side of the crop, px; needed with an outline.
-        outline: Keeps what lies around the jaw, a collar or the background, out of the mask.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
+        crop_size: Side of the crop, px; required with an outline.
+        outline: Polygon outside which the mask is 0, so that a collar or the background near the jaw stays as it is.
     """
     rows = np.abs((np.arange(region.height) + 0.5) / region.height * 2 - 1)[:, None]
     columns = np.abs((np.arange(region.width) + 0.5) / region.width * 2 - 1)[None, :]
@@ -65,18 +65,18 @@ def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
     corners = np.rint((np.array(outline) * crop_size - 0.5) * 16).astype(np.int32)
     cv2.fillConvexPoly(inside, corners, 255, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(inside.astype(np.float32) / 255, (0, 0), _OUTLINE_SOFTNESS * crop_size)
-    # The blur never quite ends: what is left of it far out is cut off.
+    # A Gaussian never reaches 0: cut off its tail.
     clipped: Floats = np.clip(soft * 1.04 - 0.02, 0, 1)[region.top : region.bottom, region.left : region.right]
     return clipped
 
 
 class MouthPainter:
-    """Paints mouths into pictures of one size of face box; knows the geometry, keeps the masks.
+    """Paints mouths into pictures and caches the masks for each size of face box.
 
     Args:
-        region: The decoded region of the crop.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
-        outline: Of lips and jaw, where it is known.
+        outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
     """
 
     def __init__(self, region: Region, crop_size: int, outline: Outline = ()) -> None:
@@ -89,7 +89,7 @@ class MouthPainter:
 
         Args:
             picture: ``uint8[h * 3 // 2, w]``, I420.
-            box: The face box.
+            box: Face box, px of the picture.
             shown: ``uint8[h, w, 3]`` BGR: the mouth that the picture shows, in the decoded region's pixels.
             new: ``uint8[h, w, 3]`` BGR: the mouth to paint.
             weight: 0 leaves the picture, 1 replaces the mouth.
@@ -126,18 +126,18 @@ class MouthPainter:
 
 
 class _Enlargement:
-    """One direction of the way from the region's pixels to the picture's.
+    """Maps one axis of the region to picture pixels.
 
-    OpenCV enlarges whole pixels to whole pixels several times as fast as it warps from anywhere to anywhere. A face box
-    begins and ends on even pixels, so the crop can be enlarged so; of it, the region and as much around it as ends
-    on even pixels of the picture too.
+    OpenCV resizes whole pixels to whole pixels several times as fast as it warps. Face boxes begin and end on even
+    pixels, so an axis of the crop can be resized that way. The resized span is the region plus as many crop pixels
+    around it as it takes to begin and end on even picture pixels.
 
     Attributes:
-        before: What is put before the region, px of the crop.
-        after: Likewise behind it.
-        size: Of the enlarged, px of the picture.
-        within: What of the enlarged lies around the region, even at both ends.
-        start: Where that begins, from the box's beginning, px.
+        before: Crop pixels added before the region.
+        after: Crop pixels added behind the region.
+        size: Length of the resized span, px of the picture.
+        within: Part of the resized span that covers the region; even at both ends.
+        start: Offset of ``within`` from the face box's edge, px of the picture.
     """
 
     def __init__(self, first: int, stop: int, crop: int, box: int) -> None:
@@ -151,15 +151,16 @@ class _Enlargement:
 
     @property
     def half(self) -> slice:
-        """As ``within``, for planes of half the size."""
+        """``within`` for planes of half the size."""
         return slice(self.within.start // 2, self.within.stop // 2)
 
 
 class _Place:
-    """Where in face boxes of one size the region lies.
+    """The region's rectangle and masks for face boxes of one size.
 
     Attributes:
-        luma_mask, chroma_mask: Of the rectangle around it, ``float32[h, w]``.
+        luma_mask: Weight of each pixel of the rectangle, ``float32[h, w]``, 0..1.
+        chroma_mask: Weight at half the size, ``float32[h // 2, w // 2]``, 0..1.
     """
 
     def __init__(self, region: Region, crop: int, box: Box, feather: Floats) -> None:
@@ -170,31 +171,31 @@ class _Place:
         self.chroma_mask = np.ascontiguousarray(np.clip(self.chroma_up(wide), 0, 1))
 
     def widen(self, small: Floats) -> Floats:
-        """Return the region's pixels with what is put around them: their outermost ones once more."""
+        """Return the region's pixels with their edges repeated outward, to the span that is resized."""
         rows, columns = self._rows, self._columns
         edges = rows.before, rows.after, columns.before, columns.after
         wide: Floats = cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE) if any(edges) else small
         return wide
 
     def luma_up(self, wide: Floats, interpolation: int) -> Floats:
-        """Return the rectangle at the picture's size."""
+        """Return the region's rectangle at the picture's size."""
         up: Floats = cv2.resize(wide, (self._columns.size, self._rows.size), interpolation=interpolation)
         return up[self._rows.within, self._columns.within]
 
     def chroma_up(self, wide: Floats) -> Floats:
-        """Return the rectangle at half the picture's size."""
+        """Return the region's rectangle at half the picture's size."""
         size = self._columns.size // 2, self._rows.size // 2
         up: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
         return up[self._rows.half, self._columns.half]
 
     def luma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
-        """Return the rectangle of a plane."""
+        """Return the view of the rectangle in a plane of the picture's size."""
         top, left = box.y + self._rows.start, box.x + self._columns.start
         height, width = self.luma_mask.shape
         return plane[top : top + height, left : left + width]
 
     def chroma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
-        """Return the rectangle of a plane of half the size."""
+        """Return the view of the rectangle in a plane of half the picture's size."""
         top, left = (box.y + self._rows.start) // 2, (box.x + self._columns.start) // 2
         height, width = self.chroma_mask.shape
         return plane[top : top + height, left : left + width]

@@ -1,8 +1,8 @@
-"""What a file says about where it comes from: made by AI, of what, by whom.
+"""Metadata that tells where a file comes from: made by AI, with which avatar, by which producer.
 
-Three readers are served: people (``comment``), tools that know the IPTC vocabulary of digital sources
-(``digital_source_type``), and those that read the implicit label of China's GB 45438-2025 (``AIGC``, JSON).
-docs/DISCLOSURE.md says why. A signature (C2PA) needs a key and a certificate: it is added afterwards.
+It serves three kinds of readers: people (``comment``), tools that know the IPTC vocabulary of digital sources
+(``digital_source_type``), and readers of the implicit label of China's GB 45438-2025 (``AIGC``, JSON).
+docs/DISCLOSURE.md gives the reasons. A signature (C2PA) needs a key and a certificate and is added afterwards.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC: a recording (the clip, the voice) put together with what a trained model made (the mouth)."""
+"""IPTC term for a composite of recordings (clip, voice) and the output of a trained model (mouth)."""
 _GENERATED = "1"
 """GB 45438-2025's ``Label``: 1 is content known to be generated."""
 
 
 def content_id(*parts: npt.NDArray[Any] | str) -> str:
-    """Return an id that the same ingredients always have, 32 hexadecimal digits."""
+    """Return an id of 32 hexadecimal digits that depends on the contents of ``parts`` alone."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.tobytes() if isinstance(part, np.ndarray) else part.encode()
@@ -34,10 +34,9 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
     """Return the metadata of a file that shows an avatar.
 
     Args:
-        made_id: Of this very content; random, or of :func:`content_id`.
-        avatar: The avatar's name.
-        consent: What the avatar's manifest says about whose face it is.
-        producer: Who makes the file: a name, or the code that a register gave.
+        made_id: Id of this content: random, or from :func:`content_id`.
+        consent: Statement of the avatar's manifest about the person shown; empty if there is none.
+        producer: Producer of the file: a name or a registration code; empty for this software.
     """
     tool = f"Lipstream {_version()}"
     face = f"The face is the avatar {avatar!r}" + (f" ({consent})." if consent else ".")
@@ -58,15 +57,15 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
 
 
 def open_marked(path: Path, facts: dict[str, str]) -> av.container.OutputContainer:
-    """Open a file to write a recording to, with its provenance in it.
+    """Open a recording for writing and add its provenance.
 
     Args:
-        path: Whose ending tells the format.
-        facts: Of :func:`provenance`.
+        path: Output path; its suffix chooses the container format.
+        facts: Metadata from :func:`provenance`.
 
     Raises:
-        OSError: If it cannot be written.
-        ValueError: If nothing is known of such a format.
+        OSError: If the file cannot be written.
+        ValueError: If the suffix is of no known format.
     """
     # An MP4 takes only the fields that iTunes knew, unless it is told to take all.
     options = {"movflags": "use_metadata_tags"} if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}

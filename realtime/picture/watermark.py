@@ -1,7 +1,7 @@
-"""The visible mark that says what a picture is: made by AI.
+"""The visible mark that labels a picture as made by AI.
 
-It is drawn once for each style and size of picture, and then blended into every frame that leaves, always the same
-pixels with the same weights: an encoder finds nothing there to spend bits on. A viewer has no say in it.
+The mark is drawn once for each style and picture size and then blended into every outgoing frame. Its pixels never
+change, so an encoder spends no bits on it. Viewers cannot turn it off.
 """
 
 import functools
@@ -22,9 +22,9 @@ CORNERS: tuple[Corner, ...] = get_args(Corner)
 SMALLEST, LARGEST = 0.02, 0.25
 LONGEST_TEXT = 24
 _PLATE_WEIGHT = 0.62
-"""Of the dark plate under the letters: the picture shows through, and white letters stay legible on a white wall."""
+"""Opacity of the dark plate under the letters: the picture shows through, and the text is legible on a white wall."""
 _MARGIN, _PADDING_X, _PADDING_Y, _RADIUS = 0.03, 0.55, 0.42, 0.4
-"""The first of the picture's short side, the others of the letters' height."""
+"""Margin as a share of the picture's short side; the others as shares of the letters' height."""
 _DARK, _LIGHT, _GREY = 16, 235, 128
 _FULL = 256
 _WEIGHT = 700
@@ -33,15 +33,15 @@ _TRIAL_PX = 100
 
 @dataclass(frozen=True, slots=True)
 class MarkStyle:
-    """How the mark looks.
+    """Appearance of the mark.
 
     Attributes:
-        text: What it says; any script that OpenCV's own fonts know, Chinese among them.
-        corner: Where it stands.
-        size: Height of its capital letters, of the picture's short side.
+        text: 1 to 24 printable characters; OpenCV's fonts cover many scripts, among them Chinese.
+        corner: Corner of the picture, one of ``CORNERS``.
+        size: Height of the capital letters as a share of the picture's short side, 0.02..0.25.
 
     Raises:
-        SettingsError: If it could not be read.
+        SettingsError: If a value is out of range.
     """
 
     text: str = "AI"
@@ -62,9 +62,9 @@ class Mark:
     """A mark drawn for one size of picture.
 
     Attributes:
-        top: First row, px; like the other three, even.
+        top: First row, px; even, as are the left edge, the width and the height.
         left: First column, px.
-        letter_height: Height of its capital letters, px.
+        letter_height: Height of the capital letters, px.
     """
 
     top: int
@@ -75,12 +75,12 @@ class Mark:
 
     @property
     def rows(self) -> slice:
-        """The rows of the picture that it covers."""
+        """The rows of the picture that the mark covers."""
         return slice(self.top, self.top + self._luma[0].shape[0])
 
     @property
     def columns(self) -> slice:
-        """The columns of the picture that it covers."""
+        """The columns of the picture that the mark covers."""
         return slice(self.left, self.left + self._luma[0].shape[1])
 
     def stamp(self, picture: Picture) -> None:
@@ -95,11 +95,14 @@ class Mark:
 
 @functools.lru_cache(maxsize=64)
 def draw_mark(style: MarkStyle, width: int, height: int) -> Mark:
-    """Return the mark for pictures of a size, px, both even; a text too long for the picture gets smaller letters."""
+    """Return the mark for pictures of ``width`` x ``height`` px, both even.
+
+    Text that is too long for the picture gets smaller letters.
+    """
     short = min(width, height)
     letters = max(6, math.ceil(style.size * short))
     font = cv2.FontFace("sans")
-    # The box of a text begins at the top of the line: capital letters are measured on their own.
+    # getTextSize measures from the top of the line: measure the height of a capital letter separately.
     trial = np.zeros((3 * _TRIAL_PX, 3 * _TRIAL_PX), np.uint8)
     cv2.putText(trial, "I", (_TRIAL_PX, 2 * _TRIAL_PX), (255,), font, _TRIAL_PX, _WEIGHT)
     capital = np.count_nonzero(trial.max(axis=1) > _GREY) / _TRIAL_PX
@@ -151,7 +154,7 @@ def _rounded(width: int, height: int, radius: int) -> npt.NDArray[np.float32]:
 
 
 def _blend(view: Picture, keep: npt.NDArray[np.uint16], added: npt.NDArray[np.uint16]) -> None:
-    """Write ``(view * keep + added) / 256``, rounded, in place; nothing of it exceeds 16 bits."""
+    """Write ``(view * keep + added) / 256``, rounded, in place; every intermediate value fits into 16 bits."""
     mixed = view * keep
     mixed += added
     mixed += _FULL // 2

@@ -1,6 +1,6 @@
-"""ICE candidates of a client: which the server may send checks to, and those that come by trickle ICE (RFC 8840).
+"""ICE candidates of a client: the rules for safe addresses, and candidates by trickle ICE (RFC 8840).
 
-Every candidate that passes makes the server send datagrams to the address it names.
+For every accepted candidate the server sends datagrams to the address that it names.
 """
 
 import ipaddress
@@ -17,17 +17,17 @@ CANDIDATE_FIELDS = 8
 METADATA_ADDRESSES = frozenset(
     ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")
 )
-"""Cloud metadata services outside the link-local range, where the others are."""
+"""Cloud metadata services outside the link-local range; all others lie in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IceFragment:
-    """What a client says about its transport.
+    """The ICE part of an offer or a trickle fragment.
 
     Attributes:
-        credentials: Username fragment and password; ``None`` for what is not said.
-        candidates: Usable ones, without ``a=candidate:``.
-        complete: Whether there will be no more.
+        credentials: Username fragment and password; ``None`` for one that is missing.
+        candidates: Usable candidates, without ``a=candidate:``.
+        complete: Whether no more candidates follow.
     """
 
     credentials: tuple[str | None, str | None]
@@ -36,16 +36,16 @@ class IceFragment:
 
 
 def ice_of(offer: str) -> IceFragment:
-    """Return what an offer that was checked says."""
+    """Return the ICE part of an offer that passed ``check_offer``."""
     return _ice(offer.splitlines(), allow_loopback=True)
 
 
 def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
-    """Return what the body of a trickle PATCH says; candidates that cannot be used are left out.
+    """Return the ICE part of a trickle PATCH body, without unusable candidates.
 
     Raises:
-        TooLargeError: If it is over 16 KiB.
-        BadRequestError: If it is no SDP fragment.
+        TooLargeError: If the body is larger than 16 KiB.
+        BadRequestError: If it is not an SDP fragment or names no ICE credentials.
     """
     if len(text.encode("utf-8", errors="replace")) > MAX_FRAGMENT_BYTES:
         raise TooLargeError(f"The fragment is larger than {MAX_FRAGMENT_BYTES // 1024} KiB.")
@@ -72,19 +72,19 @@ def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
 
 
 def is_candidate(line: str) -> bool:
-    """Tell whether a line of an offer or a fragment names a candidate."""
+    """Return whether a line of an offer or a fragment is a candidate."""
     return line.startswith(CANDIDATE_PREFIX)
 
 
 def is_usable(line: str, *, allow_loopback: bool) -> bool:
-    """Tell whether the server may send connectivity checks to a candidate."""
+    """Return whether the server may send connectivity checks to a candidate."""
     fields = line.removeprefix(CANDIDATE_PREFIX).split()
     if len(fields) < CANDIDATE_FIELDS or fields[2].lower() != "udp":
         return False
     if not (fields[5].isascii() and fields[5].isdigit() and 0 < int(fields[5][:6]) < 1 << 16):
         return False
     try:
-        address = ipaddress.ip_address(fields[4])  # a name, such as that of an mDNS candidate, is no address
+        address = ipaddress.ip_address(fields[4])  # ValueError for a name, as in an mDNS candidate
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address):

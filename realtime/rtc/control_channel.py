@@ -1,31 +1,31 @@
-"""A peer's control channel: the data channel that its client opened under that name."""
+"""A peer's control channel: the data channel with the label ``control`` that the client opens."""
 
 import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from aiortc import RTCDataChannel
 
-from lipstream.realtime.control_messages import control_error, parse_control
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.wire.control_messages import ControlMessage, parse_control
+from lipstream.realtime.wire.events import ServerEvent, error_event
 
 logger = logging.getLogger(__name__)
 
-OnControl = Callable[[dict[str, Any]], dict[str, Any] | None]
+OnControl = Callable[[ControlMessage], None]
 
 LABEL = "control"
 MAX_BACKLOG_BYTES = 64 * 1024
-"""A client that does not read loses messages rather than the server's memory."""
+"""Above this, messages are dropped: a client that does not read must not fill the server's memory."""
 FLUSH_S = 0.3
 
 
 class ControlChannel:
-    """Control messages in, replies and events out.
+    """Receives control messages; sends events.
 
     Args:
-        on_control: Takes a message, returns the reply or ``None``; ``None`` for a peer that may have no channel.
+        on_control: Called with each message; ``None`` refuses every channel.
     """
 
     def __init__(self, on_control: OnControl | None) -> None:
@@ -34,7 +34,7 @@ class ControlChannel:
 
     @property
     def backlog(self) -> int:
-        """Bytes that the client has not taken."""
+        """Bytes that the client has not received yet."""
         return int(self._channel.bufferedAmount) if self._channel else 0
 
     @property
@@ -43,21 +43,21 @@ class ControlChannel:
         return channel if channel is not None and channel.readyState == "open" else None
 
     def take(self, channel: RTCDataChannel) -> None:
-        """Take a channel that the client opened, or close it: there is one, of this name."""
+        """Accept a channel that the client opened; close it if its label is wrong or one is open already."""
         if self._on_control is None or channel.label != LABEL or self._channel is not None:
             channel.close()
             return
         self._channel = channel
         channel.on("message", self._came)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a message; dropped while the channel is not open, or the client does not read."""
+    def send(self, event: ServerEvent) -> None:
+        """Send a message; drop it while the channel is not open or the backlog is full."""
         channel = self._open
         if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
-            channel.send(json.dumps(message))
+            channel.send(json.dumps(event))
 
     async def flush(self) -> None:
-        """Wait, but not long, until what was last sent has left."""
+        """Wait until the last messages have left, at most ``FLUSH_S``."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + FLUSH_S
         while (channel := self._open) is not None and channel.bufferedAmount:
@@ -68,11 +68,9 @@ class ControlChannel:
     def _came(self, message: object) -> None:
         assert self._on_control is not None
         try:
-            reply = self._on_control(parse_control(message))
+            self._on_control(parse_control(message))
         except LipstreamError as error:
-            reply = control_error(error.message)
+            self.send(error_event(error.message))
         except Exception:
             logger.exception("control message failed")
-            reply = control_error("The server could not do this.")
-        if reply is not None:
-            self.send(reply)
+            self.send(error_event("The server could not do this."))

@@ -1,22 +1,24 @@
-"""What comes in: the microphone's sound, handed on with its true positions."""
+"""The microphone's sound: RTP timestamps become positions on the session's own clock."""
 
+import logging
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 
-OnSound = Callable[[int, npt.NDArray[np.float32], float], None]
-"""Takes the position of the first sample (48 kHz, from 0), ``float32[n]`` mono, and the time of arrival, s."""
+logger = logging.getLogger(__name__)
 
 RTP_CLOCK_MODULUS = 1 << 32
 MAX_DISAGREEMENT_SOUND = 10 * SOUND_RATE_HZ
-"""A timestamp this far from where its arrival puts it means that the sender's clock has started again.
+"""A timestamp this far from the one expected by its arrival means that the sender's clock has restarted.
 
-Less than that is a burst of packets that the network had held back."""
+A smaller difference is a burst of packets that the network delayed."""
 MAX_REFUSALS = 25
-"""Chunks in a row from before the end of the last: half a second of them is a clock set back, not a late packet."""
+"""Consecutive chunks from before the end of the last one: half a second of them means a clock set back."""
 
 
 class PositionTracker:
@@ -57,31 +59,58 @@ class PositionTracker:
         return position
 
 
+class PositionedSound(Protocol):
+    """What takes a microphone's sound: a jitter buffer."""
+
+    def push(self, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
+        """Take in sound.
+
+        Args:
+            position: Of its first sample, 48 kHz, from 0.
+            samples: ``float32[n]``, mono.
+            arrived_s: Monotonic time of arrival.
+        """
+
+
 class MicrophoneInput:
-    """Decoded microphone sound in, positioned sound out. Nothing is ever queued here.
+    """Takes decoded microphone sound and puts it into a buffer with positions, without a queue.
+
+    Args:
+        buffer: Takes the sound.
+        on_fault: Called with an exception of the buffer: its owner must learn of it, not the reader of the socket.
 
     Attributes:
-        dropped: Chunks that came before the end of the last.
+        dropped: Number of chunks that lay before the end of the last one.
     """
 
-    def __init__(self, on_sound: OnSound) -> None:
+    def __init__(self, buffer: PositionedSound, on_fault: Callable[[Exception], None]) -> None:
         self.dropped = 0
-        self._on_sound = on_sound
+        self._buffer, self._on_fault = buffer, on_fault
         self._tracker = PositionTracker()
+        self._closed = False
 
     def push(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        """Hand on the ``float32[n]`` of a packet.
+        """Put the sound of one packet into the buffer, or drop it if it lies before the end of the last one.
+
+        Exceptions of the buffer go to ``on_fault``.
 
         Args:
             timestamp: RTP timestamp at 48 kHz.
-            samples: Mono, 48 kHz.
+            samples: ``float32[n]``, mono, 48 kHz.
             arrived_s: Monotonic time of arrival.
-
-        Raises:
-            Exception: Whatever ``on_sound`` raises.
         """
-        position = self._tracker.place(timestamp, samples.size, arrived_s)
-        if position is None:
-            self.dropped += 1
-        else:
-            self._on_sound(position, samples, arrived_s)
+        if self._closed:
+            return
+        try:
+            position = self._tracker.place(timestamp, samples.size, arrived_s)
+            if position is None:
+                self.dropped += 1
+            else:
+                self._buffer.push(position, in_range(samples), arrived_s)
+        except Exception as error:
+            logger.exception("microphone failed")
+            self._on_fault(error)
+
+    def close(self) -> None:
+        """Take no more sound: the buffer may be another peer's. May be called again."""
+        self._closed = True

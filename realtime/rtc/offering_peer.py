@@ -1,4 +1,4 @@
-"""A peer that this end calls: it offers what a session sends, as WHIP's clients do."""
+"""A peer that makes the offer: it publishes a session's broadcast to a WHIP server."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,12 @@ from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_on
 
 
 class OfferingPeer(Peer):
-    """Sends a broadcast to a server that was asked to take it. One offer, one answer, then as any peer.
+    """Sends a broadcast to a server that answers the offer. After the answer it works like any other peer.
 
     Args:
-        broadcast: What to send.
-        settings: How to connect.
-        addresses: To listen on; ``None`` for all but loopback.
-        on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
+        settings: Addresses, ports, ICE servers and timeouts.
+        addresses: Addresses to listen on; ``None`` for all but loopback.
+        on_gone: Called once with the reason when the peer is lost; not called after ``close``.
     """
 
     def __init__(
@@ -29,10 +28,10 @@ class OfferingPeer(Peer):
         self._addresses = addresses
 
     async def offer(self) -> str:
-        """Return the offer, with all candidates.
+        """Return the offer with all candidates.
 
         Raises:
-            UnavailableError: If there is no port or relay for it.
+            UnavailableError: If no port is free or no relay can be reached.
         """
         connection = self._connection = peer_connection.PlayoutConnection(
             addresses=self._addresses,
@@ -49,10 +48,10 @@ class OfferingPeer(Peer):
         return multiplexed_only(offer)
 
     async def accept(self, answer_sdp: str) -> None:
-        """Take the server's answer, and wait until media can flow.
+        """Take the server's answer and wait until media can flow.
 
         Raises:
-            OfferError: If the answer cannot be used, or does not take both sound and picture.
+            OfferError: If the answer cannot be used or does not accept both sound and picture.
         """
         connection = self._connection
         assert connection is not None
@@ -60,7 +59,7 @@ class OfferingPeer(Peer):
             raise OfferError("the server's answer is too long")
         try:
             await connection.setRemoteDescription(RTCSessionDescription(sdp=answer_sdp, type="answer"))
-        except Exception as error:  # aiortc's parser raises nearly anything
+        except Exception as error:  # aiortc's parser raises many types
             raise OfferError("the server's answer cannot be used") from error
         if any(transceiver.currentDirection != "sendonly" for transceiver in connection.getTransceivers()):
             raise OfferError("the server does not take both sound and picture")

@@ -1,7 +1,7 @@
-"""The RTP packets of one stream (RFC 3550), written as few times as possible.
+"""Writes the RTP packets of one stream (RFC 3550) with little work per packet.
 
-aiortc builds an object for each packet, then serialises its header and its extensions field by field. A server that
-sends to many does little else, and between two packets of a stream only a few bytes of the header differ.
+aiortc builds an object for each packet and serialises its header and extensions field by field. That takes most of
+the time of a server that sends to many receivers, although only a few bytes differ between packets of a stream.
 """
 
 import struct
@@ -13,9 +13,9 @@ SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 HISTORY_PACKETS = 128
-"""Kept to be sent again: two seconds of pictures."""
+"""Packets kept for retransmission: two seconds of pictures."""
 MAX_AGE_TICKS = 90_000
-"""A second of pictures. What is older nobody wants to see: repairing it would only put off what is new."""
+"""One second of pictures, 90 kHz. Repairing an older packet would only delay newer pictures."""
 _FIRST_BYTE = 0x90
 """Version 2, with a header extension."""
 _MARKER = 0x80
@@ -34,21 +34,21 @@ class _Sent(NamedTuple):
 
 
 class Packetizer:
-    """One stream's header and its numbers.
+    """The header, sequence numbers and retransmission history of one stream.
 
     Args:
-        payload_type: Of its codec.
-        ssrc: Of the stream.
-        sequence: Number of the first packet.
-        origin: RTP timestamp that stands for 0.
-        extensions: Negotiated ids of the header extensions, by URI; others than the three here are left out.
-        mid: Of the media section.
-        rtx: Payload type, SSRC and first number of packets that are sent again (RFC 4588), if that was negotiated.
+        payload_type: Payload type of the codec, 0..127.
+        ssrc: SSRC of the stream, 32 bits.
+        sequence: Sequence number of the first packet, 0..65535.
+        origin: RTP timestamp that corresponds to 0.
+        extensions: Negotiated ids of the header extensions, by URI; all but the three of this module are ignored.
+        mid: ``mid`` of the media section.
+        rtx: Payload type, SSRC and first sequence number of retransmissions (RFC 4588); ``None`` if not negotiated.
 
     Attributes:
-        packets: Written so far, without those sent again.
-        octets: Of their payloads.
-        timestamp: RTP timestamp of the last one.
+        packets: Number of packets written, without retransmissions.
+        octets: Bytes of their payloads.
+        timestamp: RTP timestamp of the last packet.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Packetizer:
     def write(
         self, payloads: Sequence[bytes], timestamp: int, *, send_time: int, level_dbov: int | None, key: bool = False
     ) -> list[bytes]:
-        """Return the packets of one unit.
+        """Return the packets of one encoded unit.
 
         Args:
-            payloads: In their order; the last one carries the marker.
-            timestamp: Of the unit, from 0.
-            send_time: 24 bits, 6.18 fixed point seconds.
-            level_dbov: Loudness, -127..0; ``None`` where there is none.
-            key: Whether a receiver that has it needs nothing of what was sent before.
+            payloads: Payloads in order; the last one carries the marker.
+            timestamp: Time of the unit in clock ticks, from 0.
+            send_time: Absolute send time, 24 bits, 6.18 fixed-point seconds.
+            level_dbov: Loudness of speech, -127..0 dBov; ``None`` for pictures.
+            key: Whether a receiver of this unit needs no earlier packet.
         """
         if key:
             self._key_sequence = self._sequence
@@ -101,13 +101,13 @@ class Packetizer:
         return packets
 
     def worth_repair(self, lost: Iterable[int]) -> list[int] | None:
-        """Return which of the packets that a receiver asks for again it still needs.
+        """Return those of the lost packets that the receiver still needs.
 
         Args:
-            lost: Their sequence numbers.
+            lost: Sequence numbers of the lost packets, 0..65535.
 
         Returns:
-            Sequence numbers; ``None`` if only a key frame helps, since one of them is too old or no longer kept.
+            Sequence numbers; ``None`` if a needed packet is too old or no longer kept, so that only a key frame helps.
         """
         needed = [sequence for sequence in lost if not self._is_superseded(sequence)]
         for sequence in needed:
@@ -119,18 +119,18 @@ class Packetizer:
         return needed
 
     def _is_superseded(self, sequence: int) -> bool:
-        """Tell whether a packet was sent before the last key frame."""
+        """Return whether a packet was sent before the last key frame."""
         if self._key_sequence is None:
             return False
         return (self._key_sequence - sequence - 1) % _SEQUENCE_MODULUS < _SEQUENCE_MODULUS // 2
 
     def sent_size(self, sequence: int) -> int | None:
-        """Return the size of a packet's payload, if it is still kept."""
+        """Return the size of a packet's payload; ``None`` if it is no longer kept."""
         sent = self._history[sequence % HISTORY_PACKETS]
         return len(sent.payload) if sent is not None and sent.sequence == sequence else None
 
     def again(self, sequence: int) -> bytes | None:
-        """Return a packet that was lost, to be sent again; ``None`` if it is no longer kept."""
+        """Return a lost packet for retransmission; ``None`` if it is no longer kept."""
         sent = self._history[sequence % HISTORY_PACKETS]
         if sent is None or sent.sequence != sequence:
             return None
@@ -148,7 +148,7 @@ class Packetizer:
 
 
 class _ExtensionTemplate:
-    """The header extension (RFC 8285) with places for what changes."""
+    """A serialised header extension (RFC 8285), with the offsets of the fields that change."""
 
     def __init__(self, ids: Mapping[str, int], mid: bytes, *, two_byte: bool) -> None:
         body = bytearray()

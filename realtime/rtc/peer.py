@@ -1,4 +1,4 @@
-"""One WebRTC client on the other end: its offer, the tracks to it, its microphone, its control channel, its going."""
+"""The server's side of a WebRTC connection to one client: offer, tracks, microphone, control channel, end."""
 
 import asyncio
 import ipaddress
@@ -7,8 +7,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from aiortc import RTCIceServer, RTCSessionDescription
 
 from lipstream.realtime.encoding.broadcast import Broadcast
@@ -18,17 +16,19 @@ from lipstream.realtime.rtc.aiortc_patches import datagram_guard, peer_connectio
 from lipstream.realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
 from lipstream.realtime.rtc.candidates import IceFragment, ice_of, read_fragment
 from lipstream.realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
-from lipstream.realtime.rtc.microphone import MicrophoneInput, OnSound
+from lipstream.realtime.rtc.microphone import MicrophoneInput, PositionedSound
 from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from lipstream.realtime.rtc.sdp import (
     MAX_CANDIDATES,
     PUBLISHING,
     SPEAKING,
-    WATCHING,
     Terms,
     check_offer,
     multiplexed_only,
 )
+from lipstream.realtime.wire.control_messages import ControlMessage
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import PeerStats
 
 logger = logging.getLogger(__name__)
 
@@ -36,26 +36,22 @@ OnGone = Callable[[str], None]
 
 CHECKS_PER_SILENCE = 12
 SILENT_CHECKS = 10
-"""Checks in a row that find nothing new, of the twelve in the limit of a peer's silence; one more may have begun.
+"""Consecutive checks without a new datagram after which a peer counts as gone.
 
-Counted rather than timed: a server that stood still itself for a while has made no checks, and blames nobody.
-"""
-
-
-def _ignore_sound(*_: object) -> None:
-    """For a peer that sends none."""
+Checks are a twelfth of the silence limit apart; ten in a row leave a margin, so that the limit is kept. Checks are
+counted instead of seconds: a server that was stopped itself has made no checks and must not blame the peer."""
 
 
-def _refuse_control(_: dict[str, Any]) -> None:
-    """For a peer that has no channel."""
+def _refuse_control(_: ControlMessage) -> None:
+    """Ignore a message to a peer that has no channel."""
 
 
 class Peer:
-    """A connection to one client. One offer, one answer; after ``on_gone`` the owner calls ``close``.
+    """A connection to one client: one offer, one answer. The owner calls ``close`` after ``on_gone``.
 
     Attributes:
-        failed: Whether it was lost by a fault of the server's: of what it sends, or of who takes the sound.
-        ice_tag: Names its ICE session, which never changes.
+        failed: Whether the connection was lost by a fault of the server.
+        ice_tag: 16 random hexadecimal digits, constant for the life of the peer.
     """
 
     def __init__(
@@ -64,19 +60,18 @@ class Peer:
         *,
         terms: Terms = SPEAKING,
         settings: RtcSettings,
-        on_sound: OnSound = _ignore_sound,
+        microphone: PositionedSound | None = None,
         on_control: OnControl = _refuse_control,
         on_gone: OnGone,
     ) -> None:
-        """Prepare a peer; nothing is opened before ``answer``.
+        """Prepare a peer; sockets are opened by ``answer``.
 
         Args:
-            broadcast: What to send.
-            terms: Whether it speaks and watches, watches (WHEP), or publishes (WHIP).
-            settings: How to connect.
-            on_sound: Takes the microphone's sound, see ``realtime.rtc.microphone``.
-            on_control: Takes a control message, returns the reply or ``None``.
-            on_gone: Told once, with the reason, that the peer is lost; never after ``close`` was called.
+            terms: Role of the peer: ``SPEAKING`` (a call), ``WATCHING`` (WHEP) or ``PUBLISHING`` (WHIP).
+            settings: Addresses, ports, ICE servers and timeouts.
+            microphone: Takes the sound of the peer's microphone; ``None`` to ignore it.
+            on_control: Called with each control message.
+            on_gone: Called once with the reason when the peer is lost; not called after ``close``.
         """
         datagram_guard.install()
         self.ice_tag = secrets.token_hex(8)
@@ -85,7 +80,7 @@ class Peer:
         self._remote_ice: IceFragment | None = None
         self._trickled = 0
         self._loopback = False
-        self._microphone = MicrophoneInput(on_sound)
+        self._microphone = MicrophoneInput(microphone, self._microphone_failed) if microphone else None
         self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
         self._connection: peer_connection.PlayoutConnection | None = None
@@ -106,8 +101,8 @@ class Peer:
 
         Raises:
             OfferError: If the offer cannot be answered.
-            TooLargeError: If it is over the size limit.
-            UnavailableError: If there is no port or relay for it.
+            TooLargeError: If the offer is larger than 64 KiB.
+            UnavailableError: If no port is free or no relay can be reached.
         """
         if self._connection is not None or self._closing is not None:
             raise RuntimeError("a peer answers one offer")
@@ -118,8 +113,8 @@ class Peer:
             raise
         except Exception as error:
             await self.close()
-            logger.warning("offer refused: %s: %.200a", type(error).__name__, str(error))  # it quotes the offer
-            raise OfferError("The offer cannot be answered.") from error  # aiortc's parser raises nearly anything
+            logger.warning("offer refused: %s: %.200a", type(error).__name__, str(error))  # may quote the offer
+            raise OfferError("The offer cannot be answered.") from error  # aiortc's parser raises many types
         except BaseException:
             await self.close()
             raise
@@ -136,7 +131,7 @@ class Peer:
             ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
             relay_only=self._settings.relay_only,
             udp_ports=self._settings.udp_ports,
-            on_sound=None if self._terms is WATCHING else self._sound_came,
+            microphone=self._microphone,
             on_flood=lambda why: self._gone(f"its data channels: {why}"),
         )
         self._connection = connection
@@ -159,7 +154,7 @@ class Peer:
         return multiplexed_only(answer) if self._terms.multiplexed else answer
 
     def _add_media(self, connection: peer_connection.PlayoutConnection, offered: Sequence[str]) -> None:
-        """Add what is sent or received, whichever the terms say, for the media that are offered."""
+        """Add the offered media: sent to a peer that speaks or watches, received from one that publishes."""
         kinds = [kind for kind in ("audio", "video") if kind in offered]
         if self._terms is PUBLISHING:
             for kind in kinds:
@@ -172,12 +167,12 @@ class Peer:
             connection.add_sending(track, receive=speaks and track.kind == "audio")
 
     async def trickle(self, fragment: str) -> None:
-        """Take in candidates that the client found after its offer.
+        """Add candidates that the client found after its offer.
 
         Raises:
             BadRequestError: If the fragment cannot be read.
-            TooLargeError: If it is too long.
-            OfferError: If it asks for an ICE restart.
+            TooLargeError: If the fragment is larger than 16 KiB.
+            OfferError: If the fragment asks for an ICE restart.
         """
         ice = read_fragment(fragment, allow_loopback=self._loopback)
         if self._connection is None or self._remote_ice is None or self._closing is not None:
@@ -186,30 +181,34 @@ class Peer:
             now is not None and now != at_first
             for now, at_first in zip(ice.credentials, self._remote_ice.credentials, strict=True)
         ):
-            raise OfferError("ICE cannot be restarted here: connect anew.")
+            raise OfferError("ICE cannot be restarted here: make a new connection.")
         taken = ice.candidates[: max(0, MAX_CANDIDATES - self._trickled)]
         self._trickled += len(taken)
         await self._connection.add_candidates(taken, complete=ice.complete)
 
-    def send_control(self, message: dict[str, Any]) -> None:
-        """Send a control message; dropped while the channel is not open, or the client does not read."""
+    def send_control(self, event: ServerEvent) -> None:
+        """Send a control message; drop it while the channel is not open or its backlog is full."""
         if self._closing is None:
-            self._control.send(message)
+            self._control.send(event)
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures of this connection; ``None`` where the other side has not reported yet."""
-        figures: dict[str, Any] = {"connected": self.connected, "microphone_dropped": self._microphone.dropped}
+    def stats(self) -> PeerStats:
+        """Return statistics of this connection; ``None`` for values that the other side has not reported yet."""
+        dropped = self._microphone.dropped if self._microphone else 0
+        stats = PeerStats(connected=self.connected, microphone_dropped=dropped)
         for sender in self._connection.getSenders() if self._connection else ():
             assert isinstance(sender, PlayoutSender)
-            figures[sender.kind] = sender.stats()
-        return figures
+            if sender.kind == "audio":
+                stats["audio"] = sender.stats()
+            else:
+                stats["video"] = sender.stats()
+        return stats
 
     async def flush_control(self) -> None:
-        """Wait, but not long, until what was last sent as control messages has left."""
+        """Wait until the last control messages have left, at most ``FLUSH_S``."""
         await self._control.flush()
 
     def queue_depths(self) -> QueueDepths:
-        """Return how much waits in this connection and how much may: datagrams in, bytes out."""
+        """Return fill and limit of each queue of this connection: incoming datagrams, unsent bytes, control bytes."""
         datagrams, unsent = self._connection.queue_depths() if self._connection else (0, 0)
         return {
             "datagrams": (datagrams, datagram_guard.MAX_QUEUED_DATAGRAMS),
@@ -218,8 +217,9 @@ class Peer:
         }
 
     async def close(self) -> None:
-        """Close the connection, and wait until no task, thread or socket of it is left."""
+        """Close the connection and wait until its tasks, threads and sockets are gone."""
         if self._closing is None:
+            self._close_microphone()
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 
@@ -242,11 +242,12 @@ class Peer:
         if self._is_gone or self._closing is not None:
             return
         self._is_gone, self.failed = True, failed
+        self._close_microphone()
         logger.info("peer gone: %s", reason)
         self._on_gone(reason)
 
     async def _watch(self, connection: peer_connection.PlayoutConnection) -> None:
-        """Notice a client that never connects, and one that falls silent."""
+        """Report a client that never connects, falls silent, or has lost a sender."""
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await self._was_connected.wait()
@@ -261,7 +262,7 @@ class Peer:
             if silent_checks >= SILENT_CHECKS:
                 self._gone("silent for too long")
             elif any(track.readyState != "live" for track in self._tracks):
-                self._gone("a sender ended")  # one that failed has told so itself
+                self._gone("a sender ended")  # a sender that failed has reported its reason already
 
     def _state_changed(self) -> None:
         connection = self._connection
@@ -273,19 +274,17 @@ class Peer:
             case "failed":
                 self._gone("the connection failed")
             case "closed":
-                self._gone("it consents no more" if connection.consent_expired else "closed by the other side")
+                self._gone("its consent has expired" if connection.consent_expired else "closed by the other side")
 
     def _track_ended(self, track: BroadcastTrack) -> None:
-        # Without a failure it is the transport that ended, whose own state tells the reason.
+        # Without a failure the transport has ended; its own state change gives the reason.
         if track.failure is not None:
             unit, error = track.failure
             self._gone(f"{unit} failed: {error!r}", failed=True)
 
-    def _sound_came(self, timestamp: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
-        if self._is_gone or self._closing is not None:
-            return
-        try:
-            self._microphone.push(timestamp, samples, arrived_s)
-        except Exception as error:  # the owner must hear of its own failure, not the socket's reader
-            logger.exception("microphone failed")
-            self._gone(f"microphone failed: {error!r}", failed=True)
+    def _microphone_failed(self, error: Exception) -> None:
+        self._gone(f"microphone failed: {error!r}", failed=True)
+
+    def _close_microphone(self) -> None:
+        if self._microphone:
+            self._microphone.close()

@@ -1,31 +1,30 @@
-"""How one receiver follows pictures that it shares with others: from a key frame on, and only as long as it can.
+"""Adapts shared pictures to one receiver: pictures pass from a key frame on, while the receiver's link carries them.
 
-One encode cannot suit every link. It suits the one that leads, the speaking peer's; where nobody leads, half of the
-receivers. One that cannot follow gets key frames alone, and its sound, until it is tried again.
+One encode cannot suit every link. Its bitrate is that of the leading receiver (the speaking peer), or without one the
+median of all. A receiver below it gets key frames and sound only, until the next attempt.
 """
 
 from lipstream.realtime.encoding.rate_control import RateControl
 
 FOLLOW_SHARE = 0.7
-"""Of the shared bitrate: a link that carries less than this cannot follow."""
+"""A link that carries less than this share of the encode's bitrate cannot follow."""
 ASK_INTERVAL_S = 3.0
-"""Between two key frames for one who only watches: they cost everybody else sharpness."""
+"""Least time between key frames for a watcher: each one costs all receivers sharpness."""
 FIRST_REST_S, LONGEST_REST_S = 3.0, 30.0
-"""Without pictures, before the next attempt: doubled with each that fails."""
+"""Time with key frames alone before the next attempt; doubled with each failure."""
 THINNED_INTERVAL_S = 2.0
-"""Between two key frames on a link that carries no more."""
+"""Time between key frames on a link that carries no more."""
 
 
 class ReceiverAdaptation:
-    """The pictures that one receiver gets.
+    """Decides which pictures one receiver gets.
 
     Args:
-        leads: Whether the encode follows this receiver instead.
+        leads: Whether the encode follows this receiver's bitrate.
 
     Attributes:
-        rate: What its link carries.
-        leads: As given.
-        key_frames: That it was given.
+        leads: Whether the encode follows this receiver's bitrate.
+        key_frames: Number of key frames passed to the receiver.
     """
 
     def __init__(self, *, leads: bool) -> None:
@@ -40,29 +39,29 @@ class ReceiverAdaptation:
 
     @property
     def key_frames_only(self) -> bool:
-        """Whether it gets key frames alone, because it cannot follow."""
+        """Whether the receiver gets key frames alone, because its link is too slow."""
         return self._rests_until_s is not None
 
     def ask(self) -> None:
-        """Note that the receiver has lost its way and needs a key frame."""
+        """Note that the receiver needs a key frame, after a loss."""
         self._asked = True
 
     def wants_key(self, now_s: float) -> bool:
-        """Tell whether the next picture should be a key frame for this receiver's sake.
+        """Return whether the next picture should be a key frame for this receiver.
 
-        One that has just come is served at once. A request too soon after the last one waits.
+        A new receiver gets one at once. A request too soon after the last one waits.
         """
         if self._rests_until_s is not None:
             return now_s >= self._rests_until_s
         return (self._asked or not self._has_key) and now_s >= self._next_ask_s
 
     def passes(self, *, key: bool, pixels: int, bitrate: int, now_s: float) -> bool:
-        """Tell whether a picture goes to this receiver, and count it if so.
+        """Return whether a picture goes to this receiver, and record it.
 
         Args:
-            key: Whether it can be decoded alone.
-            pixels: Its size.
-            bitrate: That it is encoded at, bit/s.
+            key: Whether the picture can be decoded without earlier ones.
+            pixels: Width times height of the picture.
+            bitrate: Target bitrate of the encode, bit/s.
             now_s: Monotonic time.
         """
         self.rate.start(pixels)

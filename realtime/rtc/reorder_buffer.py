@@ -1,8 +1,8 @@
-"""The order of incoming packets: no delay while the network keeps it, a short wait once it has not.
+"""Puts incoming packets in order: no delay while they arrive in order, a short wait after one came out of order.
 
-A buffer that always holds packets adds its length to every word spoken. Sound needs none: what comes late or never
-shows as a jump in position, and the session fills it with silence. Nor is it worth a wait to learn whether a packet is
-lost: those after it would come late too, and a link that loses packets loses them again and again.
+A buffer with a constant length would delay all speech by that length. Speech can do without: a packet that is late or
+lost shows as a jump in position, and the session fills it with silence. Waiting to find out whether a packet is lost
+would delay all packets behind it, again and again on a link that loses packets.
 """
 
 from collections import deque
@@ -12,20 +12,20 @@ T = TypeVar("T")
 
 SEQUENCE_MODULUS = 1 << 16
 MAX_HELD = 2
-"""The packet after a missing one waits for that many to have come: 20 ms longer at the usual 20 ms a packet."""
+"""Packets held behind a missing one before it is given up: 20 ms of delay at 20 ms a packet."""
 WARY_PACKETS = 500
-"""For how long packets wait for missing ones after one has overtaken another: ten seconds."""
+"""Number of packets, ten seconds, for which missing ones are waited for after one arrived out of order."""
 MAX_GIVEN_UP = 64
-"""Places that are remembered: a packet for one of them was overtaken, any other came twice."""
+"""Remembered numbers given up: a late packet with such a number was reordered, any other is a duplicate."""
 MAX_JUMP = 1000
-"""A sequence number further away than this belongs to a sender that started again."""
+"""A larger jump in sequence numbers means that the sender has restarted."""
 
 
 class ReorderBuffer(Generic[T]):
-    """Puts packets into the order of their sequence numbers.
+    """Returns packets in the order of their sequence numbers.
 
     Attributes:
-        late: Packets that came after their place had been given up, or twice.
+        late: Number of packets that were duplicates or arrived after they had been given up.
     """
 
     def __init__(self) -> None:
@@ -33,17 +33,17 @@ class ReorderBuffer(Generic[T]):
         self._next: int | None = None
         self._held: dict[int, T] = {}
         self._given_up: deque[int] = deque(maxlen=MAX_GIVEN_UP)
-        self._wary = 0  # packets for which this goes on
+        self._wary = 0  # number of packets for which missing ones are still waited for
 
     def push(self, sequence: int, packet: T) -> list[T]:
-        """Take a packet and return those that are now in order.
+        """Take in a packet and return the packets that are now in order.
 
         Args:
             sequence: RTP sequence number, 0..65535.
-            packet: What to return in its turn.
+            packet: Object to return when its turn comes.
 
         Returns:
-            The packets to be used now, oldest first; perhaps none.
+            The packets that are ready, oldest first; may be empty.
         """
         if self._next is None:
             self._next = sequence
@@ -66,14 +66,14 @@ class ReorderBuffer(Generic[T]):
         return ready
 
     def _give_up(self) -> None:
-        """Go on with the next packet that is there."""
+        """Skip the missing packets before the first one held."""
         assert self._next is not None
         missing = min(_distance(self._next, held) for held in self._held)
         self._given_up.extend((self._next + place) % SEQUENCE_MODULUS for place in range(min(missing, MAX_GIVEN_UP)))
         self._next = (self._next + missing) % SEQUENCE_MODULUS
 
     def _release_run(self) -> list[T]:
-        """Take out the packets that follow each other from the expected one on."""
+        """Remove and return the consecutive packets from the expected one on."""
         ready = []
         while self._next in self._held:
             ready.append(self._held.pop(self._next))
@@ -81,7 +81,7 @@ class ReorderBuffer(Generic[T]):
         return ready
 
     def _release_all(self) -> list[T]:
-        """Take out everything held, in order."""
+        """Remove and return all packets, in order."""
         held = sorted(self._held, key=lambda sequence: _distance(self._next or 0, sequence))
         return [self._held.pop(sequence) for sequence in held]
 

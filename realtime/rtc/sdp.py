@@ -1,6 +1,6 @@
-"""Offers, checked before aiortc's SDP parser reads a line, and answered in their own order.
+"""Checks offers before aiortc's SDP parser sees them, and writes answers in the offer's order.
 
-The parser's work grows with the square of the candidates: 5,000 of them stop the event loop for 3 s.
+The parser's work grows with the square of the number of candidates: 5,000 of them stop the event loop for 3 s.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ MAX_LINES_PER_KIB = 64
 FREE_LINES = 64
 """Lines that an offer of any size may have."""
 MAX_CANDIDATES = 32
-"""In one section; a browser that has not been told to bundle repeats its candidates in each."""
+"""Limit per section; a browser without bundling repeats its candidates in each section."""
 MAX_SECTIONS = 16
 
 BUNDLE_PREFIX = "a=group:BUNDLE"
@@ -23,15 +23,15 @@ BUNDLE_PREFIX = "a=group:BUNDLE"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an offer must be, and which of its sections are taken.
+    """Requirements for an offer, and the choice of its sections.
 
     Attributes:
-        required: Kinds of media section that it must have.
-        known: Kinds of which one section each is taken.
-        directions: Those of sound and picture that are taken, the best first.
-        multiplexed: Whether each section that is taken must say that RTP and RTCP share a port.
-        one_of_a_kind: Whether a second section of a kind refuses the offer (RFC 9725, section 4.4.2) instead of being
-            rejected in the answer.
+        required: Kinds of media section that the offer must have.
+        known: Kinds of which one section each is accepted.
+        directions: Accepted directions of sound and picture, the best first.
+        multiplexed: Whether each accepted section must multiplex RTP and RTCP on one port.
+        one_of_a_kind: Whether a second section of a kind refuses the offer (RFC 9725, section 4.4.2); otherwise the
+            answer rejects the second section.
     """
 
     required: tuple[str, ...]
@@ -42,7 +42,7 @@ class Terms:
 
 
 SPEAKING = Terms(("audio", "video"), ("audio", "video", "application"))
-"""A peer that speaks and watches. What its directions come to is seen in the answer."""
+"""A call: the peer speaks and watches. The answer's directions are checked afterwards."""
 WATCHING = Terms((), ("audio", "video"), ("recvonly", "sendrecv"), multiplexed=True)
 """A WHEP player."""
 PUBLISHING = Terms(("audio",), ("audio", "video"), ("sendonly", "sendrecv"), multiplexed=True, one_of_a_kind=True)
@@ -51,16 +51,16 @@ PUBLISHING = Terms(("audio",), ("audio", "video"), ("sendonly", "sendrecv"), mul
 
 @dataclass(frozen=True, slots=True)
 class CheckedOffer:
-    """An offer whose sections have been chosen among.
+    """An offer with the chosen sections.
 
-    aiortc reads ``sdp``, which has the sections that are taken, sound first: it takes the first transport that it makes
-    for the bundle's, and can reject no section. The client gets an answer to all of them, in its own order.
+    aiortc reads ``sdp``, which holds the accepted sections alone, sound first: aiortc uses the first transport it makes
+    for the whole bundle and cannot reject a section. The client gets an answer to all sections, in its own order.
 
     Attributes:
-        sdp: What aiortc is to read, ended by CRLF.
+        sdp: SDP for aiortc, lines ended by CRLF.
         sections: All sections of the offer, in its order.
         bundle: Names of the offer's bundle in its order; empty if it has none.
-        kinds: Kinds of the sections that are taken, sound first.
+        kinds: Kinds of the accepted sections, sound first.
     """
 
     sdp: str
@@ -69,7 +69,7 @@ class CheckedOffer:
     kinds: tuple[str, ...]
 
     def answer(self, sdp: str) -> str:
-        """Return aiortc's answer with a section for each of the offer's; those that were not taken are rejected."""
+        """Return aiortc's answer completed to one section for each section of the offer; the others are rejected."""
         head, answered = split_sections(sdp.splitlines())
         by_name = {section.name: section for section in answered}
         bundled = " ".join(name for name in self.bundle if name in by_name)
@@ -82,19 +82,17 @@ class CheckedOffer:
 
 
 def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True) -> CheckedOffer:
-    """Return an offer that is safe to parse, without the candidates that the server must not send to.
+    """Return an offer that is safe to parse, without candidates that the server must not send to.
 
-    The sections that are taken carry the candidates and the transport of the one that the bundle uses, and none says
-    that these candidates were all.
+    The accepted sections all carry the candidates and the transport of the section that leads the bundle. The line
+    ``a=end-of-candidates`` is left out.
 
     Args:
-        sdp: The offer as it came.
-        terms: What it must be.
-        allow_loopback: Whether the client may be on this machine.
+        allow_loopback: Whether loopback candidates may stay.
 
     Raises:
-        TooLargeError: If it is over 64 KiB.
-        OfferError: If it has too many lines, sections or candidates, or is not what the terms ask for.
+        TooLargeError: If the offer is larger than 64 KiB.
+        OfferError: If it has too many lines, sections or candidates, or does not meet the terms.
     """
     head, sections = split_sections(_read(sdp))
     bundle = _bundle(head, sections)
@@ -104,8 +102,8 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     lines = [line for line in head if not line.startswith(BUNDLE_PREFIX)]
     if bundle:
         lines.append(f"{BUNDLE_PREFIX} {' '.join(section.name for section in taken)}")
-    # That these are all is not passed on: told so, aioice gives a client up at once with none of whose candidates it
-    # can make a pair, and takes its own out of the answer. Such a client may still be met by its own checks.
+    # End-of-candidates is left out: with it, aioice gives up at once on a client without a usable candidate and drops
+    # its own candidates from the answer. Such a client can still connect by its own checks.
     for section in taken:
         led = section.on_the_transport_of(tag)
         lines += [line for line in led if not is_candidate(line) and line != END_OF_CANDIDATES]
@@ -114,7 +112,7 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
 
 
 def _read(sdp: str) -> list[str]:
-    """Return the lines of an offer, bounded."""
+    """Return the lines of an offer within the size limits."""
     size = len(sdp.encode("utf-8", errors="replace"))
     if size > MAX_OFFER_BYTES:
         raise TooLargeError(f"The offer is larger than {MAX_OFFER_BYTES // 1024} KiB.")
@@ -132,11 +130,11 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _bundle(head: list[str], sections: list[MediaSection]) -> tuple[str, ...]:
-    """Return the names in the offer's bundle; none if it has no bundle.
+    """Return the names in the offer's bundle; empty if it has none.
 
     Raises:
-        OfferError: If there are several bundles, or a name that no section or more than one has: aiortc would read
-            others than are checked here.
+        OfferError: If there are several bundles or sections, or if a bundled name is unknown or not unique: aiortc
+            would then read other sections than the checked ones.
     """
     if len(sections) > MAX_SECTIONS:
         raise OfferError(f"The offer has more than {MAX_SECTIONS} sections.")
@@ -151,7 +149,7 @@ def _bundle(head: list[str], sections: list[MediaSection]) -> tuple[str, ...]:
 
 
 def _taken(head: list[str], sections: list[MediaSection], bundle: tuple[str, ...], terms: Terms) -> list[MediaSection]:
-    """Return the section of each kind that is taken, sound first; one of sound or picture at least."""
+    """Return the accepted section of each kind, sound first; at least one of them is sound or picture."""
     taken, faults = [], []
     for kind in terms.known:
         offered = [section for section in sections if section.kind == kind and not section.is_disabled]
@@ -175,14 +173,14 @@ def _taken(head: list[str], sections: list[MediaSection], bundle: tuple[str, ...
 
 
 def _rank(section: MediaSection, head: list[str], bundle: tuple[str, ...], terms: Terms) -> tuple[bool, int]:
-    """Return what sorts a kind's sections: those in the bundle first, and of these the best direction."""
+    """Return the sort key of a section among its kind: bundled ones first, then by direction."""
     direction = section.direction(head)
     known = direction in terms.directions
     return bool(bundle) and section.name not in bundle, terms.directions.index(direction) if known else len(DIRECTIONS)
 
 
 def _fault(section: MediaSection, head: list[str], bundle: tuple[str, ...], terms: Terms) -> str:
-    """Return why a section cannot be taken; empty if it can."""
+    """Return why a section cannot be accepted; empty if it can."""
     if bundle and section.name not in bundle:
         return "The offer does not bundle its sections."
     if section.kind != "application" and section.direction(head) not in terms.directions:
@@ -191,11 +189,11 @@ def _fault(section: MediaSection, head: list[str], bundle: tuple[str, ...], term
 
 
 def _check(section: MediaSection, head: list[str], terms: Terms) -> None:
-    """Raise an OfferError for a section that is taken, and cannot be read or connected to."""
+    """Raise OfferError if an accepted section cannot be read or connected to."""
     if not section.name:
-        raise OfferError("The offer has a section without a name, or with several.")
+        raise OfferError("The offer has a section without a name (a=mid), or with several.")
     if not any(line.startswith(FINGERPRINT_PREFIX) for line in (*head, *section.lines)):
-        raise OfferError("The offer has a section without a fingerprint.")  # aiortc takes it, and fails to connect
+        raise OfferError("The offer has a section without a fingerprint.")  # aiortc accepts it and then cannot connect
     if sum(map(is_candidate, section.lines)) > MAX_CANDIDATES:
         raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
     if terms.multiplexed and "a=rtcp-mux" not in section.lines:
@@ -203,5 +201,5 @@ def _check(section: MediaSection, head: list[str], terms: Terms) -> None:
 
 
 def multiplexed_only(answer: str) -> str:
-    """Return an answer that says that RTCP has no port of its own (RFC 8858), as WHIP and WHEP want it."""
+    """Return an answer with ``rtcp-mux-only`` (RFC 8858), which WHIP and WHEP require."""
     return answer.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=rtcp-mux-only\r\n")

@@ -1,4 +1,4 @@
-"""Media sections of a session description (RFC 8866): what each says, and how one is rejected."""
+"""Media sections of a session description (RFC 8866): their properties, and the rejection of one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,34 +14,34 @@ class MediaSection:
     """One media section.
 
     Attributes:
-        lines: Its lines without their ends, the first of them ``m=...``.
+        lines: Lines without line ends; the first is ``m=...``.
     """
 
     lines: tuple[str, ...]
 
     @property
     def kind(self) -> str:
-        """``audio``, ``video``, ``application``, or another that is offered."""
+        """``audio``, ``video``, ``application``, or an unknown kind."""
         return self.lines[0].removeprefix("m=").partition(" ")[0]
 
     @property
     def name(self) -> str:
-        """Its identification tag (``mid``); empty if it has none, or several."""
+        """Identification tag (``mid``) of the section; empty if it has none or several."""
         names = [line.removeprefix(NAME_PREFIX) for line in self.lines if line.startswith(NAME_PREFIX)]
         return names[0] if len(names) == 1 else ""
 
     @property
     def is_disabled(self) -> bool:
-        """Whether the offer itself disables it; port 0 with ``bundle-only`` says something else (RFC 9143)."""
+        """Whether the offer disables the section; port 0 with ``bundle-only`` does not (RFC 9143)."""
         return self.lines[0].split()[1:2] == [_DISABLED] and "a=bundle-only" not in self.lines
 
     def direction(self, head: Iterable[str]) -> str:
-        """Return where its media go, by itself or by the head of the description (RFC 8866, section 6.7)."""
+        """Return the direction of the media, from the section or the description's head (RFC 8866, section 6.7)."""
         told = (line.removeprefix("a=") for line in (*self.lines, *head) if line.startswith("a="))
         return next((word for word in told if word in DIRECTIONS), DIRECTIONS[0])
 
     def on_the_transport_of(self, tag: "MediaSection") -> list[str]:
-        """Return its lines with a port, and with the transport of the section that leads its bundle."""
+        """Return the section's lines with a port, and with the transport of the section that leads the bundle."""
         media, _, rest = self.lines[0].partition(" ")
         port, _, rest = rest.partition(" ")
         own = [line for line in self.lines[1:] if not line.startswith(TRANSPORT_PREFIXES)]
@@ -50,14 +50,14 @@ class MediaSection:
         return [first, *(self.lines[1:] if tag is self else own + shared)]
 
     def rejected(self) -> list[str]:
-        """Return the lines that answer and reject it (RFC 9429, section 5.3.1)."""
+        """Return the lines that reject the section in an answer (RFC 9429, section 5.3.1)."""
         media, _, rest = self.lines[0].partition(" ")
         name = [f"{NAME_PREFIX}{self.name}"] if self.name else []
         return [f"{media} {_DISABLED} {rest.partition(' ')[2]}", "c=IN IP4 0.0.0.0", *name, "a=inactive"]
 
 
 def split_sections(lines: Iterable[str]) -> tuple[list[str], list[MediaSection]]:
-    """Return the lines that head a description, and its media sections in order."""
+    """Return the session-level lines of a description, and its media sections in order."""
     head: list[str] = []
     sections: list[list[str]] = []
     for line in lines:

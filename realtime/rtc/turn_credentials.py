@@ -1,6 +1,6 @@
-"""Time-limited credentials of a TURN server that shares a secret with this one.
+"""Time-limited credentials for a TURN server that shares a secret with this server.
 
-The username says until when it is good, the password is a signature of it, so the two servers need not talk
+The username holds the expiry, the password is a signature of the username, so the two servers need not communicate
 (draft-uberti-behave-turn-rest-00; coturn's ``use-auth-secret``).
 """
 
@@ -10,23 +10,23 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.wire.session_answers import IceServer
 
 LONGEST_S = 600
 SHORTEST_SECRET = 16
-"""Every guest holds a username and its signature, and could try short secrets at leisure."""
+"""Every guest gets a username with its signature and could search for a short secret offline."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSecret:
-    """What signs the credentials.
+    """The secret that signs credentials.
 
     Attributes:
-        urls: ``turn:`` and ``turns:`` addresses, the one that most clients should use first.
-        secret: Shared with the TURN server.
-        ttl_s: How long a credential opens a new relay; one that is open stays.
+        urls: ``turn:`` and ``turns:`` addresses in the order of preference.
+        secret: Secret shared with the TURN server, 16 characters or more.
+        ttl_s: Time in which a credential can open a relay; an open relay stays.
     """
 
     urls: tuple[str, ...]
@@ -35,7 +35,7 @@ class TurnSecret:
 
     @classmethod
     def read(cls, urls: Sequence[str], path: Path | None, ttl_s: int) -> "TurnSecret | None":
-        """Return what a secret file and addresses give; ``None`` where there is no file.
+        """Return the secret in the file's first line, with the addresses; ``None`` without a file.
 
         Raises:
             SettingsError: If the file cannot be read, or its first line is too short.
@@ -50,12 +50,12 @@ class TurnSecret:
             raise SettingsError(f"the TURN secret file {path} holds a secret of less than {SHORTEST_SECRET} characters")
         return cls(tuple(urls), first, ttl_s)
 
-    def ice_server(self, user: str, now_s: float) -> dict[str, Any]:
+    def ice_server(self, user: str, now_s: float) -> IceServer:
         """Return an entry of ``iceServers`` for one user.
 
         Args:
-            user: Whom the TURN server's quota counts, over all credentials; it stands in that server's log.
-            now_s: Unix time.
+            user: Name by which the TURN server counts its quota; it appears in that server's log.
+            now_s: Unix time, s.
         """
         username = f"{int(now_s) + self.ttl_s}:{user}"
         signature = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)
@@ -63,5 +63,5 @@ class TurnSecret:
 
 
 def quota_user(session_id: str) -> str:
-    """Return the name under which a session uses a relay: it opens nothing, unlike the session's id."""
+    """Return the name of a session at the TURN server; unlike the session's id, it grants no access."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from lipstream.avatar_cache.manifest import check_id
 from lipstream.avatar_cache.media_reader import Limits
@@ -24,6 +24,7 @@ from lipstream.realtime.errors import (
     NotFoundError,
     UnavailableError,
 )
+from lipstream.realtime.wire.answers import AvatarState
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Build:
     """
 
     id: str
-    state: Literal["building", "ready", "failed"]
+    state: AvatarState
     progress: float
     message: str | None = None
 

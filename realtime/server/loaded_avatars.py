@@ -9,6 +9,7 @@ from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
 from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.wire.answers import AvatarState
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
@@ -61,7 +62,7 @@ class LoadedAvatars:
         """The avatar for those who name none."""
         return min(self._avatars)
 
-    def state(self, avatar_id: str) -> str:
+    def state(self, avatar_id: str) -> AvatarState:
         """Return ``ready``, ``failed``, or ``building`` for one that has yet to be prepared."""
         if avatar_id in self._avatars:
             return "ready"

@@ -11,13 +11,12 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable
-from typing import Any
 
 import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, found
+from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -36,6 +35,7 @@ from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
+from lipstream.realtime.wire.session_answers import ConnectivityAnswer
 from lipstream.realtime.workers.picture_client import PictureWorkers
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
@@ -162,7 +162,7 @@ class Sessions:
     def _is_full(self) -> bool:
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
 
-    def unready_reason(self) -> str | None:
+    def unready_reason(self) -> UnreadyReason | None:
         """Return why no session could be taken now: ``draining``, ``warming``, ``renderer``, ``full`` or ``None``."""
         if self.draining:
             return "draining"
@@ -274,7 +274,7 @@ class Sessions:
             "full": "the server is full",
         }
         if reason := self.unready_reason():
-            self.meters.sessions_refused.add(of=reason)
+            self.meters.sessions_refused.labels(reason).inc()
             raise UnavailableError(messages[reason], reason=reason)
 
     def get(self, session_id: str) -> Session:
@@ -294,7 +294,7 @@ class Sessions:
         face = (await asyncio.to_thread(self.store.load, self.get(session_id).avatar_id)).manifest
         return provenance(secrets.token_hex(16), avatar=face.name, consent=face.consent)
 
-    def connectivity(self, session: Session) -> dict[str, Any]:
+    def connectivity(self, session: Session) -> ConnectivityAnswer:
         """Return how a session's client reaches it, as browsers take it: ``ice_servers``, ``ice_transport_policy``.
 
         Credentials in it run out, so a client asks again before it connects again.
@@ -350,7 +350,7 @@ class Sessions:
         return min(waiting, key=lambda session: session.lost_s or 0.0, default=None)
 
     def _note_end(self, session: Session, why: str) -> None:
-        self.meters.sessions_ended.add(of=why)
+        self.meters.sessions_ended.labels(why).inc()
         with in_session(session.id):
             logger.info("session ends: %s", why)
 

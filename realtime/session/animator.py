@@ -1,7 +1,8 @@
-"""The heart: speech in, what every video frame shows out. Pure: no I/O, no clock but the samples that came.
+"""Turns speech into render jobs: decides for each video frame which mouth it shows.
 
-A frame is decided as soon as the sound that its mel window needs has come. While nobody speaks it shows the clip with
-the mouth at rest and costs no model call; around speech the mouth fades between rest and spoken.
+The module is pure: it does no I/O, and its only clock is the number of samples taken in. A frame is decided as soon as
+the sound of its mel window has arrived. During silence a frame shows the clip with the mouth at rest and needs no model
+call. Around speech the mouth fades between the resting and the spoken one.
 """
 
 import dataclasses
@@ -27,31 +28,31 @@ from lipstream.realtime.timeline import (
 FADE_IN_FRAMES = 2
 FADE_OUT_FRAMES = 4
 LEAD_SAMPLES = SAMPLES_PER_FRAME
-"""The mouth begins to leave its rest one frame before the first sound, as mouths do."""
+"""The fade begins one frame before the first sound, since people open their mouth before they speak."""
 
 JUMP_SAMPLES = 3200
-"""Frames and mel columns meet every 200 ms: the timeline can only jump to multiples of this."""
+"""Frame starts and mel columns coincide every 200 ms; the timeline can only jump to multiples of this."""
 exact_ratio(JUMP_SAMPLES, SAMPLES_PER_FRAME)
 exact_ratio(JUMP_SAMPLES, MEL_HOP_SAMPLES)
 
 _REMEMBERED = 64
-"""Decided frames that an interruption may still change: more than can be waiting to leave."""
+"""Number of decided frames kept for an interruption to change: more than can wait to leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipLoop:
-    """How a clip of ``frames`` frames repeats for ever.
+    """The endless repetition of a clip.
 
     Attributes:
-        frames: Its length.
-        kind: ``seamless`` runs forward again and again; ``pingpong`` runs forth and back.
+        frames: Length of the clip, 1 or more.
+        kind: ``seamless`` plays forward and restarts; ``pingpong`` plays forward and backward in turn.
     """
 
     frames: int
     kind: Literal["seamless", "pingpong"]
 
     def clip_frame(self, frame: int) -> int:
-        """Return the frame of the clip that video frame ``frame`` shows."""
+        """Return the index of the clip's frame that video frame ``frame`` shows."""
         if self.kind == "seamless" or self.frames == 1:
             return frame % self.frames
         phase = frame % (2 * self.frames - 2)
@@ -60,7 +61,7 @@ class ClipLoop:
 
 @dataclass(slots=True)
 class _SpeechSpan:
-    """Speech from ``start`` to ``end`` (open while it goes on), in samples."""
+    """Speech from sample ``start`` to sample ``end``, 16 kHz; ``end`` is ``None`` while the speech goes on."""
 
     start: int
     end: int | None = None
@@ -70,8 +71,9 @@ class Animator:
     """Turns one session's sound into render jobs.
 
     Args:
-        loop: The avatar's clip; may be exchanged at any time.
-        window_offset_samples: Of the weights.
+        loop: The avatar's clip; the attribute may be replaced at any time.
+        window_offset_samples: Samples (16 kHz) from a frame's start to the start of its mel window, from the weights'
+            metadata.
     """
 
     def __init__(self, loop: ClipLoop, *, window_offset_samples: int) -> None:
@@ -80,7 +82,7 @@ class Animator:
         self._begin(0)
 
     def _begin(self, sample: int) -> None:
-        """Start at a position with silence behind it."""
+        """Start at sample ``sample``, with silence before it."""
         self._position = sample
         self._voice = VoiceActivity(sample)
         self._mel = StreamingMel()
@@ -94,7 +96,7 @@ class Animator:
 
     @property
     def position(self) -> int:
-        """The sample that comes next."""
+        """Index of the next sample to take in, 16 kHz."""
         return self._position
 
     @property
@@ -103,15 +105,15 @@ class Animator:
         return self._spoken > 0
 
     def take_events(self) -> list[SpeechStarted | SpeechEnded]:
-        """Return where speech began and ended since the last call."""
+        """Return the starts and ends of speech found since the last call."""
         events, self._events = self._events, []
         return events
 
     def push(self, chunk: PcmChunk) -> list[RenderJob]:
-        """Take sound in and return the frames that it decides, in order.
+        """Take in sound and return the jobs of the frames that it decides, in order.
 
         Args:
-            chunk: The next samples, any number of them.
+            chunk: The next samples, 16 kHz, any number.
 
         Raises:
             ValueError: If the chunk does not begin at :attr:`position`.
@@ -130,14 +132,14 @@ class Animator:
         return jobs
 
     def interrupt(self, first_frame: int) -> list[RenderJob]:
-        """Shut the mouth: what was heard so far is silence from now on.
+        """Close the mouth and treat all sound taken in so far as silence.
 
         Args:
             first_frame: The next frame to leave.
 
         Returns:
-            The decided frames that have not left, with the mouth on its way to rest; they replace the earlier ones
-            and need no new model call.
+            New jobs for the decided frames that have not left, with the mouth fading to rest. They replace the earlier
+            jobs and need no new model call.
         """
         before = [job.spoken for job in self._decided if job.frame < first_frame]
         spoken = before[-1] if before else 0.0
@@ -155,13 +157,13 @@ class Animator:
         return changed
 
     def jump(self, sample: int) -> None:
-        """Go on at a later position, with silence before it.
+        """Continue at a later position, with silence before it.
 
         Args:
             sample: A multiple of :data:`JUMP_SAMPLES`.
 
         Raises:
-            ValueError: If it is not, or lies before :attr:`position`.
+            ValueError: If ``sample`` is no such multiple, or lies before :attr:`position`.
         """
         if sample % JUMP_SAMPLES or sample < self._position:
             raise ValueError(f"cannot jump from sample {self._position} to {sample}")

@@ -1,14 +1,15 @@
-"""One conversation through a face: who speaks, when it is whose turn, and what becomes of an answer nobody waits for.
+"""Takes turns with a visitor in a session that listens.
 
-The microphone is listened to and not spoken. A person who begins to speak while the face does interrupts it; when they
-have finished, an agent answers, if there is one. What was said into the making of an answer is heard together with what
-was said before it: people who pause for thought are not answered to half a question.
+The session listens to the microphone instead of speaking its sound. A person who begins to speak interrupts the avatar.
+When the person has finished, an agent answers, if there is one. If the person goes on before the answer is heard, the
+agent gets the earlier and the later words together. A pause for thought thus does not lead to an answer to half a
+question.
 """
 
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,14 @@ from lipstream.realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, T
 from lipstream.realtime.session.text_queue import TextQueue
 from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
+from lipstream.realtime.wire.events import (
+    NoAnswerEvent,
+    ServerEvent,
+    ThinkingEvent,
+    TranscriptEvent,
+    TurnEvent,
+    error_event,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,23 +36,23 @@ Sound = npt.NDArray[np.float32]
 
 
 class SpeechOutput(Protocol):
-    """What a conversation needs of its session."""
+    """The part of a session that a conversation uses."""
 
     def interrupt_for(self, voice_sample: int) -> None:
-        """Stop speaking, if it does, since a person began to speak at a sample."""
+        """Stop speaking because a person began to speak at sample ``voice_sample``, 16 kHz."""
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Tell the clients."""
+    def tell(self, event: ServerEvent) -> None:
+        """Send an event to the session's clients."""
 
 
 class Conversation:
-    """Listens in one session.
+    """Listens to the visitor of one session and has the agent answer.
 
     Args:
         face: The session.
         text_queue: Says the answers.
-        agent: Gives them; ``None`` leaves that to programs and to text.
-        delay_samples: From entering the timeline until leaving, 16 kHz.
+        agent: Gives the answers; ``None`` leaves them to programs and text.
+        delay_samples: Samples (16 kHz) from entering the timeline to leaving it.
     """
 
     def __init__(self, face: SpeechOutput, text_queue: TextQueue, agent: Agent | None, *, delay_samples: int) -> None:
@@ -52,16 +61,16 @@ class Conversation:
         self._turns = TurnDetector()
         self._gate = EchoGate(delay_samples)
         self._said: list[str] = []
-        self._unanswered: Sound | None = None  # what the answer in the making is to
+        self._unanswered: Sound | None = None  # the visitor's words, until their answer begins to be heard
         self._is_over = False
 
     def hear(self, block: Sound, said: Sound, end: int) -> None:
-        """Take in what the microphone heard; what is an echo of the face is silence.
+        """Take in a block of the microphone; an echo of the avatar's speech counts as silence.
 
         Args:
-            block: ``float32[480]``, 48 kHz.
-            said: What the face says at the same place of the timeline, likewise.
-            end: Where on the timeline they end, 16 kHz.
+            block: Sound of the microphone, ``float32[480]``, 48 kHz.
+            said: Speech of the avatar at the same position, ``float32[480]``, 48 kHz.
+            end: Position on the timeline after both blocks, 16 kHz samples.
         """
         self._gate.note_said(said, end)
         if not self._gate.lets_in(block, end):
@@ -70,17 +79,17 @@ class Conversation:
             self._take(event)
 
     def end_turn(self) -> None:
-        """End the turn now: the person let go of the button."""
+        """End the visitor's turn now, as when the talk button is released."""
         if ended := self._turns.end():
             self._take(ended)
 
     def note_caption(self, text: str) -> None:
-        """Learn that a sentence begins to be heard."""
+        """Record that a sentence begins to be heard."""
         self._said.append(text)
         self._unanswered = None
 
     def note_interrupted(self) -> None:
-        """Learn that the answer was cut off on request: what it was to is not asked again."""
+        """Record that a client interrupted the answer: the visitor's earlier words are not asked again."""
         self._unanswered = None
 
     async def close(self) -> None:
@@ -91,13 +100,13 @@ class Conversation:
 
     def _take(self, event: TurnBegan | TurnEnded) -> None:
         if isinstance(event, TurnBegan):
-            self._face.tell({"type": "listening", "sample": event.sample})
+            self._face.tell(TurnEvent(type="listening", sample=event.sample))
             held, self._unanswered = self._unanswered, None
             self._face.interrupt_for(event.sample)
             self._unanswered = held
             self._gate.clear()  # the visitor's next words may be softer than an echo
             return
-        self._face.tell({"type": "heard", "sample": event.sample})
+        self._face.tell(TurnEvent(type="heard", sample=event.sample))
         if self._agent and not self._is_over:
             self._answer(self._agent, event.speech)
 
@@ -108,7 +117,7 @@ class Conversation:
         if self._unanswered is not None:
             speech = np.concatenate((self._unanswered, speech))[-LONGEST_SAMPLES:]
         self._unanswered = speech
-        self._face.tell({"type": "thinking"})
+        self._face.tell(ThinkingEvent(type="thinking"))
         self._narrator.answer(self._sentences(agent, speech))
 
     async def _sentences(self, agent: Agent, speech: Sound) -> AsyncGenerator[SpokenSentence]:
@@ -117,12 +126,12 @@ class Conversation:
             async with aclosing(agent.answer(speech)) as parts:
                 async for part in parts:
                     if isinstance(part, Transcript):
-                        self._face.tell({"type": "transcript", "text": part.text})
+                        self._face.tell(TranscriptEvent(type="transcript", text=part.text))
                     else:
                         is_silent = False
                         yield part
         except AgentError as error:
-            self._face.tell({"type": "error", "code": "not_answered", "message": str(error)})
-        if is_silent:  # there was nothing to understand, or no answer to it
+            self._face.tell(error_event(str(error), code="not_answered"))
+        if is_silent:  # the agent understood no words, or had no answer
             self._unanswered = None
-            self._face.tell({"type": "no_answer"})
+            self._face.tell(NoAnswerEvent(type="no_answer"))

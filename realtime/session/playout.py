@@ -1,7 +1,7 @@
-"""What a session is about to send: delayed speech, render jobs and painted mouths, by position on the timeline.
+"""Holds the media that a session is about to send: speech, render jobs and mouths, by position on the timeline.
 
-The tracks take from here when the clock says so; nothing here waits. A mouth that is late is replaced by the last
-one, which fades to rest if none comes any more: sound is never held back by the picture.
+The tracks take units from here at the times of the clock; nothing here waits. The last mouth replaces a late one, and
+fades to rest if no more come. Late pictures therefore never delay the sound.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,19 +35,19 @@ _FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
 """Speech that is cut off fades out over 5 ms, so that the cut does not click."""
 
 _LARGEST_RISE, _LARGEST_FALL = 0.5, 0.34
-"""Change of the mouth's weight from one picture to the next, whatever comes or fails to come."""
+"""Largest change of the mouth's weight between two pictures, also where mouths are late or missing."""
 
 
 @dataclass(slots=True)
 class PlayoutCounts:
-    """What left, since the beginning.
+    """Counts of sent and dropped units since the session began.
 
     Attributes:
         rendered: Pictures with a spoken mouth of their own.
         idle: Pictures with the mouth at rest.
-        repeated: Pictures that should have had a mouth which had not come: they showed the last one.
-        dropped: Pictures that were due but never sent, because the one before left too late.
-        underruns: Packets of speech that were due before their sound was there.
+        repeated: Pictures that showed the last mouth because their own was late.
+        dropped: Pictures that were due but not sent, because the one before left too late.
+        underruns: Packets of speech that were due before their sound was complete.
     """
 
     rendered: int = 0
@@ -58,13 +58,13 @@ class PlayoutCounts:
 
 
 class PlayoutBuffer:
-    """Between the animator and the tracks of one session.
+    """Buffer between the animator and the tracks of one session.
 
     Args:
         clock: The session's clock.
         compositor: Paints the avatar.
         loop: The avatar's clip.
-        meters: The server's, which count what these counts do over all sessions.
+        meters: Totals over all sessions of the server; ``None`` for meters of its own.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class PlayoutBuffer:
         self.counts = PlayoutCounts()
         self._meters = meters or Meters()
         self.mouth_latency_ms, self.av_offset_ms, self.interrupt_tail_ms = Recent(), Recent(), Recent()
-        self.pictures_sent = Recent()  # a 1 for each
+        self.pictures_sent = Recent()  # one entry for each picture
         self._sound = np.zeros(_KEPT_SOUND, np.int16)  # a ring: position modulo its size
         self._sound_end = 0
         self._jobs: dict[int, RenderJob] = {}
         self._mouths: dict[int, npt.NDArray[np.uint8]] = {}
         self._arrivals: dict[int, float] = {}
         self._mouth: npt.NDArray[np.uint8] | None = None  # the last one shown
-        self._spoken = 0.0  # its weight
-        self._missed = 0  # pictures in a row whose mouth had not come
-        self._heard = False  # whether any mouth has come since the last of them
+        self._spoken = 0.0  # weight of the last mouth shown
+        self._missed = 0  # pictures in a row whose mouth was late
+        self._heard = False  # whether a mouth has arrived since the last late one
         self._own_mouth_frame = -1
         self._awaited: tuple[int, Callable[[], None]] | None = None
         self._last_packet, self._last_packet_s = -1, 0.0
@@ -92,7 +92,7 @@ class PlayoutBuffer:
         self._interrupted: tuple[int, float] | None = None  # first silent packet, time of the call
 
     def show(self, compositor: Compositor, loop: ClipLoop) -> None:
-        """Show another avatar from the next picture on; its mouth begins at rest."""
+        """Show another avatar from the next picture on, with its mouth at rest at first."""
         self.compositor, self.loop = compositor, loop
         self._jobs.clear()
         self._mouths.clear()
@@ -100,7 +100,7 @@ class PlayoutBuffer:
 
     @property
     def sound_end(self) -> int:
-        """Position (48 kHz) after the last speech taken in."""
+        """Position after the last speech taken in, 48 kHz samples."""
         return self._sound_end
 
     def add_speech(self, sound: npt.NDArray[np.float32]) -> None:
@@ -115,7 +115,7 @@ class PlayoutBuffer:
         self._sound_end += pcm.size
 
     def skip_speech(self, position: int) -> None:
-        """Go on at a later position (48 kHz), with silence up to it; frames decided before it have long been due."""
+        """Continue at a later position (48 kHz), with silence before it; frames decided so far are discarded."""
         for frames in (self._jobs, self._mouths, self._arrivals):
             frames.clear()
         self._interrupted = None
@@ -124,12 +124,12 @@ class PlayoutBuffer:
         self._sound_end = position
 
     def interrupt(self, now_s: float) -> tuple[int, int]:
-        """Silence all speech that has not left; it fades over 5 ms.
+        """Silence all speech that has not left, with a fade of 5 ms.
 
         Returns:
-            The next sample and the next frame to leave.
+            The next sample (16 kHz) and the next frame to leave.
         """
-        left = self.clock.left(now_s)  # nothing may have been sent for long, or ever
+        left = self.clock.left(now_s)  # the last packet may be old, or none may have been sent
         packet = max(self._last_packet + 1, -(-left // PACKET_SAMPLES))
         frame = max(self._last_frame + 1, -(-left // SAMPLES_PER_FRAME))
         start = packet * PACKET_SOUND
@@ -141,15 +141,16 @@ class PlayoutBuffer:
         return packet * PACKET_SAMPLES, frame
 
     def add_jobs(self, jobs: Iterable[RenderJob]) -> None:
-        """Take in decided frames; a later decision about a frame replaces the earlier one."""
+        """Take in the jobs of decided frames; a later job for a frame replaces the earlier one."""
         for job in jobs:
             self._jobs[job.frame] = job
             _forget(self._jobs, job.frame - _KEPT_FRAMES + 1)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Take in the painted mouth of a frame. One that is too late tells that others will come.
+        """Take in the mouth of a frame, ``uint8[h, w, 3]``.
 
-        The frame that has just left without it gives it to the next, should that one's own be late too.
+        A late mouth also counts as a sign that more mouths come. If its frame has just left, the next picture shows it
+        in case its own mouth is late too.
         """
         self._heard = True
         if frame == self._last_frame and self._mouth is not None:
@@ -161,9 +162,9 @@ class PlayoutBuffer:
                 self._awaited[1]()
 
     def await_mouth(self, frame: int, there: Callable[[], None]) -> bool:
-        """Return whether a frame's mouth is still to come; if so, call ``there`` once it has.
+        """Return whether a frame's mouth is still expected; if so, call ``there`` when it arrives.
 
-        Where none has come since the last one was missed, none is expected.
+        After a late mouth no mouth is expected until another one arrives.
         """
         job = self._jobs.get(frame)
         expected = job is not None and job.mel is not None and frame not in self._mouths
@@ -172,24 +173,24 @@ class PlayoutBuffer:
         return expected
 
     def note_arrival(self, frame: int, arrived_s: float) -> None:
-        """Remember when the sound that holds a frame's first sample entered the session."""
+        """Record the monotonic time at which the sound with a frame's first sample entered the session."""
         self._arrivals[frame] = arrived_s
         _forget(self._arrivals, frame - _KEPT_FRAMES + 1)
 
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
-        """Return the speech of an outgoing packet, ``int16[960]``, mono, 48 kHz; silence where none is there."""
+        """Return the speech of an outgoing packet, ``int16[960]``, mono, 48 kHz, with silence for missing samples."""
         start = packet * PACKET_SOUND
         place = start % _KEPT_SOUND  # packets fill the ring evenly: none lies across its end
         sound = self._sound[place : place + PACKET_SOUND].copy()
         there = min(PACKET_SOUND, max(0, self._sound_end - start))
         if there < PACKET_SOUND or start < self._sound_end - _KEPT_SOUND:
             self.counts.underruns += 1
-            self._meters.underruns.add()
+            self._meters.underruns.inc()
             sound[0 if start < self._sound_end - _KEPT_SOUND else there :] = 0
         return sound
 
     def picture(self, frame: int) -> Painting:
-        """Decide what a frame shows."""
+        """Return the painting for a frame: its frame of the clip, its mouth and the weight of that mouth."""
         job, mouth = self._jobs.get(frame), self._mouths.get(frame)
         wanted = job.spoken if job else 0.0
         if mouth is not None:
@@ -198,27 +199,27 @@ class PlayoutBuffer:
             fading = self._missed > 0 and not self._heard
             self._missed, self._heard = self._missed + 1, False
             self.counts.repeated += 1
-            self._meters.frames.add(of="repeated")
-            wanted = 0.0 if fading else wanted  # repeated once; then, if no other comes either, on the way to rest
+            self._meters.frames.labels("repeated").inc()
+            wanted = 0.0 if fading else wanted  # the last mouth is repeated once; then it fades to rest
         else:
             self._missed = 0
             self.counts.idle += 1
-            self._meters.frames.add(of="idle")
+            self._meters.frames.labels("idle").inc()
         if self._mouth is None:
-            wanted = 0.0  # there is none to show yet
+            wanted = 0.0  # no mouth has arrived yet
         self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
         if not self._spoken:
-            self._mouth = None  # the next utterance begins with its own
+            self._mouth = None  # the next utterance must not begin with an old mouth
         if mouth is not None:
             self.counts.rendered += 1
-            self._meters.frames.add(of="spoken")
+            self._meters.frames.labels("spoken").inc()
             self._own_mouth_frame = frame
         for late in [waiting for waiting in self._mouths if waiting <= frame]:
             del self._mouths[late]
         return Painting(self.compositor, self.loop.clip_frame(frame), self._mouth, self._spoken)
 
     def sent_speech(self, packet: int, now_s: float) -> None:
-        """Note that a packet of speech leaves now."""
+        """Record that a packet of speech leaves now."""
         self._last_packet, self._last_packet_s = packet, now_s
         if self._interrupted and packet >= self._interrupted[0]:
             tail_s = now_s - self._interrupted[1]
@@ -227,7 +228,7 @@ class PlayoutBuffer:
             self._interrupted = None
 
     def sent_picture(self, frame: int, now_s: float) -> None:
-        """Note that a picture leaves now."""
+        """Record that a picture leaves now."""
         self._last_frame = frame
         self.pictures_sent.add(1, now_s)
         self._meters.lateness.observe(now_s - self.clock.leaves_at(frame_to_sample(frame)))
@@ -242,7 +243,7 @@ class PlayoutBuffer:
             self._meters.skew.observe(offset_ms / 1000)
 
     def queue_depths(self, now_s: float) -> dict[str, tuple[int, int]]:
-        """Return how much waits here and how much may: speech in ms, decided frames, mouths."""
+        """Return fill and limit of each queue: speech in ms, decided frames, mouths."""
         speech = max(0, self._sound_end - self.clock.left(now_s) * SOUND_PER_SAMPLE)
         return {
             "speech_ms": (speech * 1000 // SOUND_RATE_HZ, _KEPT_SOUND * 1000 // SOUND_RATE_HZ),
@@ -251,19 +252,19 @@ class PlayoutBuffer:
         }
 
     def frame_rate(self, now_s: float) -> float | None:
-        """Return the pictures a second over the last two seconds; ``None`` before the first."""
+        """Return the pictures per second over the last two seconds; ``None`` before the first picture."""
         if not len(self.pictures_sent):
             return None
         return round(self.pictures_sent.count_since(now_s - _RATE_WINDOW_S) / _RATE_WINDOW_S, 1)
 
     def skipped(self, kind: Literal["speech", "picture"], count: int) -> None:
-        """Note that units were due but will not be sent."""
+        """Record that due units are not sent."""
         if kind == "picture":
             self.counts.dropped += count
-            self._meters.frames.add(count, of="dropped")
+            self._meters.frames.labels("dropped").inc(count)
 
 
 def _forget(by_frame: dict[int, Any], oldest: int) -> None:
-    """Drop what belongs to frames before ``oldest``; frames were put in in order."""
+    """Drop the entries of frames before ``oldest``; the entries are in order of frames."""
     while by_frame and (frame := next(iter(by_frame))) < oldest:
         del by_frame[frame]

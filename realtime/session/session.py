@@ -1,24 +1,24 @@
-"""One speaking avatar: what it says, what leaves it, the peer it talks to, its viewers and its sinks.
+"""One session: a speaking avatar with its speech, its broadcast, its peer, its viewers and its sinks.
 
-Longer than most files: who is told of what, and in which order things end, is read in one place.
+The file is longer than most, so that one place shows who gets which event and in which order the parts end.
 """
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import PreparedAvatar
 from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.clock import PlayoutClock
-from lipstream.realtime.control_messages import control_error, said_text
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from lipstream.realtime.errors import BadRequestError, NotFoundError
+from lipstream.realtime.errors import NotFoundError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
@@ -37,33 +37,36 @@ from lipstream.realtime.session.viewers import Viewers
 from lipstream.realtime.sinks.session_sinks import SessionSinks
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
+from lipstream.realtime.wire.control_messages import ControlMessage, unknown_type
+from lipstream.realtime.wire.events import DrainingEvent, ServerEvent, error_event
+from lipstream.realtime.wire.session_answers import PeerStats, SessionStats, StreamCounts
 from lipstream.realtime.workers.render_client import RenderWorker
 
 logger = logging.getLogger(__name__)
 
 RENDER_BUDGET_SAMPLES = ms_to_samples(20)
-"""From a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
+"""Time from a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
 SessionState = Literal["live", "waiting", "draining"]
 
 
 class Session:
-    """Sound in by a peer or a program, pictures and the same sound out to the peer.
+    """Takes sound from a peer or a program, and sends pictures with the same sound.
 
     Args:
-        avatar: Prepared for the worker's weights.
-        worker: Started, and with the avatar loaded.
-        metadata: Of the weights.
-        rtc: How peers connect.
-        mark: On every picture; ``None`` for none.
-        epoch_s: Monotonic time at which its timeline begins.
-        most_viewers: That may watch it at once.
-        on_over: Told that it should end, and why: ``never_connected``, ``abandoned`` or ``failed``.
-        meters: The server's.
-        synthesizer: Speaks text; ``None`` where the server has none.
-        listens: Whether its microphone is listened to instead of being spoken.
-        agent: Answers what is heard, if it listens.
-        open_backend: Returns where its pictures are painted and encoded.
+        avatar: Avatar to show, prepared for the worker's weights.
+        worker: Draws the mouths; must be started and have the avatar loaded.
+        metadata: Metadata of the weights.
+        rtc: Connection settings of the peers.
+        mark: Watermark on every picture; ``None`` for none.
+        epoch_s: Monotonic time at which the timeline begins, s.
+        most_viewers: Most viewers at once.
+        on_over: Called when the session should end, with the reason: ``never_connected``, ``abandoned`` or ``failed``.
+        meters: Totals over all sessions of the server; ``None`` for meters of its own.
+        synthesizer: Turns text into sound; ``None`` if the server has no engine.
+        listens: Whether the session listens to the microphone instead of speaking its sound.
+        agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        open_backend: Returns the backend that paints and encodes the pictures.
     """
 
     def __init__(
@@ -88,11 +91,11 @@ class Session:
         self.avatar_id = avatar.manifest.id
         self.look_ahead_ms = samples_to_ms(metadata.look_ahead_samples)
         self.draining = False
-        self.lost_s: float | None = None  # since when its owner may come back
+        self.lost_s: float | None = None  # time since when the session has no client; its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
-        """The tick of a frame at which its frames are decided."""
+        """Tick of a frame, 0..3, at which the session decides its frames."""
         self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
         self.broadcast = Broadcast(self.playout, open_backend)
         self.speech = SpeechPipeline(
@@ -105,15 +108,15 @@ class Session:
             submit=self._submit,
             tell=self.tell,
         )
-        self.listeners: set[Callable[[dict[str, Any]], None]] = set()
-        """Told every event that the peer's control channel is."""
+        self.listeners: set[Callable[[ServerEvent], None]] = set()
+        """Called with every event that the peer's control channel gets."""
         self._worker, self._mark = worker, mark
         self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
         self._rtc = rtc
         self._on_over = on_over
         self._has_failed = False
         self._peer: Peer | None = None
-        self._publishing = False  # whether the peer does nothing else
+        self._publishing = False  # whether the peer only sends sound
         self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
@@ -122,14 +125,14 @@ class Session:
 
     @property
     def state(self) -> SessionState:
-        """``live`` while anybody is connected, ``draining`` if the server is about to stop too, else ``waiting``."""
+        """``waiting`` without a connected client, else ``live``, or ``draining`` if the server is about to stop."""
         if not self._anybody_connected:
             return "waiting"
         return "draining" if self.draining else "live"
 
     @property
     def speaking(self) -> bool:
-        """Whether its avatar speaks."""
+        """Whether the avatar shows a spoken mouth."""
         return self.speech.speaking
 
     @property
@@ -139,7 +142,7 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended."""
+        """Whether the session has ended."""
         return self._closed
 
     @property
@@ -149,7 +152,7 @@ class Session:
 
     @property
     def _in_use(self) -> bool:
-        """Whether a peer, a viewer, a sink or a program is there, or on its way."""
+        """Whether the session has a peer, a viewer, a sink or a program, connected or connecting."""
         return self._peer is not None or self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
 
     @property
@@ -157,28 +160,28 @@ class Session:
         """The peer that speaks.
 
         Raises:
-            NotFoundError: If there is none.
+            NotFoundError: If no peer speaks.
         """
         if self._peer is None:
             raise NotFoundError("nobody speaks in this session")
         return self._peer
 
     async def answer(self, offer_sdp: str) -> str:
-        """Answer an offer; the new peer takes the place of the one before.
+        """Answer an offer; the new peer replaces the previous one, which stays if this fails.
 
         Raises:
-            OfferError: If it cannot be answered; the peer before stays.
-            TooLargeError: Likewise.
+            OfferError: If the offer cannot be answered.
+            TooLargeError: If the offer is over the size limit.
             NotFoundError: If the session ended meanwhile.
         """
-        with in_session(self.id):  # all that the peer starts inherits it
+        with in_session(self.id):  # the tasks that the peer starts inherit it
             return await self._answer(offer_sdp, SPEAKING)
 
     async def publish(self, offer_sdp: str) -> str:
-        """Answer the offer of a peer that only sends its sound; the session ends with it.
+        """Answer the offer of a peer that only sends sound; the session ends when that peer is gone.
 
         Raises:
-            LipstreamError: As :meth:`answer` does.
+            LipstreamError: For the reasons that :meth:`answer` gives.
         """
         with in_session(self.id):
             return await self._answer(offer_sdp, PUBLISHING)
@@ -188,8 +191,8 @@ class Session:
             self.broadcast,
             terms=terms,
             settings=self._rtc,
-            on_sound=self.speech.push_sound,
-            on_control=self._control,
+            microphone=self.speech.microphone,
+            on_control=self.handle,
             on_gone=lambda reason: self._gone(peer, reason),
         )
         answer = await peer.answer(offer_sdp)
@@ -204,14 +207,14 @@ class Session:
         return answer
 
     def tick(self, now_s: float) -> None:
-        """Let sound into the timeline up to now, and ask for the mouths it decides."""
+        """Read sound into the timeline up to monotonic time ``now_s``, and request the mouths for it."""
         self._note_use(now_s)
         if not self._anybody_connected:
             return
         self._was_connected = True
         try:
             self.speech.advance(now_s)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this session's alone)
+        except Exception as error:  # noqa: BLE001 (a fault of one session must not stop the others)
             self.fail(error)
 
     def _note_use(self, now_s: float) -> None:
@@ -221,7 +224,7 @@ class Session:
             self.lost_s = now_s
 
     def fail(self, error: Exception | str) -> None:
-        """End the session over a fault, and tell its clients; no other session notices."""
+        """End the session because of a fault, and tell its clients; other sessions go on."""
         if self._has_failed or self._closed:
             return
         self._has_failed = True
@@ -230,27 +233,26 @@ class Session:
             logger.error(
                 "the session ends by a fault: %s", error if trace is None else type(error).__name__, exc_info=trace
             )
-        self.tell(
-            control_error("This call ended by a fault of the server. A new one can begin.", code="session_failed")
-        )
+        message = "This call ended by a fault of the server. A new one can begin."
+        self.tell(error_event(message, code="session_failed"))
         self._on_over(self, "failed")
 
     def drain(self, seconds: float) -> None:
-        """Tell the clients how long the server goes on."""
-        self.tell({"type": "draining", "seconds": seconds})
+        """Tell the clients in how many seconds the server stops."""
+        self.tell(DrainingEvent(type="draining", seconds=seconds))
 
     def _submit(self, job: RenderJob) -> None:
-        """Ask for a mouth of the avatar that is shown now."""
+        """Request a mouth of the avatar that is shown now."""
         self._stream.submit(job)
 
     def _take_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
         try:
             self.playout.add_mouth(frame, mouth)
-        except Exception as error:  # noqa: BLE001 (the mouths of others come after it)
+        except Exception as error:  # noqa: BLE001 (the worker's batch holds mouths of other sessions too)
             self.fail(error)
 
     def switch(self, avatar: PreparedAvatar) -> None:
-        """Show another avatar, loaded by the worker, without a break in speech or picture.
+        """Show another avatar, without a break in speech or picture. The worker must have loaded it.
 
         Raises:
             NotFoundError: If the session ended meanwhile.
@@ -264,8 +266,8 @@ class Session:
         self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
         self.avatar_id = avatar.manifest.id
 
-    def stats(self) -> dict[str, Any]:
-        """Return the session's live figures."""
+    def stats(self) -> SessionStats:
+        """Return the session's live statistics."""
         counts, now_s = self.playout.counts, asyncio.get_running_loop().time()
         offsets = self.playout.av_offset_ms.values(now_s)
         return {
@@ -287,28 +289,28 @@ class Session:
             "peer": self._peer.stats() if self._peer else None,
             "viewers": self.viewers.stats(),
             "recorded": self.sinks.is_recorded,
-            "streams": {"count": len(self.sinks.streams.all()), "live": self.sinks.streams.live},
+            "streams": StreamCounts(count=len(self.sinks.streams.all()), live=self.sinks.streams.live),
             "devices": self.sinks.devices(),
         }
 
     def queue_depths(self, now_s: float) -> QueueDepths:
-        """Return how much waits in each queue of the session, and how much may."""
+        """Return fill and limit of each queue of the session."""
         peer = self._peer.queue_depths() if self._peer else {}
         own = self.speech.queue_depths() | self.playout.queue_depths(now_s) | self.sinks.queue_depths()
         return fullest((own, peer, self.viewers.queue_depths()))
 
-    def connections(self) -> dict[str, dict[str, Any]]:
-        """Return the figures of each of its connections, the speaking peer's and the viewers', by their ids."""
+    def connections(self) -> dict[str, PeerStats]:
+        """Return the statistics of each connection: the speaking peer as ``peer``, viewers by their ids."""
         peer = {"peer": self._peer.stats()} if self._peer else {}
         return peer | self.viewers.connections()
 
     def leave_worker(self) -> None:
-        """Begin the end: ask the worker for nothing more. May be called again."""
+        """Begin to end: request no more mouths. May be called again."""
         self._closed = True
         self._stream.close()
 
     async def close(self) -> None:
-        """Let go of the worker's stream and the peer. May be called again."""
+        """End the session with all its parts. May be called again."""
         self.leave_worker()
         await self.speech.close()
         peer, self._peer = self._peer, None
@@ -322,25 +324,37 @@ class Session:
             await asyncio.wait(self._closing)
         await self.broadcast.close()
 
-    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        match message.get("type"):
+    def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
+        """Do what a client asks, by either of the two ways that lead here.
+
+        Args:
+            message: The request.
+            program: Sound of the program that asks; ``None`` if the peer does.
+
+        Raises:
+            BadRequestError: If this means nothing here: the end of a turn where nobody listens, or the end of
+                speech from a client that is not a program.
+            LipstreamError: If a text is not taken.
+        """
+        match message["type"]:
             case "interrupt":
                 self.speech.interrupt()
+            case "say":
+                self.speech.text_queue.accept(message["text"])
+            case "end_of_speech" if program is not None:
+                program.end()
             case "end_of_turn" if self.speech.conversation:
                 self.speech.conversation.end_turn()
-            case "say":
-                self.speech.text_queue.accept(said_text(message))
             case kind:
-                raise BadRequestError(f"control message of type {kind!r} is not known here")
-        return None
+                raise unknown_type(kind)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Tell its clients."""
+    def tell(self, event: ServerEvent) -> None:
+        """Send an event to the peer, the sinks and the listeners."""
         if self._peer:
-            self._peer.send_control(message)
-        self.sinks.hear(message)
+            self._peer.send_control(event)
+        self.sinks.hear(event)
         for listener in list(self.listeners):
-            listener(message)
+            listener(event)
 
     def _gone(self, peer: Peer, reason: str) -> None:
         logger.info("peer lost: %s", reason)

@@ -1,7 +1,7 @@
-"""Text in, speech out: sentences wait, are synthesised one ahead of what is heard, and go before all else in a session.
+"""Turns text into speech: sentences wait in a queue and are synthesised ahead of playback.
 
-While text is being said the timeline reads ``source``; what a microphone says meanwhile is not heard, what a program
-sends waits. An interruption throws the source away: whatever an engine still makes goes nowhere.
+While text is being said the timeline reads ``source``. The microphone is not heard meanwhile, and the sound of a
+program waits. An interruption discards the source, so sound that an engine delivers later is lost.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from lipstream.realtime.audio.sentences import clean_text, split_sentences
 from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.synthesis.synthesizer import (
     LONGEST_S,
     SpeechSynthesizer,
@@ -25,21 +26,20 @@ from lipstream.realtime.synthesis.synthesizer import (
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 5_000
-"""Characters that are taken at once."""
+"""Most characters of one text."""
 MOST_WAITING = 10_000
-"""Characters that may wait to be said."""
+"""Most characters that may wait to be synthesised."""
 NOT_CONFIGURED = "this server speaks no text: name an engine, such as --synthesizer espeak-ng"
-_LOOK_S = 0.02
 _RETRY_S = 5
 
 
 @dataclass(slots=True)
 class SayRequest:
-    """What one call asked for.
+    """One request to say something.
 
     Attributes:
-        begun: Done when the first sound of it is there; fails if none comes.
-        awaited: Whether somebody waits for that, and is told of a failure by it.
+        begun: Done when the first sound is ready; has an exception if there is none.
+        awaited: Whether a caller awaits ``begun`` and learns of a failure from it.
     """
 
     begun: "asyncio.Future[None]"
@@ -48,7 +48,7 @@ class SayRequest:
 
 @dataclass(slots=True)
 class Sentence:
-    """A sentence on its way: where its sound begins and ends in the source, 48 kHz samples; -1 while not known."""
+    """A sentence with the start and end of its sound in the source, 48 kHz samples; -1 while unknown."""
 
     text: str
     of: SayRequest = field(repr=False)
@@ -59,7 +59,7 @@ class Sentence:
 
 @dataclass(slots=True)
 class Answer:
-    """Sentences that bring their sound along; the first is said when what was asked for before it has been."""
+    """Sentences that come with their own sound. They are said after all earlier requests."""
 
     sentences: AsyncGenerator[SpokenSentence]
     of: SayRequest = field(repr=False)
@@ -67,11 +67,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PlayedText:
-    """What was heard before an interruption.
+    """Text that was heard before an interruption.
 
     Attributes:
-        sentences: Heard to their end.
-        cut: The one that was cut off; empty if none was.
+        sentences: Sentences heard to their end, joined by spaces.
+        cut: Sentence that was cut off; empty if none was.
     """
 
     sentences: str
@@ -82,11 +82,11 @@ class TextQueue:
     """Says text in one session.
 
     Args:
-        synthesizer: The engine; ``None`` where the server has none.
-        on_error: Told what went wrong where no caller waits for it.
+        synthesizer: The engine; ``None`` if the server has none.
+        on_error: Called with a message when a text fails and no caller awaits it.
 
     Attributes:
-        source: What the timeline reads while text is being said; ``None`` when there is no text.
+        source: Queue that the timeline reads while text is being said; ``None`` without text.
     """
 
     def __init__(self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None]) -> None:
@@ -94,22 +94,23 @@ class TextQueue:
         self.source: PcmQueue | None = None
         self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
+        self._waits = ReadWaits()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
 
     @property
     def queued_characters(self) -> int:
-        """Characters that wait to be synthesised."""
+        """Number of characters that wait to be synthesised."""
         return sum(len(one.text) for one in self._waiting if isinstance(one, Sentence))
 
     def accept(self, text: str) -> SayRequest:
-        """Queue a text behind what is being said.
+        """Queue a text behind the waiting ones.
 
         Raises:
             ConflictError: If the server has no engine.
             BadRequestError: If there is nothing to say in the text.
-            TooLargeError: If it is longer than what is taken at once.
-            RateLimitError: If too much waits already.
+            TooLargeError: If it is longer than :data:`LONGEST_TEXT`.
+            RateLimitError: If more than :data:`MOST_WAITING` characters would wait.
         """
         if self._synthesizer is None:
             raise ConflictError(NOT_CONFIGURED)
@@ -126,12 +127,12 @@ class TextQueue:
         return spoken
 
     def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
-        """Queue an answer behind what is being said; its generator is closed when it is over or dropped."""
+        """Queue an answer behind the waiting texts; its generator is closed when the answer is over or dropped."""
         self._waiting.append(Answer(sentences, SayRequest(asyncio.get_running_loop().create_future())))
         self._begin()
 
     def begun(self) -> list[str]:
-        """Return the sentences that the timeline has begun to read since this was last asked."""
+        """Return the sentences that the timeline has begun to read since the last call."""
         read = self.source.read if self.source else 0
         fresh = [one for one in self._spoken if not one.captioned and 0 <= one.begins < read]
         for one in fresh:
@@ -141,14 +142,15 @@ class TextQueue:
     def _begin(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="text_queue")
+        self._waits.check()
 
     async def say(self, text: str) -> None:
-        """Queue a text; return when its first sound is there, or at once if another text is said before it.
+        """Queue a text; return when its first sound is ready, or at once while other texts are being said.
 
         Raises:
-            LipstreamError: As :meth:`accept` does.
+            LipstreamError: For the reasons that :meth:`accept` gives.
             UnavailableError: If the engine fails before the first sound.
-            ConflictError: If it is interrupted before that.
+            ConflictError: If the text is interrupted before its first sound.
         """
         busy = self._task is not None and not self._task.done()
         spoken = self.accept(text)
@@ -161,10 +163,10 @@ class TextQueue:
             spoken.awaited = False
 
     def interrupt(self, heard_sound: int) -> PlayedText:
-        """Forget what waits and what is being synthesised, and let other sources be heard.
+        """Drop the waiting texts and the one being synthesised, so that other sources are heard.
 
         Args:
-            heard_sound: Samples of the source that have been heard, 48 kHz.
+            heard_sound: Number of samples of the source that have been heard, 48 kHz.
         """
         spoken = [sentence for sentence in self._spoken if 0 <= sentence.begins < heard_sound]
         whole = [sentence.text for sentence in spoken if 0 <= sentence.ends <= heard_sound]
@@ -177,7 +179,7 @@ class TextQueue:
         return PlayedText(" ".join(whole), " ".join(cut))
 
     async def close(self) -> None:
-        """Stop; nothing is told any more. May be called again."""
+        """Stop; ``on_error`` is not called any more. May be called again."""
         self.interrupt(0)
         if self._ended:
             await asyncio.wait(self._ended)
@@ -193,11 +195,11 @@ class TextQueue:
             task.cancel()
 
     async def _run(self) -> None:
-        """Say what waits, then let other sources be heard."""
-        while self._waiting or (self.source and self.source.level):
+        """Say the waiting texts, then let other sources be heard."""
+        while True:
+            await self._waits.until(lambda: bool(self._waiting) or not (self.source and self.source.level))
             if not self._waiting:
-                await asyncio.sleep(_LOOK_S)
-                continue
+                break
             one = self._waiting.popleft()
             try:
                 if isinstance(one, Answer):
@@ -236,8 +238,7 @@ class TextQueue:
                     if received_s > LONGEST_S:
                         raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
                     source.push(piece.pcm)
-                    while not source.room_bytes:  # noqa: ASYNC110 (the timeline that makes room knows no events)
-                        await asyncio.sleep(_LOOK_S)
+                    await self._room(source)
         finally:
             if source:
                 source.end()
@@ -246,21 +247,25 @@ class TextQueue:
         if sentence.begins < 0:
             raise SynthesisError("the engine gave no sound")
 
+    async def _room(self, source: PcmQueue) -> None:
+        """Wait until the queue takes more sound."""
+        await self._waits.until(lambda: source.room_bytes > 0)
+
     async def _open_source(self, piece: SpokenPcm) -> PcmQueue:
-        """Return where a sentence's sound goes: behind the one before, or alone if that has another rate."""
+        """Return the queue for a sentence's sound: the current one, or a new one if the sample rate has changed."""
         if not LOWEST_RATE_HZ <= piece.rate_hz <= HIGHEST_RATE_HZ:
             raise SynthesisError(f"the engine's rate of {piece.rate_hz} Hz is not taken")
-        while self.source and self.source.rate_hz != piece.rate_hz:
-            if not self.source.level:
-                self.source, self._spoken = None, deque((self._spoken[-1],))
-            else:
-                await asyncio.sleep(_LOOK_S)
+        before = self.source
+        if before and before.rate_hz != piece.rate_hz:
+            await self._waits.until(lambda: not before.level)
+            self.source, self._spoken = None, deque((self._spoken[-1],))
         if self.source is None:
             self.source = PcmQueue(piece.rate_hz)
+            self.source.on_read = self._waits.check
         return self.source
 
     def _give_up(self, text: SayRequest, message: str) -> None:
-        """Leave out the rest of one text; others go on."""
+        """Drop the rest of one text and report the failure; other texts go on."""
         self._waiting = deque(one for one in self._waiting if one.of is not text)
         self._fail(text, UnavailableError(message, reason="synthesizer", retry_after_s=_RETRY_S), tell=True)
 
@@ -273,7 +278,7 @@ class TextQueue:
             self._on_error(error.message)
 
     def _forget_heard(self) -> None:
-        """Keep of what was said only what an interruption could still cut off."""
+        """Drop the sentences that an interruption can no longer cut off."""
         read = self.source.read if self.source else 0
         while self._spoken and 0 <= self._spoken[0].ends <= read - HIGHEST_RATE_HZ:
             self._spoken.popleft()

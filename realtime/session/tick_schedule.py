@@ -1,7 +1,7 @@
-"""The 10 ms grid on which all sessions advance, and where on it a new one begins. Pure.
+"""The schedule of 10 ms ticks on which all sessions advance, and the choice of a new session's tick.
 
-Sessions whose frames are decided at one tick have their mouths drawn in one batch, which costs a third less than one by
-one. So they come in groups; a group is no larger than what the worker draws in the time that there is.
+The mouths of sessions that decide their frames at the same tick are drawn in one batch, which costs a third less than
+drawing them singly. Sessions are therefore placed in groups. A group is no larger than the worker can draw in time.
 """
 
 import math
@@ -12,36 +12,39 @@ from lipstream.realtime.timeline import BLOCK_SAMPLES, BLOCKS_PER_FRAME, SAMPLE_
 
 TICK_S = BLOCK_SAMPLES / SAMPLE_RATE_HZ
 GROUP = 4
-"""Sessions, at most, whose frames are decided at one tick before another tick is used."""
+"""Most sessions that share a tick before another tick is used."""
 _TICKS_OF_A_FRAME = (0, 2, 1, 3)
-"""In the order in which they are used: two groups have half a frame between them."""
+"""The ticks of a frame in order of use, so that the first two groups are half a frame apart."""
 _LATE_S = 0.0005
-"""A tick comes just after its place on the grid: before it, the block that is due would wait for the next one."""
+"""A tick comes this long after its multiple of 10 ms. If it came early, the due block would wait for the next tick."""
 
 
 def next_tick(now_s: float) -> float:
-    """Return the time of the first tick after the last place on the grid, s."""
+    """Return the monotonic time of the next tick, s."""
     return (math.floor(now_s / TICK_S) + 1) * TICK_S + _LATE_S
 
 
 def tick_of(epoch_s: float, first_window_samples: int = 0) -> int:
-    """Return at which tick of a frame, 0 to 3, a session decides its frames.
+    """Return the tick of a frame, 0..3, at which a session decides its frames.
 
     Args:
-        epoch_s: When its timeline begins.
-        first_window_samples: Of its timeline, until its first frame can be decided.
+        epoch_s: Monotonic time at which the session's timeline begins, s.
+        first_window_samples: Samples (16 kHz) that must enter before the first frame can be decided.
     """
     return round((epoch_s + first_window_samples / SAMPLE_RATE_HZ) / TICK_S) % BLOCKS_PER_FRAME
 
 
 def begin(now_s: float, first_window_samples: int, others: Iterable[float], mouths_in_time: int) -> float:
-    """Return where a new session's timeline begins, s: its windows end on the grid, at a tick where there is room.
+    """Return the monotonic time at which a new session's timeline begins, s.
+
+    Its mel windows then end at a tick that has room for one more session.
 
     Args:
-        now_s: Its timeline begins less than a frame and a block before this.
-        first_window_samples: Of a timeline, until its first frame can be decided; all sessions have the same.
-        others: Where those of the other sessions begin, s.
-        mouths_in_time: That the worker draws well before they are due, 1 or more.
+        now_s: Monotonic time; the timeline begins less than a frame and a block before it.
+        first_window_samples: Samples (16 kHz) that must enter before the first frame can be decided, the same for all
+            sessions.
+        others: Start times of the other sessions' timelines, s.
+        mouths_in_time: Number of mouths that the worker draws well before they are due, 1 or more.
     """
     taken = Counter(tick_of(epoch_s, first_window_samples) for epoch_s in others)
     group = min(GROUP, mouths_in_time)

@@ -1,10 +1,9 @@
-"""Those who watch a session without speaking in it."""
+"""Viewers: peers that watch a session without speaking in it."""
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import NotFoundError, UnavailableError, found
@@ -12,6 +11,7 @@ from lipstream.realtime.queue_depths import QueueDepths, fullest
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.sdp import WATCHING
+from lipstream.realtime.wire.session_answers import PeerStats, ViewerStats
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +20,11 @@ class Viewers:
     """The viewers of one session.
 
     Args:
-        broadcast: What they get.
-        rtc: How they connect.
-        limit: Most of them at once.
-        on_fault: Told what failed when a viewer is lost by a fault of the server's: all others get the same.
+        broadcast: Source of the speech and pictures that they receive.
+        rtc: Connection settings of their peers.
+        limit: Most viewers at once.
+        on_fault: Called with the reason when a viewer is lost by a fault of the server. The fault concerns all
+            viewers, since they receive the same media.
     """
 
     def __init__(self, broadcast: Broadcast, *, rtc: RtcSettings, limit: int, on_fault: Callable[[str], None]) -> None:
@@ -36,21 +37,21 @@ class Viewers:
 
     @property
     def count(self) -> int:
-        """Viewers there are, those that are still connecting too."""
+        """Number of viewers, including those still connecting."""
         return len(self._peers) + self._answering
 
     @property
     def connected(self) -> bool:
-        """Whether anybody watches now."""
+        """Whether at least one viewer is connected."""
         return any(peer.connected for peer in self._peers.values())
 
     async def watch(self, offer_sdp: str) -> tuple[str, str]:
-        """Let one more watch; return its id and the answer to its offer.
+        """Add a viewer; return its id and the answer to its offer.
 
         Raises:
             OfferError: If the offer cannot be answered.
-            TooLargeError: If it is over the size limit.
-            UnavailableError: If there are as many as may be.
+            TooLargeError: If the offer is over the size limit.
+            UnavailableError: If the session has its most viewers already.
             NotFoundError: If the session ended meanwhile.
         """
         if self.count >= self._limit:
@@ -77,40 +78,41 @@ class Viewers:
         """Return a viewer's connection.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If there is no viewer with this id.
         """
         return found(self._peers, viewer_id, "viewer")
 
     async def leave(self, viewer_id: str) -> None:
-        """Let a viewer go.
+        """Close a viewer's connection and remove it.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If there is no viewer with this id.
         """
         peer = self.get(viewer_id)
         del self._peers[viewer_id]
         await peer.close()
 
     async def close(self) -> None:
-        """Let go of everybody."""
+        """Close all viewers' connections and take no more. May be called again."""
         self._closed = True
         peers, self._peers = list(self._peers.values()), {}
         await asyncio.gather(*(peer.close() for peer in peers))
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def stats(self) -> dict[str, int]:
-        """Return how many there are, and how many get key frames alone because their link carries no more."""
+    def stats(self) -> ViewerStats:
+        """Return the number of viewers, of connected ones, and of those whose slow link gets key frames only."""
         figures = list(self.connections().values())
-        thinned = sum(bool(each.get("video", {}).get("thinned")) for each in figures)
-        return {"count": len(figures), "connected": sum(each["connected"] for each in figures), "thinned": thinned}
+        thinned = sum("video" in each and each["video"]["thinned"] for each in figures)
+        connected = sum(each["connected"] for each in figures)
+        return ViewerStats(count=len(figures), connected=connected, thinned=thinned)
 
-    def connections(self) -> dict[str, dict[str, Any]]:
-        """Return the figures of each viewer's connection, by its id."""
+    def connections(self) -> dict[str, PeerStats]:
+        """Return the statistics of each viewer's connection, by the viewer's id."""
         return {viewer_id: peer.stats() for viewer_id, peer in self._peers.items()}
 
     def queue_depths(self) -> QueueDepths:
-        """Return how much waits in the fullest of their connections, and how much may."""
+        """Return the highest fill of each queue over all viewers, and its limit."""
         return fullest(peer.queue_depths() for peer in self._peers.values())
 
     def _gone(self, viewer_id: str, reason: str) -> None:

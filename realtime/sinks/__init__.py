@@ -1,1 +1,1 @@
-"""Where a session goes besides its peers: files and live streams."""
+"""Outputs of a session besides its peers: recordings, live streams, virtual devices."""

@@ -1,6 +1,6 @@
-"""AMF0, in which RTMP's commands are written. Pure.
+"""AMF0, the encoding of RTMP's commands. Pure functions.
 
-After Adobe's *Action Message Format -- AMF 0* (2007), in the parts that a publisher meets.
+After Adobe's *Action Message Format -- AMF 0* (2007), limited to the types that a publisher needs.
 """
 
 import struct
@@ -11,25 +11,25 @@ Value = float | bool | str | dict[str, Any] | list[Any] | None
 _NUMBER, _BOOLEAN, _STRING, _OBJECT, _NULL, _ARRAY, _OBJECT_END, _STRICT_ARRAY = 0, 1, 2, 3, 5, 8, 9, 10
 _DEEPEST = 8
 _SCALARS = {_NUMBER: (">d", 8), _BOOLEAN: (">?", 1), _NULL: ("", 0), 6: ("", 0), 11: (">d", 10)}
-"""How they are read and how long they are; 6 is undefined, 11 a date with its time zone."""
+"""Struct format and length of each type; 6 is undefined, 11 a date with its time zone."""
 _TEXTS = {_STRING: 2, 12: 4}
-"""Bytes of their length; 12 is a long string."""
+"""Width of the length field, bytes; 12 is a long string."""
 
 
 def encode(*values: Value) -> bytes:
-    """Return values one after the other; dictionaries become objects.
+    """Return the encoded values in a row; dictionaries become objects.
 
     Raises:
-        TypeError: For a value that has no form here.
+        TypeError: For a type without an encoding here.
     """
     return b"".join(map(_encoded, values))
 
 
 def decode(data: bytes) -> list[Value]:
-    """Return the values that lie one after the other.
+    """Return all values in ``data``.
 
     Raises:
-        ValueError: If they cannot be read.
+        ValueError: If the data is malformed.
     """
     values, place = [], 0
     try:

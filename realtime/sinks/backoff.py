@@ -1,8 +1,8 @@
-"""How long to leave something alone that does not work, before it is tried again."""
+"""Waiting times before the next attempt at something that fails."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 STEADY_S = 10.0
-"""What has worked for so long has proved itself: the next wait is the first one again."""
+"""Success of this length resets the wait to the first one."""
 
 
 class Backoff:
@@ -13,11 +13,11 @@ class Backoff:
         self._works_since_s: float | None = None
 
     def works(self, now_s: float) -> None:
-        """Note that it began to work."""
+        """Note that it works from ``now_s`` on."""
         self._works_since_s = now_s
 
     def fails(self, now_s: float, chance: float) -> float:
-        """Return how long to wait, after a failure; ``chance`` in 0..1 keeps many from coming back at once."""
+        """Return the wait after a failure, s; a random ``chance`` in 0..1 spreads the attempts of many clients."""
         if self._works_since_s is not None and now_s - self._works_since_s >= STEADY_S:
             self._failures = 0
         self._works_since_s = None

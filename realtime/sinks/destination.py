@@ -1,4 +1,4 @@
-"""One place that a live stream goes to: connected, and connected again when the link breaks."""
+"""One destination of a live stream: connects, and reconnects when the connection breaks."""
 
 import asyncio
 import logging
@@ -10,12 +10,13 @@ import ssl
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Literal
 
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
+from lipstream.realtime.wire.answers import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -23,23 +24,22 @@ DestinationState = Literal["connecting", "live", "waiting", "ended", "failed"]
 
 CONNECT_S = 10.0
 STALL_S = 10.0
-"""That a server may take nothing, before its link counts as broken."""
+"""Time without progress after which a server counts as stalled."""
 MOST_TAGS = 220
-"""That may wait for a slow server: three seconds. Then it goes on with the next key frame."""
+"""Tags that may wait for a slow server, three seconds; then the stream continues with the next key frame."""
 
 
 class Destination:
-    """Keeps one link up until it is closed.
+    """Keeps one connection up until it is closed.
 
     Args:
-        address: Where it leads.
-        on_change: Told after each change of the state.
+        on_change: Called after each change of the state.
 
     Attributes:
-        id: Names it.
-        state: What it does now.
-        reason: Why the last link broke; ``""`` if none did.
-        links: That came about so far.
+        id: Random URL-safe id of 12 characters.
+        state: ``connecting``, ``live``, ``waiting``, ``ended`` or ``failed``.
+        reason: Reason for the last break; ``""`` before one.
+        links: Number of connections made so far.
     """
 
     def __init__(self, address: StreamAddress, on_change: Callable[["Destination"], None]) -> None:
@@ -54,42 +54,39 @@ class Destination:
 
     @property
     def running(self) -> bool:
-        """Whether it sends, or tries to."""
+        """Whether the destination sends or tries to connect."""
         return self.state not in ("ended", "failed")
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start connecting."""
         self._task = asyncio.create_task(self._keep(), name="stream")
 
     async def close(self, *, failed: bool = False) -> None:
-        """Say farewell, and end. May be called again."""
+        """End the stream in good order. Later calls do nothing."""
         task, self._task = self._task, None
         if task:
             task.cancel()
             await asyncio.wait([task])
             self._become("failed" if failed else "ended")
 
-    def stats(self) -> dict[str, Any]:
-        """Return what may be told of it."""
-        return {
-            "id": self.id,
-            "to": str(self.address),
-            "state": self.state,
-            "links": self.links,
-            **({"reason": self.reason} if self.reason else {}),
-        }
+    def stats(self) -> StreamAnswer:
+        """Return the state for API answers, without the stream's key."""
+        stats = StreamAnswer(id=self.id, to=str(self.address), state=self.state, links=self.links)
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     @abstractmethod
     async def _serve(self) -> None:
-        """Connect, call ``_connected``, and send until the link breaks.
+        """Connect, call ``_connected``, and send until the connection breaks.
 
         Raises:
-            LipstreamError: When it does.
-            OSError: Likewise.
+            LipstreamError: If the connection fails or breaks, with a reason for clients.
+            OSError: If the connection fails or breaks.
         """
 
     def _connected(self) -> None:
-        """Note that the link is up."""
+        """Record that the connection is up."""
         self.links += 1
         self.reason = ""
         self._back_off.works(asyncio.get_running_loop().time())
@@ -121,16 +118,14 @@ class Destination:
 
 
 class TagDestination(Destination):
-    """Gets the tags of an encode that all such destinations share.
+    """A destination that receives the tags of a shared encode.
 
     Args:
-        address: Where it leads.
-        on_change: Told after each change of the state.
-        open_link: Connects.
-        headers: Returns the tags that a stream begins with; known once there is a key frame.
+        on_change: Called after each change of the state.
+        headers: Returns the header tags of the stream; complete once there was a key frame.
 
     Attributes:
-        lost: Tags that the server was too slow for.
+        lost: Number of tags dropped because the server was too slow.
     """
 
     def __init__(
@@ -150,11 +145,11 @@ class TagDestination(Destination):
 
     @property
     def queue_depth(self) -> int:
-        """Tags that wait to be sent."""
+        """Number of tags that wait to be sent."""
         return len(self._tags)
 
     def take(self, tag: Tag) -> None:
-        """Queue a tag; what comes while no link is up is not for this destination."""
+        """Queue a tag; drop it while no connection is up."""
         if self.state != "live" or not (self._has_key or tag.is_key):
             return
         if len(self._tags) >= MOST_TAGS:
@@ -167,9 +162,9 @@ class TagDestination(Destination):
         self._tags.append(tag)
         self._more.set()
 
-    def stats(self) -> dict[str, Any]:
-        """Return what may be told of it."""
-        return super().stats() | {"lost_tags": self.lost}
+    def stats(self) -> StreamAnswer:
+        """Return the state for API answers, with the number of dropped tags."""
+        return {**super().stats(), "lost_tags": self.lost}
 
     async def _serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):
@@ -183,7 +178,7 @@ class TagDestination(Destination):
             await link.close()
 
     async def _send_all(self, link: StreamConnection) -> None:
-        """Send from the next key frame on, which is time 0 of the link."""
+        """Send from the next key frame on; its time becomes 0."""
         origin_ms: int | None = None
         while True:
             tag = await self._next()
@@ -206,16 +201,16 @@ async def _send(link: StreamConnection, tag: Tag) -> None:
         async with asyncio.timeout(STALL_S):
             await link.send(tag)
     except TimeoutError as error:
-        raise StreamConnectionError("the server takes nothing any more") from error
+        raise StreamConnectionError("the server accepts no more data") from error
 
 
 def _in_words(error: OSError) -> str:
-    """Return what an error of the network means; its own text may name more than should be told."""
+    """Return a description of a network error; the error's own text may contain secrets."""
     match error:
         case ssl.SSLCertVerificationError():
-            return "its certificate is not one that this machine trusts"
+            return "this machine does not trust the server's certificate"
         case ssl.SSLError():
-            return "it speaks no TLS that is known here"
+            return "the server speaks no supported version of TLS"
         case socket.gaierror():
             return "no such host"
         case _:

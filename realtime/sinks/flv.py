@@ -1,6 +1,6 @@
-"""FLV, tag by tag: what is written once can be sent to many. Pure.
+"""FLV tags: written once, sent to many. Pure functions and types.
 
-After Adobe's *Video File Format Specification* 10.1, annex E. A tag's body is also what RTMP carries as a message.
+After Adobe's *Video File Format Specification* 10.1, annex E. RTMP carries the body of a tag as a message.
 """
 
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 AUDIO, VIDEO, SCRIPT = 8, 9, 18
 FILE_HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
-"""With sound and picture; after it comes the size of the tag before the first, 0."""
+"""Announces sound and picture; the last four bytes are the size of the tag before the first one, 0."""
 _TAG_HEADER, _SIZE_AFTER = 11, 4
 _H264, _KEY_FRAME, _PICTURE, _AAC = 7, 1, 1, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A piece of speech, a picture, or what a decoder must know before either.
+    """A packet of speech, a picture, or a header for a decoder.
 
     Attributes:
         kind: ``AUDIO``, ``VIDEO`` or ``SCRIPT``.
-        time_ms: Decoding time.
-        body: As FLV and RTMP have it.
+        time_ms: Decoding time, ms.
+        body: Body as in an FLV file or an RTMP message.
     """
 
     kind: int
@@ -29,31 +29,31 @@ class Tag:
 
     @property
     def is_header(self) -> bool:
-        """Whether it comes before all others: metadata, or the set-up of a decoder."""
+        """Whether the tag precedes all others: metadata or the configuration of a decoder."""
         codec = self.body[0] & 0x0F if self.kind == VIDEO else self.body[0] >> 4
         return self.kind == SCRIPT or (codec == (_H264 if self.kind == VIDEO else _AAC) and self.body[1] == 0)
 
     @property
     def is_key(self) -> bool:
-        """Whether it is a picture that can be decoded alone."""
+        """Whether the tag is a picture that can be decoded without earlier ones."""
         return self.kind == VIDEO and self.body[0] >> 4 == _KEY_FRAME and self.body[1] == _PICTURE
 
     def at(self, time_ms: int) -> "Tag":
-        """Return the same at another time."""
+        """Return a copy of the tag with another time."""
         return Tag(self.kind, time_ms, self.body)
 
     def to_bytes(self) -> bytes:
-        """Return it as it stands in a file, with its size after it."""
+        """Return the tag as in an FLV file, followed by its size."""
         time = (self.time_ms & 0xFFFFFF).to_bytes(3, "big") + (self.time_ms >> 24 & 0xFF).to_bytes(1, "big")
         head = bytes((self.kind,)) + len(self.body).to_bytes(3, "big") + time + bytes(3)
         return head + self.body + (_TAG_HEADER + len(self.body)).to_bytes(_SIZE_AFTER, "big")
 
 
 class TagSplitter:
-    """Takes the bytes of an FLV file front to back, in any pieces, and hands out its tags.
+    """Splits the bytes of an FLV file, in chunks of any length, into tags.
 
     Args:
-        on_tag: Told of each tag once it is whole.
+        on_tag: Called with each complete tag.
     """
 
     def __init__(self, on_tag: Callable[[Tag], None]) -> None:
@@ -62,7 +62,7 @@ class TagSplitter:
         self._head = len(FILE_HEADER)
 
     def write(self, data: bytes) -> int:
-        """Take in bytes; return how many."""
+        """Take in bytes; return their number."""
         self._waiting += data
         if self._head:
             if len(self._waiting) < self._head:

@@ -1,4 +1,4 @@
-"""One encode of a session for all servers that it is streamed to by RTMP and SRT."""
+"""The one encode of a session for all RTMP and SRT servers."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,22 @@ from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.sinks.flv import Tag, TagSplitter
 from lipstream.realtime.sinks.muxer import Muxer
 from lipstream.realtime.sinks.sink import Sink, begins_at, write_unit
+from lipstream.realtime.wire.answers import EncodeStats
 
 
 class FlvSink(Sink):
-    """Encodes at a constant rate whether or not anybody takes it: a link that comes back joins where the others are.
+    """Encodes to FLV at a constant rate, with or without a connected server, so that a reconnect can join at any time.
 
-    The calls' own encode is not used: its bitrate follows their links, its key frames come when they ask, and a
-    picture that never left is missing in it. A stream has all three fixed.
+    The encode of the calls is not used: its bitrate follows their links, its key frames follow their requests, and it
+    lacks skipped pictures. A stream needs a constant bitrate, regular key frames, and every picture.
 
     Args:
-        broadcast: Of the session.
-        session_id: For the log.
-        facts: Of :func:`realtime.picture.provenance.provenance`.
-        on_tag: Told on the event loop of each tag that is no header.
-        on_end: Told on the event loop that no more will come, and by what fault.
+        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
+        on_tag: Called on the event loop with each tag that is not a header.
+        on_end: Called on the event loop when the encode ends, with the exception that ended it or ``None``.
 
     Attributes:
-        headers: What a stream begins with; complete once there is a key frame.
+        headers: Header tags of a stream; complete once there was a key frame.
     """
 
     def __init__(
@@ -40,14 +39,14 @@ class FlvSink(Sink):
         self._facts, self._on_tag, self._on_end = facts, on_tag, on_end
         self._muxer: Muxer | None = None
 
-    def stats(self) -> dict[str, float | int]:
-        """Return how much was encoded, and what had to be filled in."""
+    def stats(self) -> EncodeStats:
+        """Return the encoded duration, and the numbers of repeated pictures and silent packets."""
         muxer = self._muxer
-        return {
-            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
-            "repeated_pictures": muxer.repeated if muxer else 0,
-            "silent_packets": muxer.silent if muxer else 0,
-        }
+        return EncodeStats(
+            seconds=round(muxer.seconds, 2) if muxer else 0.0,
+            repeated_pictures=muxer.repeated if muxer else 0,
+            silent_packets=muxer.silent if muxer else 0,
+        )
 
     def _serve(self) -> None:
         splitter = TagSplitter(self._pass_on)

@@ -1,4 +1,4 @@
-"""Pictures of one size in a frame of another."""
+"""Fits pictures of one size into a frame of another size."""
 
 import cv2
 import numpy as np
@@ -9,10 +9,10 @@ _BLACK, _GREY = 16, 128
 
 
 def fit_picture(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Return a picture in another size, between black bars where its shape is another.
+    """Return a picture scaled to another size, with black bars if the aspect ratio differs.
 
     Args:
-        picture: I420; returned as it is where it has the size.
+        picture: I420, ``uint8[h * 3 // 2, w]``; returned without a copy if it has the size.
         size: Width and height, px.
     """
     rows, width = picture.shape

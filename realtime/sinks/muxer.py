@@ -1,8 +1,8 @@
-"""Encodes what leaves a session as H.264 and AAC at a constant rate, and writes it into a container.
+"""Encodes a session's pictures and speech as H.264 and AAC at a constant rate into a container.
 
-Every time is computed from a position on the session's timeline, so that nothing can drift. What never came is filled
-in, pictures with the last one and speech with silence: 25 pictures and 48000 samples lie in each second, whatever the
-machine did meanwhile.
+Every time is computed from a position on the session's timeline, so nothing drifts. Gaps are filled, in pictures with
+the last picture and in speech with silence. Each second holds 25 pictures and 48000 samples, however busy the machine
+was.
 """
 
 import contextlib
@@ -35,42 +35,42 @@ _H264 = {
     "preset": "superfast",
     "tune": "zerolatency",
     "profile": "main",
-    "sc_threshold": "0",  # key frames where they are due, and nowhere else
+    "sc_threshold": "0",  # key frames at regular intervals only
 }
 _CONTAINER: dict[str, dict[str, str]] = {
-    # Fragments of two seconds, each written at once: what a killed server leaves behind can be played. The header
-    # waits for the first of them, for only then is the AAC encoder's delay known, which it tells the player to skip.
+    # Fragments of two seconds, each written at once: a file stays playable if the server is killed. The header waits
+    # for the first fragment, because the AAC encoder's delay, which the player must skip, is known only then.
     "mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov+use_metadata_tags"},
     "flv": {"flvflags": "no_duration_filesize"},
 }
 
 
 class Output(Protocol):
-    """Where the container's bytes go, front to back."""
+    """Receives the container's bytes in order."""
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``; return its length.
 
         Raises:
-            OSError: If that cannot be done.
+            OSError: If the data cannot be written.
         """
 
 
 class Muxer:
-    """One container with one stream of each kind.
+    """One container with one video and one audio stream.
 
     Args:
-        output: Takes the bytes.
+        output: Receives the bytes.
         container_format: ``mp4`` (fragmented) or ``flv``.
-        size: Width and height of the picture, px; pictures of another size are fitted into it.
-        first_frame: Frame of the session's timeline at which the container's time begins.
-        facts: Of :func:`realtime.picture.provenance.provenance`.
+        size: Width and height of the video, px; pictures of another size are fitted into it.
+        first_frame: Frame on the session's timeline at time 0 of the container.
+        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
 
     Attributes:
-        first_frame: As given.
-        frames: Pictures written.
-        repeated: Those among them that stand for one which never came.
-        silent: Packets of speech that never came.
+        first_frame: Frame on the session's timeline at time 0 of the container.
+        frames: Number of pictures written.
+        repeated: Number of repeated pictures among them.
+        silent: Number of silent packets written for missing speech.
     """
 
     def __init__(
@@ -102,14 +102,14 @@ class Muxer:
 
     @property
     def seconds(self) -> float:
-        """Media time written."""
+        """Duration written, s."""
         return self.frames / FRAME_RATE_HZ
 
     def write_picture(self, frame: int, picture: Picture) -> None:
-        """Write the picture of a frame of the session's timeline; one before the last is left out.
+        """Write the picture of a frame of the session's timeline; ignore a frame before the last one.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the output cannot be written.
         """
         place = frame - self.first_frame
         if place < self.frames:
@@ -122,10 +122,10 @@ class Muxer:
         self._encode_picture(fitted)
 
     def write_speech(self, packet: int, samples: npt.NDArray[np.int16]) -> None:
-        """Write a packet, ``int16[960]``, of the session's timeline; one before the last is left out.
+        """Write packet ``packet`` of the session's timeline, ``int16[960]``; ignore a packet before the last one.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the output cannot be written.
         """
         place = packet - self.first_frame * _PACKETS_PER_FRAME
         if place < self._packets:
@@ -136,10 +136,10 @@ class Muxer:
         self._encode_speech(samples)
 
     def close(self) -> None:
-        """Write what the encoders hold back, and the end.
+        """Flush the encoders and finish the container.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the output cannot be written.
         """
         if self._last is not None:
             self._container.mux(self._video.encode(None))
@@ -148,7 +148,7 @@ class Muxer:
         self._container.close()
 
     def abandon(self) -> None:
-        """Let go of a container that cannot be written to any more."""
+        """Close a container after its output has failed."""
         with contextlib.suppress(OSError, av.FFmpegError):
             self._container.close()
 

@@ -1,4 +1,4 @@
-"""A session as a file: fragmented MP4 that a killed server leaves playable, and what happened meanwhile beside it."""
+"""Records a session as fragmented MP4, which stays playable if the server is killed, with a transcript of events."""
 
 import errno
 import json
@@ -6,8 +6,9 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import av
 
@@ -15,15 +16,17 @@ from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.sinks.muxer import Muxer
-from lipstream.realtime.sinks.sink import Event, OnEvent, Sink, begins_at, write_unit
+from lipstream.realtime.sinks.sink import OnEvent, Sink, begins_at, write_unit
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
+from lipstream.realtime.wire.answers import RecordingAnswer
+from lipstream.realtime.wire.events import RecordingEndedEvent, RecordingStartedEvent, ServerEvent
 
 logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 256 << 20
-"""Left free on the disk: a recording ends before it takes the room that the server itself needs."""
+"""Space left free on the disk: a recording ends before it takes the room that the server needs."""
 KEPT_FACTS = ("type", "sample", "heard_ms", "seconds", "code", "reason", "avatar", "time")
-"""What the transcript keeps of an event: never what was said."""
+"""Fields of an event that the transcript keeps; spoken text is not among them."""
 
 RecordingState = Literal["recording", "ended", "failed"]
 
@@ -32,14 +35,13 @@ class Recording(Sink):
     """One recording.
 
     Args:
-        broadcast: Of the session.
-        session_id: Of the session; the files are named after it.
-        folder: Where they go; made if it is missing.
-        facts: Of :func:`realtime.picture.provenance.provenance`.
-        on_event: Told its beginning and its end.
+        session_id: Session id; the files are named after it.
+        folder: Folder for the files; created if it is missing.
+        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
+        on_event: Called with an event at the beginning and at the end.
 
     Raises:
-        UnavailableError: If the disk has no room for it, or cannot be written to.
+        UnavailableError: If the disk is full or cannot be written to.
     """
 
     def __init__(
@@ -57,32 +59,34 @@ class Recording(Sink):
             self._file = _File(self.path)
             self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
         except OSError as error:
-            raise UnavailableError(f"nothing can be recorded: {error.strerror}", reason="disk") from error
+            raise UnavailableError(f"the recording cannot be written: {error.strerror}", reason="disk") from error
 
     def begin(self, avatar: str) -> None:
-        """Begin, and say so."""
+        """Start recording, and report an event."""
         self.start()
-        self._on_event({"type": "recording_started", "avatar": avatar, "time": _now()})
+        self._on_event(RecordingStartedEvent(type="recording_started", avatar=avatar, time=_now()))
         logger.info("recording begins: %s", self.path.name)
 
-    def hear(self, event: Event) -> None:
-        """Note an event of the session."""
+    def hear(self, event: ServerEvent) -> None:
+        """Write an event of the session into the transcript."""
         self._tell_thread(event)
 
-    def stats(self) -> dict[str, Any]:
-        """Return its state; file names are relative to the folder of recordings."""
+    def stats(self) -> RecordingAnswer:
+        """Return the state; file names are relative to the folder of recordings."""
         muxer = self._muxer
-        return {
-            "state": self.state,
-            "file": self.path.name,
-            "transcript": self.transcript.name,
-            "seconds": round(muxer.seconds, 2) if muxer else 0.0,
-            "bytes": self._file.written,
-            "repeated_pictures": muxer.repeated if muxer else 0,
-            "silent_packets": muxer.silent if muxer else 0,
-            "lost_units": self.lost.total(),
-            **({"reason": self.reason} if self.reason else {}),
-        }
+        stats = RecordingAnswer(
+            state=self.state,
+            file=self.path.name,
+            transcript=self.transcript.name,
+            seconds=round(muxer.seconds, 2) if muxer else 0.0,
+            bytes=self._file.written,
+            repeated_pictures=muxer.repeated if muxer else 0,
+            silent_packets=muxer.silent if muxer else 0,
+            lost_units=self.lost.total(),
+        )
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     def _serve(self) -> None:
         try:
@@ -92,7 +96,7 @@ class Recording(Sink):
         except (OSError, av.FFmpegError) as error:
             if self._muxer:
                 self._muxer.abandon()
-            raise self._file.fault or error from error  # PyAV raises one of its own in place of the file's
+            raise self._file.fault or error from error  # PyAV replaces the file's own exception
         finally:
             self._file.close()
 
@@ -106,15 +110,16 @@ class Recording(Sink):
                 first_frame, size = beginning
                 self._muxer = Muxer(self._file, "mp4", size=size, first_frame=first_frame, facts=self._facts)
 
-    def _note(self, event: Event) -> None:
-        line = {name: event[name] for name in KEPT_FACTS if name in event}
-        if self._muxer and isinstance(line.get("sample"), int):
-            at_s = line["sample"] / SAMPLE_RATE_HZ - self._muxer.first_frame / FRAME_RATE_HZ
+    def _note(self, event: ServerEvent) -> None:
+        facts: Mapping[str, object] = event
+        line = {name: facts[name] for name in KEPT_FACTS if name in facts}
+        if self._muxer and isinstance(sample := line.get("sample"), int):
+            at_s = sample / SAMPLE_RATE_HZ - self._muxer.first_frame / FRAME_RATE_HZ
             line["at_s"] = round(at_s, 3)
         self._lines.write(json.dumps(line) + "\n")
 
     def _ended(self, error: Exception | None) -> None:
-        event: Event = {"type": "recording_ended", "time": _now()}
+        event = RecordingEndedEvent(type="recording_ended", time=_now())
         if error is None:
             self.state = "ended"
             logger.info("recording ends: %s", self.path.name)
@@ -127,31 +132,31 @@ class Recording(Sink):
             with self._lines:
                 self._note(event)
         except OSError as fault:
-            logger.warning("the end of a recording could not be noted: %s", fault.strerror)
+            logger.warning("the end of a recording could not be written to its transcript: %s", fault.strerror)
         self._on_event(event)
 
 
 class _File:
-    """The file of a recording, written as it comes.
+    """The file of a recording, written without a buffer.
 
     Attributes:
-        written: Bytes.
-        fault: Why no more can be.
+        written: Bytes written so far.
+        fault: Error that ended the writing; ``None`` without one.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
         self.written = 0
         self.fault: OSError | None = None
-        self._whole = 0  # bytes of fragments that are complete
+        self._whole = 0  # bytes of complete fragments
         self._folder = path.parent
         self._check_room(0)
         self._file = os.fdopen(_create(path), "wb", buffering=0)
 
     def write(self, data: bytes) -> int:
-        if data[4:8] in (b"ftyp", b"moof"):  # each is written at once: what came before is whole
+        if data[4:8] in (b"ftyp", b"moof"):  # a fragment is written at once: everything before it is complete
             self._whole = self.written
         try:
             self._check_room(len(data))
@@ -175,7 +180,7 @@ class _File:
 
 
 def _create(path: Path) -> int:
-    """Open a new file that nobody else may read."""
+    """Create a file that only this user may read."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 

@@ -1,7 +1,7 @@
-"""RTMP as its client speaks it to publish one stream. Pure: bytes in, bytes out.
+"""The client side of RTMP for publishing one stream. Pure: bytes in, bytes out.
 
-After Adobe's *Real Time Messaging Protocol* 1.0 and what servers make of it: the plain handshake, AMF0, one stream.
-Other people's implementations hold Python's interpreter lock while they open an address, and check no certificate.
+After Adobe's *Real Time Messaging Protocol* 1.0 and the behaviour of common servers: the plain handshake, AMF0, one
+stream. FFmpeg's implementation holds Python's interpreter lock while it opens an address and checks no certificate.
 """
 
 import os
@@ -32,14 +32,14 @@ _CONNECT, _RELEASE, _ANNOUNCE, _CREATE, _PUBLISH = 1.0, 2.0, 3.0, 4.0, 5.0
 
 
 class RtmpError(LipstreamError):
-    """The server refused, or said what cannot be understood."""
+    """The server refused, or its answer cannot be understood."""
 
     code = "rtmp"
 
 
 @dataclass
 class _Incoming:
-    """The message that is being put together on one of the server's chunk streams."""
+    """The unfinished message on one of the server's chunk streams."""
 
     size: int = 0
     kind: int = 0
@@ -51,12 +51,12 @@ class RtmpPublisher:
     """One connection to a server, from the handshake on.
 
     Args:
-        app: The application's name: the address's path but its last part.
-        key: The stream's name, which is a secret; with the address's query.
-        url: The address without the key, as servers want to be told.
+        app: Application name: the address's path without its last part.
+        key: Stream name with the address's query; a secret.
+        url: Address without the key, for ``tcUrl``.
 
     Attributes:
-        state: How far it is.
+        state: ``handshake``, ``connecting``, ``creating``, ``publishing`` or ``published``.
     """
 
     def __init__(self, *, app: str, key: str, url: str) -> None:
@@ -70,14 +70,14 @@ class RtmpPublisher:
         self._window = self._counted = self._told = 0
 
     def begin(self) -> bytes:
-        """Return what is sent first."""
+        """Return the first bytes to send."""
         return _VERSION + self._hello
 
     def receive(self, data: bytes) -> bytes:
-        """Take in what the server sent, in any pieces; return what is to be sent to it.
+        """Take in bytes from the server, in chunks of any length; return the bytes to send.
 
         Raises:
-            RtmpError: If it refuses, or breaks the protocol.
+            RtmpError: If the server refuses or breaks the protocol.
         """
         self._received += data
         self._counted += len(data)
@@ -91,7 +91,7 @@ class RtmpPublisher:
         return answer
 
     def message(self, tag: Tag) -> bytes:
-        """Return a tag as it is sent once the state is ``published``."""
+        """Return the bytes of a tag. The state must be ``published``."""
         if tag.kind == SCRIPT:
             body = amf.encode("@setDataFrame") + tag.body
             return _message(_SPEECH_CHUNKS, _DATA, tag.time_ms, self._stream_id, body)
@@ -99,7 +99,7 @@ class RtmpPublisher:
         return _message(chunks, tag.kind, tag.time_ms, self._stream_id, tag.body)
 
     def farewell(self) -> bytes:
-        """Return what ends the stream in good order."""
+        """Return the commands that end the stream."""
         if self.state != "published":
             return b""
         unpublish = self._command("FCUnpublish", _PUBLISH + 1, None, self._key)
@@ -110,7 +110,7 @@ class RtmpPublisher:
         if len(self._received) < whole:
             return b""
         if self._received[:1] != _VERSION:
-            raise RtmpError("no RTMP server")
+            raise RtmpError("the server does not speak RTMP")
         echo = bytes(self._received[1 : 1 + _HELLO_BYTES])
         del self._received[:whole]
         self.state = "connecting"
@@ -124,17 +124,17 @@ class RtmpPublisher:
         return echo + size + self._command("connect", _CONNECT, connect)
 
     def _heard(self, kind: int, body: bytes) -> bytes:
-        """Take in a message; return the answer to it."""
+        """Take in a message; return the answer."""
         match kind:
             case 1:  # the size of the server's chunks
                 self._chunk_bytes = max(1, int.from_bytes(body[:4], "big") & 0x7FFFFFFF)
-            case 2:  # a message that it will not finish
+            case 2:  # the server aborts a message
                 self._incoming.pop(int.from_bytes(body[:4], "big"), None)
             case 4 if body[:2] == _PING.to_bytes(2, "big"):
                 return _control(_USER_CONTROL, _PONG.to_bytes(2, "big") + body[2:6])
             case 5:
                 self._window = int.from_bytes(body[:4], "big")
-            case 17:  # as AMF3, which begins with a byte of its own
+            case 17:  # AMF3, with one byte before the values
                 return self._commanded(body[1:])
             case 20:
                 return self._commanded(body)
@@ -144,10 +144,10 @@ class RtmpPublisher:
         try:
             values = amf.decode(body)
         except ValueError as error:
-            raise RtmpError("an answer that cannot be read") from error
-        name, transaction, rest = *[*values, None, None][:2], values[2:]  # some announce by a name alone
+            raise RtmpError("the server's answer cannot be read") from error
+        name, transaction, rest = *[*values, None, None][:2], values[2:]  # some commands carry a name alone
         told = rest[-1] if rest and isinstance(rest[-1], dict) else {}
-        # Servers never agreed on how to answer the two that are only announced.
+        # Servers differ in their answers to releaseStream and FCPublish: an error there has no consequence.
         if name == "_error" and transaction in (_RELEASE, _ANNOUNCE):
             return b""
         if name == "_error" or told.get("level") == "error":
@@ -162,7 +162,7 @@ class RtmpPublisher:
         if name == "_result" and transaction == _CREATE and self.state == "creating":
             number = rest[-1] if rest else None
             if not isinstance(number, float) or not 0 <= number < 1 << 31:
-                raise RtmpError("an answer that cannot be read")
+                raise RtmpError("the server's answer cannot be read")
             self._stream_id, self.state = int(number), "publishing"
             return self._command("publish", _PUBLISH, None, self._key, "live", stream_id=self._stream_id)
         if name == "onStatus" and told.get("code") == "NetStream.Publish.Start":
@@ -175,7 +175,7 @@ class RtmpPublisher:
         return _message(_COMMAND_CHUNKS, _COMMAND, 0, stream_id, amf.encode(name, transaction, *values))
 
     def _next_message(self) -> tuple[int, bytes] | None:
-        """Return the next whole message of the server; ``None`` if it has yet to come."""
+        """Return the next complete message of the server; ``None`` if more bytes are needed."""
         while (chunk := self._read_chunk_header()) is not None:
             incoming, place = chunk
             assert incoming.body is not None
@@ -190,9 +190,9 @@ class RtmpPublisher:
         return None
 
     def _read_chunk_header(self) -> tuple[_Incoming, int] | None:
-        """Return the message that the next chunk belongs to, and where its piece begins; ``None`` if more must come.
+        """Return the message of the next chunk and the offset of its payload; ``None`` if more bytes are needed.
 
-        Nothing is taken from what was received, and what is noted here is the same when it is read again.
+        No received byte is consumed, so the header may be read again.
         """
         data = self._received
         if not data:
@@ -217,7 +217,7 @@ class RtmpPublisher:
         if size >= 7 and known.body is None:
             known.size, known.kind = int.from_bytes(header[3:6], "big"), header[6]
         if known.size > _MOST_BYTES:
-            raise RtmpError("a message that is too long")
+            raise RtmpError("the server sent a message that is too long")
         if known.body is None:
             known.body = bytearray()
         return known, place
@@ -228,7 +228,7 @@ def _control(kind: int, body: bytes) -> bytes:
 
 
 def _message(chunks: int, kind: int, time_ms: int, stream_id: int, body: bytes) -> bytes:
-    """Return a message in chunks of our size. Times wrap after 49.7 days, as the protocol has it."""
+    """Return a message in chunks of our size. Times wrap after 49.7 days, as the protocol specifies."""
     time = time_ms & 0xFFFFFFFF
     extended = struct.pack(">I", time) if time >= _EXTENDED else b""
     head = bytes((chunks,)) + min(time, _EXTENDED).to_bytes(3, "big") + len(body).to_bytes(3, "big")
@@ -239,6 +239,6 @@ def _message(chunks: int, kind: int, time_ms: int, stream_id: int, body: bytes) 
 
 
 def _reason(told: dict[str, object]) -> str:
-    """Return the server's code; its own sentence might repeat the stream's key."""
+    """Return the server's status code; its description might repeat the stream's key."""
     code = str(told.get("code", ""))
     return f": {code}" if re.fullmatch(r"[A-Za-z.]{1,80}", code) else ""

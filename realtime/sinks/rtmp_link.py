@@ -1,4 +1,4 @@
-"""RTMP and RTMPS over a socket of the event loop."""
+"""RTMP and RTMPS connections on the event loop."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _FAREWELL_S = 1.0
 
 
 class RtmpLink:
-    """A stream that a server has accepted."""
+    """A connection to a server that has accepted the stream."""
 
     def __init__(self, publisher: RtmpPublisher, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._publisher, self._reader, self._writer = publisher, reader, writer
@@ -23,11 +23,11 @@ class RtmpLink:
 
     @classmethod
     async def open(cls, address: StreamAddress) -> "RtmpLink":
-        """Connect, and wait until the server takes the stream.
+        """Connect and wait until the server accepts the stream.
 
         Raises:
-            StreamConnectionError: If it refuses.
-            OSError: If it cannot be reached, or shows no certificate that is trusted.
+            StreamConnectionError: If the server refuses.
+            OSError: If the server cannot be reached or its certificate is not trusted.
         """
         parts = address.parts
         app, _, key = parts.path.strip("/").rpartition("/")
@@ -48,7 +48,7 @@ class RtmpLink:
         return link
 
     async def send(self, tag: Tag) -> None:
-        """Send a tag; wait while the server takes no more.
+        """Send a tag; wait while the server's window is full.
 
         Raises:
             StreamConnectionError: If the server ended the stream.
@@ -60,7 +60,7 @@ class RtmpLink:
         await self._writer.drain()
 
     async def close(self) -> None:
-        """End the stream, and close the connection."""
+        """End the stream and close the connection."""
         if self._listening:
             self._listening.cancel()
             await asyncio.wait([self._listening])

@@ -1,32 +1,27 @@
-"""The sinks of one session, beside its peers."""
+"""The sinks of one session: recording, live streams, virtual devices."""
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import ConflictError, NotFoundError
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
-from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
 from lipstream.realtime.sinks.virtual_microphone import VirtualMicrophone
+from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
-    """What of a session goes elsewhere.
+    """Starts, stops and reports a session's sinks.
 
     Args:
-        broadcast: The session's.
-        session_id: The session's.
-        on_event: Told what happens to them, as clients are.
-        rtc: How other servers are connected to.
-
-    Attributes:
-        streams: To other servers.
+        on_event: Called with each event for the clients.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
@@ -37,7 +32,7 @@ class SessionSinks:
 
     @property
     def running(self) -> bool:
-        """Whether there is any: the session then goes on though nobody is connected."""
+        """Whether a sink runs: the session then continues without a connected client."""
         return self.is_recorded or self.streams.running or any(device.running for device in self._devices)
 
     @property
@@ -47,26 +42,25 @@ class SessionSinks:
 
     @property
     def recording(self) -> Recording:
-        """The recording, also one that has ended.
+        """The current or last recording.
 
         Raises:
-            NotFoundError: If there never was one.
+            NotFoundError: If there was none.
         """
         if self._recording is None:
             raise NotFoundError("this session is not being recorded")
         return self._recording
 
     def record(self, folder: Path, facts: dict[str, str], avatar: str) -> Recording:
-        """Begin a recording.
+        """Start a recording.
 
         Args:
-            folder: Of all recordings.
-            facts: Of :func:`realtime.picture.provenance.provenance`.
-            avatar: Id of the avatar that is shown.
+            folder: Folder of all recordings; created if it is missing.
+            facts: Metadata from :func:`realtime.picture.provenance.provenance`.
 
         Raises:
-            ConflictError: If one runs.
-            UnavailableError: If the disk has no room for it.
+            ConflictError: If a recording runs.
+            UnavailableError: If the disk is full or cannot be written to.
         """
         if self.is_recorded:
             raise ConflictError("this session is being recorded already")
@@ -75,7 +69,7 @@ class SessionSinks:
         return self._recording
 
     async def stop_recording(self) -> Recording:
-        """End the recording; return it.
+        """Stop the recording and return it.
 
         Raises:
             NotFoundError: If none runs.
@@ -87,37 +81,37 @@ class SessionSinks:
         return recording
 
     def open_camera(self, device: str) -> None:
-        """Show the pictures as a camera of this machine, for as long as the session lasts.
+        """Show the session's pictures on a virtual camera of this machine until the session ends.
 
         Args:
-            device: Of :class:`realtime.sinks.virtual_camera.VirtualCamera`.
+            device: Device path such as ``/dev/video10``, or ``default`` for the first free one.
         """
         self._open(VirtualCamera(self._broadcast, self._session_id, device))
 
     def open_microphone(self) -> None:
-        """Let the speech be heard as a microphone of this machine, for as long as the session lasts."""
+        """Play the session's speech into a virtual microphone of this machine until the session ends."""
         self._open(VirtualMicrophone(self._broadcast, self._session_id))
 
     def _open(self, device: DeviceSink) -> None:
         self._devices.append(device)
         device.start()
 
-    def devices(self) -> list[dict[str, Any]]:
+    def devices(self) -> list[DeviceStats]:
         """Return the state of the virtual devices."""
         return [device.stats() for device in self._devices]
 
-    def hear(self, event: Event) -> None:
-        """Learn what the session's clients are told."""
+    def hear(self, event: ServerEvent) -> None:
+        """Pass an event of the session to the recording."""
         if self._recording and self._recording.running:
             self._recording.hear(event)
 
     def queue_depths(self) -> QueueDepths:
-        """Return how much waits in each sink's queue, and how much may."""
+        """Return fill and limit of each sink's queue."""
         recorded = {"recording_units": self._recording.queue_depth} if self._recording else {}
         return recorded | self.streams.queue_depths()
 
     async def close(self) -> None:
-        """End them all. May be called again."""
+        """Stop all sinks. Later calls do nothing."""
         await asyncio.gather(self.streams.close(), *(device.close() for device in self._devices))
         if self._recording:
             await self._recording.close()

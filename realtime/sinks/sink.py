@@ -1,4 +1,4 @@
-"""A sink's own queue and thread: nothing that it does or fails to do delays the session or another sink."""
+"""Base class of sinks: each has its own queue and thread, so it cannot delay the session or another sink."""
 
 import asyncio
 import logging
@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, EncodedUnit
@@ -16,34 +15,30 @@ from lipstream.realtime.encoding.thread_priority import step_back
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.sinks.muxer import Muxer
 from lipstream.realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+from lipstream.realtime.wire.events import ServerEvent
 
 logger = logging.getLogger(__name__)
 
 MOST_UNITS = 150
-"""That may wait, pictures and packets of speech together: two seconds. One more is lost, and filled in."""
+"""Limit of waiting units, pictures and speech packets together: two seconds. Further units are dropped."""
 MOST_QUEUED = 2 * MOST_UNITS
-"""That may wait with the events between them."""
+"""Limit of waiting units and events together."""
 
-Event = dict[str, Any]
-OnEvent = Callable[[Event], None]
-"""Told on the event loop what happens to a sink, as clients are."""
+OnEvent = Callable[[ServerEvent], None]
+"""Called on the event loop with an event for the clients."""
 
 
 class _End:
-    """Comes after the last unit."""
+    """Marks the end of the queue."""
 
 
 class Sink:
-    """Takes what leaves a session, unencoded, until it is closed or its own end comes.
-
-    Args:
-        broadcast: Of the session.
-        session_id: For the log.
+    """Receives a session's raw speech and pictures until it is closed or fails.
 
     Attributes:
-        kinds: What it takes of the broadcast.
-        most_units: That may wait.
-        lost: Units that came while the queue was full, by kind.
+        kinds: Raw codecs that the sink subscribes to; speech and pictures by default.
+        most_units: Limit of waiting units.
+        lost: Number of units dropped because the queue was full, by kind.
     """
 
     leads = False
@@ -55,57 +50,57 @@ class Sink:
         self.lost: Counter[Kind] = Counter()
         self.running = False
         self._broadcast, self._session_id = broadcast, session_id
-        self._queue: SimpleQueue[EncodedUnit | Event | _End] = SimpleQueue()
+        self._queue: SimpleQueue[EncodedUnit | ServerEvent | _End] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__.lower(), daemon=True)
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
 
     @property
     def queue_depth(self) -> tuple[int, int]:
-        """How many units and events wait to be written, and how many may."""
+        """Number of waiting units and events, and its limit."""
         return self._queue.qsize(), MOST_QUEUED
 
     def start(self) -> None:
-        """Begin to take."""
+        """Start the thread and subscribe."""
         self.running = True
         self._thread.start()
         for kind in self.kinds:
             self._broadcast.subscribe(kind, self)
 
-    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (of the protocol)
-        """Never ask the shared encode for anything."""
+    def wants_key(self, now_s: float) -> bool:  # noqa: ARG002 (given by the protocol)
+        """Return False: raw units need no key frame."""
         return False
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Queue a unit; lose it if too many wait."""
+        """Queue a unit; drop it if the queue is full."""
         if self._queue.qsize() < self.most_units:
             self._queue.put(unit)
         else:
             self.lost["picture" if unit.pixels else "speech"] += 1
 
-    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (of the protocol)
-        """End, since no more will come."""
+    def fail(self, unit: Kind, error: Exception) -> None:  # noqa: ARG002 (given by the protocol)
+        """End the sink: no more units follow."""
         self._leave()
 
     async def close(self) -> None:
-        """Write what waits, and end. May be called again."""
+        """Write the waiting units and end. Later calls only wait."""
         self._leave()
         await self._over.wait()
 
     @abstractmethod
     def _serve(self) -> None:
-        """Write units until their end, in the sink's own thread; an error that leaves it ends the sink."""
+        """Write units until the end, in the sink's thread; an exception ends the sink."""
 
     @abstractmethod
     def _ended(self, error: Exception | None) -> None:
-        """Learn on the event loop that the thread has come to its end."""
+        """Take note, on the event loop, that the thread has ended."""
 
-    def _next(self) -> EncodedUnit | Event | None:
-        """Wait for what comes next; ``None`` is the end."""
+    def _next(self) -> EncodedUnit | ServerEvent | None:
+        """Wait for the next item; return ``None`` at the end."""
         item = self._queue.get()
         return None if isinstance(item, _End) else item
 
-    def _tell_thread(self, event: Event) -> None:
+    def _tell_thread(self, event: ServerEvent) -> None:
         """Queue an event between the units."""
         if self._queue.qsize() < MOST_QUEUED:
             self._queue.put(event)
@@ -120,7 +115,7 @@ class Sink:
         with in_session(self._session_id):
             try:
                 self._serve()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is this sink's alone)
+            except Exception as error:  # noqa: BLE001 (any failure must stay within this sink)
                 failure = error
         self._loop.call_soon_threadsafe(self._finish, failure)
 
@@ -128,17 +123,17 @@ class Sink:
         self.running = False
         self._broadcast.unsubscribe(self)
         self._thread.join()
-        self._queue = SimpleQueue()  # nobody reads it any more
+        self._queue = SimpleQueue()  # drops units that arrived after the end
         with in_session(self._session_id):
             self._ended(error)
         self._over.set()
 
 
 def write_unit(muxer: Muxer, unit: EncodedUnit) -> None:
-    """Write a raw unit where it belongs.
+    """Write a raw unit at its position in a container.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the output cannot be written.
     """
     assert unit.raw is not None
     if unit.pixels:
@@ -148,9 +143,9 @@ def write_unit(muxer: Muxer, unit: EncodedUnit) -> None:
 
 
 def begins_at(unit: EncodedUnit) -> tuple[int, tuple[int, int]] | None:
-    """Return the first frame of a container that begins after a unit, and its size; ``None`` for speech.
+    """Return the first frame and the picture size of a container that starts after a unit; ``None`` for speech.
 
-    The speech of a picture's own frame has left before it was painted: a container begins with the next one.
+    A picture is painted after the speech of its frame has left, so a container starts with the next frame.
     """
     if not unit.pixels:
         return None

@@ -1,4 +1,4 @@
-"""SRT by way of a child process: what is not ours runs outside the server, and no command line holds the address."""
+"""SRT through a child process: a fault in libsrt cannot harm the server, and no command line shows the address."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ MOST_UNSENT_BYTES = 64 * 1024
 
 
 class SrtLink:
-    """A connection that the child has opened. It gets FLV, and sends MPEG-TS."""
+    """A connection of the child process, which receives FLV and sends MPEG-TS."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -24,17 +24,17 @@ class SrtLink:
 
     @classmethod
     async def open(cls, address: StreamAddress) -> "SrtLink":
-        """Start the child, and wait until it is connected.
+        """Start the child process and wait until it is connected.
 
         Raises:
-            StreamConnectionError: If it does not come about.
+            StreamConnectionError: If the connection fails.
         """
         link = cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "lipstream.realtime.sinks.srt_process"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C is for the server, which says farewell
+                start_new_session=True,  # Ctrl-C must reach the server alone, which then ends the stream
             )
         )
         try:
@@ -47,7 +47,7 @@ class SrtLink:
         return link
 
     async def send(self, tag: Tag) -> None:
-        """Send a tag; wait while the child takes no more.
+        """Send a tag; wait while the child's buffer is full.
 
         Raises:
             StreamConnectionError: If the connection broke.
@@ -59,7 +59,7 @@ class SrtLink:
             await self._hear("")
 
     async def close(self) -> None:
-        """Let the child send what it has, and end it."""
+        """End the input, give the child a second to send the rest, and end it."""
         self._input.close()
         try:
             async with asyncio.timeout(_FAREWELL_S):
@@ -70,10 +70,10 @@ class SrtLink:
             await self._process.wait()
 
     async def _hear(self, wanted: str) -> None:
-        """Wait for a line of the child's.
+        """Wait for a line from the child.
 
         Raises:
-            StreamConnectionError: If it is another one.
+            StreamConnectionError: If the line is not ``wanted``.
         """
         line = (await self._output.readline()).decode().strip()
         if line != wanted or not line:

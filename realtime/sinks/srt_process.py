@@ -1,7 +1,7 @@
-"""A process that sends one stream by SRT: FLV comes in on its standard input, MPEG-TS goes out.
+"""A process that sends one stream by SRT: it reads FLV from standard input and sends MPEG-TS.
 
-The first line of the input is the address, as JSON. A line on standard output says that it is connected, or why not.
-SRT itself is Haivision's libsrt, which systems have as a package; nothing here needs it until an address asks for it.
+The first line of the input is the address as JSON. One line on standard output reports success or the reason of a
+failure. SRT is Haivision's libsrt, a system package that is loaded only when an address needs it.
 """
 
 import ctypes
@@ -25,9 +25,9 @@ LIVE, FAILED = "live", "failed: "
 
 _LIBRARIES = ("srt-gnutls", "srt-openssl", "srt")
 _PACKET, _PACKETS = 188, 7
-"""Bytes of an MPEG-TS packet, and how many of them libsrt takes at once in its live mode."""
+"""Bytes of an MPEG-TS packet, and the number of packets in one message of libsrt's live mode."""
 _LATENCY, _PASSPHRASE, _KEY_BYTES, _CONNECT_MS, _PEER_LATENCY, _STREAM_ID = 23, 26, 27, 36, 44, 46
-"""Of SRT_SOCKOPT in srt.h."""
+"""Values of SRT_SOCKOPT in srt.h."""
 _OPTIONS = {"latency": _LATENCY, "passphrase": _PASSPHRASE, "pbkeylen": _KEY_BYTES, "streamid": _STREAM_ID}
 _REFUSED_MS = 5000
 _ON_THE_WAY_S = 0.1
@@ -35,7 +35,7 @@ _NO_SOCKET = -1
 
 
 class SrtError(LipstreamError):
-    """SRT is not there, or its other end."""
+    """libsrt is missing, or the other end cannot be reached or refuses."""
 
     code = "srt"
 
@@ -47,7 +47,7 @@ class SrtSocket:
         url: ``srt://host:port``, checked by :class:`realtime.sinks.stream_address.StreamAddress`.
 
     Raises:
-        SrtError: If there is no libsrt, or none at the other end who takes it.
+        SrtError: If libsrt is missing or the connection fails.
     """
 
     def __init__(self, url: str) -> None:
@@ -79,7 +79,7 @@ class SrtSocket:
             self._fail("the connection broke")
 
     def close(self) -> None:
-        """Close it once the other end has had the time that it keeps what comes for: it drops the rest."""
+        """Close after the receiver's latency: at the close it drops the packets that it has not played yet."""
         latency_ms, size = ctypes.c_int(), ctypes.c_int(ctypes.sizeof(ctypes.c_int))
         self._srt.srt_getsockflag(self._socket, _PEER_LATENCY, ctypes.byref(latency_ms), ctypes.byref(size))
         time.sleep(_ON_THE_WAY_S + latency_ms.value / 1000)
@@ -94,10 +94,10 @@ class SrtSocket:
 
 
 class PacketCutter:
-    """Cuts a stream of MPEG-TS into messages of whole packets.
+    """Cuts an MPEG-TS byte stream into messages of whole packets.
 
     Args:
-        send: Takes each.
+        send: Called with each message.
     """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
@@ -106,10 +106,10 @@ class PacketCutter:
         self.fault: SrtError | None = None
 
     def write(self, data: bytes) -> int:
-        """Take in bytes; return how many.
+        """Take in bytes; return their number.
 
         Raises:
-            SrtError: If they cannot be sent.
+            SrtError: If a message cannot be sent.
         """
         ready = self._rest + data
         whole = len(ready) // _PACKET * _PACKET
@@ -124,10 +124,10 @@ class PacketCutter:
 
 
 def remux(source: IO[bytes], target: PacketCutter) -> None:
-    """Turn FLV into MPEG-TS until its end; nothing is decoded.
+    """Convert FLV to MPEG-TS until the input ends, without decoding.
 
     Raises:
-        SrtError: If it cannot be sent.
+        SrtError: If the input cannot be read or the output cannot be sent.
     """
     reading = {"analyzeduration": "200000", "fflags": "nobuffer"}
     try:
@@ -145,8 +145,8 @@ def remux(source: IO[bytes], target: PacketCutter) -> None:
 
 
 def main() -> int:
-    """Return the process's exit status."""
-    source = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)  # a buffered one waits for whole blocks: seconds of calm
+    """Run the process; return its exit status."""
+    source = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)  # a buffered reader would wait seconds for full blocks
     url = json.loads(source.readline())
     try:
         connection = SrtSocket(url)
@@ -172,11 +172,11 @@ def _library() -> ctypes.CDLL:
             library = ctypes.CDLL(found)
             library.srt_getlasterror_str.restype = ctypes.c_char_p
             return library
-    raise SrtError("SRT needs the library libsrt, which is not there: on Debian, apt-get install libsrt1.5-gnutls")
+    raise SrtError("SRT needs the library libsrt, which is not installed: on Debian, apt-get install libsrt1.5-gnutls")
 
 
 def _sockaddr(found: tuple[socket.AddressFamily, object, object, object, tuple[object, ...]]) -> bytes:
-    """Return an address as the system's sockaddr has it."""
+    """Return an address in the form of the system's ``sockaddr``."""
     family, _, _, _, address = found
     host, port = str(address[0]).partition("%")[0], int(str(address[1]))
     body = struct.pack(">H", port)
@@ -192,4 +192,4 @@ def _sockaddr(found: tuple[socket.AddressFamily, object, object, object, tuple[o
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    os._exit(status)  # libsrt's threads need no farewell
+    os._exit(status)  # libsrt's threads need no orderly shutdown

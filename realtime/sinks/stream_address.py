@@ -1,4 +1,4 @@
-"""Where a live stream goes, and how to get there."""
+"""Addresses of live streams, and the protocol of a connection to one."""
 
 import re
 from dataclasses import dataclass
@@ -9,25 +9,21 @@ from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.sinks.flv import Tag
 
 SCHEMES = ("rtmp", "rtmps", "srt", "http", "https")
-"""The last two are WHIP."""
+"""``http`` and ``https`` are WHIP endpoints."""
 LONGEST_ADDRESS = 2000
 SRT_OPTIONS = {"latency": int, "passphrase": str, "pbkeylen": int, "streamid": str, "mode": str}
-"""Of an SRT address's query; the latency in milliseconds."""
+"""Options in an SRT address's query with their types; ``latency`` in milliseconds."""
 
 
 class StreamConnectionError(LipstreamError):
-    """A stream cannot be sent, or no more; the message names neither its key nor its token."""
+    """A stream cannot be sent; the message contains neither the key nor the token."""
 
     code = "stream"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """Where a stream is sent. Its path and query hold the key to somebody's channel: none of it is told or logged.
-
-    Attributes:
-        parts: Of the URL.
-    """
+    """Address of a live stream. Path and query hold the key of a channel: they are never shown or logged."""
 
     parts: SplitResult
 
@@ -36,7 +32,7 @@ class StreamAddress:
         """Return the address of a URL.
 
         Raises:
-            BadRequestError: If nothing can be streamed there; the message does not repeat it.
+            BadRequestError: If the URL cannot be streamed to; the message does not repeat the URL.
         """
         try:
             parts = urlsplit(url.strip())
@@ -48,7 +44,7 @@ class StreamAddress:
                 "a stream needs an address that begins with rtmp://, rtmps://, srt:// or https:// (WHIP)"
             )
         if parts.scheme.startswith("rtmp") and not re.fullmatch(r"/[^/].*/[^/]+", parts.path):
-            raise BadRequestError("an RTMP address ends with an application and a stream key: rtmp://host/app/key")
+            raise BadRequestError("an RTMP address must end with an application and a stream key: rtmp://host/app/key")
         if parts.scheme == "srt":
             _check_srt(parts)
         return cls(parts)
@@ -57,7 +53,7 @@ class StreamAddress:
         return f"StreamAddress({self})"
 
     def __str__(self) -> str:
-        """Return what may be told of it: protocol and host."""
+        """Return protocol and host, the parts that may be shown."""
         host = self.parts.hostname or ""
         port = f":{self.parts.port}" if self.parts.port else ""
         return f"{self.parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
@@ -65,26 +61,26 @@ class StreamAddress:
 
 def _check_srt(parts: SplitResult) -> None:
     if parts.port is None:
-        raise BadRequestError("an SRT address has a port: srt://host:9000")
+        raise BadRequestError("an SRT address needs a port: srt://host:9000")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name == "mode" and value != "caller":
-            raise BadRequestError("an SRT address has mode=caller: the other end listens")
+            raise BadRequestError("an SRT address must have mode=caller: the other end listens")
         if name not in SRT_OPTIONS:
-            raise BadRequestError(f"an SRT address has no other options than {', '.join(SRT_OPTIONS)}")
+            raise BadRequestError(f"an SRT address may have only the options {', '.join(SRT_OPTIONS)}")
         if SRT_OPTIONS[name] is int and not re.fullmatch("[0-9]{1,6}", value):
-            raise BadRequestError(f"{name} of an SRT address is a whole number")
+            raise BadRequestError(f"{name} of an SRT address must be a whole number")
 
 
 class StreamConnection(Protocol):
-    """An open way to a destination."""
+    """An open connection to a destination."""
 
     async def send(self, tag: Tag) -> None:
-        """Send a tag; wait while the other end takes no more.
+        """Send a tag; wait while the other end is busy.
 
         Raises:
-            StreamConnectionError: If it cannot be sent.
-            OSError: Likewise.
+            StreamConnectionError: If the tag cannot be sent.
+            OSError: If the connection broke.
         """
 
     async def close(self) -> None:
-        """Say farewell, and let go."""
+        """End the stream and close the connection."""

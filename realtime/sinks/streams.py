@@ -1,39 +1,44 @@
-"""The live streams of one session: which there are, and the one encode that they share."""
+"""The live streams of one session, and the encode that they share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Literal
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import ConflictError, found
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, TagDestination
+from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, DestinationState, TagDestination
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.flv_sink import FlvSink
 from lipstream.realtime.sinks.rtmp_link import RtmpLink
-from lipstream.realtime.sinks.sink import Event, OnEvent
+from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.srt_link import SrtLink
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection
 from lipstream.realtime.sinks.whip import WhipDestination
+from lipstream.realtime.wire.answers import StreamAnswer
+from lipstream.realtime.wire.events import StreamEvent
 
 MOST = 8
-"""Streams of one session at once."""
+"""Limit of streams of one session at a time."""
 _LINKS: dict[str, Callable[[StreamAddress], Awaitable[StreamConnection]]] = {
     "rtmp": RtmpLink.open,
     "rtmps": RtmpLink.open,
     "srt": SrtLink.open,
 }
+_EVENTS: dict[DestinationState, Literal["stream_started", "stream_lost", "stream_ended"]] = {
+    "live": "stream_started",
+    "waiting": "stream_lost",
+    "ended": "stream_ended",
+    "failed": "stream_ended",
+}
 
 
 class Streams:
-    """Sends a session to servers, each at its own pace.
+    """Streams a session to several servers; a slow server does not delay the others.
 
     Args:
-        broadcast: The session's.
-        session_id: The session's.
-        on_event: Told when a stream is live, lost, or over, as clients are.
-        rtc: How an SFU is connected to.
+        on_event: Called with an event when a stream is live, lost or over.
     """
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
@@ -45,24 +50,24 @@ class Streams:
 
     @property
     def running(self) -> bool:
-        """Whether there is any, connected or on its way: the session then goes on though nobody is connected."""
+        """Whether a stream is connected or connecting: the session then continues without a connected client."""
         return any(destination.running for destination in self._destinations.values())
 
     @property
     def live(self) -> int:
-        """How many are connected."""
+        """Number of connected streams."""
         return sum(destination.state == "live" for destination in self._destinations.values())
 
     def add(self, url: str, facts: dict[str, str]) -> Destination:
-        """Begin to stream to an address.
+        """Start streaming to an address.
 
         Args:
-            url: Of RTMP(S), SRT, or a WHIP endpoint.
-            facts: Of :func:`realtime.picture.provenance.provenance`.
+            url: RTMP, RTMPS or SRT address, or a WHIP endpoint.
+            facts: Metadata from :func:`realtime.picture.provenance.provenance`.
 
         Raises:
-            BadRequestError: If nothing can be streamed there.
-            ConflictError: If that is done already, or there are as many as may be.
+            BadRequestError: If the URL cannot be streamed to.
+            ConflictError: If the session is streamed there already or has ``MOST`` streams.
         """
         address = StreamAddress.parse(url)
         running = [destination for destination in self._destinations.values() if destination.running]
@@ -81,37 +86,39 @@ class Streams:
         return destination
 
     def get(self, stream_id: str) -> Destination:
-        """Return a stream.
+        """Return a stream by its id.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If the id is unknown.
         """
         return found(self._destinations, stream_id, "stream")
 
     def all(self) -> list[Destination]:
-        """Return the streams there are, oldest first."""
+        """Return all streams, oldest first."""
         return list(self._destinations.values())
 
-    def stats(self) -> list[dict[str, Any]]:
-        """Return the state of each."""
-        encode = self._encode.stats() if self._encode else {}
-        return [
-            destination.stats() | (encode if isinstance(destination, TagDestination) else {})
-            for destination in self._destinations.values()
-        ]
+    def stats(self) -> list[StreamAnswer]:
+        """Return the state of each stream."""
+        encode = self._encode.stats() if self._encode else None
+        listed: list[StreamAnswer] = []
+        for destination in self._destinations.values():
+            stats = destination.stats()
+            shares = encode if isinstance(destination, TagDestination) else None
+            listed.append({**stats, **shares} if shares else stats)
+        return listed
 
     def queue_depths(self) -> QueueDepths:
-        """Return how much waits to be encoded, and to be sent to the server that is furthest behind, and may."""
+        """Return fill and limit of the encoder's queue and of the fullest server queue."""
         tags = [one.queue_depth for one in self._destinations.values() if isinstance(one, TagDestination)]
         return ({"stream_units": self._encode.queue_depth} if self._encode else {}) | (
             {"stream_tags": (max(tags), MOST_TAGS)} if tags else {}
         )
 
     async def remove(self, stream_id: str) -> Destination:
-        """End a stream; return it.
+        """End a stream and return it.
 
         Raises:
-            NotFoundError: If there is none of this id.
+            NotFoundError: If the id is unknown.
         """
         destination = self.get(stream_id)
         await destination.close()
@@ -121,7 +128,7 @@ class Streams:
         return destination
 
     async def close(self) -> None:
-        """End them all. May be called again."""
+        """End all streams. Later calls do nothing."""
         await asyncio.gather(*(destination.close() for destination in self._destinations.values()))
         await self._stop_encode()
         if self._closing:
@@ -146,7 +153,7 @@ class Streams:
                 destination.take(tag)
 
     def _encode_ended(self, error: Exception | None) -> None:
-        if self._encode is None:  # asked to
+        if self._encode is None:  # the end was requested
             return
         self._encode = None
         for destination in self._destinations.values():
@@ -159,9 +166,8 @@ class Streams:
             task.add_done_callback(self._closing.discard)
 
     def _changed(self, destination: Destination) -> None:
-        kinds = {"live": "stream_started", "waiting": "stream_lost", "ended": "stream_ended", "failed": "stream_ended"}
-        if kind := kinds.get(destination.state):
-            event: Event = {"type": kind, "stream": destination.id}
+        if kind := _EVENTS.get(destination.state):
+            event = StreamEvent(type=kind, stream=destination.id)
             if destination.reason:
                 event["reason"] = destination.reason
             self._on_event(event)

@@ -1,4 +1,4 @@
-"""A camera that programs of video calls can choose, by pyvirtualcam: v4l2loopback on Linux, OBS's elsewhere."""
+"""A virtual camera for video call programs, by pyvirtualcam: v4l2loopback on Linux, OBS elsewhere."""
 
 import importlib
 from typing import Any
@@ -19,7 +19,7 @@ _NO_DEVICE = (
 
 
 def pyvirtualcam() -> Any:
-    """Return the module, which only who asks for a virtual camera needs.
+    """Return the module, an optional dependency.
 
     Raises:
         SettingsError: If it is not installed.
@@ -31,12 +31,10 @@ def pyvirtualcam() -> Any:
 
 
 class VirtualCamera(DeviceSink):
-    """Shows a session's pictures in the size of the first one.
+    """Shows a session's pictures on a virtual camera, in the size of the first picture.
 
     Args:
-        broadcast: Of the session.
-        session_id: For the log.
-        device: As ``/dev/video10``; ``default`` for the first that is free.
+        device: Device path such as ``/dev/video10``; ``default`` for the first free one.
     """
 
     kinds = (RAW_PICTURES,)
@@ -58,7 +56,7 @@ class _CameraWriter:
         form = library.PixelFormat.I420
         try:
             self._camera = library.Camera(*size, FRAME_RATE_HZ, fmt=form, device=device)
-        except RuntimeError as error:  # the library's only one, with a line of each kind of camera that it tried
+        except RuntimeError as error:  # its text has a line for each kind of camera that the library tried
             why = "; ".join(str(error).splitlines())
             raise DeviceError(_NO_DEVICE if "No v4l2 loopback device" in why else why) from error
 
@@ -67,7 +65,7 @@ class _CameraWriter:
         try:
             self._camera.send(np.ascontiguousarray(fit_picture(unit.raw, self._size)))
         except RuntimeError as error:
-            raise DeviceError(f"it takes nothing any more: {error}") from error
+            raise DeviceError(f"the camera accepts no more pictures: {error}") from error
 
     def close(self) -> None:
         self._camera.close()

@@ -1,14 +1,15 @@
-"""A virtual device of this machine that a session's pictures or speech go into, for programs of video calls."""
+"""Base of the virtual camera and microphone, through which video call programs receive a session."""
 
 import logging
 import random
 import time
 from abc import abstractmethod
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.sink import Sink
+from lipstream.realtime.wire.session_answers import DeviceStats
 
 logger = logging.getLogger(__name__)
 
@@ -16,32 +17,31 @@ DeviceState = Literal["waiting", "live", "ended"]
 
 
 class DeviceError(Exception):
-    """A device is not there, or takes nothing any more; the message is for a person."""
+    """A device is missing or accepts no more data; the message is shown to users."""
 
 
 class VirtualDevice(Protocol):
-    """One that is open. Both are called by the sink's thread."""
+    """An open device. The sink's thread calls both methods."""
 
     def write(self, unit: EncodedUnit) -> None:
-        """Take a raw unit.
+        """Write a raw unit.
 
         Raises:
-            DeviceError: If it cannot.
-            OSError: Likewise.
+            DeviceError: If the device accepts no more data.
+            OSError: If writing fails.
         """
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the device."""
 
 
 class DeviceSink(Sink):
-    """Keeps one device open; while it is missing, units are let pass and it is looked for with growing pauses.
+    """Keeps one device open. While it is missing, units are dropped and it is looked for at growing intervals.
 
     Attributes:
-        name: What it is to a person.
-        state: What it does now.
-        reason: Why it was last closed; ``""`` if nothing was wrong.
-        opened: How often that came about.
+        state: ``waiting``, ``live`` or ``ended``.
+        reason: Reason for the last closing; ``""`` without a fault.
+        opened: Number of times the device was opened.
     """
 
     most_units = 5
@@ -50,18 +50,20 @@ class DeviceSink(Sink):
     reason = ""
     opened = 0
 
-    def stats(self) -> dict[str, Any]:
-        """Return what may be told of it."""
-        reason = {"reason": self.reason} if self.reason else {}
-        return {"name": self.name, "state": self.state, "opened": self.opened, "lost": self.lost.total(), **reason}
+    def stats(self) -> DeviceStats:
+        """Return the state for API answers."""
+        stats = DeviceStats(name=self.name, state=self.state, opened=self.opened, lost=self.lost.total())
+        if self.reason:
+            stats["reason"] = self.reason
+        return stats
 
     @abstractmethod
     def _open(self, unit: EncodedUnit) -> VirtualDevice:
         """Return the device, opened for units like this one.
 
         Raises:
-            DeviceError: If that cannot be done.
-            OSError: Likewise.
+            DeviceError: If the device is missing or busy.
+            OSError: If opening fails.
         """
 
     def _serve(self) -> None:
@@ -93,7 +95,7 @@ class DeviceSink(Sink):
         logger.info("the %s is live", self.name)
 
     def _note_missing(self, reason: str) -> None:
-        if reason != self.reason:  # said once
+        if reason != self.reason:  # logged once per reason
             logger.warning("the %s waits: %s", self.name, reason)
         self.state, self.reason = "waiting", reason
 

@@ -1,7 +1,7 @@
-"""A microphone that programs of video calls can choose, made in PulseAudio, or in PipeWire, which speaks its protocol.
+"""A virtual microphone for video call programs, made in PulseAudio, or in PipeWire through the same protocol.
 
-A sink that nobody hears, and a source that gives on what is played there: browsers offer no sink's own monitor as a
-microphone. Both are made when the speech begins and taken away with it.
+It consists of a null sink and a source that repeats the sink's sound, because browsers do not offer a sink's monitor
+as a microphone. Both are created when the speech begins and removed when it ends.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ _PLAY = ("pacat", "--playback", f"--device={SINK}", "--format=s16le", f"--rate={
 _ANSWER_S, _STALL_S = 5.0, 2.0
 _PACKET_BYTES = 2 * PACKET_SOUND
 _PIPE_BYTES = 8192
-"""Two pages: what waits before the player is 85 ms at most."""
+"""Two pages: at most 85 ms of sound wait before the player."""
 
 
 def check_programs() -> None:
-    """Make sure that the sound server's tools are there.
+    """Check that the sound server's tools are installed.
 
     Raises:
         SettingsError: If they are not.
@@ -49,12 +49,12 @@ def check_programs() -> None:
 
 
 class VirtualMicrophone(DeviceSink):
-    """Lets other programs hear a session's speech."""
+    """Plays a session's speech into a virtual microphone."""
 
     kinds = (RAW_SPEECH,)
     name = "virtual microphone"
 
-    def _open(self, unit: EncodedUnit) -> "_MicrophoneWriter":  # noqa: ARG002 (all packets are alike)
+    def _open(self, unit: EncodedUnit) -> "_MicrophoneWriter":  # noqa: ARG002 (all packets have one format)
         return _MicrophoneWriter()
 
 
@@ -73,7 +73,7 @@ class _MicrophoneWriter:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is for the server, which says farewell
+                start_new_session=True,  # Ctrl-C must reach the server alone, which then closes the device
             )
             assert self._player.stdin is not None
             if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -88,9 +88,9 @@ class _MicrophoneWriter:
         assert unit.raw is not None
         waiting = struct.unpack("i", fcntl.ioctl(self._player.stdin, termios.FIONREAD, bytes(4)))[0]
         if waiting > _PACKET_BYTES and is_silent(unit.raw):
-            return  # what waits would keep the sound behind the lips: pauses are cut until it has gone
+            return  # waiting sound would lag behind the lips: cut pauses until it is gone
         if not select.select([], [self._player.stdin], [], _STALL_S)[1]:
-            raise DeviceError("the sound server takes nothing any more")
+            raise DeviceError("the sound server accepts no more data")
         try:
             self._player.stdin.write(unit.raw.astype("<i2").tobytes())
         except BrokenPipeError as error:
@@ -101,12 +101,12 @@ class _MicrophoneWriter:
             self._player.kill()
             self._player.communicate()
         for number in reversed(self._modules):
-            with contextlib.suppress(DeviceError):  # it went with the sound server
+            with contextlib.suppress(DeviceError):  # the module is gone if the sound server was restarted
                 _pactl("unload-module", number)
 
 
 def _forget_leftovers() -> None:
-    """Take away what a server left that was killed."""
+    """Remove the devices of a server that was killed."""
     for line in reversed(_pactl("list", "short", "modules").splitlines()):
         if f"sink_name={SINK}" in line or f"source_name={MICROPHONE}" in line:
             _pactl("unload-module", line.split()[0])
@@ -119,17 +119,17 @@ def _defaults() -> dict[str, str]:
 
 
 def _keep(before: dict[str, str]) -> None:
-    """Give back what the new devices took: where nothing better is there, PulseAudio moves everybody over to them."""
+    """Restore the defaults: without a better device PulseAudio makes the new ones the default for all programs."""
     for what, name in _defaults().items():
         if name != before.get(what):
-            with contextlib.suppress(DeviceError):  # what was there before has made way
+            with contextlib.suppress(DeviceError):  # the previous default may be gone
                 _pactl(f"set-default-{what.lower()}", before.get(what, ""))
 
 
 def _pactl(*words: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 (constant words, and numbers of the sound server's)
-            ["pactl", *words],  # noqa: S607 (where the system has it)
+        done = subprocess.run(  # noqa: S603 (constant words and module numbers)
+            ["pactl", *words],  # noqa: S607 (found on the system's path)
             capture_output=True, text=True, check=False, timeout=_ANSWER_S, env=os.environ | {"LC_ALL": "C"},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

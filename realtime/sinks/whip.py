@@ -1,4 +1,4 @@
-"""A session published to an SFU by WHIP (RFC 9725), in the encode that its calls have."""
+"""Publishes a session to a media server by WHIP (RFC 9725), with the encode of its calls."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,11 @@ _FAREWELL_S = 1.0
 
 
 class WhipDestination(Destination):
-    """Offers what the session sends, and offers anew when the connection is lost.
+    """Offers the session's media, and offers again when the connection is lost.
 
     Args:
-        address: The WHIP endpoint; a user's name in it is shown as the bearer token.
-        on_change: Told after each change of the state.
-        broadcast: The session's.
-        rtc: How to connect.
+        address: WHIP endpoint; a user name in it is sent as the bearer token.
+        on_change: Called after each change of the state.
     """
 
     def __init__(
@@ -44,7 +42,7 @@ class WhipDestination(Destination):
         parts = self.address.parts
         url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         headers = {"Authorization": f"Bearer {parts.username}"} if parts.username else {}
-        lost: asyncio.Queue[str] = asyncio.Queue(1)  # told once
+        lost: asyncio.Queue[str] = asyncio.Queue(1)  # holds the one call of on_gone
         peer = OfferingPeer(
             self._broadcast,
             settings=self._rtc,
@@ -66,7 +64,7 @@ class WhipDestination(Destination):
 
 
 async def _exchange(client: httpx.AsyncClient, url: str, offer: str) -> tuple[str, str]:
-    """Return the server's answer, and the address of what it made, ``""`` if it names none of its own."""
+    """Return the server's answer and the URL of the new resource; ``""`` if the server names none on its host."""
     try:
         reply = await client.post(url, content=offer, headers={"Content-Type": "application/sdp"})
     except httpx.TimeoutException as error:
@@ -86,7 +84,7 @@ async def _delete(client: httpx.AsyncClient, resource: str) -> None:
 
 
 async def _addresses(server: str, host: str) -> Sequence[str] | None:
-    """Return the addresses to listen on: loopback for a server there, else the server's own, or every one."""
+    """Return the addresses to listen on: loopback for a server on it, else the configured host, ``None`` for all."""
     found = await asyncio.get_running_loop().getaddrinfo(server, None, type=socket.SOCK_DGRAM)
     there = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     if all(address.is_loopback for address in there):

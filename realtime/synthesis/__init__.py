@@ -1,1 +1,1 @@
-"""Text to speech: engines behind one small protocol, each a program of this machine or an endpoint elsewhere."""
+"""Text to speech: engines behind one small protocol, local programs or a remote endpoint."""

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible speech endpoint: ``POST {url}/audio/speech``, its sound read as it comes."""
+"""An OpenAI-compatible speech endpoint, ``POST {url}/audio/speech``; the sound is read as it arrives."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -13,7 +13,7 @@ from lipstream.realtime.synthesis.wave_stream import WaveStream
 logger = logging.getLogger(__name__)
 
 PCM_RATE_HZ = 24_000
-"""Of ``response_format: pcm``, by the API's reference."""
+"""Rate of ``response_format: pcm`` by the API reference."""
 DEFAULT_VOICE = "alloy"
 _NO_SOUND = (
     "text/",
@@ -32,11 +32,11 @@ class SpeechEndpoint:
     """Speaks through an endpoint; its connections are kept between sentences.
 
     Args:
-        url: Up to the version, such as ``https://api.example/v1``.
-        voice: A name that the endpoint knows.
-        model: Likewise.
+        url: Base URL with the version, such as ``https://api.example/v1``.
+        voice: Voice name, passed to the endpoint unchecked.
+        model: Model name, passed to the endpoint unchecked.
         response_format: ``pcm`` (s16le at 24 kHz) or ``wav`` (any rate).
-        key: Sent as a bearer token; empty for none.
+        key: Bearer token; empty for none.
     """
 
     def __init__(self, url: str, *, voice: str, model: str, response_format: str, key: str = "") -> None:
@@ -46,10 +46,11 @@ class SpeechEndpoint:
         self._client: httpx.AsyncClient | None = None
 
     async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
-        """Yield a sentence's sound.
+        """Yield the sound of a sentence.
 
         Raises:
-            SynthesisError: If the endpoint refuses, cannot be reached, stalls, breaks off or answers with no sound.
+            SynthesisError: If the endpoint refuses, cannot be reached, stalls, breaks off, or does not answer with
+                sound.
         """
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=ENGINE_SILENT_S, headers=self._headers)
@@ -77,7 +78,7 @@ class SpeechEndpoint:
 
 
 def _check(answer: httpx.Response) -> None:
-    if answer.status_code != _OK:  # its body may repeat the key
+    if answer.status_code != _OK:  # the body is left out, as it may repeat the key
         raise SynthesisError(f"the speech endpoint answered with status {answer.status_code}")
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(_NO_SOUND):
@@ -85,10 +86,10 @@ def _check(answer: httpx.Response) -> None:
 
 
 def read_key(option: str, path: Path | None) -> str:
-    """Return the key in the file that an option names, empty for no file.
+    """Return the key in the file that an option names; empty without a file.
 
     Raises:
-        SettingsError: If it cannot be read, or is not one line of printable ASCII.
+        SettingsError: If the file cannot be read or is not one line of printable ASCII.
     """
     if path is None:
         return ""
@@ -97,5 +98,5 @@ def read_key(option: str, path: Path | None) -> str:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{option} {path} cannot be read") from error
     if not key or not key.isprintable() or " " in key:
-        raise SettingsError(f"{option} {path} does not hold one key")
+        raise SettingsError(f"{option} {path} must hold exactly one key")
     return key

@@ -1,4 +1,4 @@
-"""The engine that the settings name."""
+"""Creates the speech engine that the settings name."""
 
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.endpoint import DEFAULT_VOICE, SpeechEndpoint, read_key
@@ -7,10 +7,10 @@ from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 
 
 def choose_synthesizer(settings: Settings) -> SpeechSynthesizer | None:
-    """Return the engine, ``None`` where none is named.
+    """Return the engine; ``None`` if the settings name none.
 
     Raises:
-        SettingsError: If it is not installed, or lacks a file that it needs.
+        SettingsError: If the engine or one of its files is missing.
     """
     match settings.synthesizer:
         case "":

@@ -1,4 +1,4 @@
-"""Engines that are programs of this machine: one run a sentence, the text by standard input, never a shell."""
+"""Speech engines that are local programs: one process per sentence, text on standard input, no shell."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,14 @@ logger = logging.getLogger(__name__)
 _PIECE_BYTES = 16 * 1024
 _KEPT_ERROR_BYTES = 2_000
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "ESPEAK_DATA_PATH")
-"""What a program gets of the server's environment: nothing that could be a secret."""
+"""Variables passed on from the server's environment; the others may be secrets."""
 
 
 class SpeakingProgram:
     """Runs a program that reads text and writes sound.
 
     Args:
-        arguments: Its command line.
-        rate_hz: Of the bare samples that it writes; 0 if it writes a WAV file.
+        rate_hz: Sample rate of its raw output, Hz; 0 if it writes a WAV file.
     """
 
     def __init__(self, arguments: Sequence[str], rate_hz: int = 0) -> None:
@@ -34,10 +33,10 @@ class SpeakingProgram:
         self._name = Path(self._arguments[0]).name
 
     async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
-        """Yield a sentence's sound.
+        """Yield the sound of a sentence.
 
         Raises:
-            SynthesisError: If the program cannot be run, fails or stalls.
+            SynthesisError: If the program cannot be started, fails or stalls.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -65,14 +64,14 @@ class SpeakingProgram:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-            # A full pipe that nobody reads would keep wait() for ever.
+            # wait() would never return while a full output pipe is open.
             process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
             await asyncio.wait([complaints, asyncio.ensure_future(process.wait())])
 
     async def _listen(self, process: asyncio.subprocess.Process, text: str) -> AsyncGenerator[SpokenPcm]:
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its exit status says why
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the exit status is checked later
             process.stdin.write(text.encode() + b"\n")
             async with asyncio.timeout(ENGINE_SILENT_S):
                 await process.stdin.drain()
@@ -84,7 +83,7 @@ class SpeakingProgram:
                 yield SpokenPcm(wave.rate_hz if wave else self._rate_hz, pcm)
 
     async def close(self) -> None:
-        """Nothing is kept between sentences."""
+        """Do nothing: nothing is kept between sentences."""
 
 
 async def _piece(stream: asyncio.StreamReader) -> bytes:
@@ -96,10 +95,10 @@ def espeak_ng(voice: str) -> SpeakingProgram:
     """Return eSpeak NG.
 
     Args:
-        voice: As ``espeak-ng --voices`` lists them, such as ``en-gb``; empty for its default.
+        voice: Name in the list of ``espeak-ng --voices``, such as ``en-gb``; empty for its default.
 
     Raises:
-        SettingsError: If it is not installed.
+        SettingsError: If eSpeak NG is not installed.
     """
     chosen = ("-v", voice) if voice else ()
     return SpeakingProgram([_found("espeak-ng"), "-b", "1", *chosen, "--stdin", "--stdout"])
@@ -109,10 +108,10 @@ def piper(voice: str) -> SpeakingProgram:
     """Return Piper.
 
     Args:
-        voice: Its voice file, ``.onnx``, beside which lies its description, ``.onnx.json``.
+        voice: Path of a voice file, ``.onnx``, with its description ``.onnx.json`` beside it.
 
     Raises:
-        SettingsError: If Piper is not installed, or one of the files is missing.
+        SettingsError: If Piper or one of the files is missing.
     """
     program = _found("piper")
     try:
@@ -134,7 +133,7 @@ def _found(program: str) -> str:
 
 
 async def _tail(stream: asyncio.StreamReader | None) -> str:
-    """Read to the end, so that nobody waits for the reader; return the last of it."""
+    """Read the stream to its end, so that its writer never blocks; return the last 2000 bytes as text."""
     kept = b""
     while stream and (data := await stream.read(_PIECE_BYTES)):
         kept = (kept + data)[-_KEPT_ERROR_BYTES:]

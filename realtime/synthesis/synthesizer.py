@@ -1,13 +1,13 @@
-"""What an engine that speaks text must be able to do."""
+"""The protocol of engines that speak text."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
 ENGINE_SILENT_S = 10.0
-"""An engine that says nothing for so long, while it is listened to, has failed."""
+"""An engine that sends nothing for this long, while it is read, has failed."""
 LONGEST_S = 120
-"""Sound of one sentence; more is a fault of the engine's."""
+"""Limit for the sound of one sentence; a longer one is a fault of the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class SpokenPcm:
     """A piece of speech.
 
     Attributes:
-        rate_hz: The same for every piece of one engine.
+        rate_hz: Sample rate, Hz; the same for every piece of one engine.
         pcm: s16le, mono, cut anywhere, also within a sample.
     """
 
@@ -25,11 +25,11 @@ class SpokenPcm:
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """A sentence that brings its sound along.
+    """A sentence with its sound.
 
     Attributes:
-        text: Shown as a caption while it is heard.
-        sound: Closed unread if nobody wants it any more.
+        text: Caption while the sentence is heard.
+        sound: Generator of the sound; closed unread if the sentence is no longer wanted.
     """
 
     text: str
@@ -37,21 +37,21 @@ class SpokenSentence:
 
 
 class SynthesisError(Exception):
-    """An engine failed; the message is for a person and holds nothing secret."""
+    """An engine failed; the message is shown to users and holds no secret."""
 
 
 class SpeechSynthesizer(Protocol):
-    """Speaks one sentence at a time, and may be asked for several at once by different sessions."""
+    """Speaks sentences; several sessions may use it at once."""
 
     def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
-        """Yield a sentence's sound as it is made; closing the generator stops the engine.
+        """Yield the sound of a sentence as it is made; closing the generator stops the engine.
 
         Args:
-            text: One line, 300 characters at most.
+            text: A single line of at most 300 characters.
 
         Raises:
-            SynthesisError: If the engine cannot be reached, fails, stalls, or answers with something else than sound.
+            SynthesisError: If the engine cannot be reached, fails, stalls, or does not answer with sound.
         """
 
     async def close(self) -> None:
-        """Let go of what is kept between sentences."""
+        """Close everything that is kept between sentences, such as connections."""

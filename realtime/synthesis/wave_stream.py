@@ -1,4 +1,4 @@
-"""A WAV stream read as it comes: the header may name no length, or a wrong one, since its writer did not know it."""
+"""Reads a WAV stream as it arrives. The length in the header is ignored, as its writer may not have known it."""
 
 import struct
 
@@ -10,10 +10,10 @@ _LONGEST_HEADER = 64 * 1024
 
 
 class WaveStream:
-    """Takes a WAV file in pieces and gives its sound.
+    """Extracts the sound of a WAV file that arrives in chunks.
 
     Attributes:
-        rate_hz: 0 until the header has been read.
+        rate_hz: Sample rate, Hz; 0 until the header has been read.
     """
 
     def __init__(self) -> None:
@@ -22,10 +22,10 @@ class WaveStream:
         self._in_data = False
 
     def push(self, data: bytes) -> bytes:
-        """Return the sound in a further piece: s16le, mono.
+        """Take in a chunk; return its sound: s16le, mono.
 
         Raises:
-            SynthesisError: If it is no WAV file, or one of another format.
+            SynthesisError: If the data is no WAV file or has another format.
         """
         if self._in_data:
             return data
@@ -39,7 +39,7 @@ class WaveStream:
             if name == b"data":
                 return self._begin(at)
             if at + size > _LONGEST_HEADER:
-                raise SynthesisError("the engine's WAV file has no sound where it belongs")
+                raise SynthesisError("the engine's WAV file has no sound after its header")
             if len(self._header) < at + size:
                 break
             if name == b"fmt ":

@@ -1,13 +1,13 @@
 """A running server's HTTP routes, asked from outside."""
 
-import json
 import os
+import socket
 import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import httpx
 
 from lipstream.realtime.errors import LipstreamError
 
@@ -43,36 +43,38 @@ class ServerClient:
     """
 
     def __init__(self, url: str, *, token: str = "", certificate: Path | None = None, timeout_s: float = 8.0) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url if "//" in url else f"http://{url}")
+            known = parts.scheme in ("http", "https") and parts.port != 0
+        except ValueError:
+            known = False
+        if not known or not parts.hostname:
             raise UnreachableError(f"{url!r} is no http or https address")
         self.url = f"{parts.scheme}://{parts.netloc}"
         self.host, self.secure = parts.hostname, parts.scheme == "https"
         self._token, self._timeout_s = token, timeout_s
-        self._trust = ssl.create_default_context(cafile=certificate) if self.secure else None
+        self._trust = ssl.create_default_context(cafile=certificate)
 
-    def ask(self, path: str, *, method: str = "GET", body: Any = None, token: str | None = None) -> Any:
+    async def ask(self, path: str, *, method: str = "GET", body: Any = None, token: str | None = None) -> Any:
         """Return the JSON of an answer; ``None`` for an empty one.
 
         Raises:
             UnreachableError: If there is none.
             RefusedError: If it is a refusal.
         """
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if shown := self._token if token is None else token:
-            headers["Authorization"] = f"Bearer {shown}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 (http or https)
+        shown = self._token if token is None else token
+        headers = {"Authorization": f"Bearer {shown}"} if shown else {}
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._trust) as answer:  # noqa: S310
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _refusal(error) from None
-        except (OSError, ValueError) as error:
-            raise UnreachableError(str(getattr(error, "reason", error))) from error
+            async with httpx.AsyncClient(verify=self._trust, timeout=self._timeout_s, follow_redirects=True) as client:
+                answer = await client.request(method, self.url + path, json=body, headers=headers)
+        except httpx.TimeoutException as error:
+            raise UnreachableError(f"no answer within {self._timeout_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ImportError) as error:  # ImportError: no package for a SOCKS proxy
+            raise UnreachableError(_reason(error)) from error
+        if not answer.is_success:
+            raise _refusal(answer)
         try:
-            return json.loads(text) if text else None
+            return answer.json() if answer.content else None
         except ValueError:
             raise UnreachableError("the answer is not JSON: this is another server") from None
 
@@ -82,12 +84,25 @@ def token_from_environment() -> str:
     return os.environ.get(TOKEN_VARIABLE, "").strip()
 
 
-def _refusal(error: urllib.error.HTTPError) -> RefusedError:
+def _reason(error: Exception) -> str:
+    """Return what the system says of a failed request: httpx says of each that all attempts failed."""
+    cause: BaseException = error
+    while further := cause.__cause__ or cause.__context__:
+        cause = further
+    if isinstance(cause, ExceptionGroup):  # one for each address of the name
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ssl.SSLError, socket.gaierror)):
+        return os.strerror(cause.errno)
+    return str(error).rstrip(".")
+
+
+def _refusal(answer: httpx.Response) -> RefusedError:
     try:
-        facts = json.loads(error.read())
+        facts = answer.json()
     except ValueError:
         facts = {}
     inner = facts.get("error") if isinstance(facts, dict) else None
     inner = inner if isinstance(inner, dict) else {}
-    message = str(inner.get("message") or f"status {error.code}")
-    return RefusedError(message, error.code, str(inner.get("reason") or (facts.get("reason") if facts else "") or ""))
+    message = str(inner.get("message") or f"status {answer.status_code}")
+    reason = inner.get("reason") or (facts.get("reason") if isinstance(facts, dict) else None)
+    return RefusedError(message, answer.status_code, str(reason or ""))

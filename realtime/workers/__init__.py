@@ -1,1 +1,1 @@
-"""Child processes that draw mouths, paint and encode pictures, and their ends in the server."""
+"""Child processes that draw mouths, or paint and encode pictures, and the server's ends of them."""

@@ -1,11 +1,12 @@
 """Child processes of the server, and the pipes to them.
 
-Children are forked from a process that has imported what they need and does nothing else. Importing takes longer than
-all else that a worker does before its first job, so this is what makes the first picture come soon, and a worker that
-died be replaced soon; and what was imported once lies in memory once.
+Children are forked from a process that has imported their modules and does nothing else. A worker would spend most of
+its start on imports. With the fork the first picture comes sooner, a worker that died is replaced sooner, and the
+children share the memory of the imported modules.
 """
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -16,13 +17,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["lipstream.realtime.workers.picture_worker", "lipstream.realtime.workers.render_loading"]
+_IMPORTED = [
+    f"lipstream.realtime.workers.{name}" for name in ("forkserver_signals", "picture_worker", "render_loading")
+]
 _CAN_FORK = sys.platform == "linux"
-"""Elsewhere the system's libraries must not be forked, or cannot be: children import by themselves there."""
+"""Other systems cannot fork, or their libraries are not safe to fork; children do their own imports there."""
 
 
 def warm_up() -> None:
-    """Begin to import what children need; returns at once."""
+    """Start the process that children are forked from; return at once."""
     if _CAN_FORK:
         _context()
         forkserver.ensure_running()
@@ -39,17 +42,17 @@ def _context() -> ForkServerContext | SpawnContext:
 logger = logging.getLogger(__name__)
 
 _JOIN_S = 10.0
-"""After SIGKILL a process ends at once, unless the kernel waits for a device on its behalf."""
+"""Longest wait for a process after SIGKILL: the kernel may hold the process while it waits for a device."""
 
 
 class Child:
-    """One child process, as the event loop's thread sees it. It may be started again once it was stopped.
+    """One child process. It may be started again after ``stop``. All methods belong to the event loop's thread.
 
     Args:
-        name: Of the process.
-        target: What runs in it, given the child's end of the pipe and what ``start`` is given.
-        on_message: Told each message of the child's.
-        on_lost: Told that the pipe is gone.
+        name: Name of the process.
+        target: Function that the child runs; called with the child's end of the pipe and the arguments of ``start``.
+        on_message: Called with each message of the child.
+        on_lost: Called when the pipe is closed.
     """
 
     def __init__(
@@ -68,22 +71,23 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, while there is one."""
+        """Process id; ``None`` without a process."""
         return self._process.pid if self._process else None
 
     @property
     def alive(self) -> bool:
-        """Whether it runs and can be spoken to."""
+        """Whether the process runs and its pipe is open."""
         return self._process is not None and self._process.is_alive() and self._connection is not None
 
     async def start(self, *arguments: object) -> None:
         """Start the process.
 
         Raises:
-            OSError: If it cannot be.
+            OSError: If the process cannot be started.
+            EOFError: If the process that forks it ends meanwhile.
         """
         self._starting = asyncio.create_task(self._start(arguments), name=f"start-{self._name}")
-        await asyncio.shield(self._starting)  # a process half started could not be ended
+        await asyncio.shield(self._starting)  # a half-started process could not be ended
 
     async def _start(self, arguments: tuple[object, ...]) -> None:
         context = _context()
@@ -96,22 +100,24 @@ class Child:
             raise
         finally:
             theirs.close()
+        atexit.register(process.kill)  # without it, multiprocessing would wait for a child that ignores SIGTERM
         self._process, self._connection = process, ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
 
     def send(self, message: bytes) -> None:
-        """Send a message; lost if the child is."""
+        """Send a message; it is lost if the child has ended."""
         if self._connection:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its end is read, too
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # _read notices the end
                 self._connection.send_bytes(message)
 
     async def stop(self) -> None:
-        """End the process, and wait until it has, but not for long: a driver may hold it. May be called again."""
+        """Kill the process and wait up to 10 s for its end; a driver may hold it longer. May be called again."""
         if self._starting:
             await asyncio.wait([self._starting])
         self.disconnect()
         process, self._process = self._process, None
         if process:
+            atexit.unregister(process.kill)
             process.kill()
             await asyncio.to_thread(process.join, _JOIN_S)
             if process.is_alive():
@@ -120,7 +126,7 @@ class Child:
                 process.close()
 
     def disconnect(self) -> None:
-        """Let go of the pipe; a child that still reads it ends."""
+        """Close the pipe; a child that reads from it ends."""
         if self._connection:
             asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._connection.close()
@@ -128,7 +134,7 @@ class Child:
             self._on_lost()
 
     def _read(self) -> None:
-        """Take one message; with another one there, the event loop calls again: to ask costs more than that."""
+        """Take one message. The event loop calls again for the next one; asking the pipe for more would cost more."""
         assert self._connection is not None
         try:
             message = self._connection.recv_bytes()

@@ -1,11 +1,10 @@
-"""The server's end of the picture workers: starts them, shares the broadcasts out, starts those again that end or hang.
+"""The server's end of the picture workers: starts them and distributes the broadcasts among them.
 
-A broadcast whose worker ends loses the picture that is under way. It goes on with another worker, or in threads of the
-server until one is there again; new encoders begin with a key frame.
+A broadcast whose worker ends loses the picture under way. It continues with another worker, or with threads of the
+server until a worker is ready. New encoders begin with a key frame.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,98 +13,76 @@ from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
 
-logger = logging.getLogger(__name__)
-
-_WATCH_S = 0.1
-
 
 class PictureWorkers:
-    """All of a server's. All methods belong to the event loop's thread.
+    """All picture workers of a server. All methods belong to the event loop's thread.
 
     Args:
         store: Root of the avatar store.
-        count: How many; with 0, threads of the server make the pictures.
+        count: Number of workers; with 0, threads of the server make the pictures.
 
     Attributes:
-        seconds: Processor time that pictures have taken in the workers.
-        restarts: Times that one was started again.
+        seconds: Processor time that the workers have spent on pictures, s.
     """
 
     def __init__(self, store: Path, count: int) -> None:
         self.seconds = 0.0
-        self.restarts = 0
         self._workers = [PictureProcess(store, self._spent) for _ in range(count)]
-        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> int:
-        """How many take pictures now."""
-        return sum(worker.ready.is_set() for worker in self._workers)
+        """Number of workers that take pictures now."""
+        return sum(worker.ready for worker in self._workers)
+
+    @property
+    def restarts(self) -> int:
+        """Number of restarts, over all workers."""
+        return sum(worker.restarts for worker in self._workers)
 
     @property
     def pids(self) -> list[int]:
-        """Of those that run."""
+        """Process ids of the running workers."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     def start(self, region: Region) -> None:
-        """Start the processes. They come up in the background; until then threads of the server stand in for them.
+        """Start the processes in the background; threads of the server make the pictures until they are ready.
 
         Args:
             region: The decoded region, which sets the size of a mouth.
         """
         for worker in self._workers:
             worker.region = region
-        if self._workers:
-            self._watcher = asyncio.create_task(self._watch(), name="picture-workers-watch")
+            worker.start()
 
     def open(self) -> "PictureStream":
-        """Return where a broadcast's pictures are made."""
+        """Return a picture backend for one broadcast."""
         return PictureStream(self)
 
     def least_busy(self) -> PictureProcess | None:
-        """Return the worker with the fewest streams, if one is up and has room."""
+        """Return the worker with the fewest streams; ``None`` if no worker is up and has room."""
         up = [worker for worker in self._workers if worker.has_room]
         return min(up, key=lambda worker: worker.streams, default=None)
 
     async def close(self) -> None:
         """End the processes. May be called again."""
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-            self._watcher = None
-        for worker in self._workers:
-            await worker.stop()
+        await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def _spent(self, seconds: float) -> None:
         self.seconds += seconds
 
-    async def _watch(self) -> None:
-        for worker in self._workers:
-            try:
-                await worker.start()
-            except OSError:
-                logger.exception("a picture worker cannot be started; trying again")
-        while True:
-            await asyncio.sleep(_WATCH_S)
-            for worker in self._workers:
-                try:
-                    self.restarts += await worker.restart_if_needed()
-                except OSError:
-                    logger.exception("a picture worker cannot be started; trying again")
-
 
 class PictureStream:
-    """One broadcast's pictures: at a worker while one is up."""
+    """The picture backend of one broadcast: a worker while one is up, else threads of the server."""
 
     def __init__(self, workers: PictureWorkers) -> None:
         self._workers = workers
         self._backend: PictureBackend = ThreadBackend()
 
     async def encode(self, index: int, paint: Paint, requests: Sequence[EncodeRequest]) -> list[Encoded]:
-        """Paint a picture and encode it as ordered, by new encoders where the ones before are gone.
+        """Paint a picture and encode it for each request; without payloads if the worker ended meanwhile.
 
         Raises:
-            PictureFailedError: If it cannot be made.
+            PictureFailedError: If the picture cannot be painted or encoded.
         """
         try:
             return await self._backend_for(paint).encode(index, paint, requests)
@@ -113,7 +90,7 @@ class PictureStream:
             return [Encoded((), key=False, bitrate=0, pixels=0) for _ in requests]
 
     def close(self) -> None:
-        """Let go of the encoders."""
+        """Free the encoders."""
         self._backend.close()
 
     def _backend_for(self, paint: Paint) -> PictureBackend:

@@ -1,13 +1,12 @@
-"""The child process: maps avatars into memory, paints pictures and encodes them, in the order in which they are asked.
+"""The child process of a picture worker: maps avatars into memory, paints pictures and encodes them in order.
 
-In the server's own threads each step of painting and encoding would hand the interpreter's lock to and fro with the
-event loop, which then leaves late however idle the cores are.
+In threads of the server, painting and encoding would compete with the event loop for the interpreter's lock, and
+packets would leave late even on an idle machine.
 """
 
 import contextlib
 import gc
 import logging
-import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,18 +21,29 @@ from lipstream.realtime.encoding.picture_backend import EncodeRequest, Encoders
 from lipstream.realtime.encoding.thread_priority import step_back, work_in_batches
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Compositor, Origin
-from lipstream.realtime.workers.picture_messages import encoded_message, origin_of, pack, unpack
+from lipstream.realtime.workers.child_signals import leave_to_server
+from lipstream.realtime.workers.messages import pack, unpack
+from lipstream.realtime.workers.picture_messages import (
+    TO_WORKER,
+    CloseStream,
+    MakePicture,
+    PictureNotMade,
+    PicturesReady,
+    UseMemory,
+    encoded_message,
+    origin_of,
+)
 from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 
 MOST_AVATARS = 32
-"""Kept mapped; of more, the one that came first is mapped again when it is shown."""
+"""Most avatars kept mapped; a further one replaces the oldest, which is mapped again when it is shown."""
 
 
 def run(connection: Connection, store: Path) -> None:
     """Serve pictures until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    leave_to_server()
     cv2.setNumThreads(1)
     step_back()
     work_in_batches()
@@ -51,48 +61,39 @@ class _PictureLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        hardware_h264()  # found out now, while nobody waits for a picture
+        hardware_h264()  # the search for a hardware encoder takes time, so it is done before the first picture
         gc.collect()
         gc.freeze()
-        self._connection.send_bytes(pack({"ready": True}))
+        self._connection.send_bytes(pack(PicturesReady()))
         try:
             while True:
-                self._take(unpack(self._connection.recv_bytes())[0])
+                self._take(unpack(TO_WORKER, self._connection.recv_bytes())[0])
         finally:
             if self._memory:
                 self._memory.close()
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if "memory" in message:
-            name, region = message["memory"]
-            self._memory = JobMemory(Region(*region), name)
-        elif "close" in message:
-            self._encoders.pop(message["close"], None)
-        else:
-            self._make(*message["picture"])
+    def _take(self, message: Any) -> None:
+        match message:
+            case MakePicture():
+                self._make(message)
+            case UseMemory(name, region):
+                self._memory = JobMemory(Region(*region), name)
+            case CloseStream(stream):
+                self._encoders.pop(stream, None)
 
-    def _make(
-        self,
-        stream: int,
-        index: int,
-        where: list[Any],
-        clip_frame: int,
-        slot: int | None,
-        spoken: float,
-        requests: list[list[Any]],
-    ) -> None:
+    def _make(self, asked: MakePicture) -> None:
         try:
-            compositor = self._compositor(origin_of(where))
-            mouth = None if slot is None or self._memory is None else self._memory.mouths[slot]
-            picture = compositor.compose(clip_frame, mouth, spoken)
-            encoders = self._encoders.setdefault(stream, Encoders())
-            pictures = encoders.encode(index, picture, [EncodeRequest(*request) for request in requests])
-        except Exception as error:  # it is this picture's session that ends, and no other
+            compositor = self._compositor(origin_of(asked.origin))
+            mouth = None if asked.slot is None or self._memory is None else self._memory.mouths[asked.slot]
+            picture = compositor.compose(asked.clip_frame, mouth, asked.spoken)
+            encoders = self._encoders.setdefault(asked.stream, Encoders())
+            pictures = encoders.encode(asked.number, picture, [EncodeRequest(*request) for request in asked.requests])
+        except Exception as error:  # only the session of this picture ends
             logger.exception("a picture could not be made")
-            self._connection.send_bytes(pack({"failed": stream, "why": f"{type(error).__name__}: {error}"}))
+            self._connection.send_bytes(pack(PictureNotMade(asked.stream, f"{type(error).__name__}: {error}")))
             return
         now_s = time.process_time()
-        self._connection.send_bytes(encoded_message(stream, pictures, now_s - self._told_s))
+        self._connection.send_bytes(encoded_message(asked.stream, pictures, now_s - self._told_s))
         self._told_s = now_s
 
     def _compositor(self, origin: Origin) -> Compositor:

@@ -1,104 +1,56 @@
-"""The server's end of the render worker: starts it, feeds it, and starts it again when it dies or hangs.
-
-Longer than most files: the states of one child process are easier to check in one place.
-"""
+"""The server's end of the render worker: sends jobs, takes mouths, and falls back to the CPU if the device fails."""
 
 import asyncio
-import itertools
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from lipstream.realtime.errors import AvatarError, LipstreamError, SettingsError, UnavailableError
+from lipstream.realtime.errors import LipstreamError, SettingsError, UnavailableError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.meters import Meters
-from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.workers.child_process import Child
+from lipstream.realtime.workers.messages import pack, unpack
+from lipstream.realtime.workers.render_avatars import WorkerAvatars
+from lipstream.realtime.workers.render_jobs import MouthStream, OnMouth, WorkerCounts, WorkerJobs
+from lipstream.realtime.workers.render_messages import (
+    FROM_WORKER,
+    AvatarLoaded,
+    AvatarProgress,
+    DrawJobs,
+    MouthCost,
+    MouthsDrawn,
+    UseMemory,
+    WorkerFailed,
+    WorkerReady,
+)
 from lipstream.realtime.workers.render_worker import WorkerSettings, run
-from lipstream.realtime.workers.shared_memory import SLOTS, JobMemory
+from lipstream.realtime.workers.supervisor import Fault, Supervisor
 
 logger = logging.getLogger(__name__)
 
-HANG_S = 2.0
-"""With jobs under way, nothing heard for this long means that the worker hangs."""
-STALE_S = 0.1
-"""A worker this far behind is given nothing more: what it draws would come too late for everybody."""
 START_TIMEOUT_S = 300.0
-"""Converting a large checkpoint and preparing a long clip may take minutes, once."""
+"""At the first start, converting a large checkpoint and preparing a long clip may take minutes."""
 RESTART_TIMEOUT_S = 60.0
-"""That is done by then. A card whose driver is gone may keep a worker from ever being ready."""
+"""A restart needs no conversion. A card without a working driver may keep a worker from ever being ready."""
 MOST_FAULTS = 2
-"""Times in a row that a device was lost soon after a start, or hung; from then on the CPU draws."""
+"""The CPU draws after a device was lost, or hung, this many times in a row."""
 SHORT_S = 10.0
-"""After a mouth found no room in the device's memory, no session is begun for this long."""
-_WATCH_S = 0.1
-_STABLE_S = 30.0
-"""A worker that ends sooner than this is started again after a growing pause."""
-_RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-
-OnMouth = Callable[[int, npt.NDArray[np.uint8]], None]
-
-
-@dataclass(slots=True)
-class WorkerCounts:
-    """What happened to the worker since the server began.
-
-    Attributes:
-        jobs: Mouths asked for.
-        refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was there.
-        restarts: Times it had to be started again.
-        short: Mouths that found no room in the device's memory, even alone.
-        lost: Mouths that could not be drawn, those among them.
-    """
-
-    jobs: int = 0
-    refused: int = 0
-    restarts: int = 0
-    short: int = 0
-    lost: int = 0
-
-
-class MouthStream:
-    """One session's way to the worker. Closing it makes mouths that are under way fall on deaf ears."""
-
-    def __init__(self, worker: "RenderWorker", avatar: int, on_mouth: OnMouth) -> None:
-        self._worker, self._avatar = worker, avatar
-        self._on_mouth: OnMouth | None = on_mouth
-        worker.streams += 1
-
-    def submit(self, job: RenderJob) -> None:
-        """Ask for the mouth of a job; it comes with ``on_mouth``, or not at all. Sent by :meth:`RenderWorker.flush`."""
-        self._worker._enqueue(self, self._avatar, job)  # noqa: SLF001 (the two are one unit)
-
-    def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Hand over a painted mouth."""
-        if self._on_mouth:
-            self._on_mouth(frame, mouth)
-
-    def close(self) -> None:
-        """Hear no more. May be called again."""
-        self._worker.streams -= self._on_mouth is not None
-        self._on_mouth = None
+"""No session begins for this long after a mouth found no room in the device's memory."""
 
 
 class RenderWorker:
-    """The worker as the server sees it. All methods belong to the event loop's thread.
+    """One render worker as the server sees it. All methods belong to the event loop's thread.
 
     Args:
-        settings: For the child.
-        meters: Where its times are counted.
-        on_batch: Told the mouths of each batch, the processor time that the child took over them, and the time, s.
-        on_moved: Told that another device draws from now on: what mouths cost is unknown again.
+        settings: Settings of the child process.
+        meters: Gets the times of batches and jobs; ``None`` for meters of its own.
+        on_batch: Called for each batch with the number of mouths, their processor time and their elapsed time, s.
+        on_moved: Called when another device begins to draw; the cost of a mouth is then unknown.
 
     Attributes:
-        counts: What happened to it.
-        metadata: Of the weights, once they are loaded.
-        streams: That are open.
+        metadata: Metadata of the weights; ``None`` until they are loaded.
+        ready: Whether the worker takes jobs.
     """
 
     def __init__(
@@ -108,184 +60,191 @@ class RenderWorker:
         on_batch: Callable[[int, float, float], None] | None = None,
         on_moved: Callable[[], None] = lambda: None,
     ) -> None:
-        self.counts, self.streams = WorkerCounts(), 0
-        self._on_batch, self._on_moved = on_batch, on_moved
         self.metadata: WeightsMetadata | None = None
-        self._settings, self._meters = settings, meters or Meters()
-        self._short_s = float("-inf")
+        self.ready = False
+        self._settings = settings
+        self._on_batch, self._on_moved = on_batch, on_moved
         self._child = Child("render-worker", run, on_message=self._take)
-        self._memory: JobMemory | None = None
-        self._ready = asyncio.Event()
-        self._failure: LipstreamError | None = None
+        self._supervisor = Supervisor(self)
+        self._first_start: asyncio.Future[WeightsMetadata] | None = None
+        self._avatars, self._jobs = WorkerAvatars(self._send), WorkerJobs(meters or Meters())
+        self._short_s = float("-inf")
         self._device: str | None = None
-        self._lost = False  # the device, as the child says
-        self._faults = 0  # of the device, in a row
-        self._avatars: dict[str, tuple[int, asyncio.Future[None]]] = {}
-        self._handles = itertools.count()
-        self._loading: set[int] = set()  # handles; meanwhile jobs have to wait
-        self._free: list[int] = []
-        self._under_way: dict[int, tuple[MouthStream, int, float]] = {}  # by slot: whose, for which frame, since when
-        self._heard_s = 0.0  # when the worker last answered, or was given its first job
-        self._outbox: list[tuple[int, int, int]] = []
-        self._watcher: asyncio.Task[None] | None = None
+        self._is_lost = False  # whether the child reported its device as lost
+        self._faults = 0  # faults of the device in a row
 
     @property
-    def ready(self) -> bool:
-        """Whether jobs are taken."""
-        return self._ready.is_set()
+    def counts(self) -> WorkerCounts:
+        """Counts since the server began."""
+        return self._jobs.counts
+
+    @property
+    def streams(self) -> int:
+        """Number of open streams."""
+        return self._jobs.streams
 
     @property
     def is_short(self) -> bool:
-        """Whether the device's memory was too small for a single mouth just now."""
+        """Whether a single mouth found no room in the device's memory in the last :data:`SHORT_S` seconds."""
         return asyncio.get_running_loop().time() - self._short_s < SHORT_S
 
     @property
     def is_loading(self) -> bool:
-        """Whether it is being given avatars, and jobs have to wait."""
-        return bool(self._loading)
+        """Whether the worker is loading avatars; jobs wait meanwhile."""
+        return self._avatars.are_loading
 
     @property
     def device(self) -> str:
-        """That it draws on; as the settings name it until that is known."""
+        """Name of the device that draws; the name in the settings until the worker is ready."""
         return self._device or self._settings.device
 
     @property
     def under_way(self) -> int:
-        """Jobs that the worker has."""
-        return len(self._under_way)
+        """Number of jobs that the worker has."""
+        return self._jobs.under_way
 
     @property
     def pid(self) -> int | None:
-        """Of the child, while there is one."""
+        """Process id of the child; ``None`` without one."""
         return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child runs."""
+        return self._child.alive
+
+    @property
+    def label(self) -> str:
+        """Name of the worker in the log."""
+        return f"render worker ({self.device})"
+
+    @property
+    def start_timeout_s(self) -> float:
+        """Longest time that the child may take to be ready, s."""
+        return START_TIMEOUT_S if self.metadata is None else RESTART_TIMEOUT_S
+
+    @property
+    def owes_since_s(self) -> float | None:
+        """Monotonic time at which the child last answered; ``None`` without jobs, and while it loads avatars."""
+        return None if self.is_loading else self._jobs.owes_since_s
 
     async def start(self) -> WeightsMetadata:
         """Start the child and wait until it has loaded the network.
 
         Raises:
-            SettingsError: If it cannot because of its settings, as a card that is asked for and not there.
-            UnavailableError: If it cannot for another reason; the message is the child's.
+            SettingsError: If the child's settings are at fault, such as a device that does not exist.
+            UnavailableError: If the child fails for another reason, which the message gives.
         """
-        await self._child.start(self._settings)
-        self._watcher = asyncio.create_task(self._watch(), name="render-worker-watch")
+        self._first_start = asyncio.get_running_loop().create_future()
+        self._supervisor.begin()
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await self._ready.wait()
+                metadata = await self._first_start
         except TimeoutError as error:
             await self.close()
             raise UnavailableError("the render worker did not start in time", reason="renderer") from error
-        if self.metadata is None:
+        except LipstreamError:
             await self.close()
-            raise self._failure or UnavailableError(
-                "the render worker failed: it ended before it was ready", reason="renderer"
-            )
-        self._settings = replace(self._settings, fall_back=True)  # from now on there are calls to be kept alive
-        return self.metadata
+            raise
+        self._settings = replace(self._settings, fall_back=True)  # a restart must keep running calls alive
+        return metadata
 
     def expect_avatar(self, avatar_id: str) -> None:
-        """Have an avatar loaded as soon as the child is there, now or later."""
-        if avatar_id in self._avatars:
-            return
-        handle, future = next(self._handles), asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits for it
-        self._avatars[avatar_id] = (handle, future)
-        if self.ready:
-            self._ask_for_avatar(handle, avatar_id)
+        """Load an avatar as soon as the child is ready, now or later; do not wait for it."""
+        self._avatars.expect(avatar_id)
 
     async def load_avatar(self, avatar_id: str) -> None:
-        """Have an avatar prepared and loaded; returns at once if it is.
+        """Have the child prepare and load an avatar; return at once if it is loaded.
 
         Raises:
-            AvatarError: If it cannot be.
-            UnavailableError: If the worker ended over it.
+            AvatarError: If the avatar cannot be loaded.
+            UnavailableError: If the worker ended while loading it.
         """
-        self.expect_avatar(avatar_id)
-        future = self._avatars[avatar_id][1]
-        try:
-            await asyncio.shield(future)
-        except (AvatarError, UnavailableError):
-            self._avatars = {key: value for key, value in self._avatars.items() if value[1] is not future}
-            raise
+        await self._avatars.load(avatar_id)
 
     def forget_avatar(self, avatar_id: str) -> None:
-        """Let go of an avatar that no stream is open for."""
-        handle, future = self._avatars.pop(avatar_id, (None, None))
-        if future is not None and not future.done():
-            future.set_exception(AvatarError(f"the avatar {avatar_id!r} was removed"))
-            future.exception()
-        if handle is not None and self.ready:
-            self._send({"forget": handle})
+        """Free an avatar. No stream for it may be open."""
+        self._avatars.forget(avatar_id)
 
     def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
         """Return a stream for an avatar that :meth:`load_avatar` loaded."""
-        return MouthStream(self, self._avatars[avatar_id][0], on_mouth)
+        return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth)
 
     def flush(self) -> None:
-        """Send the jobs that were submitted since the last call, as one message."""
-        if self._outbox:
-            jobs, self._outbox = self._outbox, []
-            self._send({"jobs": jobs})
+        """Send the jobs submitted since the last call as one message."""
+        if jobs := self._jobs.take_outbox():
+            self._send(DrawJobs(jobs))
 
     async def close(self) -> None:
         """End the child. May be called again."""
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-            self._watcher = None
-        await self._stop()
-        for _, future in self._avatars.values():
-            future.cancel()
+        await self._supervisor.end()
+        self._avatars.close()
 
-    def _enqueue(self, stream: MouthStream, avatar: int, job: RenderJob) -> None:
-        self.counts.jobs += 1
-        now_s = asyncio.get_running_loop().time()
-        oldest_s = next((since_s for _, _, since_s in self._under_way.values()), now_s)
-        if not self._free or not self._memory or job.mel is None or now_s - oldest_s > STALE_S:
-            self.counts.refused += 1
-            return
-        if not self._under_way:
-            self._heard_s = now_s
-        slot = self._free.pop()
-        self._memory.mels[slot] = job.mel
-        self._under_way[slot] = (stream, job.frame, now_s)
-        self._outbox.append((slot, avatar, job.clip_frame))
+    async def start_child(self) -> None:
+        """Start the process."""
+        await self._child.start(self._settings)
 
-    def _ask_for_avatar(self, handle: int, avatar_id: str) -> None:
-        self._loading.add(handle)
-        self._send({"avatar": [handle, avatar_id]})
+    async def stop_child(self) -> None:
+        """End the process; its jobs are lost. May be called again."""
+        self.ready = False
+        await self._child.stop()
+        self._avatars.note_stopped()
+        self._jobs.close()
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self._child.send(json.dumps(message).encode())
+    def take_fault(self, fault: Fault, *, stable: bool) -> bool:
+        """Return whether to start the child again; switch to the CPU after repeated faults of the device.
+
+        A single fault does not switch the device, since a new process often works again.
+        """
+        is_lost, self._is_lost = self._is_lost, False
+        if self.metadata is None:
+            self._fail_start(
+                UnavailableError("the render worker failed: it ended before it was ready", reason="renderer")
+            )
+            return False
+        if not is_lost:  # the loss of a device is not the fault of the avatar being loaded
+            self._avatars.give_up_loading()
+        is_device = is_lost or fault is Fault.HANGS
+        self._faults = (0 if stable else self._faults) + 1 if is_device else 0
+        if self._faults >= MOST_FAULTS and self._settings.device != "cpu":
+            logger.warning("device %s failed %d times in a row: the CPU draws in its place", self.device, self._faults)
+            self._settings = self._settings.on_cpu()
+        self.counts.restarts += 1
+        return True
+
+    def _send(self, message: Any) -> None:
+        self._child.send(pack(message))
 
     def _take(self, data: bytes) -> None:
-        message = json.loads(data)
-        self._heard_s = asyncio.get_running_loop().time()
-        if "done" in message:
-            if self._on_batch:
-                took_s = sum(gather_s + draw_s for _, gather_s, draw_s in message["took"])
-                self._on_batch(len(message["done"]), message["seconds"], took_s)
-            self._on_mouths(message)
-        elif "cost" in message:
-            if self._on_batch:
-                self._on_batch(*message["cost"])
-        elif "ready" in message:
-            self._on_device(message["device"])
-            self._on_ready(WeightsMetadata.from_json(message["ready"]))
-        elif "loaded" in message or "failed" in message:
-            self._on_avatar(message)
-        elif "progress" in message:
-            logger.info("preparing avatar %s: %.0f %%", message["progress"][0], 100 * message["progress"][1])
-        elif "error" in message or "device_lost" in message:
-            self._on_failure(message)
+        self._jobs.note_answer()
+        match unpack(FROM_WORKER, data)[0]:
+            case MouthsDrawn() as batch:
+                self._on_mouths(batch)
+            case MouthCost(mouths, cpu_s, took_s):
+                if self._on_batch:
+                    self._on_batch(mouths, cpu_s, took_s)
+            case WorkerReady(metadata, device):
+                self._on_device(device)
+                self._on_ready(WeightsMetadata.from_json(metadata))
+            case AvatarLoaded() as loaded:
+                self._avatars.take(loaded)
+            case AvatarProgress(avatar_id, share):
+                logger.info("preparing avatar %s: %.0f %%", avatar_id, 100 * share)
+            case WorkerFailed(why, cause):
+                self._on_failure(why, cause)
 
-    def _on_failure(self, message: dict[str, Any]) -> None:
-        self._lost = "device_lost" in message
-        why = message["device_lost"] if self._lost else message["error"]
+    def _on_failure(self, why: str, cause: str) -> None:
+        self._is_lost = cause == "device"
         logger.error("render worker (%s): %s", self.device, why)
-        if self.metadata is None:  # start() reports it
-            kind = SettingsError(why) if message.get("bad_settings") else None
-            self._failure = kind or UnavailableError(f"the render worker failed: {why}", reason="renderer")
-            self._ready.set()
+        self._fail_start(
+            SettingsError(why)
+            if cause == "settings"
+            else UnavailableError(f"the render worker failed: {why}", reason="renderer")
+        )
+
+    def _fail_start(self, error: LipstreamError) -> None:
+        if self._first_start and not self._first_start.done():
+            self._first_start.set_exception(error)
 
     def _on_device(self, device: str) -> None:
         if self._device not in (None, device):
@@ -293,102 +252,17 @@ class RenderWorker:
             self._on_moved()
         self._device = device
 
-    def _on_mouths(self, message: dict[str, Any]) -> None:
-        assert self._memory is not None
-        for slot in message["done"]:
-            stream, frame, since_s = self._under_way.pop(slot)
-            self._free.append(slot)
-            self._meters.render.observe(self._heard_s - since_s, of="trip")
-            stream.deliver(frame, self._memory.mouths[slot].copy())
-        for slot in message["lost"]:
-            del self._under_way[slot]
-            self._free.append(slot)
-        self.counts.lost += len(message["lost"])
-        for mouths, gather_s, draw_s in message["took"]:
-            self._meters.batch.observe(mouths)
-            self._meters.render.observe(gather_s, of="gather")
-            self._meters.render.observe(draw_s, of="draw")
-        if message["short"]:
-            self.counts.short += message["short"]
-            self._short_s = self._heard_s
+    def _on_mouths(self, batch: MouthsDrawn) -> None:
+        if self._on_batch:
+            self._on_batch(len(batch.done), batch.cpu_s, sum(gather_s + draw_s for _, gather_s, draw_s in batch.took))
+        if batch.short:
+            self._short_s = asyncio.get_running_loop().time()
+        self._jobs.take(batch)
 
     def _on_ready(self, metadata: WeightsMetadata) -> None:
         self.metadata = metadata
-        self._memory = JobMemory(metadata.decoded_region)
-        self._free = list(range(SLOTS))
-        self._send({"memory": self._memory.name})
-        for avatar_id, (handle, _) in self._avatars.items():  # after a restart
-            self._ask_for_avatar(handle, avatar_id)
-        self._ready.set()
-
-    def _on_avatar(self, message: dict[str, Any]) -> None:
-        handle, why = (message["loaded"], None) if "loaded" in message else message["failed"]
-        self._loading.discard(handle)
-        if why is not None:
-            logger.error("avatar cannot be loaded: %s", why)
-        for known, future in self._avatars.values():
-            if known == handle and not future.done():
-                if why is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(AvatarError(why))
-
-    async def _watch(self) -> None:
-        """Start the child again when it is gone or hangs."""
-        loop = asyncio.get_running_loop()
-        failures, started_s = 0, loop.time()
-        while True:
-            await asyncio.sleep(_WATCH_S)
-            alive = self._child.alive
-            if alive and not self._hangs(loop.time(), started_s):
-                continue
-            if self.metadata is None:
-                self._ready.set()
-                return
-            logger.warning("render worker (%s) %s; starting it again", self.device, "hangs" if alive else "is gone")
-            if not self._lost:  # a device that is lost says nothing of the avatar that was being loaded
-                self._give_up_loading()
-            await self._stop()
-            short_lived = loop.time() - started_s < _STABLE_S
-            failures = failures + 1 if short_lived else 0
-            self._note_fault(short_lived=short_lived, hung=alive)
-            await asyncio.sleep(_RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)])
-            self.counts.restarts += 1
-            started_s = loop.time()
-            try:
-                await self._child.start(self._settings)
-            except OSError:
-                logger.exception("render worker cannot be started; trying again")
-
-    def _note_fault(self, *, short_lived: bool, hung: bool) -> None:
-        """Have the CPU draw where a device fails again and again; one fault alone a new process may get over."""
-        fault = self._lost or hung
-        self._faults = (self._faults if short_lived else 0) + 1 if fault else 0
-        self._lost = False
-        if self._faults >= MOST_FAULTS and self._settings.device != "cpu":
-            logger.warning("device %s failed %d times in a row: the CPU draws in its place", self.device, self._faults)
-            self._settings = self._settings.on_cpu()
-
-    def _hangs(self, now_s: float, started_s: float) -> bool:
-        if not self.ready:
-            return now_s - started_s > (START_TIMEOUT_S if self.metadata is None else RESTART_TIMEOUT_S)
-        return bool(self._under_way) and not self._loading and now_s - self._heard_s > HANG_S
-
-    def _give_up_loading(self) -> None:
-        """Forget avatars that were never loaded: one of them may be what ended the worker."""
-        for avatar_id, (_, future) in list(self._avatars.items()):
-            if not future.done():
-                message = f"the render worker ended over avatar {avatar_id!r}"
-                future.set_exception(UnavailableError(message, reason="renderer"))
-                del self._avatars[avatar_id]
-
-    async def _stop(self) -> None:
-        self._ready.clear()
-        await self._child.stop()
-        if self._memory:
-            self._memory.close()
-            self._memory = None
-        self._loading.clear()
-        self._free.clear()
-        self._under_way.clear()
-        self._outbox.clear()
+        self._send(UseMemory(self._jobs.open(metadata.decoded_region)))
+        self.ready = True
+        self._avatars.note_ready()
+        if self._first_start and not self._first_start.done():
+            self._first_start.set_result(metadata)

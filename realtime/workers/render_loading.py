@@ -1,4 +1,4 @@
-"""What a worker loads: the network, and the features of avatars that are prepared for it."""
+"""Loads the network and the features of avatars for a render worker."""
 
 from collections.abc import Callable
 
@@ -25,5 +25,5 @@ def load_predictor(settings: WorkerSettings) -> MouthPredictor:
 def load_features(
     settings: WorkerSettings, avatar_id: str, predictor: MouthPredictor, progress: Callable[[float], None]
 ) -> FaceFeatures:
-    """Load a stored avatar's features, computing them if they are not there."""
+    """Load a stored avatar's features; compute them if the store has none for these weights."""
     return prepare(AvatarStore(settings.store).load(avatar_id), predictor, progress=progress).features

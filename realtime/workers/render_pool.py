@@ -1,4 +1,4 @@
-"""The render workers of a server, one for each device, as one: sessions are placed where the fewest are."""
+"""The render workers of a server, one for each device; a new session goes to the worker with the fewest."""
 
 import asyncio
 import dataclasses
@@ -8,27 +8,28 @@ from collections.abc import Callable, Sequence
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.meters import Meters
-from lipstream.realtime.workers.render_client import RenderWorker, WorkerCounts
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import WorkerCounts
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
 
 class RenderWorkers:
-    """All workers of a server. All methods belong to the event loop's thread.
+    """All render workers of a server. All methods belong to the event loop's thread.
 
-    A session belongs to one worker as long as it lasts, so that its mouths come in order and one that ends takes no
-    more than its own sessions' lips along, until it is there again.
+    A session keeps its worker, so that its mouths come in order. When a worker ends, only its own sessions have no
+    mouths until it runs again.
 
     Args:
-        settings: Of each, one at least.
-        meters: Where their times are counted.
-        on_batch: As a `RenderWorker` takes it.
-        on_moved: Likewise.
-        spare: Of one that takes the place of all, if none can be started.
+        settings: Settings of each worker, at least one.
+        meters: Gets the times of batches and jobs; ``None`` for meters of each worker's own.
+        on_batch: See :class:`RenderWorker`.
+        on_moved: See :class:`RenderWorker`.
+        spare: Settings of a worker that is started if no other can be; ``None`` for none.
 
     Attributes:
-        members: The workers; once they are started, those that could be.
+        members: The workers; after :meth:`start`, only those that could be started.
     """
 
     def __init__(
@@ -44,54 +45,53 @@ class RenderWorkers:
 
     @property
     def up(self) -> int:
-        """How many take jobs."""
+        """Number of workers that take jobs."""
         return sum(worker.ready for worker in self.members)
 
     @property
     def on_card(self) -> int:
-        """How many of these draw on a card."""
+        """Number of workers that take jobs and draw on a card."""
         return sum(worker.ready and worker.device != "cpu" for worker in self.members)
 
     @property
     def usable(self) -> list[RenderWorker]:
-        """Those that a new session may be placed on."""
+        """Workers that a new session may be placed on."""
         return [worker for worker in self.members if worker.ready and not worker.is_short]
 
     @property
     def under_way(self) -> int:
-        """Jobs of the one that has most."""
+        """Number of jobs of the worker that has most."""
         return max(worker.under_way for worker in self.members)
 
     @property
     def pids(self) -> list[int]:
-        """Of the children there are."""
+        """Process ids of the running workers."""
         return [worker.pid for worker in self.members if worker.pid is not None]
 
     @property
     def counts(self) -> WorkerCounts:
-        """What happened to all of them together."""
+        """Counts summed over all workers."""
         each = [dataclasses.astuple(worker.counts) for worker in self.members]
         return WorkerCounts(*map(sum, zip(*each, strict=True)))
 
     def place(self) -> RenderWorker:
-        """Return the worker for a new session: of those that draw, the one with the fewest.
+        """Return the worker for a new session: the usable one with the fewest streams.
 
-        One that was started again and still loads its avatars comes last; before it, those that the CPU draws for
-        where others have a card.
+        Workers that draw on the CPU come after those with a card, and workers that are loading avatars come last.
 
         Raises:
-            UnavailableError: If none can.
+            UnavailableError: If no worker is usable.
         """
         if not (usable := self.usable):
             raise UnavailableError("the renderer is being started again", reason="renderer")
         return min(usable, key=lambda worker: (worker.is_loading, worker.device == "cpu", worker.streams))
 
     async def start(self) -> WeightsMetadata:
-        """Start all of them, and wait until each has loaded the network; go on with those that could.
+        """Start all workers and wait until each has loaded the network; leave out those that fail.
 
         Raises:
-            SettingsError: If none could because of its settings.
-            UnavailableError: If none could for another reason.
+            SettingsError: If all fail, and the first because of its settings.
+            UnavailableError: If all fail, and the first for another reason.
         """
         found = await asyncio.gather(*(worker.start() for worker in self.members), return_exceptions=True)
         pairs = list(zip(self.members, found, strict=True))
@@ -108,11 +108,11 @@ class RenderWorkers:
         return started[0][1]
 
     async def load_avatar(self, avatar_id: str) -> None:
-        """Have an avatar prepared by the first that is there, and loaded by all; who comes back later loads it then.
+        """Have the first worker prepare an avatar, and all load it. A worker that restarts loads it when ready.
 
         Raises:
-            AvatarError: If it cannot be.
-            UnavailableError: If a worker ended over it.
+            AvatarError: If the avatar cannot be loaded.
+            UnavailableError: If a worker ended while loading it.
         """
         there = [worker for worker in self.members if worker.ready] or self.members
         for worker in self.members:
@@ -122,12 +122,12 @@ class RenderWorkers:
             await worker.load_avatar(avatar_id)
 
     def forget_avatar(self, avatar_id: str) -> None:
-        """Let go of an avatar that no stream is open for."""
+        """Free an avatar in all workers. No stream for it may be open."""
         for worker in self.members:
             worker.forget_avatar(avatar_id)
 
     def flush(self) -> None:
-        """Send the jobs that were submitted since the last call, to each worker as one message."""
+        """Send each worker the jobs submitted since the last call as one message."""
         for worker in self.members:
             try:
                 worker.flush()
@@ -135,5 +135,5 @@ class RenderWorkers:
                 logger.exception("jobs could not be sent to the worker of device %s", worker.device)
 
     async def close(self) -> None:
-        """End the children. May be called again."""
+        """End all workers. May be called again."""
         await asyncio.gather(*(worker.close() for worker in self.members))

@@ -1,24 +1,14 @@
-"""The child process: loads the network, prepares avatars, and turns jobs into mouths, batch by batch.
+"""The child process of a render worker: loads the network, prepares avatars and draws mouths in batches.
 
-Messages are JSON over a pipe; windows and mouths stay in shared memory. In: ``{"memory": name}`` once,
-``{"avatar": [handle, id]}``, ``{"forget": handle}``, ``{"jobs": [[slot, handle, clip frame], ...]}``. Out:
-``{"progress": [what, share]}``, ``{"ready": metadata, "device": name}``, ``{"loaded": handle}``,
-``{"failed": [handle, why]}``,
-``{"cost": [mouths, processor s, s]}`` once, before the first that is loaded;
-``{"done": [slot, ...], "lost": [slot, ...], "short": n, "took": [[mouths, gather s, draw s], ...],
-"seconds": s}`` (lost: those that could not be drawn; short: so many of them for want of memory; s: processor time),
-``{"error": why, "bad_settings": bool}`` and ``{"device_lost": why}``, after which it ends. A closed pipe ends the
-process.
+Mel windows and mouths stay in shared memory; ``render_messages`` defines the messages. A closed pipe ends the process.
 
-What draws and where faces come from is named by the settings and imported then: neither PyAV nor a back end is needed
-to import this module.
+The settings name the predictor and the loader of features, and the process imports them when it starts. Importing this
+module therefore needs neither PyAV nor a back end.
 """
 
 import importlib
-import json
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,43 +22,55 @@ from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.realtime.workers.child_signals import leave_to_server
+from lipstream.realtime.workers.messages import pack, unpack
+from lipstream.realtime.workers.render_messages import (
+    TO_WORKER,
+    AvatarLoaded,
+    AvatarProgress,
+    DrawJobs,
+    ForgetAvatar,
+    Job,
+    LoadAvatar,
+    MouthCost,
+    MouthsDrawn,
+    UseMemory,
+    WorkerFailed,
+    WorkerReady,
+)
 from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
-"""Larger ones gain nothing on a CPU, and a batch must end well within the time after which the server gives up."""
+"""Larger batches gain nothing on a CPU, and a batch must end well before the server takes the worker for hung."""
 TRIED_BATCHES = (1, 2, 4)
-"""What mouths cost is learned from these before anybody speaks."""
+"""Sizes of the batches that measure the cost of a mouth before the first session."""
 GROW_AFTER = 500
-"""Batches that fitted into the device's memory, after which larger ones are tried again."""
+"""After this many batches that fitted into the device's memory, the limit of the batch size is doubled."""
 PROGRESS_S = 2.0
-"""Between two words on how far an avatar's preparation is; one that takes less is not talked about."""
+"""Interval of progress messages; a preparation that takes less than this sends none."""
 MOST_FAILURES = 16
-"""Mouths in a row that could not be drawn one by one: it is the device then, and not a job."""
+"""After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
-"""Mouths in a row that found no room, two seconds of one session: the memory does not come back then."""
-
-Job = tuple[int, int, int]
-"""Slot, handle of the avatar, clip frame."""
+"""After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker needs to start.
+    """Settings of one render worker.
 
     Attributes:
-        weights: The weights file.
+        weights: Path of the weights file.
         store: Root of the avatar store.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        window_offset_samples: Overrides the weights' own.
-        threads: CPU cores for the network; ``None`` leaves the choice to :func:`default_threads`.
-        precision: Of the network's arithmetic: ``auto``, ``fp16``, ``bf16`` or ``fp32``.
-        fall_back: Whether the CPU draws where the device cannot be used, as it does with ``auto``.
-        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``; tests put in
-            their own.
-        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a function to be told
-            the progress, 0..1, and returns ``FaceFeatures``.
+        window_offset_samples: Samples (16 kHz) from a frame's start to its mel window; ``None`` for the weights' own.
+        threads: CPU cores for the network; ``None`` for :func:`default_threads`.
+        precision: Arithmetic of the network: ``auto``, ``fp16``, ``bf16``, ``fp32`` or ``int8``.
+        fall_back: Whether the CPU draws if the device cannot be used, as with ``auto``.
+        predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``.
+        features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a callback for the
+            progress (0..1), and returns ``FaceFeatures``.
     """
 
     weights: Path
@@ -82,34 +84,34 @@ class WorkerSettings:
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 
     def on_cpu(self) -> "WorkerSettings":
-        """Return settings for the CPU in place of a card."""
+        """Return these settings with the CPU as device; ``fp16`` becomes ``auto``."""
         return replace(self, device="cpu", precision="auto" if self.precision == "fp16" else self.precision)
 
 
 def default_threads() -> int:
-    """Return the cores that the network gets: all but one, which encoding and the event loop share."""
+    """Return the number of cores for the network: all but one, which encoding and the event loop share."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
 
 
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this ends
+    leave_to_server()
     try:
         _RenderLoop(connection, settings).serve()
     except DeviceLostError as error:
-        _send(connection, {"device_lost": str(error)})
+        _send(connection, WorkerFailed(str(error), "device"))
     except LipstreamError as error:
-        _send(connection, {"error": error.message, "bad_settings": isinstance(error, SettingsError)})
+        _send(connection, WorkerFailed(error.message, "settings" if isinstance(error, SettingsError) else "other"))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the server is gone
     except Exception as error:
         logger.exception("render worker failed")
-        _send(connection, {"error": f"{type(error).__name__}: {error}"})
+        _send(connection, WorkerFailed(f"{type(error).__name__}: {error}", "other"))
         raise
 
 
-def _send(connection: Connection, message: dict[str, Any]) -> None:
-    connection.send_bytes(json.dumps(message).encode())
+def _send(connection: Connection, message: Any) -> None:
+    connection.send_bytes(pack(message))
 
 
 def _named(name: str) -> Any:
@@ -126,33 +128,37 @@ class _RenderLoop:
         self._memory: JobMemory | None = None
         self._warm = False
         self._largest = LARGEST_BATCH
-        self._fitted = 0  # batches since it was last changed
+        self._fitted = 0  # batches since the last change of the largest size
         self._failures = 0
         self._short = self._short_in_a_row = 0
         self._took: list[tuple[int, float, float]] = []
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, {"ready": self._predictor.metadata.to_json(), "device": self._predictor.device})
+        _send(self._connection, WorkerReady(self._predictor.metadata.to_json(), self._predictor.device))
         jobs: list[Job] = []
         try:
             while True:
                 while not jobs or self._connection.poll():
-                    jobs += self._receive(json.loads(self._connection.recv_bytes()))
+                    jobs += self._receive(unpack(TO_WORKER, self._connection.recv_bytes())[0])
                 batch, jobs = jobs[: self._largest], jobs[self._largest :]
                 self._draw(batch)
         finally:
             if self._memory:
                 self._memory.close()
 
-    def _receive(self, message: dict[str, Any]) -> list[Job]:
-        if "memory" in message:
-            self._memory = JobMemory(self._predictor.metadata.decoded_region, message["memory"])
-        elif "avatar" in message:
-            self._load(*message["avatar"])
-        elif "forget" in message:
-            self._avatars.pop(message["forget"], None)
-        return [(slot, handle, frame) for slot, handle, frame in message.get("jobs", [])]
+    def _receive(self, message: Any) -> list[Job]:
+        """Handle a message; return its jobs."""
+        match message:
+            case DrawJobs(jobs):
+                return jobs
+            case UseMemory(name):
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name)
+            case LoadAvatar(handle, avatar_id):
+                self._load(handle, avatar_id)
+            case ForgetAvatar(handle):
+                self._avatars.pop(handle, None)
+        return []
 
     def _load(self, handle: int, avatar_id: str) -> None:
         told_s = time.monotonic()
@@ -161,26 +167,26 @@ class _RenderLoop:
             nonlocal told_s
             if time.monotonic() - told_s >= PROGRESS_S:
                 told_s = time.monotonic()
-                _send(self._connection, {"progress": [avatar_id, share]})
+                _send(self._connection, AvatarProgress(avatar_id, share))
 
         try:
             self._avatars[handle] = self._load_features(self._settings, avatar_id, self._predictor, progress)
             self._warm_up(self._avatars[handle])
         except MemoryError:
             self._avatars.pop(handle, None)
-            _send(self._connection, {"failed": [handle, "the device has no memory left for this avatar"]})
+            _send(self._connection, AvatarLoaded(handle, "the device has no memory left for this avatar"))
         except DeviceLostError:
             raise
-        except Exception as error:  # a bad avatar must not take the device along
+        except Exception as error:  # a bad avatar must not end the worker
             if not isinstance(error, LipstreamError):
                 logger.exception("avatar %s cannot be loaded", avatar_id)
             self._avatars.pop(handle, None)
-            _send(self._connection, {"failed": [handle, str(error) or type(error).__name__]})
+            _send(self._connection, AvatarLoaded(handle, str(error) or type(error).__name__))
         else:
-            _send(self._connection, {"loaded": handle})
+            _send(self._connection, AvatarLoaded(handle))
 
     def _warm_up(self, features: FaceFeatures) -> None:
-        """Meet every size of batch once: the first call of each compiles for it. Then tell what mouths cost."""
+        """Draw a batch of every size once, since the first call of each size compiles; then report their cost."""
         if not self._warm:
             for size in range(1, LARGEST_BATCH + 1):
                 self._draw_silence(features, size)
@@ -188,7 +194,7 @@ class _RenderLoop:
             for size in TRIED_BATCHES:
                 self._draw_silence(features, size)
             took_s = time.perf_counter() - begun_s
-            _send(self._connection, {"cost": [sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s]})
+            _send(self._connection, MouthCost(sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s))
             self._warm = True
 
     def _draw_silence(self, features: FaceFeatures, size: int) -> None:
@@ -196,19 +202,18 @@ class _RenderLoop:
         self._predictor.predict(silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
-        """Draw a batch over all sessions and avatars at once."""
+        """Draw a batch of jobs of all sessions and avatars, and report it."""
         self._short, self._took = 0, []
         begun_s = time.process_time()
         done = self._predict([job for job in batch if job[1] in self._avatars])
         lost = [slot for slot, _, _ in batch if slot not in done]
-        seconds = time.process_time() - begun_s
-        answer = {"done": done, "lost": lost, "short": self._short, "took": self._took, "seconds": seconds}
-        _send(self._connection, answer)
+        cpu_s = time.process_time() - begun_s
+        _send(self._connection, MouthsDrawn(done, lost, self._short, self._took, cpu_s))
 
     def _predict(self, jobs: list[Job]) -> list[int]:
-        """Draw jobs; return the slots of those that were.
+        """Draw jobs; return the slots of the drawn ones.
 
-        What does not fit into the device's memory is drawn in halves, and so is a batch in which one job fails.
+        A batch that does not fit into the device's memory, or that fails, is split into halves.
         """
         if not jobs:
             return []
@@ -247,7 +252,7 @@ class _RenderLoop:
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
-        """Return features that hold all faces of a batch, and where in them each face is."""
+        """Return features that hold all faces of a batch, and the index of each face in them."""
         handles = {handle for handle, _ in faces}
         if len(handles) == 1:
             return self._avatars[handles.pop()], np.array([frame for _, frame in faces])

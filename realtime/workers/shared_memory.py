@@ -1,4 +1,4 @@
-"""The bounded shared memory between server and worker: slots that each hold one job's window and its mouth."""
+"""The shared memory between server and worker: slots that each hold one job's mel window and its mouth."""
 
 from multiprocessing.shared_memory import SharedMemory
 
@@ -9,7 +9,7 @@ from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 SLOTS = 64
-"""Jobs that can be under way at once, over all sessions: beyond that a frame repeats."""
+"""Most jobs under way at once, over all sessions of a worker; a frame without a slot shows the last mouth."""
 
 
 class JobMemory:
@@ -17,11 +17,11 @@ class JobMemory:
 
     Args:
         region: The decoded region, which sets the size of a mouth.
-        name: Of memory made by the other side; ``None`` makes it.
+        name: Name of memory that the other process created; ``None`` creates it.
 
     Attributes:
-        mels: ``float32[SLOTS, 80, 16]``.
-        mouths: ``uint8[SLOTS, h, w, 3]``.
+        mels: Mel windows, ``float32[SLOTS, 80, 16]``.
+        mouths: Mouths, ``uint8[SLOTS, h, w, 3]``.
     """
 
     def __init__(self, region: Region, name: str | None = None) -> None:
@@ -35,11 +35,11 @@ class JobMemory:
 
     @property
     def name(self) -> str:
-        """Under which the other side opens it."""
+        """Name by which the other process opens the memory."""
         return self._memory.name
 
     def close(self) -> None:
-        """Let go of the memory; the side that made it removes it. The arrays must not be used any more."""
+        """Close the memory; its creator also removes it. The arrays must not be used any more."""
         del self.mels, self.mouths
         self._memory.close()
         if self._owner:

@@ -24,6 +24,7 @@ def write_clip(
     given = options if options is not None else {"crf": "4", "preset": "ultrafast"} if codec == "libx264" else {}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=given)
+        assert isinstance(stream, av.VideoStream)
         for index, picture in enumerate(pictures):
             if not index:
                 stream.height, stream.width = picture.shape[:2]

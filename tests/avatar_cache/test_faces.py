@@ -18,6 +18,8 @@ from lipstream.avatar_cache.store import BUILT_IN, AvatarStore
 from lipstream.realtime.errors import AvatarError, LipstreamError, SettingsError, UnsupportedTypeError, WeightsError
 from tests.avatar_cache.clips import set_display_matrix, write_clip
 
+People = dict[str, list[np.ndarray]]
+
 PORTRAIT = Path(__file__).parent / "astronaut.jpg"
 # Placed by hand in the portrait: corners of the eyes, tip of the nose, corners of the mouth, chin.
 BY_HAND = {36: (192, 101), 39: (212, 102), 42: (237, 105), 45: (259, 104), 30: (224, 125)} | {
@@ -33,7 +35,7 @@ def detector() -> BuiltInDetector:
 
 
 @pytest.fixture(scope="module")
-def people() -> dict[str, list[np.ndarray]]:
+def people() -> People:
     """The first frames of the built-in clips, at half their size."""
     found = {}
     for name in ("ada", "ben"):
@@ -47,12 +49,18 @@ def store(tmp_path: Path) -> AvatarStore:
     return AvatarStore(tmp_path / "store")
 
 
+def read_portrait() -> np.ndarray:
+    portrait = cv2.imread(str(PORTRAIT))
+    assert isinstance(portrait, np.ndarray)
+    return portrait
+
+
 def notes(store: AvatarStore, avatar_id: str) -> str:
     return store.report(avatar_id) or ""
 
 
 def test_landmarks_lie_where_a_person_would_put_them(detector: BuiltInDetector) -> None:
-    faces = detector.find(cv2.imread(str(PORTRAIT)))
+    faces = detector.find(read_portrait())
     assert len(faces) == 1
     wanted = np.array(list(BY_HAND.values()))
     away = np.linalg.norm(faces[0].points[list(BY_HAND)] - wanted, axis=1)
@@ -62,14 +70,14 @@ def test_landmarks_lie_where_a_person_would_put_them(detector: BuiltInDetector) 
 
 
 def test_without_openvino_torch_finds_the_same(detector: BuiltInDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    portrait = cv2.imread(str(PORTRAIT))
+    portrait = read_portrait()
     monkeypatch.setattr(landmark_network, "ov", None)
     (mine,), (usual,) = BuiltInDetector().find(portrait), detector.find(portrait)
     np.testing.assert_allclose(mine.points, usual.points, atol=0.05)
 
 
 def test_a_face_is_found_at_any_size_and_not_where_there_is_none(detector: BuiltInDetector) -> None:
-    portrait = cv2.imread(str(PORTRAIT))
+    portrait = read_portrait()
     for scale in (0.5, 2.0):
         faces = detector.find(cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
         assert len(faces) == 1
@@ -80,7 +88,7 @@ def test_a_face_is_found_at_any_size_and_not_where_there_is_none(detector: Built
     assert detector.find(cv2.GaussianBlur(noise, (0, 0), 6)) == []
 
 
-def test_the_box_is_that_of_the_training_pictures(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_the_box_is_that_of_the_training_pictures(people: People, store: AvatarStore, tmp_path: Path) -> None:
     for name, clip in people.items():
         store.build(write_clip(tmp_path / f"{name}.mp4", clip), "copy")
         boxes = store.load("copy").manifest.boxes
@@ -101,7 +109,7 @@ def test_a_portrait_becomes_a_living_avatar(store: AvatarStore) -> None:
     assert len(avatar.manifest.outline) > 6
 
 
-def test_one_of_two_people_is_chosen(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_one_of_two_people_is_chosen(people: People, store: AvatarStore, tmp_path: Path) -> None:
     small = [cv2.resize(picture, (180, 180), interpolation=cv2.INTER_AREA) for picture in people["ada"]]
     both = [
         np.hstack([ben, np.pad(ada, ((76, 0), (0, 0), (0, 0)), mode="edge")])
@@ -117,14 +125,14 @@ def test_one_of_two_people_is_chosen(people: dict, store: AvatarStore, tmp_path:
         store.build(write_clip(tmp_path / "short.mp4", both[:3]), "third", options=BuildOptions(face=3))
 
 
-def test_a_face_that_leaves_gives_the_part_with_a_face(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_a_face_that_leaves_gives_the_part_with_a_face(people: People, store: AvatarStore, tmp_path: Path) -> None:
     empty = [np.full((256, 256, 3), 160, np.uint8)] * 30
     avatar = store.build(write_clip(tmp_path / "leaves.mp4", people["ada"][:40] + empty), "leaver")
     assert 30 <= avatar.manifest.frames <= 42
     assert "a face is there from 0.0 s to 1.6 s" in notes(store, "leaver")
 
 
-def test_a_face_that_is_hidden_for_a_moment_is_bridged(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_a_face_that_is_hidden_for_a_moment_is_bridged(people: People, store: AvatarStore, tmp_path: Path) -> None:
     clip = [picture.copy() for picture in people["ben"]]
     for picture in clip[20:25]:
         picture[:] = 120
@@ -133,7 +141,7 @@ def test_a_face_that_is_hidden_for_a_moment_is_bridged(people: dict, store: Avat
     assert "hidden or turned away in 5 frames" in notes(store, "hidden")
 
 
-def test_a_clip_from_a_turned_telephone(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_a_clip_from_a_turned_telephone(people: People, store: AvatarStore, tmp_path: Path) -> None:
     lying = [np.ascontiguousarray(np.rot90(picture[:, 32:224])) for picture in people["ada"][:10]]
     path = write_clip(tmp_path / "phone.mp4", lying)
     set_display_matrix(path, (0, 1, -1, 0))
@@ -142,7 +150,7 @@ def test_a_clip_from_a_turned_telephone(people: dict, store: AvatarStore, tmp_pa
     assert avatar.manifest.frames == 10
 
 
-def test_one_frame_is_a_photograph(people: dict, store: AvatarStore, tmp_path: Path) -> None:
+def test_one_frame_is_a_photograph(people: People, store: AvatarStore, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "one.mp4", people["ada"][:1])
     assert store.build(path, "one").manifest.frames == 200
     assert store.build(path, "still", options=BuildOptions(still=True)).manifest.frames == 1

@@ -1,6 +1,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from lipstream.avatar_cache.photo import photo_size
 from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
 from tests.avatar_cache.clips import corners, set_display_matrix, write_clip
 
+Colour = tuple[int, int, int]
 RED, GREEN, BLUE, WHITE = (0, 0, 230), (0, 230, 0), (230, 0, 0), (230, 230, 230)
 UPRIGHT = (RED, GREEN, BLUE, WHITE)
 
@@ -27,9 +29,7 @@ def corner_colours(picture: np.ndarray) -> list[np.ndarray]:
     return [picture[h, w], picture[h, -w], picture[-h, -w], picture[-h, w]]
 
 
-def assert_corners(
-    picture: np.ndarray, expected: tuple[tuple[int, int, int], ...] = UPRIGHT, tolerance: int = 6
-) -> None:
+def assert_corners(picture: np.ndarray, expected: tuple[Colour, ...] = UPRIGHT, tolerance: int = 6) -> None:
     for found, wanted in zip(corner_colours(picture), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=tolerance)
 
@@ -44,7 +44,13 @@ def assert_corners(
         ("flipped", (-1, 0, 0, 1), (GREEN, RED, WHITE, BLUE), (64, 96)),
     ],
 )
-def test_clips_stand_upright(tmp_path, name, matrix, expected, shape) -> None:
+def test_clips_stand_upright(
+    tmp_path: Path,
+    name: str,
+    matrix: tuple[int, int, int, int],
+    expected: tuple[Colour, ...],
+    shape: tuple[int, int],
+) -> None:
     path = write_clip(tmp_path / f"{name}.mp4", [corners(96, 64)] * 3)
     set_display_matrix(path, matrix)
     pictures = read(path)
@@ -63,13 +69,15 @@ def test_clips_stand_upright(tmp_path, name, matrix, expected, shape) -> None:
         ({"codec": "libvpx-vp9", "options": {"crf": "4", "b": "0", "cpu-used": "8"}}, "vp9.webm"),
     ],
 )
-def test_colours_are_the_same_whatever_the_matrix_and_range(tmp_path, arguments, name) -> None:
+def test_colours_are_the_same_whatever_the_matrix_and_range(
+    tmp_path: Path, arguments: dict[str, Any], name: str
+) -> None:
     path = write_clip(tmp_path / name, [corners(96, 64)] * 3, **arguments)
     assert_corners(read(path)[0], tolerance=9)
 
 
 @pytest.mark.parametrize(("transfer", "grey"), [(18, 143), (16, 183)])
-def test_hdr_becomes_standard(tmp_path, transfer, grey) -> None:
+def test_hdr_becomes_standard(tmp_path: Path, transfer: int, grey: int) -> None:
     path = write_clip(
         tmp_path / "hdr.mp4",
         [corners(96, 64)] * 3,
@@ -100,12 +108,12 @@ def test_hdr_curves_are_those_of_bt2100() -> None:
 @pytest.mark.parametrize(
     ("rate", "frames", "expected"), [(60, 60, 25), (24, 48, 50), (25, 7, 7), (30, 30, 25), (50, 1, 1)]
 )
-def test_rates_become_25(tmp_path, rate, frames, expected) -> None:
+def test_rates_become_25(tmp_path: Path, rate: int, frames: int, expected: int) -> None:
     pictures = read(write_clip(tmp_path / "clip.mp4", [corners(96, 64)] * frames, rate=rate))
     assert len(pictures) == expected
 
 
-def test_a_variable_rate_keeps_its_times(tmp_path) -> None:
+def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
     shades = [40, 80, 120, 160, 200]
     times = [0.0, 0.01, 0.2, 0.21, 0.6]
     clip = [np.full((64, 96, 3), shade, np.uint8) for shade in shades]
@@ -114,7 +122,7 @@ def test_a_variable_rate_keeps_its_times(tmp_path) -> None:
     np.testing.assert_allclose(means[:16], [80] * 5 + [160] * 10 + [200], atol=4)
 
 
-def test_odd_sizes_lose_a_row_and_transparency_turns_grey(tmp_path) -> None:
+def test_odd_sizes_lose_a_row_and_transparency_turns_grey(tmp_path: Path) -> None:
     assert read(write_clip(tmp_path / "odd.mkv", [corners(97, 67)], codec="ffv1", pix_fmt="yuv444p"))[0].shape == (
         64,
         96,
@@ -127,7 +135,7 @@ def test_odd_sizes_lose_a_row_and_transparency_turns_grey(tmp_path) -> None:
     assert (read(tmp_path / "a.png")[0] == 190).all()
 
 
-def test_large_pictures_are_scaled_down(tmp_path) -> None:
+def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
     assert read(write_clip(tmp_path / "big.mp4", [corners(640, 360)]), side=160)[0].shape == (88, 160, 3)
     cv2.imwrite(str(tmp_path / "big.png"), corners(640, 360))
     assert_corners(read(tmp_path / "big.png", side=160)[0])
@@ -142,14 +150,14 @@ def exif_turned(jpeg: bytes, orientation: int) -> bytes:
 @pytest.mark.parametrize(
     ("orientation", "expected"), [(1, UPRIGHT), (3, (BLUE, WHITE, RED, GREEN)), (6, (WHITE, RED, GREEN, BLUE))]
 )
-def test_photographs_are_turned_as_exif_says(tmp_path, orientation, expected) -> None:
+def test_photographs_are_turned_as_exif_says(tmp_path: Path, orientation: int, expected: tuple[Colour, ...]) -> None:
     jpeg = cv2.imencode(".jpg", corners(96, 64), [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
     (tmp_path / "p.jpg").write_bytes(exif_turned(jpeg, orientation))
     assert_corners(read(tmp_path / "p.jpg")[0], expected)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_photographs_of_every_kind_are_read(tmp_path, suffix) -> None:
+def test_photographs_of_every_kind_are_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"p.{suffix}"
     cv2.imwrite(str(path), corners(96, 64))
     source = open_source(path, Limits(), side=1280)
@@ -161,7 +169,7 @@ def noise(count: int) -> list[np.ndarray]:
     return [np.random.default_rng(i).integers(0, 255, (64, 96, 3), dtype=np.uint8) for i in range(count)]
 
 
-def test_a_truncated_clip_is_read_as_far_as_it_goes_and_says_so(tmp_path) -> None:
+def test_a_truncated_clip_is_read_as_far_as_it_goes_and_says_so(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", noise(50))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     source = open_source(path, Limits(), side=1280)
@@ -187,14 +195,14 @@ def png_header(width: int, height: int) -> bytes:
         ("playlist.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n", "not a video or photograph"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path, name, content, message) -> None:
+def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnsupportedTypeError, match=message) as caught:
         read(tmp_path / name)
     assert "\n" not in caught.value.message
 
 
-def test_limits_are_named_before_anything_is_decoded(tmp_path) -> None:
+def test_limits_are_named_before_anything_is_decoded(tmp_path: Path) -> None:
     (tmp_path / "huge.png").write_bytes(png_header(20_000, 20_000))
     with pytest.raises(TooLargeError, match="20000x20000; at most 64,000,000 pixels"):
         open_source(tmp_path / "huge.png", Limits(), side=1280)

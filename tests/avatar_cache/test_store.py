@@ -13,6 +13,7 @@ from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import BUILT_IN, AvatarStore, default_root
 from lipstream.realtime.errors import AvatarError, NotFoundError
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.i420 import planes
 from tests.realtime.fakes import FRAMES, REGION, SIZE, FakePredictor, make_store, worker_settings, write_avatar
 
@@ -30,7 +31,7 @@ def predictor(store: AvatarStore) -> FakePredictor:
 class BrightRest(FakePredictor):
     """Its rest mouth differs from the crop by 60."""
 
-    def predict(self, mel, features, frames):
+    def predict(self, mel: np.ndarray, features: FaceFeatures, frames: np.ndarray) -> np.ndarray:
         mouths = super().predict(mel, features, frames)
         for mouth, window in zip(mouths, mel, strict=True):
             if (window == -4).all():
@@ -44,7 +45,9 @@ def test_an_avatar_is_stored_listed_loaded_previewed_and_removed(store: AvatarSt
     assert avatar.manifest.frames == FRAMES
     frames = list(decode_clip(avatar.clip, avatar.manifest))
     assert np.shape(frames) == (FRAMES, SIZE[1] * 3 // 2, SIZE[0])
-    assert cv2.imdecode(np.frombuffer(store.preview("ann"), np.uint8), cv2.IMREAD_COLOR).shape == (128, 128, 3)
+    preview = cv2.imdecode(np.frombuffer(store.preview("ann"), np.uint8), cv2.IMREAD_COLOR)
+    assert preview is not None
+    assert preview.shape == (128, 128, 3)
     store.verify("ann")
     store.remove("ann")
     with pytest.raises(NotFoundError):

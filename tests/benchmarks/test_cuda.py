@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,13 +21,13 @@ def _part(call: str, limit_s: float = 60, name: str | None = None) -> Part:
     return Part(name or call, f"What {call}?", f"tests.benchmarks.cuda_parts:{call}", limit_s)
 
 
-def _run(output: Path, parts: tuple[Part, ...], *arguments: str) -> tuple[int, dict[str, dict]]:
+def _run(output: Path, parts: tuple[Part, ...], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
     status = main(["--stand-in", "--output", str(output), *arguments], parts)
     return status, json.loads(output.read_text())["parts"]
 
 
 def test_every_part_runs_with_the_card_replaced_and_the_table_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patient = tuple(dataclasses.replace(part, limit_s=200) for part in PARTS)
     status, found = _run(tmp_path / "cuda.json", patient, "--budget", "280")
@@ -54,7 +55,12 @@ def test_every_part_runs_with_the_card_replaced_and_the_table_says_so(
     ],
 )
 def test_a_part_that_cannot_run_costs_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, call: str, state: str, sentence: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    state: str,
+    sentence: str,
 ) -> None:
     monkeypatch.setenv(COUNTED, str(tmp_path / "count"))
     status, found = _run(tmp_path / "cuda.json", (_part(call), _part("counted")))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ class Events:
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
-    def until(self, kind: str) -> dict[str, object]:
+    def until(self, kind: str) -> dict[str, Any]:
         """Wait for an event of a kind."""
         deadline = time.monotonic() + 60
         while True:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ def test_the_page_says_that_the_face_is_made_by_ai_before_the_microphone_opens(
 
 
 @pytest.fixture
-def hostile_avatar(server_store: Path) -> str:
+def hostile_avatar(server_store: Path) -> Iterator[str]:
     """An avatar whose every text is an attack, in the store of the servers that start meanwhile."""
     folder = server_store / "avatars" / "xss"
     write_avatar(folder, "xss")

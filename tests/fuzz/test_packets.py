@@ -25,7 +25,7 @@ from aiortc.rtp import (
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard
 from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import BoundedSources, dropped_packets
 from tests.fuzz.mutate import FULL, mutated
-from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, connection_of, until
 
 STRANGERS = 100_000 if FULL else 10_000
 PACKETS = 1_000_000 if FULL else 60_000
@@ -56,12 +56,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def agent_of(call: LoopbackCall) -> Any:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection
 
 
 def transport_of(call: LoopbackCall) -> Any:
-    (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__dtlsTransports
     return transport
 
 
@@ -133,7 +133,7 @@ async def test_strangers_disturb_nobody(log: ErrorLog) -> None:
 
 def peers_packets(client: Client, call: LoopbackCall) -> list[bytes]:
     """Return one packet of each kind that a peer sends, in the clear."""
-    sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
+    sender = next(s for s in connection_of(call.peer).getSenders() if s.kind == "video")
     ids = transport_of(call)._rtp_header_extensions_map._HeaderExtensionsMap__ids
     info = RtcpReceiverInfo(
         ssrc=sender._ssrc, fraction_lost=9, packets_lost=9, highest_sequence=630, jitter=1906, lsr=1, dlsr=1

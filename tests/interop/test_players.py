@@ -71,7 +71,7 @@ player.play = async (path, codec, config) => {
   return true;
 };
 player.wait = (ms) => new Promise((done) => setTimeout(done, ms));
-player.figures = async () => {
+player.stats = async () => {
   const entries = [...(await player.pc.getStats()).values()];
   const inbound = (kind) => entries.find((entry) => entry.type === 'inbound-rtp' && entry.kind === kind);
   const codec = entries.find((entry) => entry.id === inbound('video').codecId);

@@ -16,17 +16,19 @@ LIMIT_MS = 40.0
 
 def decoded(path: str, **options: Any) -> tuple[DecodedAudio, list[DecodedPicture], list[bool], dict[str, str]]:
     """Return the sound, the pictures, which of them are key frames, and the metadata of a file or stream."""
-    pictures, keys, packets = [], [], []
+    pictures: list[DecodedPicture] = []
+    keys: list[bool] = []
+    packets: list[tuple[float, np.ndarray]] = []
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
     with av.open(path, **options) as container:
         facts = dict(container.metadata)
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame):
-                luma = frame.to_ndarray(format="yuv420p")[: frame.height]
-                pictures.append(DecodedPicture(0, frame.time, frame.time, luma))
+                luma: np.ndarray = frame.to_ndarray(format="yuv420p")[: frame.height]
+                pictures.append(DecodedPicture(0, frame.time or 0.0, frame.time or 0.0, luma))
                 keys.append(frame.key_frame)
             else:
-                packets += [(part.time, part.to_ndarray()[0]) for part in resampler.resample(frame)]
+                packets += [(part.time or 0.0, part.to_ndarray()[0]) for part in resampler.resample(frame)]
     start_s = packets[0][0]
     samples = np.zeros(round((packets[-1][0] - start_s) * SOUND_RATE_HZ) + packets[-1][1].size, np.float32)
     for at_s, part in packets:

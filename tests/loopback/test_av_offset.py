@@ -20,6 +20,7 @@ async def test_clicks_and_flashes_meet_before_and_after_a_stall(serve: Serve) ->
     async with caller_process() as process:
         session, answer = await sessions.create("ann", process.offers[0])
         session.speech.source = TimelineSource(session.clock, clicks)
+        assert answer is not None
         await process.accept([answer])
         await asyncio.sleep(6)
         before_s = time.monotonic()

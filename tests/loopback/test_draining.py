@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from websockets import Subprotocol
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -88,7 +89,10 @@ async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets
 
 def _speak_without_right(server: ServerProcess, path: str) -> None:
     url = f"ws{server.url.removeprefix('http')}{path}"
-    with pytest.raises(InvalidStatus) as refused, connect(url, subprotocols=["lipstream.v1", f"bearer.{WRONG}"]):
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(url, subprotocols=[Subprotocol("lipstream.v1"), Subprotocol(f"bearer.{WRONG}")]),
+    ):
         pass
     assert refused.value.response.status_code == 403
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.test_client.click_track import voice
 from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
 from tests.loopback.virtual import EPOCH_S, VirtualSession
@@ -23,7 +24,7 @@ def echo(gain: float, seconds: float) -> np.ndarray:
         heard = returned.pop(0) * np.float32(gain / 32767) if returned else np.zeros(PACKET_SOUND, np.float32)
         if position < BURST:
             heard = heard + burst[position]
-        session.session.speech.push_sound(position * PACKET_SOUND, heard, session.now_s)
+        session.session.speech.microphone.push(position * PACKET_SOUND, in_range(heard), session.now_s)
     assert session.now_s > EPOCH_S + seconds - 0.1
     return session.left / 32767
 

@@ -121,7 +121,7 @@ async def test_a_lost_peers_session_waits_and_its_owner_comes_back(serve: Serve,
         assert session.clock is clock
         spoken = session.playout.counts.rendered
         session.speech.source = TimelineSource(clock, voice)
-        await until(lambda spoken=spoken: session.playout.counts.rendered > spoken + 10, "speech after the return")
+        await until(lambda: session.playout.counts.rendered > spoken + 10, "speech after the return")  # noqa: B023 (awaited here)
 
 
 async def test_a_new_offer_takes_the_place_of_the_old_one(serve: Serve, callers: Callers) -> None:
@@ -141,7 +141,7 @@ async def test_the_oldest_waiting_session_yields(serve: Serve, callers: Callers)
     waiting = [session for _, session in calls]
     for caller, session in reversed(calls):
         await caller.close()
-        await until(lambda session=session: session.lost_s is not None, "notice")
+        await until(lambda: session.lost_s is not None, "notice")  # noqa: B023 (awaited here)
     assert sessions.unready_reason() is None
     await callers.call(sessions)
     assert sessions.get(waiting[0].id) is waiting[0]
@@ -163,8 +163,8 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
     for _ in range(2):  # what the first start leaves on purpose (the resource tracker) is there before the second ends
         sessions = await serve()
         _, session = await callers.call(sessions, sound=voice(0, 48000))
-        await until(lambda session=session: session.playout.counts.rendered > 10, "speech")
-        worker, memory = sessions.workers.pids[0], sessions.workers.members[0]._memory
+        await until(lambda: session.playout.counts.rendered > 10, "speech")  # noqa: B023 (awaited here)
+        worker, memory = sessions.workers.pids[0], sessions.workers.members[0]._jobs.memory
         assert memory is not None
         assert (SHARED_MEMORY / memory.name).exists()
         name = memory.name
@@ -180,7 +180,7 @@ async def test_closing_leaves_nothing_behind(serve: Serve, callers: Callers) -> 
 async def test_a_killed_worker_takes_no_session_along(
     serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lipstream.realtime.workers.render_client._RESTART_DELAYS_S", (0.2,))  # long enough to be seen
+    monkeypatch.setattr("lipstream.realtime.workers.supervisor.RESTART_DELAYS_S", (0.2,))  # long enough to be seen
     sessions = await serve()
     calls = [await callers.call(sessions, avatar) for avatar in SHADES]
     for _, session in calls:

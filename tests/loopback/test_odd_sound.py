@@ -33,7 +33,8 @@ def speech(rate: int) -> np.ndarray:
 
 
 def pcm(sound: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+    rounded: np.ndarray = np.rint(np.clip(sound, -1, 1) * 32767)
+    return rounded.astype(np.int16)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])

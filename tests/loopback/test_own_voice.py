@@ -22,7 +22,8 @@ LOUD, SOFT = 0.8, 0.2
 
 def prompt(name: str, level: float) -> np.ndarray:
     sound = read_sound(PROMPTS / f"{name}.wav")
-    return (level * sound / np.abs(sound).max()).astype(np.float32)
+    scaled: np.ndarray = level * sound / np.abs(sound).max()
+    return scaled.astype(np.float32)
 
 
 async def story() -> AsyncGenerator[SpokenSentence]:
@@ -47,7 +48,7 @@ async def test_its_own_voice_does_not_interrupt_it_and_a_louder_visitor_does(
     sessions = await serve(local_microphone=MICROPHONE, local_speaker=SPEAKER)
     session, _ = await sessions.create("ann", None, listens=True, local_audio=True)
     session.sinks.record(tmp_path, {}, "ann")  # it goes on for that
-    voices: list[dict[str, Any]] = []
+    voices: list[Any] = []
     session.listeners.add(lambda event: voices.append(event) if event.get("by") == "voice" else None)
     await until(lambda: len(sessions.local_audio.running) == 2, "both devices")
     text_queue = session.speech.text_queue

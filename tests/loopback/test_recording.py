@@ -84,14 +84,14 @@ async def test_a_transcript_tells_what_happened_when_but_not_what_was_said(serve
     session, _ = await sessions.create("ann", None)
     recording = record(sessions, session)
     await until(lambda: recording.stats()["seconds"] >= 0.5, "half a second")
-    session.tell({"type": "said", "sample": 16_000, "text": "a secret"})
+    session.tell({"type": "caption", "sample": 16_000, "text": "a secret"})
     sample = session.speech.interrupt()
     session.fail("a fault")
     await until(lambda: session.closed and not recording.running, "the end")
     lines = transcript(recording.transcript)
     assert "secret" not in recording.transcript.read_text()
     assert [line["type"] for line in lines] == [
-        "recording_started", "said", "interrupted", "error", "recording_ended"]  # fmt: skip
+        "recording_started", "caption", "interrupted", "error", "recording_ended"]  # fmt: skip
     interrupted = lines[2]
     assert interrupted["sample"] == sample
     assert 0 < interrupted["at_s"] <= recording.stats()["seconds"] + 0.5
@@ -116,7 +116,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
 ) -> None:
     sessions = await serve()
     caller, session = await callers.call(sessions)
-    events: list[dict[str, Any]] = []
+    events: list[Any] = []
     session.listeners.add(events.append)
     recording = record(sessions, session)
     await until(lambda: recording.stats()["bytes"] > 0, "the first fragment")
@@ -148,7 +148,7 @@ async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, m
     class Slow:
         def write(self, data: memoryview) -> int:
             time.sleep(1.5)
-            return disk.write(data)
+            return int(disk.write(data))
 
     recording._file._file = Slow()
     await until(lambda: recording.stats()["lost_units"] > 20, "lost units")

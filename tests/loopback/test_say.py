@@ -36,7 +36,7 @@ def loud_s(caller: Any) -> float:
 async def test_espeak_is_heard_by_the_peer_with_its_lips(serve: Serve, callers: Callers) -> None:
     sessions = await serve(synthesizer="espeak-ng")
     caller, session = await callers.call(sessions)
-    events: list[dict[str, Any]] = []
+    events: list[Any] = []
     session.listeners.add(events.append)
     async with web(sessions) as server, api(server) as client:
         answer = await client.post(f"{session.id}/say", json={"text": "Good morning. Dr. Smith has 3.5 apples."})

@@ -1,6 +1,7 @@
 """Live streams by SRT and by WHIP: to a listener of Haivision's, and to a WHIP server."""
 
 import asyncio
+import ctypes.util
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
             listener = await listen_for_srt(f"srt://127.0.0.1:{port}?mode=listener&passphrase={secret}", received)
         if links == 1:
             stream = session.sinks.streams.add(f"srt://127.0.0.1:{port}?{query}", {})
-        await until(lambda links=links, stream=stream: stream.links == links, "the stream")
-        await until(lambda path=path: path.stat().st_size > 0, "the first of it")
+        await until(lambda: stream.links == links, "the stream")  # noqa: B023 (awaited here)
+        await until(lambda: path.stat().st_size > 0, "the first of it")  # noqa: B023 (awaited here)
         if links == 1:
             listener.terminate()
             await listener.wait()
@@ -59,7 +60,7 @@ def test_who_does_not_listen_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_without_libsrt_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(srt_process.ctypes.util, "find_library", lambda _: None)
+    monkeypatch.setattr(ctypes.util, "find_library", lambda _: None)
     with pytest.raises(srt_process.SrtError, match="apt-get install libsrt"):
         srt_process.SrtSocket("srt://127.0.0.1:9000")
 
@@ -78,9 +79,9 @@ async def test_an_sfu_is_published_to_by_whip_and_again_after_it_was_lost(
         assert unknown.reason == "the server refuses with status 401"
         await session.sinks.streams.remove(unknown.id)
         for links, pictures in ((1, 5), (2, 90)):
-            await until(lambda links=links: stream.links == links, "the publication")
+            await until(lambda: stream.links == links, "the publication")  # noqa: B023 (awaited here)
             got = whip.receivers[-1].recording.picture
-            await until(lambda got=got, pictures=pictures: len(got.packets) > pictures and got.reports, "pictures")
+            await until(lambda: len(got.packets) > pictures and got.reports, "pictures")  # noqa: B023 (awaited here)
             if links == 1:
                 await whip.receivers[-1].close()
         receiver = whip.receivers[-1]

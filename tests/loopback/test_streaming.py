@@ -144,7 +144,7 @@ async def test_over_tls_only_a_trusted_server_is_told_the_key(
     session, _ = await sessions.create("ann", None)
     stream = session.sinks.streams.add(f"rtmps://localhost:{port}/live/{KEY}", {})
     await until(lambda: stream.state == "waiting", "its refusal")
-    assert stream.reason == "its certificate is not one that this machine trusts"
+    assert stream.reason == "this machine does not trust the server's certificate"
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     await until(lambda: stream.state == "live", "the stream")
     await session.sinks.streams.close()
@@ -201,7 +201,7 @@ def test_an_address_of_the_settings_is_checked_before_anything_starts(tmp_path: 
     config = tmp_path / "lipstream.toml"
     config.write_text(f'push = ["rtmp://host/app/{KEY}", "rtmp://host/{KEY}"]\n')
     settings = read_settings(["--config", str(config)], {"LIPSTREAM_STORE": str(tmp_path)})
-    with pytest.raises(SettingsError, match="push, address 2: an RTMP address ends with") as refused:
+    with pytest.raises(SettingsError, match="push, address 2: an RTMP address must end with") as refused:
         create_app(Sessions(settings))
     assert KEY not in refused.value.message
     assert read_settings(["--push", "srt://a:1?streamid=x,y rtmp://b/c/d"], {}).push == (

@@ -23,7 +23,7 @@ def pitch_hz(sound: np.ndarray) -> float:
 
 async def test_faces_and_voices_are_not_mixed_up(serve: Serve, callers: Callers) -> None:
     sessions = await serve()
-    pitches = {"ann": 120.0, "bob": 210.0}
+    pitches = {"ann": 120, "bob": 210}
     calls = {
         avatar: await callers.call(sessions, avatar, sound=voice(0, SOUND_RATE_HZ, pitch_hz=pitch))
         for avatar, pitch in pitches.items()

@@ -1,6 +1,8 @@
 """A session as a camera and a microphone of this machine: pyvirtualcam without a device, real PulseAudio."""
 
 import asyncio
+import importlib
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,10 +17,11 @@ from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.settings import Settings
-from lipstream.realtime.sinks import backoff, virtual_camera, virtual_microphone
+from lipstream.realtime.sinks import backoff
 from lipstream.realtime.sinks.virtual_microphone import MICROPHONE
 from lipstream.realtime.test_client.click_track import voice
 from lipstream.realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.wire.session_answers import DeviceStats
 from tests.loopback.conftest import MOUTH, SHADES, Serve, until
 from tests.realtime.local_audio.sound_server import SoundServer, room
 
@@ -61,7 +64,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     return Camera
 
 
-def device(session: Session, name: str) -> dict[str, Any]:
+def device(session: Session, name: str) -> DeviceStats:
     (found,) = [figures for figures in session.sinks.devices() if figures["name"] == name]
     return found
 
@@ -142,9 +145,9 @@ def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path, monkeypa
     def missing(_name: str) -> Any:
         raise ImportError
 
-    monkeypatch.setattr(virtual_camera.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(SettingsError, match=r"pip install -e '\.\[virtual-camera\]'"):
         create_app(Sessions(Settings(store=tmp_path, virtual_camera="default")))
-    monkeypatch.setattr(virtual_microphone.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SettingsError, match="apt-get install pulseaudio-utils"):
         create_app(Sessions(Settings(store=tmp_path, virtual_microphone=True)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.session.session import Session
@@ -85,7 +86,7 @@ class VirtualSession:
                 if position is None:
                     self.session.speech.interrupt()
                 else:
-                    self.session.speech.push_sound(position, samples, EPOCH_S + BEGINS_S + at_s)
+                    self.session.speech.microphone.push(position, in_range(samples), EPOCH_S + BEGINS_S + at_s)
             self.tick()
 
     def _submit(self, job: RenderJob) -> None:

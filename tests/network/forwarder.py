@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import time
+from io import FileIO
 
 from tests.network.conditions import Conditions, Direction
 
@@ -27,6 +28,7 @@ def forward(devices: tuple[int, int]) -> None:
     other = {devices[0]: devices[1], devices[1]: devices[0]}
     waiting: list[tuple[float, int, int, bytes]] = []
     count = 0
+    orders = FileIO(sys.stdin.fileno(), closefd=False)  # nothing may wait in a buffer unseen
     while True:
         timeout_s = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
         readable, _, _ = select.select([*devices, sys.stdin.fileno()], [], [], timeout_s)
@@ -50,7 +52,7 @@ def forward(devices: tuple[int, int]) -> None:
             except OSError:
                 directions[other[device]].dropped += 1
         if sys.stdin.fileno() in readable:
-            line = sys.stdin.buffer.raw.readline()  # type: ignore[attr-defined]  # nothing may wait in a buffer unseen
+            line = orders.readline()
             if not line:
                 return
             for direction, wanted in zip(directions.values(), json.loads(line) or [], strict=False):

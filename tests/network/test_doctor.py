@@ -137,14 +137,14 @@ def test_the_page_names_what_is_blocked(link: NetworkLink, misled: ServerProcess
         assert steps["Microphone"][0] == "bad", "http, and not this machine"
         assert "https" in steps["Microphone"][1]
         assert steps["Sound and picture formats"][0] == "good"
-        assert steps["ServerProcess"][0] == "good"
+        assert steps["Server"][0] == "good"
         assert steps["Sound and picture (UDP)"][0] == "good"
         assert steps["Relay (TURN)"][0] == "bad"
         assert "refuses the server" in steps["Relay (TURN)"][1]
         link.set(Conditions(no_udp=True), Conditions(no_udp=True))
         steps = checked(page)
         link.set()
-        assert steps["ServerProcess"][0] == "good"
+        assert steps["Server"][0] == "good"
         assert steps["Sound and picture (UDP)"][0] == "bad"
         assert "firewall" in steps["Sound and picture (UDP)"][1]
         assert "does not answer" in steps["Relay (TURN)"][1]

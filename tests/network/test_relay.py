@@ -12,9 +12,10 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.turn_credentials import TurnSecret
+from lipstream.realtime.wire.session_answers import IceServer
 from tests.network.coturn import PORT, SECRET, USER_QUOTA, coturn
 from tests.network.link import SERVER_ADDRESS, Namespace, run
-from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, connection_of, until
 
 pytestmark = pytest.mark.needs("coturn", "namespaces")
 
@@ -46,13 +47,13 @@ def signer(url: str, *, secret: str = SECRET, ttl_s: int = 600) -> TurnSecret:
 
 
 @asynccontextmanager
-async def relay(server: dict[str, object]) -> AsyncIterator[turn.TurnTransport]:
+async def relay(server: IceServer) -> AsyncIterator[turn.TurnTransport]:
     """Reserve a relay with a session's credentials."""
     transport, _ = await turn.create_turn_endpoint(
         asyncio.DatagramProtocol,
         server_addr=(SERVER_ADDRESS, PORT),
-        username=server["username"],
-        password=server["credential"],
+        username=str(server["username"]),
+        password=str(server["credential"]),
     )
     try:
         yield transport
@@ -61,14 +62,15 @@ async def relay(server: dict[str, object]) -> AsyncIterator[turn.TurnTransport]:
 
 
 def inner(transport: turn.TurnTransport) -> turn.TurnClientMixin:
-    return transport._TurnTransport__inner_protocol
+    protocol: turn.TurnClientMixin = transport.__dict__["_TurnTransport__inner_protocol"]
+    return protocol
 
 
-async def refused(server: dict[str, object]) -> int:
+async def refused(server: IceServer) -> int:
     with pytest.raises(stun.TransactionFailed) as failure:
         async with relay(server):
             pass
-    return failure.value.response.attributes["ERROR-CODE"][0]
+    return int(failure.value.response.attributes["ERROR-CODE"][0])
 
 
 async def test_a_credential_of_ours_opens_a_relay(url: str) -> None:
@@ -121,7 +123,7 @@ async def test_a_call_passes_through_relays_alone(url: str) -> None:
         offered = [line for line in client.pc.localDescription.sdp.splitlines() if line.startswith("a=candidate")]
         assert offered
         assert all(" typ relay" in line for line in offered)
-        connection = call.peer._connection
+        connection = connection_of(call.peer)
         answered = [line for line in connection.localDescription.sdp.splitlines() if line.startswith("a=candidate")]
         assert answered
         assert all(" typ relay" in line for line in answered)

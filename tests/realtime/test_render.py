@@ -98,7 +98,9 @@ def test_sound_of_any_rate_is_read(tmp_path: Path, rate: int) -> None:
     assert sound.dtype == np.float32
 
 
-def test_what_holds_no_sound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_what_holds_no_sound_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF....")
     with pytest.raises(BadRequestError, match="cannot read sound"):
         read_sound(tmp_path / "a.wav")

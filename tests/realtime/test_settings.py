@@ -33,6 +33,8 @@ def test_options_are_parsed() -> None:
         (["--port", "http"], {}, "option port cannot be 'http'"),
         ([], {"LIPSTREAM_INSECURE": "maybe"}, "option insecure"),
         (["--ice-servers", "{}"], {}, "list of objects with 'urls'"),
+        (["--ice-servers", '[{"urls": [7]}]'], {}, "list of objects with 'urls'"),
+        (["--ice-servers", '[{"urls": "turn:a", "username": 5}]'], {}, "list of objects with 'urls'"),
         (["--device", "tpu"], {}, "device 'tpu'"),
         (["--precision", "int3"], {}, "precision 'int3' is none of auto, fp16, bf16, fp32, int8"),
         (["--max-sessions", "0"], {}, "at least 1"),

@@ -33,13 +33,13 @@ def egl() -> None:
         pytest.skip(f"no EGL: {error}")
 
 
-def test_heads_survive_saving_and_differ(heads: HeadSet):
+def test_heads_survive_saving_and_differ(heads: HeadSet) -> None:
     assert heads.names[:2] == ("ada", "ben")
     assert heads.vertices.shape[0] == len(PEOPLE) + 7
     assert np.abs(heads.vertices[2] - heads.vertices[3]).max() > 0.002
 
 
-def test_jaw_parts_the_lips_and_mouth_close_undoes_it(heads: HeadSet):
+def test_jaw_parts_the_lips_and_mouth_close_undoes_it(heads: HeadSet) -> None:
     jaw = heads.actions[heads.action_names.index("jawOpen")]
     close = heads.actions[heads.action_names.index("mouthClose")]
     rest = lip_gap(heads, heads.vertices[0])
@@ -47,7 +47,7 @@ def test_jaw_parts_the_lips_and_mouth_close_undoes_it(heads: HeadSet):
     assert abs(lip_gap(heads, heads.vertices[0] + 0.5 * (jaw + close)) - rest) < 0.001
 
 
-def test_the_face_box_holds_the_mouth_in_its_lower_half(heads: HeadSet):
+def test_the_face_box_holds_the_mouth_in_its_lower_half(heads: HeadSet) -> None:
     stage, pose = Stage(), HeadPose()
     for index in range(len(heads.names)):
         x, y, half = face_window(heads, heads.vertices[index], index, pose, stage)
@@ -57,7 +57,7 @@ def test_the_face_box_holds_the_mouth_in_its_lower_half(heads: HeadSet):
 
 
 @pytest.mark.usefixtures("egl")
-def test_scenes_differ_in_the_mouth_alone(heads: HeadSet, monkeypatch: pytest.MonkeyPatch):
+def test_scenes_differ_in_the_mouth_alone(heads: HeadSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.dataset._degrade", lambda pictures, rng: pictures)  # compression spreads a change
     mouths = np.zeros((40, len(MOUTH_ACTIONS)), np.float32)
     mouths[:, 0] = 0.4
@@ -68,7 +68,7 @@ def test_scenes_differ_in_the_mouth_alone(heads: HeadSet, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("egl")
-def test_the_same_picture_twice_is_the_same(heads: HeadSet):
+def test_the_same_picture_twice_is_the_same(heads: HeadSet) -> None:
     from training.renderer import Renderer  # noqa: PLC0415
 
     renderer = Renderer(heads, 64, samples=0, shells=2)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -7,7 +9,7 @@ from training.landmark_crops import CROP, CropMaker
 from training.landmarks import build_network, export_landmarks, loss_of, to_input
 
 
-def test_the_exported_network_tells_what_the_trained_one_does(tmp_path) -> None:
+def test_the_exported_network_tells_what_the_trained_one_does(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = build_network()
     crops = np.random.default_rng(1).integers(0, 255, (8, CROP, CROP, 3), dtype=np.uint8)

@@ -30,13 +30,13 @@ needs_jtalk = pytest.mark.skipif(
 )
 
 
-def test_phones_are_read_with_their_starts():
+def test_phones_are_read_with_their_starts() -> None:
     phones = parse_phones("pau:0.136 p:0.234 l:0.293 iy:0.377 \n")
     assert [p.name for p in phones] == ["pau", "p", "l", "iy"]
     assert phones[1] == Phone("p", 0.136, 0.234)
 
 
-def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
+def test_closed_frames_are_those_shown_in_the_middle_of_the_closure() -> None:
     phones = (Phone("aa", 0.0, 0.4), Phone("m", 0.4, 0.5), Phone("aa", 0.5, 1.0))
     assert np.flatnonzero(closed_frames(phones, 25)).tolist() == [11]
 
@@ -46,10 +46,12 @@ def test_closed_frames_are_those_shown_in_the_middle_of_the_closure():
     [((("flite", "rms", "en"),), True), ((("espeak", "", "en"),), False), (HELD_OUT, False)],
     ids=["tells its times", "is aligned", "held out"],
 )
-def test_some_clips_are_slow_where_the_phones_times_are_told(voices, slow, monkeypatch):
-    stretches = []
+def test_some_clips_are_slow_where_the_phones_times_are_told(
+    voices: tuple[tuple[str, str, str], ...], slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches: list[float] = []
 
-    def say(_text, _engine, _voice, manner):
+    def say(_text: str, _engine: str, _voice: str, manner: Manner) -> Spoken:
         stretches.append(manner.stretch)
         return Spoken(np.ones(1600, np.float32), [Phone("aa", 0.0, 0.1)])
 
@@ -61,7 +63,7 @@ def test_some_clips_are_slow_where_the_phones_times_are_told(voices, slow, monke
     assert 0.1 < share < 0.5 if slow else share == 0
 
 
-def test_a_long_vowel_is_held_between_its_edges_and_nothing_else_is():
+def test_a_long_vowel_is_held_between_its_edges_and_nothing_else_is() -> None:
     phones = [
         Phone("m", 0.0, 0.4),
         Phone("uw", 0.4, 0.8),  # frames 12 (0.48 s) to 18 (0.72 s) lie 60 ms inside
@@ -72,7 +74,7 @@ def test_a_long_vowel_is_held_between_its_edges_and_nothing_else_is():
     assert np.flatnonzero(held_vowels(phones, 40)).tolist() == list(range(12, 18))
 
 
-def test_other_alphabets_become_phones_that_share_their_time():
+def test_other_alphabets_become_phones_that_share_their_time() -> None:
     assert from_ipa("m", 0.0, 0.1) == [Phone("m", 0.0, 0.1)]
     assert [p.name for p in from_ipa("aʊ", 0.0, 0.2)] == ["aa", "uh"]
     assert from_ipa("aʊ", 0.0, 0.2)[1].start_s == pytest.approx(0.1)
@@ -80,12 +82,12 @@ def test_other_alphabets_become_phones_that_share_their_time():
     assert [from_russian(name) for name in ("bb", "m", "sch", "oo", "#")] == ["b", "m", "sh", "ao", "pau"]
 
 
-def test_the_japanese_nasal_and_doubling_shut_the_lips_where_the_next_phone_does():
+def test_the_japanese_nasal_and_doubling_shut_the_lips_where_the_next_phone_does() -> None:
     said = ["sil", "k", "a", "N", "p", "a", "N", "k", "a", "cl", "p", "a", "cl", "t", "o", "N", "pau"]
     assert " ".join(from_japanese(said)) == "pau k aa m p aa n k aa p p aa t t ow n pau"
 
 
-def test_a_clip_begins_and_ends_at_rest():
+def test_a_clip_begins_and_ends_at_rest() -> None:
     clip = make_clip(Spoken(np.full(RATE_HZ, 0.5, np.float32), [Phone("aa", 0.0, 1.0)]))
     assert clip.samples.std() > 0
     assert len(clip.mouth) == int(np.ceil(len(clip.samples) / 640))
@@ -93,19 +95,19 @@ def test_a_clip_begins_and_ends_at_rest():
     assert clip.mouth[0].max() < 0.01 < clip.mouth[len(clip.mouth) // 2].max()
 
 
-def test_every_language_has_sentences():
+def test_every_language_has_sentences() -> None:
     rng = np.random.default_rng(0)
     for language in ("en", *OTHER_LANGUAGES):
         assert all(random_text(rng, language) for _ in range(20))
 
 
-def test_packing_a_mel_loses_little():
+def test_packing_a_mel_loses_little() -> None:
     mel = np.random.default_rng(0).uniform(-4, 4, (80, 30)).astype(np.float32)
     assert np.abs(unpack_mel(pack_mel(mel)).T - mel).max() < 8 / 255
     assert (unpack_mel(pack_mel(np.full((80, 2), -4, np.float32))) == -4).all()
 
 
-def test_sounds_without_a_voice_are_finite_and_not_loud():
+def test_sounds_without_a_voice_are_finite_and_not_loud() -> None:
     rng = np.random.default_rng(1)
     for _ in range(24):
         samples = unspoken(rng)
@@ -114,11 +116,11 @@ def test_sounds_without_a_voice_are_finite_and_not_loud():
         assert np.isfinite(vary(samples, rng)).all()
 
 
-def test_noise_has_unit_power():
+def test_noise_has_unit_power() -> None:
     assert coloured_noise(16000, np.random.default_rng(2), 0.5).std() == pytest.approx(1, abs=0.01)
 
 
-def test_idle_motion_closes_its_loop():
+def test_idle_motion_closes_its_loop() -> None:
     poses, actions = idle_clip(200, 25, np.random.default_rng(3))
     head = np.array([pose.head for pose in poses])
     seam = np.abs(head[0] - head[-1]).max()
@@ -128,7 +130,7 @@ def test_idle_motion_closes_its_loop():
 
 
 @needs_espeak
-def test_words_of_other_languages_are_pronounced():
+def test_words_of_other_languages_are_pronounced() -> None:
     assert pronounce("Mi mamá, por favor.", "es") == [
         ["m", "iy"],
         ["m", "aa", "m", "aa"],
@@ -139,7 +141,7 @@ def test_words_of_other_languages_are_pronounced():
 
 @needs_aligner
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs flite")
-def test_phones_are_aligned_to_where_they_sound():
+def test_phones_are_aligned_to_where_they_sound() -> None:
     said = speak(SENTENCES[0], "flite", "rms", Manner())
     aligned = align(said.samples, " ".join(as_word([phone]) for phone in _names(said.phones)))
     true = [phone for phone in said.phones if phone.name != "pau"]
@@ -153,7 +155,7 @@ def test_phones_are_aligned_to_where_they_sound():
 _AS_HEARD = {"ax": "ah"}
 
 
-def _names(phones):
+def _names(phones: list[Phone]) -> list[str]:
     return [phone.name for phone in phones if phone.name != "pau"]
 
 
@@ -173,7 +175,7 @@ def _names(phones):
         pytest.param("jtalk", "mei_normal", "パパはパンとピーマンをいっぱい食べた。", marks=needs_jtalk),
     ],
 )
-def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
+def test_voices_are_hushed_in_the_middle_of_a_closure(engine: str, voice: str, text: str) -> None:
     said = speak(text, engine, voice, Manner(pitch_hz=180))
     level = np.sqrt(np.convolve(said.samples**2, np.ones(160) / 160, "same"))
     closures = [
@@ -205,7 +207,7 @@ def test_voices_are_hushed_in_the_middle_of_a_closure(engine, voice, text):
     ],
 )
 @pytest.mark.parametrize("size", [1.0, 1.2])
-def test_spoken_phones_line_up_with_the_sound(engine, voice, size):
+def test_spoken_phones_line_up_with_the_sound(engine: str, voice: str, size: float) -> None:
     said = speak("mama papa, mama papa.", engine, voice, Manner(size=size))
     at = np.arange(len(said.samples)) / RATE_HZ
     sounding = np.zeros(len(at), bool)

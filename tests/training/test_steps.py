@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ pytestmark = [
 ]
 
 
-def test_all_steps_run_in_order(tmp_path, monkeypatch, capsys):
+def test_all_steps_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         moderngl.create_context(standalone=True, backend="egl").release()
     except Exception as error:  # noqa: BLE001 (the binding raises bare Exception)

@@ -56,7 +56,7 @@ def test_a_scorer_learns_which_sound_a_mouth_goes_with(clip: Path) -> None:
     for _ in range(40):
         learning.zero_grad()
         loss = mistaken(scorer, grey_mouths(pictures), torch.from_numpy(windows))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         learning.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]

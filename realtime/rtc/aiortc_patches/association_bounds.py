@@ -1,9 +1,9 @@
-"""Bounds on what one peer's data channels cost: well-formed chunks can hold memory and processor time as well.
+"""Bounds on the cost of one peer's data channels, as well-formed chunks can use up memory and processor time too.
 
-aiortc applies no receive window. It sorts all gaps on every chunk, walks every unfinished message on every chunk, makes
-a stream for every number that is named, and expands each range of a selective acknowledgement (SACK). All of that is
-kept for as long as the association lasts. RFC 9260 lets a receiver discard what it has no room for: the sender repeats
-it. So chunks above the rate are discarded, and a peer that goes on ends itself.
+aiortc applies no receive window. On every chunk it sorts all gaps and walks all unfinished messages; it creates a
+stream for every number named and expands each range of a selective acknowledgement (SACK). It keeps all of that while
+the association lasts. RFC 9260 lets a receiver discard chunks for which it has no room: the sender repeats them.
+Chunks above the rate are therefore discarded, and the association of a peer that continues is ended.
 """
 
 import struct
@@ -12,20 +12,20 @@ from typing import Any
 
 CHUNKS_PER_S = 200
 BURST_CHUNKS = 200
-"""Chunks that are taken at once after a pause. A browser sends some ten when it connects."""
+"""Chunks accepted at once after a pause. A browser sends about ten when it connects."""
 DISCARDED_CHUNKS = 500
-"""Chunks over the rate that are discarded in a row, without a pause between, before the peer ends."""
+"""Chunks above the rate, without a pause between, after which the association ends."""
 MAX_HELD_BYTES = 64 * 1024
-"""Bytes of unfinished messages; a control message is at most 4 KiB."""
+"""Limit of unfinished messages; a control message is at most 4 KiB."""
 MAX_HELD_CHUNKS = 256
 MAX_GAPS = 256
-"""Chunks received ahead of a missing one."""
+"""Limit of chunks received ahead of a missing one."""
 MAX_STREAMS = 8
-"""The page uses one."""
+"""The page uses one stream."""
 MAX_ACKNOWLEDGED = 1024
-"""Chunks that one SACK may name in its ranges: the server never has so many under way."""
+"""Limit of chunks that one SACK may name in its ranges; the server never has that many under way."""
 _ACKNOWLEDGED_PER_CHUNK = 32
-"""Chunks named in a SACK that cost as much as one chunk does."""
+"""Chunks named in a SACK that count as one chunk against the rate."""
 
 _COMMON_HEADER_BYTES = 12
 _HEADER = struct.Struct("!BBH")
@@ -36,11 +36,11 @@ _SACK_RANGE = struct.Struct("!HH")
 
 
 class AssociationFloodError(Exception):
-    """The peer holds or sends more than it may; the message says what."""
+    """The peer holds or sends more than it may; the message names the limit."""
 
 
 class AssociationBounds:
-    """Counts the chunks of one SCTP association, and what it makes the server hold.
+    """Counts the chunks of one SCTP association and the memory that they hold.
 
     Args:
         association: An ``aiortc.RTCSctpTransport``.
@@ -50,13 +50,13 @@ class AssociationBounds:
     def __init__(self, association: Any, now_s: float) -> None:
         self._association = association
         self._left, self._at_s = float(BURST_CHUNKS), now_s
-        association._advertised_rwnd = MAX_HELD_BYTES  # a peer that keeps to the protocol sends no more at once
+        association._advertised_rwnd = MAX_HELD_BYTES  # a peer that follows the protocol sends no more at once
 
     def admits(self, packet: bytes, now_s: float) -> bool:
-        """Count a packet, and tell whether it is to be handled or discarded.
+        """Count a packet; return whether to handle it (True) or discard it.
 
         Raises:
-            AssociationFloodError: If too many have been discarded.
+            AssociationFloodError: If too many packets have been discarded.
         """
         self._left = min(float(BURST_CHUNKS), self._left + (now_s - self._at_s) * CHUNKS_PER_S)
         self._at_s = now_s
@@ -68,10 +68,10 @@ class AssociationBounds:
         return self._left >= 0 and acknowledged <= MAX_ACKNOWLEDGED
 
     def check(self) -> None:
-        """Look at what the association holds, after a packet was handled.
+        """Check the memory that the association holds after a handled packet.
 
         Raises:
-            AssociationFloodError: If that is too much.
+            AssociationFloodError: If a limit is exceeded.
         """
         streams = self._association._inbound_streams
         held = [chunk for stream in streams.values() for chunk in stream.reassembly]
@@ -86,7 +86,7 @@ class AssociationBounds:
 
 
 def _chunks(packet: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the type and the bytes of each chunk of a packet (RFC 9260, section 3.2), as far as they can be read."""
+    """Yield the type and bytes of each readable chunk of a packet (RFC 9260, section 3.2)."""
     at = _COMMON_HEADER_BYTES
     while at + _HEADER.size <= len(packet):
         kind, _, length = _HEADER.unpack_from(packet, at)
@@ -95,7 +95,7 @@ def _chunks(packet: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _acknowledged(sack: bytes) -> int:
-    """Return how many chunks the ranges of a SACK name (RFC 9260, section 3.3.4)."""
+    """Return the number of chunks in the ranges of a SACK (RFC 9260, section 3.3.4)."""
     if len(sack) < _SACK_RANGES_AT:
         return 0
     (count,) = _SACK_COUNT.unpack_from(sack, _SACK_COUNT_AT)

@@ -1,8 +1,7 @@
-"""Consent to send (RFC 7675): whether the other end still answers.
+"""Consent to send (RFC 7675): checks that the other end still answers.
 
-A patch of aioice 0.13. It takes an answer for none that comes more
-than half a second after its check. A client on a slow link, or one whose machine is busy, answers all of them and is
-hung up on after half a minute.
+A patch of aioice 0.13, which ignores an answer that arrives more than half a second after its check. A client on a
+slow link or a busy machine answers every check, and aioice would still end its connection after half a minute.
 """
 
 import asyncio
@@ -18,30 +17,30 @@ logger = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 5.0
 MOST_UNANSWERED = 6
-"""Checks in a row. Counted rather than timed: whoever stood still for a while has sent none, and blames nobody."""
+"""Checks in a row without an answer. They are counted, not timed: a server that was stopped has sent no checks."""
 
 
 _expired: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class _Check:
-    """Stands where aioice keeps the requests that it waits for, and lets an answer come when it will."""
+    """Registered among aioice's pending requests in place of a transaction; accepts an answer at any time."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.answered = False
 
     def response_received(self, message: stun.Message, _: tuple[str, int]) -> None:
-        """Take a message of the check's own id."""
+        """Take a message with the check's transaction id."""
         if message.message_class == stun.Class.RESPONSE and message.check_message_integrity(self._key):
             self.answered = True
 
 
 def keep_consent(connection: Connection) -> None:
-    """Have an ICE connection end when its last checks were not answered at all, and not before.
+    """Make an ICE connection end only after ``MOST_UNANSWERED`` checks without any answer.
 
     Args:
-        connection: One that has not connected yet.
+        connection: Connection before its ``connect``.
     """
 
     async def query_consent() -> None:
@@ -67,13 +66,13 @@ def keep_consent(connection: Connection) -> None:
 
 
 def has_expired(connection: Connection) -> bool:
-    """Tell whether a connection was ended so."""
+    """Return whether a connection was ended for missing consent."""
     return connection in _expired
 
 
 def _send(connection: Connection, key: bytes, waiting: dict[bytes, tuple[Any, _Check]]) -> None:
-    """Send a check, and have its answer found whenever it comes."""
-    pair = next(iter(connection._nominated.values()))  # of the one component there is: RTP and RTCP share it
+    """Send a check and register it, so that its answer is found at any time."""
+    pair = next(iter(connection._nominated.values()))  # RTP and RTCP share the only component
     request = connection.build_request(pair, nominate=False)
     request.add_message_integrity(key)
     check: Any = _Check(key)
@@ -83,7 +82,7 @@ def _send(connection: Connection, key: bytes, waiting: dict[bytes, tuple[Any, _C
 
 
 def _forget(waiting: dict[bytes, tuple[Any, _Check]]) -> None:
-    """Wait for no answer any more."""
+    """Unregister all checks."""
     for transaction_id, (protocol, _) in waiting.items():
         protocol.transactions.pop(transaction_id, None)
     waiting.clear()

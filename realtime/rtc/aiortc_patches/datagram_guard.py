@@ -1,4 +1,4 @@
-"""What stands in front of every ICE socket of the process: strangers' datagrams go no further.
+"""Filters the datagrams of every ICE socket of the process: only the peer's media and STUN reach aiortc.
 
 A patch of aioice 0.13.
 """
@@ -14,10 +14,10 @@ from aioice import stun
 from aioice.ice import CandidatePair, Connection, StunProtocol
 
 MAX_QUEUED_DATAGRAMS = 1024
-"""Datagrams that may wait for one connection: half a second of everything a browser sends, with room."""
+"""Limit of queued datagrams per connection: half a second of a browser's traffic, with room to spare."""
 MAX_DATAGRAM_BYTES = 64 * 1024
 MOST_AT_ONCE = 32
-"""Datagrams of one socket in one round of the event loop: half a second of what a browser sends."""
+"""Limit of datagrams read from one socket in one round of the event loop: half a second of a browser's traffic."""
 STUN_FIRST_BYTES = 4
 """First bytes below this are STUN (RFC 7983)."""
 
@@ -27,13 +27,13 @@ STOCK_DATAGRAM_RECEIVED: ReceivedDatagram = StunProtocol.datagram_received
 
 @dataclass(slots=True)
 class DroppedDatagrams:
-    """Datagrams that the guard has kept from aiortc, over all connections of the process.
+    """Counters of the datagrams kept from aiortc, over all connections of the process.
 
     Attributes:
-        empty: One of these from anybody closes a stock connection (``data[0]`` of nothing).
-        stranger: Neither STUN nor from an address that has proved to be the peer's.
+        empty: Empty datagrams from any sender; one closes a stock connection (``data[0]`` raises).
+        stranger: Datagrams that are neither STUN nor from an address verified as the peer's.
         malformed: STUN that cannot be parsed or answered; aioice raises for some.
-        overflow: From the peer, but more than are worth keeping.
+        overflow: Datagrams of the peer beyond ``MAX_QUEUED_DATAGRAMS``.
     """
 
     empty: int = 0
@@ -47,18 +47,18 @@ _last_received_s: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKey
 
 
 def install() -> None:
-    """Put the guard in front of every ICE socket of the process; any later call does nothing."""
+    """Install the filter on every ICE socket of the process; later calls do nothing."""
     if StunProtocol.datagram_received is not guarded_datagram_received:
         StunProtocol.datagram_received = guarded_datagram_received  # type: ignore[method-assign, assignment]
 
 
 def guarded_datagram_received(protocol: StunProtocol, data: bytes | str, addr: tuple[Any, ...]) -> None:
-    """Pass on what the peer sent, and STUN from anybody; count the rest.
+    """Pass on the peer's datagrams and any STUN; count and drop the rest.
 
-    aioice hands every datagram that is not STUN to DTLS, whoever sent it, through a queue without a bound, and lets
-    parse errors escape into the event loop. asyncio reads one datagram of a socket in a round of its loop: where a
-    machine is so busy that there are fewer rounds than packets of sound, the socket overflows, and with them go the
-    answers that keep a call alive. So what else waits is read at once.
+    aioice gives every datagram that is not STUN to DTLS, from any sender, through an unbounded queue, and its parse
+    errors reach the event loop. asyncio reads one datagram per socket in a round of its loop. On a machine with fewer
+    rounds than audio packets the socket overflows and loses the answers that keep a call alive; therefore all waiting
+    datagrams are read here.
     """
     assert isinstance(data, bytes)
     _take(protocol, data, addr)
@@ -67,10 +67,10 @@ def guarded_datagram_received(protocol: StunProtocol, data: bytes | str, addr: t
 
 
 def _waiting_datagrams(protocol: StunProtocol) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
-    """Yield what else has come, as far as the socket can be asked."""
+    """Yield the other datagrams that wait in the socket, if it is accessible."""
     transport = getattr(protocol, "transport", None)
     opened = getattr(transport.get_extra_info("socket"), "_sock", None) if transport is not None else None
-    if not isinstance(opened, socket.socket):  # a relay's, or of an event loop that reads all by itself
+    if not isinstance(opened, socket.socket):  # a relay, or an event loop without this attribute
         return
     for _ in range(MOST_AT_ONCE):
         try:
@@ -102,12 +102,12 @@ def _take(protocol: StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
 
 
 def last_received_s(connection: Connection) -> float | None:
-    """Return the monotonic time at which a connection's peer last sent anything, media or consent."""
+    """Return the monotonic time of the last datagram from a connection's peer, media or consent."""
     return _last_received_s.get(connection)
 
 
 def _is_peer(connection: Connection, address: tuple[str, int]) -> bool:
-    """Tell whether an address has answered or sent a connectivity check signed with the session's password."""
+    """Return whether an address has answered or sent a connectivity check signed with the session's password."""
     if any(pair.remote_addr == address for pair in connection._nominated.values()):
         return True
     return any(

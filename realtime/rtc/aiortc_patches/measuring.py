@@ -1,6 +1,6 @@
-"""What the measuring client takes from a stock connection: packets undecoded, reports, and faults of a link.
+"""Access of the measuring client to a stock connection: undecoded packets, reports, and simulated link faults.
 
-Each function changes one connection, receiver or agent; others in the process stay as they are.
+Each function changes one connection, receiver or agent; others in the process are not affected.
 """
 
 import random
@@ -28,12 +28,8 @@ class Counted(NamedTuple):
     """A packet that was decrypted and counted, but not parsed by aiortc.
 
     Attributes:
-        receiver: aiortc's receiver of its source.
-        ssrc: Its source.
-        sequence: RTP sequence number.
-        timestamp: RTP timestamp.
-        marker: Whether the marker bit is set.
-        arrived_s: Monotonic time.
+        sequence, timestamp, marker: Fields of the RTP header.
+        arrived_s: Monotonic time of arrival.
     """
 
     receiver: Any
@@ -45,14 +41,14 @@ class Counted(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """What a receiver's statistics read of a packet."""
+    """The fields of a packet that a receiver's statistics read."""
 
     sequence_number: int
     timestamp: int
 
 
 class _NothingToAssemble(JitterBuffer):
-    """Stands in for the receiver's buffer: what is only recorded need not be put in order."""
+    """Replaces the receiver's jitter buffer: recorded packets need no order."""
 
     def __init__(self) -> None:
         super().__init__(capacity=4)
@@ -63,7 +59,7 @@ class _NothingToAssemble(JitterBuffer):
 
 
 def ice_agent(connection: RTCPeerConnection) -> Any:
-    """Return aioice's connection of the one transport that a bundled call has."""
+    """Return aioice's connection behind the single transport of a bundled call."""
     return connection.getTransceivers()[0].receiver.transport.transport._connection
 
 
@@ -98,13 +94,12 @@ def on_packets(receiver: Any, take: Callable[[RtpPacket], None]) -> None:
 
 
 def count_only(connection: RTCPeerConnection, known: Container[int], take: Callable[[Counted], None]) -> None:
-    """Give aiortc the first packet of each source, and of the others only what its reports need.
+    """Give aiortc the first packet of each source, and only the statistics of the later ones.
 
-    The others are decrypted and counted as their datagrams are read, without aiortc's queue and task.
+    The later packets are decrypted and counted as their datagrams are read, without aiortc's queue and task.
 
     Args:
-        connection: A connection with an answer.
-        known: SSRCs whose first packet has come; read again for each packet.
+        known: SSRCs with a first packet; read for each packet, so it may grow.
         take: Called with each packet that aiortc does not get.
     """
     receivers: list[Any] = [transceiver.receiver for transceiver in connection.getTransceivers()]
@@ -125,7 +120,7 @@ def count_only(connection: RTCPeerConnection, known: Container[int], take: Calla
 
 
 async def send_room(receiver: Any, ssrc: int, bitrate: int) -> None:
-    """Tell the sender of a source what the link carries, bit/s, as a bandwidth estimator would (REMB)."""
+    """Report a link's bitrate, bit/s, to the sender of a source, as a bandwidth estimator does (REMB)."""
     own = receiver._RTCRtpReceiver__rtcp_ssrc
     await receiver._send_rtcp(RtcpPsfbPacket(RTCP_PSFB_APP, own, 0, pack_remb_fci(bitrate, [ssrc])))
 
@@ -136,7 +131,7 @@ async def request_key_frame(receiver: Any, ssrc: int) -> None:
 
 
 def lose_datagrams(connection: RTCPeerConnection, share: float) -> None:
-    """Lose a share (0 to 1) of a connected call's datagrams at random, each way."""
+    """Drop a share (0 to 1) of a connected call's datagrams at random, in each direction."""
     chance = random.Random(1)
     for protocol in ice_agent(connection)._protocols:
         send, take = protocol.send_data, protocol.datagram_received
@@ -159,7 +154,7 @@ def remote_address(connection: RTCPeerConnection) -> tuple[str, int]:
 
 
 def fall_silent(connection: RTCPeerConnection) -> None:
-    """Send nothing any more, not even an end."""
+    """Send nothing from now on, not even a closing message."""
 
     async def send_nothing(*_: object) -> None:
         pass

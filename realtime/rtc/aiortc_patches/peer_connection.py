@@ -1,7 +1,7 @@
-"""A peer connection that sends a broadcast, receives without delay and leaves nothing behind when it is closed.
+"""A peer connection that sends a broadcast, receives without delay, and leaves no task or socket after ``close``.
 
-Patches of aiortc 1.16 and aioice 0.13. ``datagram_guard`` changes the two libraries for the whole process. All else
-belongs to ``PlayoutConnection``, so a stock connection in the same process stays stock.
+Patches of aiortc 1.16 and aioice 0.13. ``datagram_guard`` changes aioice for the whole process. All other patches
+apply to ``PlayoutConnection`` alone, so a stock connection in the same process stays unchanged.
 """
 
 import asyncio
@@ -28,9 +28,10 @@ from OpenSSL import SSL
 
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard
 from lipstream.realtime.rtc.aiortc_patches.consent import has_expired, keep_consent
-from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport, OnDecoded
+from lipstream.realtime.rtc.aiortc_patches.receiver import LowLatencyReceiver, LowLatencyTransport
 from lipstream.realtime.rtc.aiortc_patches.sender import BroadcastTrack, PlayoutSender
 from lipstream.realtime.rtc.aiortc_patches.udp_ports import PortRange, listen_on
+from lipstream.realtime.rtc.microphone import MicrophoneInput
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
     b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
 )
-"""aiortc's, and those for peers with an RSA certificate, such as GStreamer: with aiortc's alone none is agreed on."""
+"""aiortc's ciphers plus two for peers with an RSA certificate, such as GStreamer, which share none with aiortc."""
 
 
 class OpenCertificate(RTCCertificate):
-    """A certificate of ours that takes those of other kinds on the other end."""
+    """Our certificate with ciphers that also suit peers with an RSA certificate."""
 
     def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
         context = super()._create_ssl_context(srtp_profiles)
@@ -54,7 +55,7 @@ class OpenCertificate(RTCCertificate):
 
 
 class PlayoutConnection(RTCPeerConnection):
-    """A peer connection made of the parts above, on chosen addresses, that leaves nothing behind when closed."""
+    """A peer connection with this folder's sender, receiver and transport, on chosen addresses."""
 
     _RTCPeerConnection__dtlsTransports: set[RTCDtlsTransport]
     _RTCPeerConnection__iceTransports: set[RTCIceTransport]
@@ -68,18 +69,18 @@ class PlayoutConnection(RTCPeerConnection):
         ice_servers: Sequence[RTCIceServer],
         relay_only: bool = False,
         udp_ports: PortRange | None = None,
-        on_sound: OnDecoded | None = None,
+        microphone: MicrophoneInput | None = None,
         on_flood: Callable[[str], None] | None = None,
     ) -> None:
         """Begin a connection.
 
         Args:
-            addresses: The addresses to listen on; ``None`` for all but loopback, as aioice has it.
-            ice_servers: STUN and TURN servers; none is asked unless named (aiortc's default asks Google's).
-            relay_only: Listen nowhere, and let a TURN server relay everything.
-            udp_ports: The ports to listen on; ``None`` for any.
-            on_sound: Takes the peer's sound.
-            on_flood: Called with the reason when the peer's data channels cost more than they may.
+            addresses: Addresses to listen on; ``None`` for all but loopback (aioice's default).
+            ice_servers: STUN and TURN servers; empty for none (aiortc's default would use Google's).
+            relay_only: Open no socket and let a TURN server relay everything.
+            udp_ports: First and last UDP port to listen on; ``None`` for any.
+            microphone: Takes the peer's decoded sound; ``None`` to ignore it.
+            on_flood: Called with the reason when the peer's data channels exceed a limit.
         """
         policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
         super().__init__(
@@ -87,19 +88,19 @@ class PlayoutConnection(RTCPeerConnection):
                 iceServers=list(ice_servers), iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
             )
         )
-        self._addresses, self._udp_ports, self._on_sound, self._on_flood = addresses, udp_ports, on_sound, on_flood
+        self._addresses, self._udp_ports, self._microphone, self._on_flood = addresses, udp_ports, microphone, on_flood
         self._connecting: set[asyncio.Task[Any]] = set()
-        # Taken once: the two tracks' reports must lie on one line, and a step of the wall clock must not bend it.
+        # Read once: the reports of both tracks must use one clock, and a step of the wall clock must not affect them.
         self._wall_offset_s = time.time() - time.monotonic()
 
     def add_sending(self, track: BroadcastTrack, *, receive: bool) -> RTCRtpTransceiver:
-        """Add a track to be sent; with ``receive``, take in the peer's track of the same kind."""
+        """Add a track to send; with ``receive``, also receive the peer's track of the same kind."""
         transceiver = self.addTransceiver(track, direction="sendrecv" if receive else "sendonly")
         transceiver.setCodecPreferences([OPUS] if track.kind == "audio" else _capabilities(track.broadcast.codecs))
         return transceiver
 
     def add_receiving(self, kind: str) -> RTCRtpTransceiver:
-        """Take in the peer's sound; its picture is thrown away unread, as it comes."""
+        """Receive the peer's sound. Its pictures are discarded undecoded."""
         transceiver = self.addTransceiver(kind, direction="recvonly")
         if kind == "audio":
             transceiver.setCodecPreferences([OPUS])
@@ -108,7 +109,7 @@ class PlayoutConnection(RTCPeerConnection):
         return transceiver
 
     async def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
-        """Take in candidates that come after the offer, as SDP has them; those that cannot be read are left out."""
+        """Add candidates that arrive after the offer, as SDP lines; unreadable ones are skipped."""
         (transport,) = self._RTCPeerConnection__iceTransports
         for line in candidates:
             try:
@@ -119,14 +120,14 @@ class PlayoutConnection(RTCPeerConnection):
             await transport.addRemoteCandidate(None)
 
     def announce_error_correction(self) -> None:
-        """Say in the answer that Opus's in-band error correction is used; aiortc's carries no parameters."""
+        """Announce Opus's in-band error correction in the answer; aiortc's answer carries no parameters."""
         for transceiver in self.getTransceivers():
             for codec in transceiver._codecs:
                 if codec.mimeType.lower() == OPUS.mimeType:
                     codec.parameters = dict(OPUS_PARAMETERS)
 
     def last_received_s(self) -> float | None:
-        """Return the monotonic time at which the peer last sent anything, media or consent."""
+        """Return the monotonic time of the last datagram from the peer, media or consent; ``None`` before the first."""
         times = [
             datagram_guard.last_received_s(transport._connection)
             for transport in self._RTCPeerConnection__iceTransports
@@ -134,7 +135,7 @@ class PlayoutConnection(RTCPeerConnection):
         return max((at_s for at_s in times if at_s is not None), default=None)
 
     def queue_depths(self) -> tuple[int, int]:
-        """Return how many datagrams of the peer's wait to be read, and how many bytes to it in the fullest socket."""
+        """Return the number of incoming datagrams that wait, and the unsent bytes of the fullest socket."""
         agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
         ways: list[Any] = [getattr(protocol, "transport", None) for agent in agents for protocol in agent._protocols]
         unsent = [way.get_write_buffer_size() for way in ways if hasattr(way, "get_write_buffer_size")]  # not a relay's
@@ -142,7 +143,7 @@ class PlayoutConnection(RTCPeerConnection):
 
     @property
     def consent_expired(self) -> bool:
-        """Whether it was the peer's silence that closed it."""
+        """Whether the connection was closed because the peer's consent expired."""
         return any(has_expired(transport._connection) for transport in self._RTCPeerConnection__iceTransports)
 
     def _RTCPeerConnection__createTransceiver(  # noqa: N802
@@ -153,7 +154,10 @@ class PlayoutConnection(RTCPeerConnection):
         transport = transceivers[0].receiver.transport if bundled else self._RTCPeerConnection__createDtlsTransport()
         sender = PlayoutSender(sender_track or kind, transport, self._wall_offset_s)
         transceiver = RTCRtpTransceiver(
-            direction=direction, kind=kind, sender=sender, receiver=LowLatencyReceiver(kind, transport, self._on_sound)
+            direction=direction,
+            kind=kind,
+            sender=sender,
+            receiver=LowLatencyReceiver(kind, transport, self._microphone),
         )
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         sender._stream_id = self._RTCPeerConnection__stream_id
@@ -181,13 +185,13 @@ class PlayoutConnection(RTCPeerConnection):
         stock: Any = super()
         try:
             await stock._RTCPeerConnection__connect()
-        except Exception as error:  # noqa: BLE001 - from an offer that parses, but whose parts do not go together
-            logger.warning("cannot connect: %s: %.200a", type(error).__name__, str(error))  # its time will run out
+        except Exception as error:  # noqa: BLE001 - the offer parses, but its parts do not fit together
+            logger.warning("cannot connect: %s: %.200a", type(error).__name__, str(error))  # it will time out
 
     async def close(self) -> None:
-        """Close, and wait for the tasks that aiortc only cancels, or starts while it closes.
+        """Close, and wait for the tasks that aiortc only cancels or starts while it closes.
 
-        A connection closed just as its checks succeed would ask for consent on closed sockets for ever.
+        Without this, a connection closed while its checks succeed would send consent checks on closed sockets for ever.
         """
         agents = [transport._connection for transport in self._RTCPeerConnection__iceTransports]
         pumps = {transport._task for transport in self._RTCPeerConnection__dtlsTransports if transport._task}
@@ -200,12 +204,12 @@ class PlayoutConnection(RTCPeerConnection):
 
 
 def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
-    """Return what aiortc calls the codecs of pictures, in that order, and the sending again of what was lost."""
+    """Return aiortc's capabilities for the picture codecs, in order, and for retransmission (RTX)."""
     known = RTCRtpSender.getCapabilities("video").codecs
     return [codec for name in (*codecs, "video/rtx") for codec in known if codec.mimeType.lower() == name]
 
 
 async def _finish(tasks: Collection[asyncio.Future[Any]]) -> None:
-    """Wait for tasks to end, however they do."""
+    """Wait for tasks to end, with any result."""
     if tasks:
         await asyncio.wait(tasks)

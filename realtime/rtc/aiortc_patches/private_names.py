@@ -1,7 +1,7 @@
 """Every private name of aiortc 1.16 and aioice 0.13 that this project reads, writes or overrides.
 
-Nothing outside this folder touches one. A test checks that each name is still there, and that no other is used. Read
-this list before you raise a version in ``pyproject.toml``.
+No module outside this folder uses one. A test checks that each name still exists and that no other is used. Read this
+list before you raise a version in ``pyproject.toml``.
 """
 
 from asyncio.trsock import TransportSocket
@@ -15,13 +15,11 @@ from aiortc.rtcsctptransport import RTCSctpTransport
 
 
 class PrivateName(NamedTuple):
-    """One name.
+    """One private name.
 
     Attributes:
-        owner: The class that has it.
-        name: As the class itself writes it, without the prefix of name mangling.
-        why: What it is needed for here.
-        upstream: What the library offers instead.
+        name: The name as written in the class, before name mangling.
+        upstream: Public alternative of the library, or the lack of one.
     """
 
     owner: type

@@ -1,14 +1,12 @@
-"""The receiving end of a peer, in place of aiortc's: sound is decoded and handed on as its datagram is read.
+"""Replaces aiortc's RTP receiver: sound is decoded and passed on as soon as its datagram is read.
 
-aiortc puts every datagram into a queue, wakes a task that parses it into objects, decodes it in a thread and puts what
-comes out into another queue, for another task. And its jitter buffer holds 80 ms always, and 280 ms after the first
-lost packet, for ever. It touches private names of aiortc.
+aiortc puts every datagram into a queue, parses it into objects in a task, decodes it in a thread, and puts the result
+into another queue for another task. Its jitter buffer always holds 80 ms, and 280 ms after the first lost packet.
 """
 
 import logging
 import struct
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import av
@@ -22,23 +20,21 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtpPacket
 
 from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import TolerantTransport, dropped_packets
+from lipstream.realtime.rtc.microphone import MicrophoneInput
 from lipstream.realtime.rtc.reorder_buffer import ReorderBuffer
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 
 logger = logging.getLogger(__name__)
 
-OnDecoded = Callable[[int, npt.NDArray[np.float32], float], None]
-"""Takes an RTP timestamp, ``float32[n]`` at 48 kHz from there on, and the monotonic time of arrival; must not raise."""
-
 _HEADER = struct.Struct("!BBHL")
 _HEADER_BYTES = 12
 _PADDED, _EXTENDED, _SOURCES = 0x20, 0x10, 0x0F
 _RTCP_TYPES = range(64, 96)
-"""A payload type of these cannot be told from RTCP by the header (RFC 5761)."""
+"""Payload types that RFC 5761 reserves: a packet with one looks like RTCP."""
 
 
 class SoundDecoder:
-    """Opus, as one channel: the two of a browser are alike, and hold twice the work."""
+    """Decodes Opus to mono: the two channels of a browser are equal, and stereo doubles the work."""
 
     def __init__(self) -> None:
         codec = av.CodecContext.create("libopus", "r")
@@ -48,10 +44,10 @@ class SoundDecoder:
         self._codec = codec
 
     def decode(self, payload: bytes) -> npt.NDArray[np.float32]:
-        """Return the ``float32[n]`` of a packet.
+        """Return the ``float32[n]`` of a packet, 48 kHz.
 
         Raises:
-            FFmpegError: If it cannot be decoded.
+            FFmpegError: If the packet cannot be decoded.
         """
         parts = [_samples(frame) for frame in self._codec.decode(av.Packet(payload))]
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
@@ -62,26 +58,25 @@ def _samples(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
 
 
 class LowLatencyReceiver(RTCRtpReceiver):
-    """A receiver of sound that adds no delay while packets come in order, and decodes where it receives.
+    """A receiver of sound without delay while packets arrive in order; it decodes on the event loop.
 
     Args:
-        kind: ``audio`` or ``video``; no picture is ever decoded.
-        transport: Where its packets come from.
-        on_sound: Takes what was decoded; ``None`` for a peer whose sound nobody wants.
+        kind: ``audio`` or ``video``; pictures are never decoded.
+        microphone: Takes the decoded sound; ``None`` for a peer with sound that is not used.
     """
 
     _RTCRtpReceiver__codecs: dict[int, RTCRtpCodecParameters]
     _RTCRtpReceiver__remote_streams: dict[int, StreamStatistics]
 
-    def __init__(self, kind: str, transport: RTCDtlsTransport, on_sound: OnDecoded | None) -> None:
-        super().__init__("audio", transport)  # no picture is received: its estimator is two thousand objects, and a ms
+    def __init__(self, kind: str, transport: RTCDtlsTransport, microphone: MicrophoneInput | None) -> None:
+        super().__init__("audio", transport)  # as "video" it would create an estimator of 2,000 objects, in 1 ms
         self._RTCRtpReceiver__kind = kind
-        self._on_sound = on_sound
+        self._microphone = microphone
         self._order: ReorderBuffer[tuple[int, bytes]] = ReorderBuffer()
-        self._decoder = SoundDecoder() if kind == "audio" and on_sound else None
+        self._decoder = SoundDecoder() if kind == "audio" and microphone else None
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        """Take a source's first packet; its next ones come by the transport's shorter way."""
+        """Take the first packet of a source; later ones come directly from the transport."""
         codec = self._RTCRtpReceiver__codecs.get(packet.payload_type)
         if self._decoder is None:
             await super()._handle_rtp_packet(packet, arrival_time_ms)
@@ -94,13 +89,13 @@ class LowLatencyReceiver(RTCRtpReceiver):
             self.take(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
 
     def take(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
-        """Take a packet, and hand on the sound of those that are in order now."""
+        """Take a packet; decode and pass on the packets that are now in order."""
         statistics: Any = self._RTCRtpReceiver__remote_streams[ssrc]
         statistics.add(_Arrived(sequence, timestamp))
         assert self._decoder is not None
-        assert self._on_sound is not None
+        assert self._microphone is not None
         for at, ready in self._order.push(sequence, (timestamp, payload)):
-            if not ready:  # without a payload the decoder takes it that the stream has ended, for good
+            if not ready:  # an empty packet would end the decoder's stream for good
                 continue
             try:
                 samples = self._decoder.decode(ready)
@@ -108,27 +103,27 @@ class LowLatencyReceiver(RTCRtpReceiver):
                 logger.debug("microphone packet dropped: %s", error)
                 continue
             if samples.size:
-                self._on_sound(at, samples, time.monotonic())
+                self._microphone.push(at, samples, time.monotonic())
 
 
 class _Arrived(NamedTuple):
-    """What a receiver's statistics read of a packet."""
+    """The fields of a packet that a receiver's statistics read."""
 
     sequence_number: int
     timestamp: int
 
 
 class LowLatencyTransport(TolerantTransport):
-    """A DTLS transport whose sound comes without a queue and without a task.
+    """A DTLS transport that delivers sound without a queue and a task.
 
-    A source goes the long way with its first packet, on which aiortc decides whose it is.
+    The first packet of a source passes through aiortc, which assigns the source to a receiver.
     """
 
     _sources: dict[bytes, tuple[int, int, LowLatencyReceiver]]
 
     @classmethod
     def adopt(cls, transport: RTCDtlsTransport) -> "LowLatencyTransport":
-        """Make a transport that aiortc has just made one of these, and return it."""
+        """Convert a transport that aiortc has just created into this class, and return it."""
         transport.__class__ = cls
         assert isinstance(transport, cls)
         transport._sources = {}
@@ -143,11 +138,11 @@ class LowLatencyTransport(TolerantTransport):
         return transport
 
     def add_source(self, ssrc: int, payload_type: int, receiver: LowLatencyReceiver) -> None:
-        """Hand packets of a source to a receiver from now on."""
+        """Give packets of a source directly to a receiver from now on."""
         self._sources[ssrc.to_bytes(4, "big")] = payload_type, ssrc, receiver
 
     def take(self, data: bytes) -> bool:
-        """Take a datagram if it is sound of a known source; tell whether it was."""
+        """Take a datagram if it is sound of a known source; return whether it was."""
         source = self._sources.get(data[8:_HEADER_BYTES])
         if source is None or self._state is not State.CONNECTED:
             return False
@@ -157,20 +152,20 @@ class LowLatencyTransport(TolerantTransport):
         try:
             clear = self._rx_srtp.unprotect(data)
         except pylibsrtp.Error:
-            return True  # not the peer's, or come twice
+            return True  # forged or a duplicate
         try:
             _, _, sequence, timestamp = _HEADER.unpack_from(clear)
             receiver.take(ssrc, sequence, timestamp, payload_of(clear))
-        except Exception:  # noqa: BLE001 - as TolerantTransport has it
+        except Exception:  # noqa: BLE001 - see TolerantTransport
             dropped_packets.malformed += 1
         return True
 
 
 def payload_of(packet: bytes) -> bytes:
-    """Return the payload of an RTP packet (RFC 3550, section 5.1); what its header extension says is not read.
+    """Return the payload of an RTP packet (RFC 3550, section 5.1); its header extension is skipped.
 
     Raises:
-        ValueError: If it is cut off.
+        ValueError: If the packet is too short.
     """
     first, end = packet[0], len(packet)
     start = _HEADER_BYTES + 4 * (first & _SOURCES)

@@ -1,7 +1,4 @@
-"""The sending end of a peer, in place of aiortc's: it takes what a broadcast has encoded, and sends it at once.
-
-It touches private names of aiortc and aioice, each for a reason that is given.
-"""
+"""Replaces aiortc's RTP sender: it takes the encoded units of a broadcast and sends them at once."""
 
 import asyncio
 import logging
@@ -36,29 +33,29 @@ from lipstream.realtime.encoding.pacing import Kind
 from lipstream.realtime.encoding.rate_control import RetransmitBudget
 from lipstream.realtime.rtc.packetizer import Packetizer
 from lipstream.realtime.rtc.receiver_adaptation import ReceiverAdaptation
+from lipstream.realtime.wire.session_answers import SenderStats
 
 logger = logging.getLogger(__name__)
 
 NTP_EPOCH_S = 2_208_988_800
 """Unix time 0 on the NTP scale (RFC 5905)."""
 MAX_ROUND_TRIP_S = 10.0
-"""More, or less than nothing, is a step of the wall clock, by which aiortc times its reports."""
+"""A larger or negative round trip means a step of the wall clock, with which aiortc times its reports."""
 MAX_UNSENT_BYTES = 256 * 1024
-"""That may wait in a socket which takes no more, or on the way to a relay; what comes then is lost."""
+"""Limit of bytes that wait in a blocked socket or before a relay; later packets are dropped."""
 ROUND_TRIP_SHARE = 0.15
-"""Of a new round trip in the mean."""
+"""Weight of a new round trip in the running mean."""
 
 
 class BroadcastTrack(MediaStreamTrack):
-    """One peer's share of a broadcast. aiortc wants a track; the sender takes its units from the broadcast.
+    """A peer's subscription to a broadcast in the form of a track, as aiortc requires one.
 
     Args:
-        broadcast: What is sent.
         kind: ``audio`` or ``video``.
         leads: Whether the encode follows this peer's bitrate.
 
     Attributes:
-        failure: The exception that ended the track, if one did.
+        failure: Kind of the failed unit and the exception that ended the track; ``None`` without a failure.
     """
 
     def __init__(self, broadcast: Broadcast, kind: str, *, leads: bool) -> None:
@@ -68,7 +65,7 @@ class BroadcastTrack(MediaStreamTrack):
         self.failure: tuple[Kind, Exception] | None = None
 
     async def recv(self) -> Any:
-        """Refuse: a stock sender would encode by itself.
+        """Raise MediaStreamError: a stock sender would encode the track by itself.
 
         Raises:
             MediaStreamError: Always.
@@ -77,11 +74,11 @@ class BroadcastTrack(MediaStreamTrack):
 
 
 class PlayoutSender(RTCRtpSender):
-    """A sender of units that were encoded elsewhere, whose reports carry the media's time.
+    """A sender of units that a broadcast has encoded. Its reports carry the media's time.
 
-    aiortc's sender reports pair the RTP timestamp with the moment of sending: a picture sent 300 ms late is then
-    shown 300 ms late for ever, and the browser's own figures say that all is well. It also encodes by itself, a key
-    frame for every request, and awaits four coroutines for each packet.
+    aiortc's sender reports pair the RTP timestamp with the moment of sending. A picture sent 300 ms late would then be
+    shown 300 ms late for ever, while the browser's statistics show no fault. aiortc's sender also encodes by itself,
+    makes a key frame for every request, and awaits four coroutines for each packet.
     """
 
     _RTCRtpSender__lsr: int | None
@@ -108,7 +105,7 @@ class PlayoutSender(RTCRtpSender):
         self._lost: int | None = None
         self._round_trip_mean_s: float | None = None
 
-    # What a broadcast asks of its subscribers
+    # The Subscriber protocol
 
     @property
     def leads(self) -> bool:
@@ -117,15 +114,15 @@ class PlayoutSender(RTCRtpSender):
 
     @property
     def bitrate(self) -> int | None:
-        """What the link carries, bit/s; ``None`` before the first picture."""
+        """Bitrate that the link carries, bit/s; ``None`` before the first picture."""
         return self._adaptation.rate.target
 
     def wants_key(self, now_s: float) -> bool:
-        """Tell whether the peer needs a key frame now."""
+        """Return whether the peer needs a key frame now."""
         return self._adaptation.wants_key(now_s)
 
     def on_unit(self, unit: EncodedUnit) -> None:
-        """Send a unit at once, if it is for this peer."""
+        """Send a unit at once, unless the peer's link is too slow for it."""
         now_s = time.monotonic()
         if self.kind == "video" and not self._adaptation.passes(
             key=unit.key, pixels=unit.pixels, bitrate=unit.bitrate, now_s=now_s
@@ -145,13 +142,13 @@ class PlayoutSender(RTCRtpSender):
         self._RTCRtpSender__packet_count = stream.packets
 
     def fail(self, unit: Kind, error: Exception) -> None:
-        """End: the broadcast has nothing more to send."""
+        """End the track: the broadcast sends no more units."""
         if isinstance(self.track, BroadcastTrack):
             self.track.failure = unit, error
         self._over.set()
 
     def _send(self, packets: Sequence[bytes]) -> None:
-        """Protect and send packets without waiting: a datagram that does not go now is as good as lost."""
+        """Protect and send packets without waiting; drop those for which the socket has no room."""
         transport: Any = self.transport
         if transport._state is not State.CONNECTED:
             return
@@ -159,7 +156,7 @@ class PlayoutSender(RTCRtpSender):
         if pair is None:
             return
         way = pair.protocol.transport
-        waiting = getattr(way, "get_write_buffer_size", None)  # a relay's has none
+        waiting = getattr(way, "get_write_buffer_size", None)  # a relay has no buffer size
         protect, address = transport._tx_srtp.protect, pair.remote_addr
         for packet in packets:
             if waiting is not None and waiting() > MAX_UNSENT_BYTES:
@@ -167,15 +164,15 @@ class PlayoutSender(RTCRtpSender):
             else:
                 way.sendto(protect(packet), address)
 
-    # What aiortc asks of its senders
+    # The interface of aiortc's sender
 
     async def send(self, parameters: RTCRtpSendParameters) -> None:
-        """Begin to send with what was negotiated."""
+        """Start sending with the negotiated parameters."""
         self._parameters = parameters
         await super().send(parameters)
 
     async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
-        """Take part in the broadcast until stopped; this stands in for aiortc's loop over its track."""
+        """Subscribe to the broadcast until stopped; replaces aiortc's loop over its track."""
         self._RTCRtpSender__rtp_started.set()
         track = self.track
         assert isinstance(track, BroadcastTrack)
@@ -203,7 +200,7 @@ class PlayoutSender(RTCRtpSender):
         return Packetizer(
             payload_type=codec.payloadType,
             ssrc=self._ssrc,
-            sequence=random.randrange(1 << 15),  # in the lower half: no receiver may miss the first wrap-around
+            sequence=random.randrange(1 << 15),  # lower half: no receiver may miss the first wrap-around
             origin=random.randrange(1 << 32),
             extensions={extension.uri: extension.id for extension in parameters.headerExtensions},
             mid=self._RTCRtpSender__mid,
@@ -211,7 +208,7 @@ class PlayoutSender(RTCRtpSender):
         )
 
     async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
-        # Before the first packet a report would map nothing to nothing.
+        # Before the first packet a sender report has no times to map.
         if self._RTCRtpSender__ntp_timestamp or not any(isinstance(packet, RtcpSrPacket) for packet in packets):
             await super()._send_rtcp(packets)
 
@@ -253,10 +250,10 @@ class PlayoutSender(RTCRtpSender):
         return trip_s if 0 <= trip_s < MAX_ROUND_TRIP_S else None
 
     def _repair(self, lost: Sequence[int], now_s: float) -> None:
-        """Send again what was lost, or a key frame after an outage.
+        """Send lost packets again, or request a key frame after an outage.
 
-        A browser that has missed some seconds asks for every packet of them, and for a key frame not before it has
-        waited three seconds more.
+        A browser that has missed several seconds asks for every packet of them, and for a key frame only three seconds
+        later.
         """
         needed = self._stream.worth_repair(lost) if self._stream else []
         if needed is None:
@@ -266,7 +263,7 @@ class PlayoutSender(RTCRtpSender):
             self._send_again(sequence, now_s)
 
     def _send_again(self, sequence: int, now_s: float) -> None:
-        """Send a packet again that was lost, within the budget."""
+        """Send a lost packet again, within the budget."""
         target = self.bitrate
         size = self._stream.sent_size(sequence) if self._stream else None
         if self._stream is None or size is None or target is None:
@@ -274,8 +271,8 @@ class PlayoutSender(RTCRtpSender):
         if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
             self._send([packet])
 
-    def stats(self) -> dict[str, float | None]:
-        """Return what this sender has sent and what the other side says about it."""
+    def stats(self) -> SenderStats:
+        """Return this sender's counters and the figures of the peer's last report."""
         trip_s = self._round_trip_mean_s
         return {
             "bytes_sent": self._RTCRtpSender__octet_count,

@@ -1,9 +1,8 @@
-"""What a connected peer sends wrong is dropped and counted; its session goes on.
+"""A transport that drops and counts bad packets of a connected peer, so that the session continues.
 
-aiortc reads packets in the task that receives them, and expects no error but ``ValueError``: a header extension of the
-wrong length, or a chunk of the data channel in the wrong place, ends that task and with it the session. It also keeps
-state for each source (SSRC) that it ever hears of. A peer whose data channels cost too much is ended, as
-``association_bounds`` says.
+aiortc parses packets in the task that receives them and expects no error but ``ValueError``. A header extension of a
+wrong length or a misplaced data channel chunk therefore ends that task and the session. aiortc also keeps state for
+each source (SSRC) it ever sees. ``association_bounds`` limits the cost of the data channels.
 """
 
 import logging
@@ -20,17 +19,17 @@ from lipstream.realtime.rtc.aiortc_patches.association_bounds import Association
 logger = logging.getLogger(__name__)
 
 MAX_SOURCES = 32
-"""A browser sends two or three: its microphone, and perhaps others when it has started again."""
+"""Limit of sources per peer. A browser sends two or three: its microphone, and a new one after a restart."""
 
 
 @dataclass(slots=True)
 class DroppedPackets:
-    """Packets of connected peers that were dropped, over all connections of the process.
+    """Counters of dropped packets of connected peers, over all connections of the process.
 
     Attributes:
-        malformed: What the parser or the state behind it raised at.
-        sources: From more sources than one peer has.
-        chunks: Packets of data channels, over the rate that one peer has.
+        malformed: Packets for which the parser or the code behind it raised an exception.
+        sources: Packets from sources beyond ``MAX_SOURCES``.
+        chunks: Data channel packets above the rate limit.
     """
 
     malformed: int = 0
@@ -42,11 +41,11 @@ dropped_packets = DroppedPackets()
 
 
 class TolerantTransport(RTCDtlsTransport):
-    """A DTLS transport that outlives what its peer sends wrong.
+    """A DTLS transport that survives bad packets of its peer.
 
     Attributes:
-        on_flood: Called once, with the reason, when the peer's data channels cost more than they may; from then on
-            nothing of them is handled.
+        on_flood: Called once with the reason when the peer's data channels exceed a limit; their packets are ignored
+            from then on.
     """
 
     on_flood: Callable[[str], None] | None = None
@@ -88,25 +87,25 @@ class TolerantTransport(RTCDtlsTransport):
 
 
 class BoundedSources:
-    """A receiving SRTP session that lets a peer have so many sources and no more: each one costs memory for ever."""
+    """A receiving SRTP session with at most ``MAX_SOURCES`` sources, as each one costs memory for ever."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self._sources: set[bytes] = set()
 
     def unprotect(self, data: bytes) -> bytes:
-        """Return an RTP packet in the clear.
+        """Return a decrypted RTP packet.
 
         Raises:
-            pylibsrtp.Error: If it is not the peer's, or from one source too many.
+            pylibsrtp.Error: If the packet is forged or from a source beyond the limit.
         """
         return self._take(data, data[8:12], self._session.unprotect)
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
-        """Return an RTCP packet in the clear.
+        """Return a decrypted RTCP packet.
 
         Raises:
-            pylibsrtp.Error: As above.
+            pylibsrtp.Error: If the packet is forged or from a source beyond the limit.
         """
         return self._take(data, data[4:8], self._session.unprotect_rtcp)
 
@@ -116,7 +115,7 @@ class BoundedSources:
         if len(self._sources) >= MAX_SOURCES:
             dropped_packets.sources += 1
             raise pylibsrtp.Error("too many sources")
-        clear = unprotect(data)  # before it has proved to be the peer's, a packet may take no place
+        clear = unprotect(data)  # first, as a forged packet must not use up a source
         self._sources.add(source)
         return clear
 
@@ -124,7 +123,7 @@ class BoundedSources:
 async def _tolerate(handling: Awaitable[None]) -> None:
     try:
         await handling
-    except ConnectionError:  # an answer could not be sent: the connection is at its end
+    except ConnectionError:  # an answer could not be sent: the connection has ended
         raise
     except Exception:  # noqa: BLE001 - struct.error, AssertionError, KeyError and more, all from a bad packet
         dropped_packets.malformed += 1

@@ -1,8 +1,7 @@
-"""The sockets for media: on chosen addresses, in a chosen range of ports.
+"""Opens the sockets for media on chosen addresses and in a chosen range of ports.
 
-A patch of aioice 0.13. It listens on every interface but loopback,
-whatever the server itself is bound to, and on ports that the system picks, so that a firewall would have to leave
-all of them open.
+A patch of aioice 0.13, which listens on every interface but loopback and on ports that the system picks. A firewall
+would have to leave all of those open.
 """
 
 import asyncio
@@ -21,24 +20,24 @@ from aioice.ice import Connection, StunProtocol, server_reflexive_candidate
 logger = logging.getLogger(__name__)
 
 PortRange = tuple[int, int]
-"""First and last."""
+"""First and last UDP port."""
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 GATHERING_S = 5.0
 
 
 def listen_on(connection: Connection, addresses: Sequence[str] | None, ports: PortRange | None) -> None:
-    """Have an ICE connection open its sockets there, and there only.
+    """Make an ICE connection open its sockets only on these addresses and ports.
 
     Args:
-        connection: One that has not begun to gather.
+        connection: Connection before it gathers candidates.
         addresses: Addresses of this machine; ``None`` for all but loopback.
-        ports: ``None`` for any.
+        ports: First and last UDP port; ``None`` for any.
     """
     stock = connection.get_component_candidates
 
     async def gather(component: int, addresses: list[str], timeout: int = int(GATHERING_S)) -> list[Candidate]:  # noqa: ASYNC109 (aioice's signature)
-        wanted = addresses if chosen is None or not addresses else chosen  # none at all where relays alone may be used
+        wanted = addresses if chosen is None or not addresses else chosen  # empty if only relays may be used
         if ports is None:
             return await stock(component, wanted, timeout)
         sockets = [protocol for address in wanted if (protocol := await _bound(connection, component, address, ports))]
@@ -50,7 +49,7 @@ def listen_on(connection: Connection, addresses: Sequence[str] | None, ports: Po
 
 
 async def _bound(connection: Connection, component: int, address: str, ports: PortRange) -> StunProtocol | None:
-    """Open a socket on the first port that is free, from a random one on; ``None`` if none is."""
+    """Open a socket on a free port, searching from a random one; return ``None`` if no port is free."""
     for port in _from_anywhere(*ports):
         try:
             _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -86,7 +85,7 @@ def _from_anywhere(first: int, last: int) -> Iterator[int]:
 
 
 async def _reflexive(connection: Connection, sockets: Sequence[StunProtocol]) -> list[Candidate]:
-    """Return how the sockets look from outside, as far as a STUN server answers in time."""
+    """Return the sockets' public addresses, as far as a STUN server answers in time."""
     if connection.stun_server is None:
         return []
     asked = [
@@ -96,7 +95,7 @@ async def _reflexive(connection: Connection, sockets: Sequence[StunProtocol]) ->
     ]
     found: list[Candidate] = []
     for task in asked:
-        with suppress(Exception):  # as aioice does: whatever goes wrong, there is one candidate less
+        with suppress(Exception):  # as in aioice: a failure costs one candidate
             async with asyncio.timeout(GATHERING_S):
                 found.append((await task)[0])
     return found

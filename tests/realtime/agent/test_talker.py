@@ -83,7 +83,7 @@ async def test_nothing_understood_is_not_answered() -> None:
 
 @pytest.mark.parametrize(
     ("question", "message"),
-    [("refuse", "transcription endpoint answered with status 401"), ("nonsense", "chat endpoint answered with some"),
+    [("refuse", "transcription endpoint answered with status 401"), ("nonsense", "chat endpoint sent an answer that"),
      ("break", "chat endpoint broke off")],
 )  # fmt: skip
 async def test_what_fails_is_one_sentence_without_the_key(

@@ -38,21 +38,24 @@ async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+Offer = tuple[RTCPeerConnection, str]
+
+
 @pytest.fixture
-async def offer() -> AsyncIterator[tuple[RTCPeerConnection, str]]:
+async def offer() -> AsyncIterator[Offer]:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTransceiver("audio", direction="sendrecv")
     peer.addTransceiver("video", direction="recvonly")
     await peer.setLocalDescription(await peer.createOffer())
     yield peer, peer.localDescription.sdp
-    agents = [transport._connection for transport in peer._RTCPeerConnection__iceTransports]
+    agents = [transport._connection for transport in peer._RTCPeerConnection__iceTransports]  # type: ignore[attr-defined]
     await peer.close()
     await asyncio.sleep(0.05)
     for task in filter(None, (agent._query_consent_task for agent in agents)):
         task.cancel()  # aiortc forgets it when it is closed in its handshake
 
 
-async def test_a_session_from_its_offer_to_its_end(client: httpx.AsyncClient, offer) -> None:
+async def test_a_session_from_its_offer_to_its_end(client: httpx.AsyncClient, offer: Offer) -> None:
     peer, sdp = offer
     created = await client.post("/api/sessions", json={"avatar": "ann", "offer": {"sdp": sdp, "type": "offer"}})
     assert created.status_code == 201
@@ -74,7 +77,7 @@ async def test_a_session_from_its_offer_to_its_end(client: httpx.AsyncClient, of
     assert (await client.get(body["urls"]["self"])).json()["error"]["code"] == "not_found"
 
 
-async def test_a_session_may_begin_without_an_offer(client: httpx.AsyncClient, offer) -> None:
+async def test_a_session_may_begin_without_an_offer(client: httpx.AsyncClient, offer: Offer) -> None:
     body = (await client.post("/api/sessions", json={})).json()
     assert "answer" not in body
     connected = await client.post(body["urls"]["peer"], json={"sdp": offer[1], "type": "offer"})
@@ -111,7 +114,7 @@ async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient) -> N
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "bad_request"
 
-    async def endless():
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(300):
             yield b" " * 1024
 
@@ -152,8 +155,10 @@ async def test_avatars_are_listed_with_previews(client: httpx.AsyncClient) -> No
 
 async def test_metrics_are_in_prometheus_format(client: httpx.AsyncClient) -> None:
     await client.post("/api/sessions", json={})
-    lines = (await client.get("/metrics")).text.splitlines()
-    assert "lipstream_sessions 1" in lines
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert "lipstream_sessions 1.0" in lines
     assert "# TYPE lipstream_mouths_total counter" in lines
 
 
@@ -233,3 +238,31 @@ async def test_a_session_that_would_make_others_late_is_refused(client: httpx.As
     assert (await client.get("/readyz")).json() == {"reason": "full"}
     sessions.admission.note_mouths(1000, 1000 * 0.001, 1000 * 0.001)
     assert (await client.post("/api/sessions", json={})).status_code == 201
+
+
+async def test_a_length_that_is_no_number_is_refused(client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": "two"}
+    answer = await client.post("/api/sessions", content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+async def test_devices_that_this_server_lacks_are_not_lent(client: httpx.AsyncClient, sessions: Sessions) -> None:
+    answer = await client.post("/api/sessions", json={"local_audio": True})
+    assert answer.status_code == 409
+    assert "--local-microphone" in answer.json()["error"]["message"]
+    assert sessions.count == 0
+
+
+async def test_a_fault_of_the_server_is_told_without_its_words(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the words of somebody")
+
+    app = create_app(sessions)
+    monkeypatch.setattr(sessions, "create", fail)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        answer = await client.post("/api/sessions", json={})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {"code": "internal", "message": "the server failed; its log says why"}

@@ -8,13 +8,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import Mount, WebSocketRoute
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.authorization import BURST
+from lipstream.realtime.api.openapi import openapi_of
 from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Role, Tokens
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
+from tests.realtime.api.checked_client import operations
 from tests.realtime.fakes import make_store, worker_settings
 
 KEY = "the key of an operator"
@@ -71,9 +74,11 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
         for part in app.routes
         for route in (part.original_router.routes if hasattr(part, "original_router") else [part])
     ]
-    others = [route.path for route in every if not isinstance(route, APIRoute)]
+    others = [route.path for route in every if isinstance(route, WebSocketRoute | Mount)]
     assert others == ["/api/sessions/{session_id}/audio", "/static"]  # a WebSocket (tests/loopback), and files
-    return sorted((method, route.path) for route in every if isinstance(route, APIRoute) for method in route.methods)
+    return sorted(
+        (method, route.path) for route in every if isinstance(route, APIRoute) for method in route.methods or ()
+    )
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -109,6 +114,13 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
         "none": "", "expired": expired, "forged": forged, "nonsense": "x.y.z", "unsigned": UNSIGNED, "join": join,
         "other": other.token, "viewer": mine.viewer_token, "mine": mine.token, "key": KEY,
     }  # fmt: skip
+    described = operations(openapi_of(app))
+    opened_by = {
+        "api_key": {"key"},
+        "join_token": {"join", "kiosk"},
+        "session_token": {"mine"},
+        "viewer_token": {"viewer"},
+    }
     listed = routes(app)
     assert len(listed) >= 13
     # Deleting ends what the others ask for: last.
@@ -122,6 +134,9 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
             admitted |= {"mine", "viewer"}
         elif route[1].startswith("/api/sessions/{session_id}") and route not in OPERATORS:
             admitted |= {"mine"}
+        if route in described and route not in OPEN:
+            told = [opened_by[token] for alternative in described[route]["security"] for token in alternative]
+            assert set().union(*told) == admitted, route
         for name, token in sorted(
             tokens.items(), key=lambda item: ("mine", "key").index(item[0]) + 1 if item[0] in ("mine", "key") else 0
         ):

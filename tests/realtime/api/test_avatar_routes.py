@@ -42,7 +42,7 @@ async def upload(client: httpx.AsyncClient, content: bytes, name: str = "me.jpg"
     return await client.post(URL, files={"file": (name, content)}, data=fields)
 
 
-async def told(client: httpx.AsyncClient, avatar_id: str) -> list[dict[str, object]]:
+async def told(client: httpx.AsyncClient, avatar_id: str) -> list[dict[str, Any]]:
     text = (await client.get(f"{URL}/{avatar_id}/events")).text
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 

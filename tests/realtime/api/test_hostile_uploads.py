@@ -18,7 +18,7 @@ from tests.server_process import ROOT, ServerProcess
 
 PORTRAIT = ROOT / "tests/avatar_cache/astronaut.jpg"
 MEMORY_MB = 50
-OTHERS = {".git", ".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
+OTHERS = {".git", ".venv", "build", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 
 pytestmark = pytest.mark.timeout(600)
 

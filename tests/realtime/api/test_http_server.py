@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -58,7 +59,7 @@ Serve = Callable[..., contextlib.AbstractAsyncContextManager[HttpServer]]
 
 
 @contextlib.asynccontextmanager
-async def serving(total: int = 50, **options: object) -> AsyncIterator[HttpServer]:
+async def serving(total: int = 50, **options: Any) -> AsyncIterator[HttpServer]:
     settings = Settings(port=free_port(), **options)
     config = server_config(application, settings)
     config.connections = Connections(total, total)

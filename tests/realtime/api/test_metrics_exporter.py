@@ -5,17 +5,19 @@ import io
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
+import prometheus_client
 import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from lipstream.realtime import log_format
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.metrics_exporter import Traffic
-from lipstream.realtime.meters import Meters
-from lipstream.realtime.metrics import Counter, Gauge, Histogram, prometheus_text
+from lipstream.realtime.meters import Histogram, Meters
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings
@@ -56,6 +58,7 @@ def parsed(text: str) -> dict[str, str]:
         else:
             found = re.fullmatch(r'([a-z_]+)(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (-?[0-9.e+-]+)', line)
             assert found, line
+            assert helped is not None, line
             family = re.sub(r"_(bucket|sum|count)$", "", found[1]) if kinds[helped] == "histogram" else found[1]
             assert family == helped
     return kinds
@@ -69,13 +72,13 @@ async def test_every_figure_is_there_from_the_start_and_is_well_named(client: ht
     for name, kind in kinds.items():
         assert name.startswith("lipstream_")
         assert name.endswith("_total") == (kind == "counter"), name
-    assert 'lipstream_frames_total{fate="spoken"} 0' in text
+    assert 'lipstream_frames_total{fate="spoken"} 0.0' in text
     assert 'lipstream_resident_memory_bytes{process="worker"}' in text
-    limits = re.findall(r'lipstream_queue_limit\{queue="(\w+)"\} (\d+)', text)
-    depths = dict(re.findall(r'lipstream_queue_depth\{queue="(\w+)"\} (\d+)', text))
+    limits = re.findall(r'lipstream_queue_limit\{queue="(\w+)"\} (\S+)', text)
+    depths = dict(re.findall(r'lipstream_queue_depth\{queue="(\w+)"\} (\S+)', text))
     of_sessions = {"microphone_ms", "program_ms", "text_characters", "speech_ms", "decided_frames", "mouths"}
     assert {name for name, _ in limits} >= {"render_jobs", "uploads", "socket_events"} | of_sessions
-    assert all(int(depths[name]) <= int(limit) for name, limit in limits)
+    assert all(float(depths[name]) <= float(limit) for name, limit in limits)
 
 
 async def test_the_dashboard_asks_for_nothing_that_is_not_exported(client: httpx.AsyncClient) -> None:
@@ -94,20 +97,46 @@ async def test_the_dashboard_asks_for_nothing_that_is_not_exported(client: httpx
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(places)
 
 
-def test_a_histogram_is_cumulative_and_labels_are_escaped() -> None:
+def samples(collector: Histogram | Meters) -> dict[tuple[str, ...], float]:
+    """Return the values of all lines by name and label values."""
+    text = generate_latest(collector).decode()
+    families = text_string_to_metric_families(text)
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def test_a_histogram_is_cumulative_and_its_bounds_are_short() -> None:
     histogram = Histogram("x_seconds", "X.", (0.1, 1), "part", ("a",))
     for value in (0.05, 0.1, 0.5, 7):
-        histogram.observe(value, of="a")
-    text = prometheus_text([histogram, Gauge("g", "G.", {'"\\\n': 0.5}, "of"), Counter("c_total", "C.")])
-    assert text.splitlines()[2:7] == [
-        'lipstream_x_seconds_bucket{part="a",le="0.1"} 2',
-        'lipstream_x_seconds_bucket{part="a",le="1"} 3',
-        'lipstream_x_seconds_bucket{part="a",le="+Inf"} 4',
+        histogram.labels("a").observe(value)
+    assert generate_latest(histogram).decode().splitlines() == [
+        "# HELP lipstream_x_seconds X.",
+        "# TYPE lipstream_x_seconds histogram",
+        'lipstream_x_seconds_bucket{le="0.1",part="a"} 2.0',
+        'lipstream_x_seconds_bucket{le="1",part="a"} 3.0',
+        'lipstream_x_seconds_bucket{le="+Inf",part="a"} 4.0',
         'lipstream_x_seconds_sum{part="a"} 7.65',
-        'lipstream_x_seconds_count{part="a"} 4',
+        'lipstream_x_seconds_count{part="a"} 4.0',
     ]
-    assert 'lipstream_g{of="\\"\\\\\\n"} 0.5' in text
-    assert text.endswith("lipstream_c_total 0\n")
+
+
+def test_values_below_zero_have_a_sum() -> None:
+    histogram = Histogram("skew_seconds", "X.", (-0.5, 0.0))
+    for value in (-1, -0.25, 0.5):
+        histogram.observe(value)
+    found = samples(histogram)
+    assert found["lipstream_skew_seconds_sum",] == -0.75
+    assert [found["lipstream_skew_seconds_bucket", bound] for bound in ("-0.5", "0", "+Inf")] == [1, 2, 3]
+
+
+def test_two_servers_share_no_count_and_time_of_making_is_no_series() -> None:
+    one, other = Meters(), Meters()
+    one.frames.labels("spoken").inc()
+    one.key_frames.inc(3)
+    assert samples(one)["lipstream_frames_total", "spoken"] == 1
+    assert samples(one)["lipstream_key_frames_total",] == 3
+    assert samples(other)["lipstream_frames_total", "spoken"] == 0
+    assert not [names for names in samples(one) if names[0].endswith("_created")]
+    assert b"lipstream_" not in generate_latest(prometheus_client.REGISTRY)
 
 
 def test_what_a_connection_counted_is_kept_when_it_is_gone() -> None:
@@ -122,14 +151,14 @@ def test_what_a_connection_counted_is_kept_when_it_is_gone() -> None:
 
     for figures in (peer(100, 0), peer(300, 5), peer(350, 4), peer(40, 0), None, peer(10, 0)):
         traffic.update({"a": figures})
-    assert meters.bytes_sent.value("video") == 350 + 40 + 10
-    assert meters.packets_lost.value("video") == 5
+    assert samples(meters)["lipstream_rtp_sent_bytes_total", "video"] == 350 + 40 + 10
+    assert samples(meters)["lipstream_rtp_lost_packets_total", "video"] == 5
     assert traffic.round_trip_s == 0.02
     traffic.update({})
-    assert meters.bytes_sent.value("video") == 400
+    assert samples(meters)["lipstream_rtp_sent_bytes_total", "video"] == 400
 
 
-def _logged(form: str, call) -> str:
+def _logged(form: str, call: Callable[[], None]) -> str:
     stream = io.StringIO()
     root = logging.getLogger()
     ours = logging.getLogger(log_format.OURS)
@@ -172,7 +201,7 @@ async def test_tasks_of_a_session_name_it() -> None:
         await asyncio.sleep(0)
         record = logging.LogRecord("lipstream", logging.INFO, "", 0, "x", None, None)
         log_format._name_session(record)
-        return str(record.session)
+        return str(record.__dict__["session"])
 
     with log_format.in_session("abcdefghijkl"):
         task = asyncio.create_task(later())

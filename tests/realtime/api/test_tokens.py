@@ -1,4 +1,5 @@
 import base64
+import hmac
 import json
 from pathlib import Path
 
@@ -83,3 +84,14 @@ def test_a_secret_file_that_protects_nothing_is_refused(tmp_path: Path, content:
         Tokens.read(file)
     with pytest.raises(SettingsError, match="cannot be read"):
         Tokens.read(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "claims", [b"\xff\xfe", b"no JSON", b"[1]", b'"text"', b'{"exp": "soon"}', b'{"exp": null}', b"{}"]
+)
+def test_what_another_version_may_have_signed_is_worth_nothing(claims: bytes) -> None:
+    tokens = Tokens([KEY])
+    body = base64.urlsafe_b64encode(claims).rstrip(b"=").decode()
+    signature = hmac.digest(tokens._signing[0], body.encode(), "sha256")
+    token = f"{body}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    assert tokens.role_of(token, NOW_S) is Role.NOBODY

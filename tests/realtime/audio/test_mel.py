@@ -17,7 +17,8 @@ def _librosa_mel(samples: np.ndarray) -> np.ndarray:
     magnitudes = np.abs(librosa.stft(emphasised, n_fft=800, hop_length=200, win_length=800, pad_mode="constant"))
     bands = librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600, dtype=np.float64) @ magnitudes
     decibels = 20 * np.log10(np.maximum(1e-5, bands)) - 20
-    return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    mel: np.ndarray = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    return mel
 
 
 @pytest.mark.parametrize("length", [800, 801, 16000, 17333])

@@ -85,3 +85,15 @@ def test_what_was_cleared_leaves_no_trace() -> None:
 def test_odd_rates_are_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="is not between"):
         PcmQueue(rate)
+
+
+def test_each_read_and_each_cut_is_told_when_its_room_is_there() -> None:
+    source, rooms = PcmQueue(48_000), []
+    source.on_read = lambda: rooms.append(source.room_bytes)
+    source.push(bytes(2 * LIMIT_SOUND))
+    assert rooms == []
+    source.pull(0.0)
+    source.pull(0.0)
+    assert rooms == [2 * BLOCK_SOUND, 4 * BLOCK_SOUND]
+    source.clear()
+    assert rooms[-1] == 2 * LIMIT_SOUND

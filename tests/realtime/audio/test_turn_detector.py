@@ -16,7 +16,8 @@ from lipstream.realtime.timeline import SAMPLE_RATE_HZ, ms_to_samples
 
 def voice(seconds: float) -> np.ndarray:
     at = np.arange(round(SAMPLE_RATE_HZ * seconds)) / SAMPLE_RATE_HZ
-    return (0.15 * sum(np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20))).astype(np.float32)
+    sound: np.ndarray = 0.15 * np.sum([np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20)], axis=0)
+    return sound.astype(np.float32)
 
 
 def silence(seconds: float) -> np.ndarray:
@@ -24,7 +25,8 @@ def silence(seconds: float) -> np.ndarray:
 
 
 def heard(*parts: np.ndarray, step: int = 148, begins: int = 0) -> list[TurnBegan | TurnEnded]:
-    sound, turns, events = np.concatenate(parts), TurnDetector(), []
+    sound, turns = np.concatenate(parts), TurnDetector()
+    events: list[TurnBegan | TurnEnded] = []
     for at in range(0, sound.size, step):
         piece = sound[at : at + step]
         events += turns.push(piece, begins + at + piece.size)

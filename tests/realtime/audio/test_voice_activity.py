@@ -13,7 +13,8 @@ def _voice(seconds: float) -> np.ndarray:
     """A buzz with formants: what the detector takes for a vowel."""
     t = np.arange(int(16000 * seconds)) / 16000
     partials = [np.sin(2 * np.pi * 120 * k * t) / (1 + abs(k - 5)) for k in range(1, 25)]
-    return (0.2 * np.sum(partials, axis=0)).astype(np.float32)
+    sound: np.ndarray = 0.2 * np.sum(partials, axis=0)
+    return sound.astype(np.float32)
 
 
 def _silence(seconds: float) -> np.ndarray:

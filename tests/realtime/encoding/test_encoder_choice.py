@@ -48,7 +48,7 @@ class _Restless(LiveH264Encoder):
     """Begins anew now and then."""
 
     def encode_picture(self, frame: av.VideoFrame, *, key: bool) -> tuple[bytes, int]:
-        return super().encode_picture(frame, key=key or frame.pts % (7 * 3600) == 0)
+        return super().encode_picture(frame, key=key or (frame.pts or 0) % (7 * 3600) == 0)
 
 
 class _Greedy(LiveH264Encoder):

@@ -1,5 +1,6 @@
 import fractions
 import math
+import time
 
 import av
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtp import compute_audio_level_dbov
+from av.frame import Frame
 from av.video.frame import PictureType
 
-from lipstream.realtime.encoding import encoders
 from lipstream.realtime.encoding.encoders import (
     SETTLED_PACKETS,
     LiveH264Encoder,
@@ -75,8 +76,14 @@ def test_lasting_silence_is_encoded_no_more_and_speech_after_it_is_heard_as_ever
     spoken = speech_s16()[: 50 * 960].reshape(-1, 960)
     sound = np.concatenate((spoken, np.zeros((100, 960), np.int16), spoken))
     prompt, always = SpeechEncoder(), SpeechEncoder()
-    encode, encoded = prompt.encode, []
-    prompt.encode = lambda frame: encoded.append(frame.pts // 960) or encode(frame)  # type: ignore[method-assign]
+    encode = prompt.encode
+    encoded: list[int] = []
+
+    def count(frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        encoded.append((frame.pts or 0) // 960)
+        return encode(frame, force_keyframe)
+
+    prompt.encode = count  # type: ignore[method-assign]
     heard = []
     for packets in (
         [prompt.payloads(index, samples) for index, samples in enumerate(sound)],
@@ -174,7 +181,7 @@ def test_a_key_frame_of_vp8_is_bounded_and_stock_ones_are_not() -> None:
 
 def test_vp8_is_opened_anew_only_for_a_large_and_lasting_change(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr(encoders.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     encoder = LiveVp8Encoder()
     encoder.target_bitrate = 1_000_000
     encoder.encode(picture(0))
@@ -192,6 +199,7 @@ def test_vp8_is_opened_anew_only_for_a_large_and_lasting_change(monkeypatch: pyt
         encoder.target_bitrate = target
         encoder.encode(picture(n))
         assert (encoder.codec is not codec) == anew
+        assert encoder.codec is not None
         assert encoder.codec.bit_rate == target or not anew
         codec = encoder.codec
 

@@ -28,7 +28,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     head, ear = request.param
     network = Wav2Lip(0.125, 96, head, ear=ear).eval()
     with torch.no_grad():
-        network.output_block[1].weight.mul_(40 if head == "copy" else 3)
+        network.output_block[1].get_parameter("weight").mul_(40 if head == "copy" else 3)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(network, path, window_offset_samples=-2600, decoded_region=REGION, licence="CC0-1.0", name="random")
     return path
@@ -96,7 +96,7 @@ def test_eight_bits_draw_nearly_what_floats_draw(tmp_path: Path) -> None:
 
 def test_wide_convolutions_have_eight_bits_and_thin_ones_keep_theirs(weights: Path, cache: Path) -> None:
     model = ov.Core().read_model(quantized(convert(weights, cache)))
-    of = {True: set(), False: set()}
+    of: dict[bool, set[int]] = {True: set(), False: set()}
     for op in model.get_ops():
         if op.get_type_name() in ("Convolution", "ConvolutionBackpropData"):
             rounded = {op.input_value(at).get_node().get_type_name() == "FakeQuantize" for at in (0, 1)}

@@ -1,5 +1,6 @@
 """Cards that are missing, too old, full or gone: one that fails as it is told stands in their place."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lipstream.realtime.errors import SettingsError
-from lipstream.realtime.lipsync import backends, card, devices
+from lipstream.realtime.lipsync import backends, card
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.card import Processor, open_device
 from lipstream.realtime.lipsync.metadata import Region
@@ -75,7 +76,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def there(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
     """A card that is found where any device may be used; OpenVINO is not, as it would take time to convert."""
     fake = FakeCard()
-    monkeypatch.setattr(devices.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(card, "count", lambda: 1)
     monkeypatch.setattr(card, "Card", lambda device: _opened(fake, device))
     monkeypatch.setattr(backends, "openvino_backend", None)
@@ -117,6 +118,7 @@ def test_a_card_that_draws_no_mouth_gives_way_to_the_cpu(
     there.at_replay, there.alive = [fault] * 2, not gone
     predictor = create_predictor(weights, device="auto", cache=weights.parent, precision="fp16", threads=1)
     assert predictor.device == "cpu"
+    assert isinstance(predictor, TorchPredictor)
     assert predictor.on is not there
     (line,) = [record.message for record in caplog.records if "no card is used" in record.message]
     assert says in line
@@ -144,13 +146,13 @@ def test_a_card_that_torch_does_not_find_is_told_of(
     weights: Path, there: FakeCard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(card, "count", lambda: 0)
-    monkeypatch.setattr(card.torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "cuda", None)
     assert create_predictor(weights, device="auto", cache=weights.parent, threads=1).device == "cpu"
     assert any("this torch is built without CUDA" in record.message for record in caplog.records)
     with pytest.raises(SettingsError, match=r"no CUDA device like that here \(this torch is built without CUDA\)"):
         create_predictor(weights, device="cuda", cache=weights.parent)
-    monkeypatch.setattr(card.torch.version, "cuda", "13.0")
-    monkeypatch.setattr(card.torch.cuda, "init", _no_driver)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", _no_driver)
     with pytest.raises(SettingsError, match="Found no NVIDIA driver"):
         create_predictor(weights, device="cuda", cache=weights.parent)
     assert create_predictor(weights, device="cuda", cache=weights.parent, fall_back=True, threads=1).device == "cpu"

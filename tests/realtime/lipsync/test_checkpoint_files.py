@@ -22,6 +22,7 @@ from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
 from lipstream.realtime.lipsync.metadata import default_region
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.pickle_reader import Named, read_pickle
+from lipstream.realtime.lipsync.predictor import MouthPredictor
 from lipstream.realtime.lipsync.weights import load_weights
 from tests.realtime.fakes import make_store
 
@@ -59,7 +60,8 @@ def pixels(network: Wav2Lip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def traced(network: nn.Module, size: int = 96) -> torch.jit.ScriptModule:
     inputs = (torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, size, size))
-    return torch.jit.trace(network, inputs, check_trace=False)
+    script: torch.jit.ScriptModule = torch.jit.trace(network, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+    return script
 
 
 class Wrapped(nn.Module):
@@ -68,7 +70,8 @@ class Wrapped(nn.Module):
         self.model = model
 
     def forward(self, mel: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
-        return self.model(mel, face)
+        drawn: torch.Tensor = self.model(mel, face)
+        return drawn
 
 
 def beside(state: dict[str, torch.Tensor]) -> dict[str, object]:
@@ -115,8 +118,11 @@ def test_every_form_of_a_checkpoint_draws_the_same_pixels(form: str, network: Wa
     assert np.array_equal(pixels(loaded)[2], pixels(network)[2])
 
 
+Descendant = tuple[Wav2Lip, MouthPredictor]
+
+
 @pytest.fixture(scope="module", params=[("tall", 192), ("odd-prelu", 288)], ids=lambda param: param[0])
-def descendant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+def descendant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Descendant:
     """Return a network and the back end that has its file; converting it leaves a thread pool behind."""
     network = small(*request.param)
     folder = tmp_path_factory.mktemp("descendant")
@@ -124,7 +130,7 @@ def descendant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return network, create_predictor(folder / "w.pth", device="cpu", cache=folder, precision="fp32")
 
 
-def test_descendants_load_and_draw_on_the_cpu(descendant) -> None:
+def test_descendants_load_and_draw_on_the_cpu(descendant: Descendant) -> None:
     network, predictor = descendant
     assert (predictor.metadata.layout, predictor.metadata.size) == (network.layout_name, network.size)
     crops, mel, drawn = pixels(network)
@@ -134,7 +140,7 @@ def test_descendants_load_and_draw_on_the_cpu(descendant) -> None:
     np.testing.assert_allclose(mouths.astype(int), drawn.astype(int), atol=1)
 
 
-def test_an_avatar_has_as_many_levels_as_the_network(descendant, tmp_path: Path) -> None:
+def test_an_avatar_has_as_many_levels_as_the_network(descendant: Descendant, tmp_path: Path) -> None:
     network, predictor = descendant
     avatar = make_store(tmp_path, {"ann": 5}).load("ann")
     for _ in range(2):  # made, then as it lies on the disk
@@ -161,7 +167,7 @@ class Harm:
     def __init__(self, mark: Path) -> None:
         self._mark = mark
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (self._mark,)
 
 
@@ -195,7 +201,7 @@ def _refusal(path: Path) -> str:
         (tuple(f"face_encoder_blocks.{at}.0.conv_block.0.weight" for at in range(9)), "9 face encoder blocks, which"),
     ],
 )
-def test_what_is_no_network_of_the_family_is_named(names, meaning: str, tmp_path: Path) -> None:
+def test_what_is_no_network_of_the_family_is_named(names: tuple[str, ...], meaning: str, tmp_path: Path) -> None:
     torch.save({"state_dict": {name: torch.zeros(3, 3, 3, 3) for name in names}}, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=rf"w\.pth (is|has) .*{meaning}"):
         load_weights(tmp_path / "w.pth")
@@ -247,7 +253,7 @@ def tensor(shape: tuple[int, ...], strides: tuple[int, ...], *, count: int, offs
 
     class Tensor:
         def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-            arguments = (Storage, offset, shape, strides, False, OrderedDict())
+            arguments: tuple[object, ...] = (Storage, offset, shape, strides, False, OrderedDict())
             return torch._utils._rebuild_tensor_v2, arguments
 
     buffer = io.BytesIO()
@@ -273,7 +279,9 @@ def tensor(shape: tuple[int, ...], strides: tuple[int, ...], *, count: int, offs
         ((2**20, 1, 3, 3), (0, 0, 0, 0), 16, 0, "a tensor is larger than its storage"),
     ],
 )
-def test_a_tensor_that_claims_more_than_there_is_is_refused(shape, strides, count, offset, message, tmp_path) -> None:
+def test_a_tensor_that_claims_more_than_there_is_is_refused(
+    shape: tuple[int, ...], strides: tuple[int, ...], count: int, offset: int, message: str, tmp_path: Path
+) -> None:
     archive(tmp_path / "w.pth", tensor(shape, strides, count=count, offset=offset), {"0": bytes(64)})
     assert message in _refusal(tmp_path / "w.pth")
 
@@ -343,7 +351,9 @@ def samples(network: Wav2Lip, tmp_path_factory: pytest.TempPathFactory) -> dict[
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("form", ["new", "legacy", "torchscript"])
-def test_damaged_files_load_or_get_one_sentence(form: str, samples, tmp_path_factory, data: st.DataObject) -> None:
+def test_damaged_files_load_or_get_one_sentence(
+    form: str, samples: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     content = bytearray(samples[form])
     path = tmp_path_factory.getbasetemp() / f"damaged-{form}.pth"
     if data.draw(st.booleans()):

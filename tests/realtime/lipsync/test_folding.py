@@ -15,11 +15,11 @@ def network(request: pytest.FixtureRequest) -> Wav2Lip:
     network = Wav2Lip(0.125, 96, head, ear=ear).eval().requires_grad_(requires_grad=False)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            for values in (layer.weight, layer.running_var):
+            for values in (layer.weight, layer.get_buffer("running_var")):
                 values.uniform_(0.5, 1.5)
-            for values in (layer.bias, layer.running_mean):
+            for values in (layer.bias, layer.get_buffer("running_mean")):
                 values.normal_(std=0.2)
-    network.output_block[1].weight.mul_(10)
+    network.output_block[1].get_parameter("weight").mul_(10)
     return network
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from safetensors.torch import save_file
 
 from lipstream.realtime.errors import WeightsError
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
-from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights, save_weights
 
 
@@ -20,7 +21,8 @@ def network() -> Wav2Lip:
 def _run(network: Wav2Lip) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     mel = torch.rand(1, 1, 80, 16, generator=generator)
-    return network(mel, torch.rand(1, 6, network.size, network.size, generator=generator))
+    face: torch.Tensor = network(mel, torch.rand(1, 6, network.size, network.size, generator=generator))
+    return face
 
 
 @pytest.mark.parametrize(("size", "parameters"), [(96, 36_298_035), (128, 41_803_059), (256, 79_551_795)])
@@ -44,7 +46,7 @@ def test_descendants_have_the_sizes_of_their_published_code(layout: str, size: i
     ("width", "size", "head", "ear"),
     [(0.25, 96, "paint", "published"), (0.25, 128, "copy", "sliding"), (0.1, 160, "paint", "both")],
 )
-def test_family_members_draw_a_face_in_range(width: float, size: int, head: str, ear: str) -> None:
+def test_family_members_draw_a_face_in_range(width: float, size: int, head: Head, ear: AudioEncoderKind) -> None:
     face = _run(Wav2Lip(width, size, head, ear=ear).eval())
     assert face.shape == (1, 3, size, size)
     assert 0 <= face.min() <= face.max() <= 1
@@ -76,12 +78,12 @@ def test_a_sliding_ear_says_of_a_long_spectrogram_what_it_says_of_each_window() 
 )
 @pytest.mark.parametrize("shares", [(0, 1, 0, 1), (0.5, 1, 0.125, 0.875), (0.57, 0.93, 0.31, 0.72), (0.1, 0.4, 0.8, 1)])
 def test_what_is_left_out_changes_nothing_beside_it(
-    width: float, size: int, head: str, layout: str, shares: tuple[float, ...]
+    width: float, size: int, head: Head, layout: str, shares: tuple[float, ...]
 ) -> None:
     torch.manual_seed(0)
     network = Wav2Lip(width, size, head, layout_name=layout).eval()
     with torch.no_grad():
-        network.output_block[1].weight.mul_(40)
+        network.output_block[1].get_parameter("weight").mul_(40)
         mel, face = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 6, size, size)
         features, region = network.encode_face(face), Region(*(int(share * size) for share in shares))
         whole = network.decode(mel, features, face[:, 3:])
@@ -132,7 +134,7 @@ def test_official_checkpoints_load_strictly(wrapped: bool, prefix: str, tmp_path
     network, metadata = load_weights(tmp_path / "wav2lip.pth")
     assert (metadata.width, metadata.size, metadata.window_offset_samples) == (1.0, 96, -640)
     assert (metadata.head, metadata.ear) == ("paint", "published")
-    assert torch.equal(network.output_block[1].weight, published.output_block[1].weight)
+    assert torch.equal(*(each.output_block[1].get_parameter("weight") for each in (network, published)))
 
 
 class Malicious:
@@ -180,7 +182,9 @@ META = {
         (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
     ],
 )
-def test_a_wrong_file_gets_one_sentence_about_the_first_mismatch(change, message, network, tmp_path: Path) -> None:
+def test_a_wrong_file_gets_one_sentence_about_the_first_mismatch(
+    change: Callable[[dict[str, torch.Tensor], dict[str, str]], object], message: str, network: Wav2Lip, tmp_path: Path
+) -> None:
     state, meta = _state(network), dict(META)
     change(state, meta)
     save_file(state, tmp_path / "w.safetensors", metadata=meta)

@@ -83,7 +83,13 @@ def test_a_converted_checkpoint_is_the_same_network(
         (["convert", "bought.pth", "out.safetensors", "--window-offset", "-5000"], "ends before its frame"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(arguments, message: str, checkpoint: Path, monkeypatch, capsys) -> None:
+def test_what_does_not_fit_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(checkpoint.parent)
     Path("there.safetensors").write_bytes(b"mine")
     Path("text.pth").write_text("no weights")

@@ -30,7 +30,8 @@ class SoundServer:
             + _PCM.format(name=SPEAKER, socket=self.socket, device="room")
         )
         self.environment = {"ALSA_CONFIG_PATH": str(self.config), "PULSE_SERVER": f"unix:{self.socket}"}
-        self._folder, self._daemon = folder, None
+        self._folder = folder
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Plug both in."""

@@ -1,6 +1,7 @@
 """Real devices of a real sound server: heard, played, unplugged, plugged in again."""
 
 import asyncio
+import importlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from lipstream.realtime.errors import ConflictError, SettingsError
-from lipstream.realtime.local_audio import local_audio, sound_devices
+from lipstream.realtime.local_audio import local_audio
 from lipstream.realtime.local_audio.local_audio import LocalAudio
 from tests.realtime.local_audio.sound_server import MICROPHONE, SPEAKER, SoundServer, room
 from tests.server_process import ROOT
@@ -47,14 +48,14 @@ class SessionStandIn:
         self.subscribers: list[tuple[str, Any]] = []
         self.listeners: set[Any] = set()
         self.left = 0
-        microphone = SimpleNamespace(clear=self._clear)
-        self.speech = SimpleNamespace(microphone=microphone, push_sound=self.push_sound, conversation=object())
+        microphone = SimpleNamespace(clear=self._clear, push=self._push)
+        self.speech = SimpleNamespace(microphone=microphone, conversation=object())
         self.clock = SimpleNamespace(left=lambda _now_s: self.left)
         self.broadcast = SimpleNamespace(
             subscribe=lambda *subscriber: self.subscribers.append(subscriber), unsubscribe=lambda _taker: None
         )
 
-    def push_sound(self, position: int, samples: np.ndarray, _arrived_s: float) -> None:
+    def _push(self, position: int, samples: np.ndarray, _arrived_s: float) -> None:
         self.heard.append((position, samples))
 
     def latest(self, seconds: float) -> np.ndarray:
@@ -123,10 +124,10 @@ async def test_a_visitor_is_heard_the_face_is_played_and_both_may_be_unplugged(
     finally:
         await local.close()
         await local.close()
-        for process in (visitor, recorder):
-            if process:
-                process.kill()
-                process.wait(20)
+        for started in (visitor, recorder):
+            if started:
+                started.kill()
+                started.wait(20)
 
 
 def listed() -> str:
@@ -166,7 +167,7 @@ def test_without_portaudio_the_option_says_what_is_missing(monkeypatch: pytest.M
     def missing(_name: str) -> Any:
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(sound_devices.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(SettingsError, match="libportaudio2"):
         LocalAudio("default", "")
     assert LocalAudio("", "").wanted == {}

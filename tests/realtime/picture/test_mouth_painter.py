@@ -93,7 +93,7 @@ def test_the_mask_is_full_amid_the_mouth_and_empty_at_the_edge() -> None:
 
 def _warped(picture: np.ndarray, box: Box, region: Region, shown: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Paint by the formula itself, every map a warp of what lies at the network's size."""
-    out = picture.astype(np.float64)
+    out: np.ndarray = picture.astype(np.float64)
     change = bgr_to_ycbcr(new) - bgr_to_ycbcr(shown)
     ramp = np.clip((np.abs(change[..., 0]) - 6) / 18, 0, 1).astype(np.float32)
     changed = cv2.GaussianBlur(cv2.dilate(ramp, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
@@ -108,14 +108,18 @@ def _warped(picture: np.ndarray, box: Box, region: Region, shown: np.ndarray, ne
         def up(
             small: np.ndarray, kind: int, matrix: np.ndarray = matrix, shape: tuple[int, ...] = old.shape
         ) -> np.ndarray:
-            return cv2.warpAffine(small, matrix, shape[::-1], flags=kind, borderMode=cv2.BORDER_REPLICATE)
+            enlarged: np.ndarray = cv2.warpAffine(
+                small, matrix, shape[::-1], flags=kind, borderMode=cv2.BORDER_REPLICATE
+            )
+            return enlarged
 
         mask = np.clip(up(feather_mask(region), cv2.INTER_LINEAR), 0, 1)
         sharp = up(painted[..., place], cv2.INTER_LINEAR if place else cv2.INTER_CUBIC)
         wanted = old + mask * (sharp - up(changed, cv2.INTER_LINEAR) * old.astype(np.float32))
         touched = MouthPainter(region, CROP).mask(box, planes(picture)[0].shape)
         plane[:] = np.where(touched[::step, ::step] | touched[step - 1 :: step, step - 1 :: step], wanted, old)
-    return np.clip(out, 0, 255)
+    clipped: np.ndarray = np.clip(out, 0, 255)
+    return clipped
 
 
 @pytest.mark.parametrize("width", [64, 96, 98, 150, 192, 210, 212, 254])

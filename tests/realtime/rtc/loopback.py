@@ -4,17 +4,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.encoding.broadcast import Broadcast
+from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
+from lipstream.realtime.wire.control_messages import ControlMessage
 
 WAIT_S = 15.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)
@@ -44,7 +47,8 @@ class TonePlayout:
     def speech(self, packet: int) -> np.ndarray:
         if self.fail == "speech":
             raise RuntimeError("no sound")
-        return (8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)).astype(np.int16)
+        sound: np.ndarray = 8000 * np.sin(np.arange(960 * packet, 960 * (packet + 1)) * 0.05)
+        return sound.astype(np.int16)
 
     def picture(self, frame: int) -> Callable[[], np.ndarray]:
         return lambda: self._paint(frame)
@@ -94,10 +98,10 @@ class Client:
             self.pc.addTransceiver("audio", direction="recvonly")
         if not video_first:
             self.pc.addTransceiver("video", direction=video)
-        self.channel = self.pc.createDataChannel("control") if control else None
+        self._channel = self.pc.createDataChannel("control") if control else None
         self.messages: list[Any] = []
-        if self.channel is not None:
-            self.channel.on("message", self.messages.append)
+        if self._channel is not None:
+            self._channel.on("message", self.messages.append)
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
         self.rtp: dict[int, list[RtpPacket]] = {}
         self.reports: dict[int, list[RtcpSrPacket]] = {}
@@ -120,7 +124,7 @@ class Client:
 
     async def accept(self, answer: str) -> None:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        transport = self.pc.getTransceivers()[0].receiver.transport
+        transport: Any = self.pc.getTransceivers()[0].receiver.transport
         handle_rtp, handle_rtcp = transport._handle_rtp_data, transport._handle_rtcp_data
 
         async def on_rtp(data: bytes, arrival_time_ms: int) -> None:
@@ -135,6 +139,11 @@ class Client:
             await handle_rtcp(data)
 
         transport._handle_rtp_data, transport._handle_rtcp_data = on_rtp, on_rtcp
+
+    @property
+    def channel(self) -> RTCDataChannel:
+        assert self._channel is not None, "the client was made without one"
+        return self._channel
 
     @property
     def ice(self) -> Any:
@@ -161,19 +170,25 @@ class Client:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+def connection_of(peer: Peer) -> PlayoutConnection:
+    """Return what our peer was answered by."""
+    assert peer._connection is not None
+    return peer._connection
+
+
 class LoopbackCall:
     """Our peer with everything it reported."""
 
     def __init__(self, playout: TonePlayout, settings: RtcSettings = QUICK) -> None:
         self.playout = playout
         self.sound: list[tuple[int, np.ndarray, float]] = []
-        self.controls: list[dict[str, Any]] = []
+        self.controls: list[ControlMessage] = []
         self.gone: list[str] = []
         self.broadcast = Broadcast(playout)
         self.peer = Peer(
             self.broadcast,
             settings=settings,
-            on_sound=lambda position, samples, at_s: self.sound.append((position, samples, at_s)),
+            microphone=SimpleNamespace(push=lambda *chunk: self.sound.append(chunk)),
             on_control=self._control,
             on_gone=self.gone.append,
         )
@@ -182,11 +197,10 @@ class LoopbackCall:
         await self.peer.close()
         await self.broadcast.close()
 
-    def _control(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def _control(self, message: ControlMessage) -> None:
         self.controls.append(message)
-        if message.get("type") == "crash":
+        if message["type"] == "end_of_turn":
             raise RuntimeError("secret")
-        return {"type": "echo", "of": message} if message.get("type") == "echo" else None
 
 
 @asynccontextmanager

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,11 @@ from lipstream.realtime.rtc.microphone import MAX_REFUSALS, MicrophoneInput, Pos
 class ChunkCollector:
     def __init__(self) -> None:
         self.heard: list[tuple[int, np.ndarray, float]] = []
-        self.microphone = MicrophoneInput(lambda position, samples, at_s: self.heard.append((position, samples, at_s)))
+        self.faults: list[Exception] = []
+        self.microphone = MicrophoneInput(self.buffer(), self.faults.append)
+
+    def buffer(self) -> SimpleNamespace:
+        return SimpleNamespace(push=lambda *chunk: self.heard.append(chunk))
 
     @property
     def positions(self) -> list[int]:
@@ -23,7 +29,8 @@ def test_sound_is_handed_on_as_it_is() -> None:
     ear = ChunkCollector()
     ear.microphone.push(0, sound(0.125), 3.5)
     position, samples, at_s = ear.heard[0]
-    assert (position, at_s, samples.dtype, samples.shape) == (0, 3.5, np.float32, (960,))
+    assert (position, at_s, samples.shape) == (0, 3.5, (960,))
+    assert samples.dtype == np.float32
     assert np.all(samples == 0.125)
 
 
@@ -71,6 +78,37 @@ def test_a_burst_after_an_outage_keeps_its_positions() -> None:
     for n in range(1, 100):
         ear.microphone.push(960 * n, sound(), 3.0)
     assert ear.positions == [960 * n for n in range(100)]
+
+
+def test_what_is_not_a_number_is_silence_and_what_is_too_loud_is_clipped() -> None:
+    ear = ChunkCollector()
+    odd = np.array([0.5, np.nan, np.inf, -np.inf, 3.0, -3.0, -0.25], np.float32)
+    ear.microphone.push(0, odd, 0.0)
+    ear.microphone.push(960, np.full(4, np.nan, np.float32), 0.02)
+    (_, first, _), (_, second, _) = ear.heard
+    assert first.tolist() == [0.5, 0, 0, 0, 1, -1, -0.25]
+    assert second.tolist() == [0] * 4
+    assert first.dtype == second.dtype == np.float32
+
+
+def test_a_buffer_that_fails_is_told_to_its_owner_and_not_to_the_socket() -> None:
+    ear, error = ChunkCollector(), RuntimeError("full")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    microphone = MicrophoneInput(SimpleNamespace(push=fail), ear.faults.append)
+    microphone.push(0, sound(), 0.0)
+    assert ear.faults == [error]
+
+
+def test_once_closed_it_takes_nothing() -> None:
+    ear = ChunkCollector()
+    ear.microphone.push(0, sound(), 0.0)
+    ear.microphone.close()
+    ear.microphone.push(960, sound(), 0.02)
+    assert ear.positions == [0]
+    assert not ear.faults
 
 
 @given(st.lists(st.tuples(st.integers(-(2**40), 2**40), st.integers(1, 5000), st.floats(0, 10)), max_size=50))

@@ -9,6 +9,7 @@ from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
+from lipstream.realtime.wire.session_answers import IceServer
 from tests.realtime.fakes import make_store, worker_settings
 
 URL = "turn:turn.example.org:3478"
@@ -52,7 +53,7 @@ async def test_each_session_gets_its_own_credentials_beside_what_is_configured(
 ) -> None:
     (tmp_path / "turn-secret").write_text(f"{SECRET}\n")
     store = make_store(tmp_path, {"ann": 60})
-    stun = {"urls": "stun:stun.example.org"}
+    stun = IceServer(urls="stun:stun.example.org")
     settings = Settings(
         picture_workers=0,
         store=store.root,

@@ -22,11 +22,14 @@ def test_as_many_are_admitted_as_fit_if_all_speak(
 ) -> None:
     admission = measured(cores, picture_s, loop_s, mouth_s)
     admission.render_workers = workers
-    loads = lambda count: (  # noqa: E731
-        count * FRAME_RATE_HZ * (picture_s + mouth_s) / (CORES_LIMIT * cores),
-        count * FRAME_RATE_HZ * loop_s / LOOP_LIMIT,
-        count * FRAME_RATE_HZ * mouth_s / (WORKER_LIMIT * workers),
-    )
+
+    def loads(count: int) -> tuple[float, float, float]:
+        return (
+            count * FRAME_RATE_HZ * (picture_s + mouth_s) / (CORES_LIMIT * cores),
+            count * FRAME_RATE_HZ * loop_s / LOOP_LIMIT,
+            count * FRAME_RATE_HZ * mouth_s / (WORKER_LIMIT * workers),
+        )
+
     possible = admission.possible
     assert possible == 1 or max(loads(possible)) <= 1.001
     if max(picture_s, loop_s, mouth_s) > 1e-5:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipstream.avatar_cache.manifest import Loop
 from lipstream.realtime.audio.mel import mel_spectrogram
 from lipstream.realtime.lipsync.alignment import look_ahead_samples, mel_columns, samples_needed
 from lipstream.realtime.packets import PcmChunk, RenderJob
@@ -24,7 +25,7 @@ def _feed(animator: Animator, sound: np.ndarray, piece: int = 160) -> list[Rende
 
 @pytest.mark.parametrize("kind", ["seamless", "pingpong"])
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_loops_repeat_without_a_jump(kind: str, frames: int) -> None:
+def test_loops_repeat_without_a_jump(kind: Loop, frames: int) -> None:
     shown = [ClipLoop(frames, kind).clip_frame(n) for n in range(60)]
     assert set(shown) == set(range(frames))
     steps = {abs(a - b) for a, b in itertools.pairwise(shown)}
@@ -113,11 +114,11 @@ def test_a_jump_keeps_frames_and_columns_aligned() -> None:
     jobs = _feed(animator, sound)
     assert jobs[0].frame == 25
     offline = np.pad(mel_spectrogram(sound), ((0, 0), (200, 0)), constant_values=-4)
-    spoken = [job for job in jobs if job.mel is not None]
+    spoken = [(job.frame, job.mel) for job in jobs if job.mel is not None]
     assert spoken
-    for job in spoken:
-        start = mel_columns(job.frame, window_offset_samples=-2600).start - 80 + 200
-        np.testing.assert_allclose(job.mel, offline[:, start : start + 16], atol=1e-5)
+    for frame, mel in spoken:
+        start = mel_columns(frame, window_offset_samples=-2600).start - 80 + 200
+        np.testing.assert_allclose(mel, offline[:, start : start + 16], atol=1e-5)
     with pytest.raises(ValueError, match="cannot jump"):
         animator.jump(100 * JUMP_SAMPLES + 1)
     with pytest.raises(ValueError, match="was next"):

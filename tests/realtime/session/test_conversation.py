@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.errors import BadRequestError
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
 from tests.loopback.virtual import VirtualSession
 
@@ -54,20 +55,22 @@ class Echo:
 class Visitor:
     """Somebody in front of the microphone, which is open all the time."""
 
-    def __init__(self, virtual: VirtualSession, events: list[dict[str, Any]]) -> None:
+    def __init__(self, virtual: VirtualSession, events: list[Any]) -> None:
         self.virtual, self.events = virtual, events
         self._position = 0
 
     async def speak(self, seconds: float) -> None:
         at = np.arange(round(seconds * 48_000)) / 48_000
-        await self._let_pass((0.15 * sum(np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20))).astype("float32"))
+        await self._let_pass(
+            0.15 * np.sum([np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20)], axis=0, dtype="float32")
+        )
 
     async def wait(self, seconds: float) -> None:
         await self._let_pass(np.zeros(round(seconds * 48_000), np.float32))
 
     async def _let_pass(self, sound: np.ndarray) -> None:
         for at in range(0, sound.size, 480):
-            self.virtual.session.speech.push_sound(self._position, sound[at : at + 480], self.virtual.now_s)
+            self.virtual.session.speech.microphone.push(self._position, sound[at : at + 480], self.virtual.now_s)
             self._position += 480
             self.virtual.tick()
             await asyncio.sleep(0.0005)
@@ -78,7 +81,8 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
-    virtual, events = VirtualSession(listens=True, agent=agent), []
+    virtual = VirtualSession(listens=True, agent=agent)
+    events: list[Any] = []
     virtual.session.listeners.add(events.append)
     visitor = Visitor(virtual, events)
     await visitor.wait(0.5)
@@ -89,7 +93,8 @@ async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
 
 
 def is_loud(virtual: VirtualSession) -> np.ndarray:
-    return np.abs(virtual.left.astype(int)) > LEVEL // 2
+    loud: np.ndarray = np.abs(virtual.left.astype(int)) > LEVEL // 2
+    return loud
 
 
 async def test_a_question_is_heard_and_answered_and_never_repeated_by_the_face() -> None:
@@ -204,9 +209,22 @@ async def test_the_button_ends_a_turn_at_once() -> None:
     agent.gate.set()
     async with meeting(agent) as visitor:
         await visitor.speak(0.6)
-        visitor.virtual.session._control({"type": "end_of_turn"})
+        visitor.virtual.session.handle({"type": "end_of_turn"})
         await asyncio.sleep(0.02)
         assert agent.heard == [pytest.approx(0.6 + 0.3, abs=0.1)]
+
+
+async def test_what_means_nothing_here_is_refused() -> None:
+    async with meeting(None) as visitor:
+        session = visitor.virtual.session
+        with pytest.raises(BadRequestError, match="type 'end_of_speech' is not known here"):
+            session.handle({"type": "end_of_speech"})
+        program = session.speech.take_program(16_000)
+        session.handle({"type": "end_of_speech"}, program=program)
+        session.handle({"type": "end_of_turn"}, program=program)
+        session.speech.conversation = None
+        with pytest.raises(BadRequestError, match="type 'end_of_turn' is not known here"):
+            session.handle({"type": "end_of_turn"}, program=program)
 
 
 async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same() -> None:
@@ -224,4 +242,4 @@ async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same
         session.speech.drop_program(program)
         await visitor.wait(2.0)
         assert is_loud(visitor.virtual)[-24_000:].sum() == 0
-        assert session.speech.source is session.speech._at_rest
+        assert session.speech.source is session.speech.selector._at_rest

@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
 from lipstream.realtime.session.text_queue import LONGEST_TEXT, TextQueue
-from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SynthesisError
-from tests.loopback.virtual import TICK_S, VirtualSession
+from lipstream.realtime.session.tick_schedule import TICK_S
+from lipstream.realtime.synthesis.synthesizer import LONGEST_S, SpokenPcm, SynthesisError
+from tests.loopback.virtual import VirtualSession
 
 RATE_HZ = 16_000
 
@@ -53,7 +54,8 @@ def level(text: str) -> int:
 
 @contextlib.asynccontextmanager
 async def told_session() -> Any:
-    virtual, engine, events = VirtualSession(), Engine(), []
+    virtual, engine = VirtualSession(), Engine()
+    events: list[Any] = []
     session = virtual.session
     session.listeners.add(events.append)
     session.speech.text_queue = TextQueue(engine, lambda message: events.append({"type": "error", "message": message}))
@@ -145,6 +147,52 @@ async def test_a_failing_engine_ends_one_text_and_no_other() -> None:
         assert spoken(virtual, "Fail") == pytest.approx(0.2, abs=0.02)
         assert spoken(virtual, "Bbbb.") == 0
         assert spoken(virtual, "Cccc.") == pytest.approx(0.5, abs=0.02)
+
+
+class Odd(Engine):
+    """Gives what no engine should: for each text pieces of a rate and a length in seconds, or a crash."""
+
+    pieces: ClassVar = {
+        "Strange.": [(96_000, 0.1)],
+        "Endless.": [(RATE_HZ, LONGEST_S + 1.0)],
+        "Changing.": [(RATE_HZ, 0.1), (RATE_HZ // 2, 0.1)],
+    }
+
+    async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
+        if text == "Crash.":
+            raise RuntimeError("words of the engine's own")
+        if text not in self.pieces:
+            async for piece in super().speak(text):
+                yield piece
+            return
+        for rate_hz, seconds in self.pieces[text]:
+            yield SpokenPcm(rate_hz, bytes(2 * round(rate_hz * seconds)))
+
+
+async def test_what_no_engine_should_give_ends_its_text_with_one_sentence_and_no_other_text() -> None:
+    async with told_session() as (virtual, _, _):
+        session = virtual.session
+        told: list[str] = []
+        session.speech.text_queue = TextQueue(Odd(), told.append)
+        for text, why in {
+            "Strange.": "the text could not be said: the engine's rate of 96000 Hz is not taken",
+            "Crash.": "the text could not be said",
+        }.items():
+            with pytest.raises(UnavailableError) as refused:
+                await session.speech.say(text)
+            assert refused.value.message == why
+        assert not told
+        for text in ("Changing.", "Endless."):
+            await session.speech.say(text)  # its beginning was there
+        await advance(virtual, 0.5)
+        assert told == [
+            "the text could not be said: the engine changed its rate",
+            f"the text could not be said: one sentence became more than {LONGEST_S} s of sound",
+        ]
+        await session.speech.say("Aaaaa.")
+        await advance(virtual, 1.0)
+        assert spoken(virtual, "Aaaaa.") == pytest.approx(0.6, abs=0.02)
+        await session.speech.text_queue.close()
 
 
 @pytest.mark.parametrize("stage", ["requested", "synthesising", "queued", "playing"])

@@ -79,7 +79,7 @@ def test_after_24_hours_picture_and_sound_are_where_the_clock_is() -> None:
     def encode_speech(_: np.ndarray) -> None:
         muxer._packets += 1
 
-    muxer._encode_picture, muxer._encode_speech = encode_picture, encode_speech  # type: ignore[method-assign]
+    muxer._encode_picture, muxer._encode_speech = encode_picture, encode_speech  # type: ignore[method-assign, assignment]
     silence, still = np.zeros(PACKET_SOUND, np.int16), picture(0)
     rng = np.random.default_rng(1)
     frame = 0
@@ -197,7 +197,7 @@ def test_a_refusal_is_told_without_what_the_server_says_about_the_key(message: b
 
 def test_who_speaks_no_rtmp_is_found_out() -> None:
     publisher = RtmpPublisher(app="live", key="secret", url="rtmp://a/live")
-    with pytest.raises(RtmpError, match="no RTMP"):
+    with pytest.raises(RtmpError, match="does not speak RTMP"):
         publisher.receive(b"HTTP/1.1 400 Bad Request" + bytes(4000))
 
 

@@ -1,8 +1,17 @@
 import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from lipstream.realtime.workers.child_process import Child
+from lipstream.realtime.workers.child_signals import leave_to_server
 
 
 class _Held:
@@ -34,10 +43,10 @@ def _answer(connection: object) -> None:
 async def test_a_process_that_does_not_end_is_left_behind_and_another_can_be_started(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard = asyncio.Queue()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
     child = Child("held", _answer, on_message=heard.put_nowait)
     held = _Held()
-    child._process = held
+    child._process = held  # type: ignore[assignment]  # all that is asked of a process
     await child.stop()
     assert held.killed
     assert child.pid is None
@@ -47,3 +56,62 @@ async def test_a_process_that_does_not_end_is_left_behind_and_another_can_be_sta
         assert await asyncio.wait_for(heard.get(), 60) == b"again"
     finally:
         await child.stop()
+
+
+def _ignored(pid: int) -> set[int]:
+    """Return the signals that a process ignores."""
+    mask = int(re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[0], 16)
+    return {number for number in range(1, 32) if mask >> (number - 1) & 1}
+
+
+def _tell_signals(connection: Any) -> None:
+    leave_to_server()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    connection.send_bytes(b"alive")
+    connection.recv_bytes()
+
+
+async def test_signals_to_the_whole_group_end_neither_children_nor_what_forks_them() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    child = Child("group", _tell_signals, on_message=heard.put_nowait)
+    await child.start()
+    try:
+        assert await asyncio.wait_for(heard.get(), 60) == b"alive"
+        assert child.pid is not None
+        for process in (psutil.Process(child.pid), psutil.Process(child.pid).parent()):
+            assert process is not None
+            assert {signal.SIGINT, signal.SIGTERM} <= _ignored(process.pid)
+        assert child.alive
+    finally:
+        await child.stop()
+
+
+_LEAVES_CHILD = """
+import asyncio, sys
+from tests.realtime.workers.test_child_process import Child, _ignore_and_wait
+
+async def main():
+    told = asyncio.Event()
+    child = Child("left", _ignore_and_wait, on_message=lambda _: told.set())
+    await child.start()
+    await told.wait()
+    print(child.pid, flush=True)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def _ignore_and_wait(connection: Any) -> None:
+    leave_to_server()
+    connection.send_bytes(b"here")
+    while True:
+        signal.pause()
+
+
+def test_a_server_that_ends_without_stopping_its_children_takes_them_along() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _LEAVES_CHILD], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert not psutil.pid_exists(int(ended.stdout))

@@ -10,7 +10,8 @@ import pytest
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.packets import RenderJob
-from lipstream.realtime.workers.render_client import MouthStream, RenderWorker
+from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import MOST_SHORT, WorkerSettings
 from tests.realtime.fakes import make_store, order_file, worker_settings
@@ -115,7 +116,7 @@ async def test_a_card_that_fails_twice_soon_after_its_start_is_left_for_good(
         await card.is_drawing(fault * 10)
         card.order.write_text("lost")
         await card.ask(fault)
-        await _until(lambda fault=fault: card.worker.counts.restarts == fault)
+        await _until(lambda: card.worker.counts.restarts == fault)  # noqa: B023 (awaited here)
     await card.is_drawing(3)
     assert card.worker.device == "cpu"
     assert any("cuda:0 failed 2 times in a row" in record.message for record in caplog.records)

@@ -19,9 +19,10 @@ from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 from lipstream.realtime.picture.compositor import Origin, Painting
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.watermark import MarkStyle
-from lipstream.realtime.workers import picture_process
+from lipstream.realtime.workers import supervisor
+from lipstream.realtime.workers.messages import unpack
 from lipstream.realtime.workers.picture_client import PictureStream, PictureWorkers
-from lipstream.realtime.workers.picture_messages import encoded_message, encoded_pictures, origin_of, unpack
+from lipstream.realtime.workers.picture_messages import FROM_WORKER, encoded_message, encoded_pictures, origin_of
 from lipstream.realtime.workers.picture_process import PictureFailedError
 from tests.loopback.conftest import until
 from tests.realtime.fakes import REGION, FakePredictor, make_store, worker_settings
@@ -73,7 +74,8 @@ class Viewer:
 
     def decode(self, payloads: Sequence[bytes]) -> np.ndarray:
         (frame,) = self._codec.decode(av.Packet(b"".join(map(vp8_depayload, payloads))))
-        return frame.to_ndarray(format="yuv420p")
+        i420: np.ndarray = frame.to_ndarray(format="yuv420p")
+        return i420
 
 
 async def test_a_worker_makes_the_pictures_that_threads_would(workers: PictureWorkers, avatar: PreparedAvatar) -> None:
@@ -102,7 +104,7 @@ async def test_pictures_go_on_without_their_worker_and_return_to_the_next(
     (pid,) = workers.pids
     os.kill(pid, how)
     with monkeypatch.context() as patched:
-        patched.setattr(picture_process, "HANG_S", 0.3)
+        patched.setattr(supervisor, "HANG_S", 0.3)
         (lost,), _ = await viewer.see()
     assert not lost.payloads, "what was under way is lost"
     (own,), _ = await viewer.see()
@@ -159,8 +161,8 @@ async def test_without_workers_threads_do_it(store: Path, avatar: PreparedAvatar
 
 def test_an_answer_arrives_as_it_was_sent() -> None:
     sent = [Encoded([b"\n{}", b""], True, 5, 6), Encoded([], False, 7, 8), Encoded([b"abc"], False, 9, 10)]
-    assert encoded_pictures(*unpack(encoded_message(3, sent, 0.5))) == sent
-    assert unpack(encoded_message(3, sent, 0.5))[0]["encoded"] == 3
+    assert encoded_pictures(*unpack(FROM_WORKER, encoded_message(3, sent, 0.5))) == sent
+    assert unpack(FROM_WORKER, encoded_message(3, sent, 0.5))[0].stream == 3
 
 
 def test_an_origin_without_a_mark_stays_so() -> None:

@@ -2,8 +2,9 @@ import asyncio
 import dataclasses
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.realtime.fakes import make_store, order_file, worker_settings
 
 LOUD = np.zeros((80, 16), np.float32)
 OnBatch = Callable[[int, float, float], None]
-StartWorker = Callable[..., "asyncio.Future[RenderWorker]"]
+StartWorker = Callable[..., Coroutine[Any, Any, RenderWorker]]
 
 
 @pytest.fixture
@@ -210,3 +211,31 @@ async def test_an_avatar_is_loaded_while_one_worker_is_away_which_loads_it_when_
         assert first.streams == 0
     finally:
         await workers.close()
+
+
+async def test_a_worker_that_does_not_start_in_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipstream.realtime.workers.render_client.START_TIMEOUT_S", 0.0)
+    worker = RenderWorker(worker_settings(make_store(tmp_path, {"ann": 60}), "FakePredictor"))
+    with pytest.raises(UnavailableError, match="did not start in time") as told:
+        await worker.start()
+    assert told.value.reason == "renderer"
+    assert not worker.ready
+    assert worker.pid is None
+
+
+async def test_a_machine_that_can_start_no_process_is_asked_again(
+    start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start_worker()
+    start, left = worker._child.start, [OSError("no memory")] * 2
+
+    async def refuse(*arguments: object) -> None:
+        if left:
+            raise left.pop()
+        await start(*arguments)
+
+    monkeypatch.setattr(worker._child, "start", refuse)
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    await _until(lambda: not left and worker.ready, 60)
+    assert worker.counts.restarts == 3
+    assert sum("cannot be started" in record.message for record in caplog.records) == 2

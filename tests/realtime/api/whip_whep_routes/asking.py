@@ -4,10 +4,11 @@ import httpx
 
 from lipstream.realtime.api.whip_whep_routes import SDP
 from lipstream.realtime.session.session import Session
+from lipstream.realtime.wire.session_answers import IceServer
 
 KEY = "the key of an operator"
 SITE = "https://app.example"
-TURN = {"urls": ["turn:turn.example:3478", "turns:turn.example:5349"], "username": 'a"b', "credential": "c\\d"}
+TURN = IceServer(urls=["turn:turn.example:3478", "turns:turn.example:5349"], username='a"b', credential="c\\d")
 
 
 def bearer(token: str, **more: str) -> dict[str, str]:

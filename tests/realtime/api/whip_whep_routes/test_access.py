@@ -29,6 +29,8 @@ async def test_pages_of_allowed_sites_may_and_others_may_not(
             name.strip().lower() for name in preflight.headers["access-control-allow-headers"].split(",")
         }
         assert "access-control-allow-credentials" not in preflight.headers
+        assert "origin" in preflight.headers["vary"].lower()
+        assert "default-src 'none'" in preflight.headers["content-security-policy"]
     made = await client.post(path, content=offer, headers=sdp() | {"Origin": SITE})
     assert made.status_code == 201
     assert made.headers["access-control-allow-origin"] == SITE
@@ -37,6 +39,13 @@ async def test_pages_of_allowed_sites_may_and_others_may_not(
     refused = await client.post(path, content=offer, headers=sdp("wrong") | {"Origin": SITE})
     assert refused.status_code == 401
     assert refused.headers["access-control-allow-origin"] == SITE, "the page must be able to read why"
+    for headers in ({"Content-Length": "x"}, {"Content-Length": str(1 << 20)}):
+        unread = await client.post(path, content=offer, headers=sdp() | headers | {"Origin": SITE})
+        assert unread.status_code in (400, 413)
+        assert unread.headers["access-control-allow-origin"] == SITE
+    own = await client.get("/api/avatars", headers=bearer(KEY, Origin="http://127.0.0.1:8080"))
+    assert "access-control-allow-origin" not in own.headers
+    assert own.headers["vary"] == "Origin", "a cache must not hand it to the page of a site"
     for origin in ("https://evil.example", "http://app.example", f"{SITE}.evil.example", "null"):
         answer = await client.post(path, content=offer, headers=sdp() | {"Origin": origin})
         assert answer.status_code == 403

@@ -10,6 +10,7 @@ from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.session import Session
 from tests.realtime.api.whip_whep_routes.asking import KEY, SITE, TURN, bearer, fragment_of, sdp, watch
 from tests.realtime.api.whip_whep_routes.musts import must
+from tests.realtime.rtc.loopback import connection_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -165,7 +166,7 @@ async def test_candidates_without_end_are_cut(
         headers = bearer(KEY, **{"Content-Type": FRAGMENT, "If-Match": made.headers["etag"]})
         assert (await client.patch(made.headers["location"], content=body, headers=headers)).status_code == 204
     (peer,) = session.viewers._peers.values()
-    (transport,) = peer._connection._RTCPeerConnection__iceTransports
+    (transport,) = connection_of(peer)._RTCPeerConnection__iceTransports
     assert len(transport.getRemoteCandidates()) <= 32 + offers["player"].count("a=candidate")
 
 

@@ -65,7 +65,7 @@ def delay(agent: Connection, seconds: float | None) -> list[float]:
             if seconds is not None:
                 loop.call_later(seconds, send, message, address)
 
-        protocol.send_stun = send_late  # type: ignore[method-assign]
+        protocol.send_stun = send_late  # type: ignore[method-assign, assignment]
     return asked
 
 
@@ -109,7 +109,7 @@ async def test_a_forged_answer_is_none() -> None:
                 message.add_message_integrity(b"somebody else's password")
                 send(message, address)
 
-            protocol.send_stun = forge  # type: ignore[method-assign]
+            protocol.send_stun = forge  # type: ignore[method-assign, assignment]
         await until(lambda: ended(asks), "the end")
 
 

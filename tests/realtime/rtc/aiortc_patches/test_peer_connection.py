@@ -21,7 +21,7 @@ from aiortc import RTCPeerConnection
 from lipstream.realtime.encoding.encoders import encode_pool
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
-from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, connection_of, until
 
 RECEIVER_NAMES = ("codecs", "kind", "remote_streams")
 CONNECTION_NAMES = ("dtlsTransports", "iceTransports", "stream_id", "transceivers", "createTransceiver")
@@ -30,7 +30,7 @@ AGENT_NAMES = ("_nominated", "_check_list", "_queue", "_query_consent_task", "_p
 
 
 def server_agent(call: LoopbackCall) -> Connection:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection
 
 

@@ -23,26 +23,30 @@ from lipstream.realtime.rtc.aiortc_patches.receiver import (
     payload_of,
 )
 from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import dropped_packets
+from lipstream.realtime.rtc.microphone import MicrophoneInput
 from lipstream.realtime.test_client.caller import _encoded
 from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
-from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, connection_of, until
 
 PACKET = bytes([0xF8, 0xFF, 0xFE])
 """Opus for 20 ms of silence."""
 
 
 def tone(packets: int) -> np.ndarray:
-    return (0.5 * np.sin(np.arange(packets * PACKET_SOUND) * 0.05)).astype(np.float32)
+    sound: np.ndarray = 0.5 * np.sin(np.arange(packets * PACKET_SOUND) * 0.05)
+    return sound.astype(np.float32)
 
 
 class SoundCollector:
     def __init__(self) -> None:
         self.heard: list[int] = []
-        self.receiver = LowLatencyReceiver("audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), self.take)
+        self.receiver = LowLatencyReceiver(
+            "audio", cast("RTCDtlsTransport", SimpleNamespace(state="new")), cast("MicrophoneInput", self)
+        )
         codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=111)
         self.receiver._RTCRtpReceiver__codecs[111] = codec
 
-    def take(self, timestamp: int, samples: np.ndarray, arrived_s: float) -> None:
+    def push(self, timestamp: int, samples: np.ndarray, arrived_s: float) -> None:
         self.heard.append(timestamp // PACKET_SOUND)
 
 
@@ -66,9 +70,10 @@ async def test_sound_is_not_held_back_and_stock_holds_it_for_ever() -> None:
     assert len(waits) == 199
     assert max(waits) <= 2
     assert set(waits[60:]) == {0}
-    buffer, stock = JitterBuffer(capacity=16, prefetch=4), []
+    buffer = JitterBuffer(capacity=16, prefetch=4)
+    stock: list[int] = []
     for packet in packets(200, lost=(50,)):
-        packet._data = packet.payload
+        packet._data = packet.payload  # type: ignore[attr-defined]
         _, frame = buffer.add(packet)
         stock += [packet.sequence_number - frame.timestamp // PACKET_SOUND] if frame else []
     assert stock[-1] >= 10
@@ -103,7 +108,8 @@ def test_one_channel_is_decoded_to_what_two_are_on_average() -> None:
     encoded = _encoded(tone(50))
     heard = np.concatenate([ours.decode(packet) for packet in encoded])
     both = [frame for n, packet in enumerate(encoded) for frame in stock.decode(JitterFrame(packet, 960 * n))]
-    mean = np.concatenate([frame.to_ndarray().reshape(-1, 2).mean(axis=1) for frame in both]) / 32768
+    sound = [frame.to_ndarray() for frame in both if isinstance(frame, av.AudioFrame)]
+    mean = np.concatenate([samples.reshape(-1, 2).mean(axis=1) for samples in sound]) / 32768
     assert heard.dtype == np.float32
     assert heard.size == 50 * PACKET_SOUND
     assert np.abs(heard - mean).max() < 1e-4
@@ -113,7 +119,7 @@ def test_one_channel_is_decoded_to_what_two_are_on_average() -> None:
 
 
 def transport_of(call: LoopbackCall) -> Any:
-    (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__dtlsTransports
     return transport
 
 
@@ -155,7 +161,12 @@ async def test_each_packet_is_heard_once_and_counted(monkeypatch: pytest.MonkeyP
         taken: list[bytes] = []
         connection = transport_of(call).transport._connection
         stock = connection.data_received
-        monkeypatch.setattr(connection, "data_received", lambda data, part: (taken.append(data), stock(data, part)))
+
+        def note(data: bytes, part: int) -> None:
+            taken.append(data)
+            stock(data, part)
+
+        monkeypatch.setattr(connection, "data_received", note)
         await spoken(client, call, sequence, payload_type=payload_type)
         stock(taken[-1], 1)
         assert len(call.sound) == heard + 1, "a copy is no sound"

@@ -26,8 +26,8 @@ from lipstream.realtime.encoding.pacing import PicturePacer, SpeechPacer, pictur
 from lipstream.realtime.encoding.rendition import KEY_FRAME_INTERVAL_S
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.aiortc_patches.sender import MAX_ROUND_TRIP_S, NTP_EPOCH_S, BroadcastTrack, PlayoutSender
-from lipstream.realtime.rtc.packetizer import MAX_AGE_TICKS
-from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, until
+from lipstream.realtime.rtc.packetizer import MAX_AGE_TICKS, Packetizer
+from tests.realtime.rtc.loopback import Client, LoopbackCall, TonePlayout, connected, connection_of, until
 
 SENDER_NAMES = (
     "lsr",
@@ -83,8 +83,8 @@ async def report_errors(client: Client, playout: TonePlayout, wall_s: float) -> 
     return errors
 
 
-def _remote_ssrcs(client: Client, mid: str) -> Any:
-    remote = client.pc._RTCPeerConnection__currentRemoteDescription
+def _remote_ssrcs(client: Client, mid: str | None) -> Any:
+    remote = client.pc.__dict__["_RTCPeerConnection__currentRemoteDescription"]
     return next(media.ssrc for media in remote.media if media.rtp.muxId == mid)
 
 
@@ -92,7 +92,7 @@ async def test_reports_carry_the_medias_time_however_late_it_leaves() -> None:
     client, playout = Client(control=False), TonePlayout()
     playout.slow_picture_s = 0.02
     async with connected(client, playout=playout) as call:
-        wall_s = call.peer._connection._wall_offset_s
+        wall_s = connection_of(call.peer)._wall_offset_s
         errors = await report_errors(client, playout, wall_s)
     assert abs(wall_s - time.time() + time.monotonic()) < 5
     assert max(map(abs, errors["audio"])) < 0.002
@@ -127,8 +127,9 @@ async def test_stock_reports_carry_the_time_of_sending() -> None:
 
 async def test_there_is_no_report_before_the_first_packet() -> None:
     pc, sender = a_sender("audio")
-    sent = []
-    pc.getTransceivers()[0].sender.transport._send_rtp = sent.append  # type: ignore[method-assign]
+    sent: list[bytes] = []
+    transport: Any = pc.getTransceivers()[0].sender.transport
+    transport._send_rtp = sent.append
     await sender._send_rtcp([RtcpSrPacket(ssrc=1, sender_info=RtcpSenderInfo(0, 0, 0, 0))])
     assert not sent
     await pc.close()
@@ -142,7 +143,11 @@ async def test_a_step_of_the_wall_clock_is_no_round_trip(ago_s: float, trip_s: f
         ssrc=1, fraction_lost=0, packets_lost=0, highest_sequence=0, jitter=0, lsr=7, dlsr=int(0.1 * 65536)
     )
     measured = sender._round_trip_s(report)
-    assert measured is None if trip_s is None else trip_s <= measured < MAX_ROUND_TRIP_S
+    if trip_s is None:
+        assert measured is None
+    else:
+        assert measured is not None
+        assert trip_s <= measured < MAX_ROUND_TRIP_S
     await pc.close()
 
 
@@ -165,7 +170,7 @@ async def test_key_frames_on_request_are_few() -> None:
         ssrc = next(s.ssrc for s in _remote_ssrcs(client, "1"))
         sender = video_sender(call)
         started, sent = time.monotonic(), len(call.playout.pictures_sent)
-        while sender.stats()["key_frames"] < 4:
+        while key_frames(sender) < 4:
             await receiver._send_rtcp_pli(ssrc)
             await asyncio.sleep(0.01)
         assert time.monotonic() - started > 2 * KEY_FRAME_INTERVAL_S
@@ -175,8 +180,17 @@ async def test_key_frames_on_request_are_few() -> None:
 # What was lost
 
 
+def key_frames(sender: PlayoutSender) -> float:
+    return sender.stats()["key_frames"] or 0
+
+
+def stream_of(sender: PlayoutSender) -> Packetizer:
+    assert sender._stream is not None
+    return sender._stream
+
+
 def video_sender(call: LoopbackCall) -> PlayoutSender:
-    sender = next(s for s in call.peer._connection.getSenders() if s.kind == "video")
+    sender = next(s for s in connection_of(call.peer).getSenders() if s.kind == "video")
     assert isinstance(sender, PlayoutSender)
     return sender
 
@@ -185,10 +199,16 @@ async def test_what_is_sent_again_is_bounded_and_stock_sends_whatever_is_asked_f
     client = Client(control=False)
     async with connected(client) as call:
         await until(lambda: len(client.frames["video"]) > 5, "pictures")
-        sender, sent = video_sender(call), []
-        monkey = sender._send
-        sender._send = lambda packets: (sent.extend(packets), monkey(packets))  # type: ignore[method-assign]
-        stream = sender._stream
+        sender = video_sender(call)
+        sent: list[bytes] = []
+        way = sender._send
+
+        def note_all(packets: Sequence[bytes]) -> None:
+            sent.extend(packets)
+            way(packets)
+
+        sender._send = note_all  # type: ignore[method-assign]
+        stream = stream_of(sender)
         stream.write([bytes(1200)], 0, send_time=0, level_dbov=None)
         number = (stream._sequence - 1) % 65536
         for _ in range(200):
@@ -197,14 +217,15 @@ async def test_what_is_sent_again_is_bounded_and_stock_sends_whatever_is_asked_f
         assert 1 <= len(again) < 100
         sender._send_again((number + 1000) % 65536, time.monotonic())
         assert len([packet for packet in sent if len(packet) > 1200]) == len(again)
-    stock, asked = RTCPeerConnection(), []
-    sender = stock.addTransceiver("video").sender
-    sender.transport._send_rtp = lambda packet: _note(asked, packet)
+    stock = RTCPeerConnection()
+    asked: list[bytes] = []
+    usual: Any = stock.addTransceiver("video").sender
+    usual.transport._send_rtp = lambda packet: _note(asked, packet)
     packet = RtpPacket(payload_type=97, sequence_number=7)
     packet.payload = bytes(1200)
-    sender._RTCRtpSender__rtp_history[7] = packet
+    usual._RTCRtpSender__rtp_history[7] = packet
     for _ in range(200):
-        await RTCRtpSender._retransmit(sender, 7)
+        await RTCRtpSender._retransmit(usual, 7)
     assert len(asked) == 200
     await stock.close()
 
@@ -229,29 +250,36 @@ async def test_a_lost_packet_comes_again_and_the_picture_is_whole() -> None:
 
         sender._send = lossy  # type: ignore[method-assign]
         await until(lambda: not lose, "loss")
-        keys, seen = sender.stats()["key_frames"], len(client.frames["video"])
+        keys, seen = key_frames(sender), len(client.frames["video"])
         await until(lambda: len(client.frames["video"]) > seen + 20, "pictures after the loss")
-        assert sender.stats()["key_frames"] == keys
+        assert key_frames(sender) == keys
 
 
 async def test_an_outage_is_mended_by_a_key_frame_and_by_nothing_old() -> None:
     client = Client(control=False)
     async with connected(client) as call:
         sender = video_sender(call)
-        stream = sender._stream
+        stream: Any = stream_of(sender)
         await until(lambda: len(client.frames["video"]) > 5, "pictures")
-        way, sent, again = sender._send, [], []
-        sender._send = sent.extend  # type: ignore[method-assign]
+        way = sender._send
+        sent: list[bytes] = []
+        again: list[int] = []
+        sender._send = sent.extend  # type: ignore[method-assign, assignment]
         stream_again = stream.again
-        stream.again = lambda sequence: again.append(sequence) or stream_again(sequence)
+
+        def note_again(sequence: int) -> Any:
+            again.append(sequence)
+            return stream_again(sequence)
+
+        stream.again = note_again
         first, begun = stream._sequence, stream.timestamp
         await until(lambda: (stream.timestamp - begun) % 2**32 > 1.2 * MAX_AGE_TICKS, "outage")
-        keys = sender.stats()["key_frames"]
+        keys = key_frames(sender)
         sender._send = way  # type: ignore[method-assign]
         missed = range(first, first + len(sent))
         nack = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=1, media_ssrc=0, lost=[n % 65536 for n in missed])
         await sender._handle_rtcp_packet(nack)
-        await until(lambda: sender.stats()["key_frames"] > keys, "a key frame")
+        await until(lambda: key_frames(sender) > keys, "a key frame")
         await sender._handle_rtcp_packet(nack)
         assert not again
         assert not sender._adaptation.wants_key(time.monotonic()), "the key frame has replaced them"
@@ -286,5 +314,5 @@ async def test_a_socket_that_takes_no_more_costs_nothing_and_keeps_nothing() -> 
 
 
 def client_facing(call: LoopbackCall) -> list[Any]:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection._protocols

@@ -14,11 +14,11 @@ from lipstream.realtime.rtc.aiortc_patches.tolerant_transport import (
     TolerantTransport,
     dropped_packets,
 )
-from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, until
+from tests.realtime.rtc.loopback import Client, LoopbackCall, connected, connection_of, until
 
 
 def transport_of(call: LoopbackCall) -> Any:
-    (transport,) = call.peer._connection._RTCPeerConnection__dtlsTransports
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__dtlsTransports
     return transport
 
 
@@ -73,13 +73,16 @@ async def test_a_bad_chunk_of_the_data_channel_costs_its_packet() -> None:
     async with connected(client) as call:
         await until(lambda: client.channel.readyState == "open", "channel")
         before = dropped_packets.malformed
+        assert client.pc.sctp is not None
         await client.pc.sctp.transport._send_data(two_inits())
         await until(lambda: dropped_packets.malformed > before, "the drop")
-        client.channel.send('{"type": "echo"}')
-        await until(lambda: client.messages, "reply")
+        client.channel.send('{"type": "nonsense"}')
+        await until(lambda: client.messages, "refusal")
         await goes_on(client, call)
+        association = connection_of(call.peer).sctp
+        assert association is not None
         with pytest.raises(AssertionError):
-            await type(call.peer._connection.sctp)._handle_data(call.peer._connection.sctp, two_inits())
+            await type(association)._handle_data(association, two_inits())
 
 
 async def test_a_failing_connection_is_no_bad_packet() -> None:

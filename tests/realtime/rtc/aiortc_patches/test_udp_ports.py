@@ -1,17 +1,21 @@
 """Media keeps to the ports that a firewall leaves open; as it comes, aioice takes any."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
+from aioice import stun
+from aiortc import RTCIceServer
 
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.aiortc_patches.peer_connection import PlayoutConnection
 from lipstream.realtime.rtc.aiortc_patches.udp_ports import listen_on
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected
+from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, connection_of
 
 
 @pytest.fixture
@@ -89,8 +93,47 @@ async def test_nothing_listens_where_relays_alone_may_be_used(free: tuple[int, i
     await connection.close()
 
 
-def agent_of(call: LoopbackCall) -> object:
-    (transport,) = call.peer._connection._RTCPeerConnection__iceTransports
+class StunServer(asyncio.DatagramProtocol):
+    """Answers that a socket is seen at an address of the documentation's."""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        request = stun.parse_message(data)
+        answer = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, request.transaction_id)
+        answer.attributes["XOR-MAPPED-ADDRESS"] = ("203.0.113.7", 40_000)
+        self._transport.sendto(bytes(answer), addr)
+
+
+async def test_a_port_of_the_range_is_also_told_as_it_is_seen_from_outside(free: tuple[int, int]) -> None:
+    server, _ = await asyncio.get_running_loop().create_datagram_endpoint(StunServer, local_addr=("127.0.0.1", 0))
+    url = f"stun:127.0.0.1:{server.get_extra_info('sockname')[1]}"
+    connection = PlayoutConnection(addresses=["127.0.0.1"], ice_servers=[RTCIceServer(url)], udp_ports=free)
+    agent = connection.addTransceiver("audio").receiver.transport.transport._connection
+    here, seen = await agent.get_component_candidates(1, ["127.0.0.1"])
+    assert here.port in free
+    assert (seen.type, seen.host, seen.port) == ("srflx", "203.0.113.7", 40_000)
+    assert (seen.related_address, seen.related_port) == ("127.0.0.1", here.port)
+    await agent.close()
+    await connection.close()
+    server.close()
+
+
+async def test_an_address_that_this_machine_has_not_costs_its_candidates_alone(
+    free: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = PlayoutConnection(addresses=["192.0.2.1", "127.0.0.1"], ice_servers=[], udp_ports=free)
+    agent = connection.addTransceiver("audio").receiver.transport.transport._connection
+    (candidate,) = await agent.get_component_candidates(1, ["127.0.0.1"])
+    assert candidate.host == "127.0.0.1"
+    assert any("no socket on 192.0.2.1" in record.message for record in caplog.records)
+    await agent.close()
+    await connection.close()
+
+
+def agent_of(call: LoopbackCall) -> Any:
+    (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection
 
 

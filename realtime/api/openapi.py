@@ -1,0 +1,45 @@
+"""The description of the API that ``/openapi.json`` returns."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from lipstream.realtime.wire.field_descriptions import describe_fields
+
+_TOKENS = {
+    "api_key": "A line of the server's secret file. It opens every route.",
+    "join_token": "From `POST /api/tokens`. It lists avatars and begins sessions.",
+    "session_token": "From `POST /api/sessions`. It opens the routes of the session.",
+    "viewer_token": "From `POST /api/sessions`. It opens WHEP of the session, and nothing else.",
+}
+_CALLERS = {
+    "everybody": (),
+    "operators": ("api_key",),
+    "guests": ("api_key", "join_token"),
+    "owners": ("api_key", "session_token"),
+    "viewers": ("api_key", "session_token", "viewer_token"),
+}
+"""What each tag of a route asks for: one of these tokens."""
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """Return an application's OpenAPI description, with each field's meaning, and with the tokens that open a route.
+
+    Raises:
+        KeyError: If a route has none of the tags that name its callers.
+    """
+    description = app.openapi()
+    components = description["components"]
+    for schema in components["schemas"].values():
+        describe_fields(schema)
+    components["securitySchemes"] = {
+        name: {"type": "http", "scheme": "bearer", "description": meaning} for name, meaning in _TOKENS.items()
+    }
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            operation["security"] = [{token: []} for token in _CALLERS[operation["tags"][0]]]
+            for status, answer in operation["responses"].items():
+                if not status.startswith("2"):  # FastAPI assumes the type of the route's answers
+                    (body,) = answer["content"].values()
+                    answer["content"] = {"application/json": body}
+    return description

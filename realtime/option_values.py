@@ -1,0 +1,107 @@
+"""Values of options, read from the text of a flag or the environment, or from what TOML gives.
+
+Each ``parse_…`` raises ``ValueError``, ``TypeError`` or ``KeyError`` for what it cannot read.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.wire.session_answers import IceServer
+
+TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
+"""RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
+
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
+
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+
+
+def parse_flag(value: Any) -> bool:
+    """Return whether an option is on: ``1``, ``true`` or ``yes``, not ``0``, ``false``, ``no`` or nothing."""
+    return _FLAGS[value.lower()] if isinstance(value, str) else bool(value)
+
+
+def parse_names(value: Any) -> tuple[str, ...]:
+    """Return the names of a list, or of a text in which commas separate them."""
+    names = value.split(",") if isinstance(value, str) else value
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def parse_words(value: Any) -> tuple[str, ...]:
+    """Return the words of a list, or of a text in which spaces separate them."""
+    return tuple(value.split() if isinstance(value, str) else map(str, value))
+
+
+def parse_ports(value: Any) -> tuple[int, int]:
+    """Return the ends of ``FIRST-LAST``, or of a list of two numbers."""
+    first, last = (int(part) for part in (value.split("-") if isinstance(value, str) else value))
+    if not 1 <= first <= last <= 65535:
+        raise ValueError("expected FIRST-LAST between 1 and 65535")
+    return first, last
+
+
+def parse_ice_servers(value: Any) -> tuple[IceServer, ...]:
+    """Return servers as ``RTCPeerConnection`` takes them, from a list or its JSON."""
+    servers = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(servers, list) or not all(map(_is_ice_server, servers)):
+        raise ValueError("expected a list of objects with 'urls', and perhaps 'username' and 'credential'")
+    return tuple(servers)
+
+
+def _is_ice_server(server: Any) -> bool:
+    if not isinstance(server, dict) or not {"urls"} <= server.keys() <= {"urls", "username", "credential"}:
+        return False
+    urls, *others = (server["urls"], server.get("username", ""), server.get("credential", ""))
+    several = urls if isinstance(urls, list) else [urls]
+    return all(isinstance(text, str) for text in (*several, *others))
+
+
+def read_file(path: Path, known: AbstractSet[str]) -> dict[str, Any]:
+    """Return what a TOML file sets.
+
+    Args:
+        path: The file.
+        known: Names of all options.
+
+    Raises:
+        SettingsError: If it cannot be read, is not TOML, or sets an option that is not known.
+    """
+    try:
+        chosen = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"cannot read the config file {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    if unknown := chosen.keys() - known:
+        raise SettingsError(f"{path}: unknown option {min(unknown)!r}")
+    return chosen
+
+
+def names_turn(server: IceServer) -> bool:
+    """Return whether one of a server's URLs is that of a TURN server."""
+    urls = server["urls"]
+    return any(url.startswith("turn") for url in ([urls] if isinstance(urls, str) else urls))
+
+
+def check_url(name: str, url: str, wanted: str) -> None:
+    """Check the address of an API.
+
+    Args:
+        name: Name of the option.
+        url: Value of the option.
+        wanted: What it may be, in words.
+
+    Raises:
+        SettingsError: If it is not a URL of HTTP, or it holds a key.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{name} {parts.scheme!r} is none of {wanted}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(f"{name}: a URL holds no key here; put it into {name}_key_file")

@@ -1,0 +1,218 @@
+"""What the routes answer. A field that may be absent is ``NotRequired``; one that is not known yet is ``None``."""
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from lipstream.realtime.errors import UnavailableReason, UnreadyReason
+from lipstream.realtime.wire.session_answers import ViewerUrls
+
+AvatarState = Literal["building", "ready", "failed"]
+
+
+class ErrorBody(TypedDict):
+    """What went wrong.
+
+    Attributes:
+        code: A word for programs.
+        message: One sentence for people.
+        reason: The cause; only with code ``unavailable``.
+    """
+
+    code: str
+    message: str
+    reason: NotRequired[UnavailableReason]
+
+
+class ErrorAnswer(TypedDict):
+    """The answer to every request that fails."""
+
+    error: ErrorBody
+
+
+class HealthAnswer(TypedDict):
+    """The server serves, or can take a session."""
+
+    status: Literal["ok"]
+
+
+class NotReadyAnswer(TypedDict):
+    """No session can be taken now.
+
+    Attributes:
+        reason: The cause, as in errors of code ``unavailable``.
+    """
+
+    reason: UnreadyReason
+
+
+class TokenAnswer(TypedDict):
+    """A join token.
+
+    Attributes:
+        token: Goes after ``#join=`` of a link.
+        expires_in: Seconds.
+    """
+
+    token: str
+    expires_in: int
+
+
+class AvatarListItem(TypedDict):
+    """An avatar in the list.
+
+    Attributes:
+        id: Names it in routes.
+        name: Name shown to people.
+        state: ``building`` until it is prepared for the server's weights.
+        own: Whether it was uploaded or built, and so can be removed.
+    """
+
+    id: str
+    name: str
+    state: AvatarState
+    own: bool
+
+
+class AvatarUploadAnswer(TypedDict):
+    """The upload was taken; the avatar is being made.
+
+    Attributes:
+        id: Names it in routes.
+    """
+
+    id: str
+
+
+class AvatarBuildAnswer(TypedDict):
+    """How far an upload is.
+
+    Attributes:
+        id: Names the avatar in routes.
+        state: ``building`` until it is made.
+        progress: 0..1.
+        message: Reason of a failure, one sentence; ``null`` while there is none.
+    """
+
+    id: str
+    state: AvatarState
+    progress: float
+    message: str | None
+
+
+class AvatarAnswer(TypedDict):
+    """An avatar's facts.
+
+    Attributes:
+        id: Names it in routes.
+        name: Name shown to people.
+        state: ``building`` until it is prepared for the server's weights.
+        progress: 1 if it is ready, else 0.
+        size: Width and height of the picture, px.
+        frames: Length of the clip, 25 frames a second.
+        face: The face box of the first frame: x, y, width, height, px.
+        loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
+        licence: Licence of the clip; ``unknown`` if nothing was said.
+        consent: Whose face it is and how they agreed; empty if nothing was said.
+        description: Text shown to people; may be empty.
+        report: What was found when it was built: ``lines`` and ``notes``; ``null`` for an avatar without report.
+    """
+
+    id: str
+    name: str
+    state: AvatarState
+    progress: float
+    size: tuple[int, int]
+    frames: int
+    face: tuple[int, int, int, int]
+    loop: Literal["seamless", "pingpong"]
+    licence: str
+    consent: str
+    description: str
+    report: dict[str, Any] | None
+
+
+class SessionListItem(TypedDict):
+    """A session in the list.
+
+    Attributes:
+        id: Names it in routes.
+        avatar: Id of the avatar that is shown.
+        state: ``live`` while somebody is connected, ``draining`` if the server stops soon, else ``waiting``.
+        viewers: Number of viewers, connected or on their way.
+        viewer_token: Opens the session's WHEP.
+        urls: Paths of the session's routes.
+    """
+
+    id: str
+    avatar: str
+    state: Literal["live", "waiting", "draining"]
+    viewers: int
+    viewer_token: str
+    urls: ViewerUrls
+
+
+class RecordingAnswer(TypedDict):
+    """A recording, running or ended.
+
+    Attributes:
+        state: ``failed`` if a fault ended it.
+        file: Name of the MP4 in the folder of recordings.
+        transcript: Name of the file of events beside it.
+        seconds: Stored so far.
+        bytes: Stored so far.
+        repeated_pictures: Pictures that stand in for lost ones.
+        silent_packets: Packets of 20 ms that stand in for lost ones.
+        lost_units: Pictures and packets that came faster than they could be stored.
+        reason: Present if a fault ended it.
+    """
+
+    state: Literal["recording", "ended", "failed"]
+    file: str
+    transcript: str
+    seconds: float
+    bytes: int
+    repeated_pictures: int
+    silent_packets: int
+    lost_units: int
+    reason: NotRequired[str]
+
+
+class EncodeStats(TypedDict):
+    """The encode that RTMP and SRT share.
+
+    Attributes:
+        seconds: Encoded so far.
+        repeated_pictures: Pictures that stand in for lost ones.
+        silent_packets: Packets that stand in for lost ones.
+    """
+
+    seconds: float
+    repeated_pictures: int
+    silent_packets: int
+
+
+class StreamAnswer(TypedDict):
+    """A live stream.
+
+    Attributes:
+        id: Names it in routes.
+        to: Address without its key.
+        state: ``waiting`` between two attempts to connect; ``failed`` if a fault ended it.
+        links: Connections that came about so far.
+        reason: Cause of the last broken connection, in words; absent if nothing was wrong.
+        lost_tags: RTMP and SRT: packets that the server did not take in time.
+        seconds: RTMP and SRT: encoded so far. These three are in the list of streams alone.
+        repeated_pictures: RTMP and SRT: pictures that stand in for lost ones.
+        silent_packets: RTMP and SRT: packets that stand in for lost ones.
+    """
+
+    id: str
+    to: str
+    state: Literal["connecting", "live", "waiting", "ended", "failed"]
+    links: int
+    reason: NotRequired[str]
+    lost_tags: NotRequired[int]
+    seconds: NotRequired[float]
+    repeated_pictures: NotRequired[int]
+    silent_packets: NotRequired[int]

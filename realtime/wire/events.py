@@ -1,0 +1,209 @@
+"""What a session tells its clients, over the data channel ``control`` and over the WebSocket of a program.
+
+``sample`` is a position on the session's timeline, 16 kHz, silence included.
+"""
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+
+class SpeechEvent(TypedDict):
+    """The avatar begins to speak, or has spoken.
+
+    Attributes:
+        sample: Where on the timeline.
+    """
+
+    type: Literal["speech_started", "speech_ended"]
+    sample: int
+
+
+class InterruptedEvent(TypedDict):
+    """The avatar was interrupted.
+
+    Attributes:
+        sample: From here on there is silence.
+        heard_ms: How much was heard of what the program sent, or of the text.
+        heard_text: Sentences of the text that were heard to their end.
+        cut_text: Sentence that was cut off; empty if none was.
+        by: Present if a visitor's voice interrupted, and not a request.
+        after_ms: Time from the voice's first frame to the silence.
+    """
+
+    type: Literal["interrupted"]
+    sample: int
+    heard_ms: NotRequired[float]
+    heard_text: NotRequired[str]
+    cut_text: NotRequired[str]
+    by: NotRequired[Literal["voice"]]
+    after_ms: NotRequired[float]
+
+
+class CaptionEvent(TypedDict):
+    """A sentence of a text begins to be heard.
+
+    Attributes:
+        sample: Where on the timeline.
+        text: The sentence.
+    """
+
+    type: Literal["caption"]
+    sample: int
+    text: str
+
+
+class TurnEvent(TypedDict):
+    """In a conversation, the visitor began to speak (``listening``), or has finished (``heard``).
+
+    Attributes:
+        sample: Where on the timeline.
+    """
+
+    type: Literal["listening", "heard"]
+    sample: int
+
+
+class ThinkingEvent(TypedDict):
+    """In a conversation, the agent was asked for an answer."""
+
+    type: Literal["thinking"]
+
+
+class TranscriptEvent(TypedDict):
+    """In a conversation, the agent understood the visitor.
+
+    Attributes:
+        text: What it understood.
+    """
+
+    type: Literal["transcript"]
+    text: str
+
+
+class NoAnswerEvent(TypedDict):
+    """In a conversation, there was nothing to understand, or nothing to say."""
+
+    type: Literal["no_answer"]
+
+
+class RecordingStartedEvent(TypedDict):
+    """From now on picture and sound are stored.
+
+    Attributes:
+        avatar: Id of the avatar that is shown.
+        time: UTC, ISO 8601.
+    """
+
+    type: Literal["recording_started"]
+    avatar: str
+    time: str
+
+
+class RecordingEndedEvent(TypedDict):
+    """The recording is over.
+
+    Attributes:
+        time: UTC, ISO 8601.
+        reason: Present if a fault ended it.
+    """
+
+    type: Literal["recording_ended"]
+    time: str
+    reason: NotRequired[Literal["disk_full", "failed"]]
+
+
+class StreamEvent(TypedDict):
+    """A live stream is connected, lost its connection and tries again, or is over.
+
+    Attributes:
+        stream: Id of the stream.
+        reason: Cause of the broken connection, in words; absent if nothing was wrong.
+    """
+
+    type: Literal["stream_started", "stream_lost", "stream_ended"]
+    stream: str
+    reason: NotRequired[str]
+
+
+class DrainingEvent(TypedDict):
+    """The server stops soon; no new session begins.
+
+    Attributes:
+        seconds: Time that running sessions have.
+    """
+
+    type: Literal["draining"]
+    seconds: float
+
+
+class ErrorEvent(TypedDict):
+    """A message could not be carried out, or the session failed.
+
+    Attributes:
+        code: ``not_said``: a text was not spoken; ``not_answered``: the agent failed; ``session_failed``: the
+            session ends. Absent if a message was wrong.
+        message: One sentence for people.
+    """
+
+    type: Literal["error"]
+    code: NotRequired[Literal["not_said", "not_answered", "session_failed"]]
+    message: str
+
+
+class CreditEvent(TypedDict):
+    """How much sound a program may send. What is over that is read when there is room.
+
+    Attributes:
+        until: Bytes of sound in all, from the connection's beginning.
+    """
+
+    type: Literal["credit"]
+    until: int
+
+
+class PlayoutEvent(TypedDict):
+    """How much of a program's sound was heard; ten times a second while that grows.
+
+    Attributes:
+        sample: What leaves now.
+        heard_ms: Heard in all, from the connection's beginning.
+        queued_ms: Received and not heard yet.
+    """
+
+    type: Literal["playout"]
+    sample: int
+    heard_ms: float
+    queued_ms: float
+
+
+ServerEvent = (
+    SpeechEvent
+    | InterruptedEvent
+    | CaptionEvent
+    | TurnEvent
+    | ThinkingEvent
+    | TranscriptEvent
+    | NoAnswerEvent
+    | RecordingStartedEvent
+    | RecordingEndedEvent
+    | StreamEvent
+    | DrainingEvent
+    | ErrorEvent
+)
+"""What every client of a session is told."""
+
+ProgramEvent = CreditEvent | PlayoutEvent
+"""What a program's WebSocket alone is told."""
+
+
+def error_event(message: str, *, code: Literal["", "not_said", "not_answered", "session_failed"] = "") -> ErrorEvent:
+    """Return the event that tells a client what went wrong.
+
+    Args:
+        message: One sentence for people.
+        code: A word for programs; left out if empty.
+    """
+    if code:
+        return ErrorEvent(type="error", code=code, message=message)
+    return ErrorEvent(type="error", message=message)

@@ -1,0 +1,115 @@
+"""Messages between the server and a render worker. Mel windows and mouths stay in shared memory."""
+
+from typing import NamedTuple
+
+from lipstream.realtime.workers.messages import by_name
+
+Job = tuple[int, int, int]
+"""Slot, handle of the avatar, frame of the clip."""
+# To the worker.
+
+
+class UseMemory(NamedTuple):
+    """Open the shared memory of this name; sent once in answer to :class:`WorkerReady`."""
+
+    name: str
+
+
+class LoadAvatar(NamedTuple):
+    """Load an avatar; jobs refer to it by its handle."""
+
+    handle: int
+    avatar_id: str
+
+
+class ForgetAvatar(NamedTuple):
+    """Free an avatar."""
+
+    handle: int
+
+
+class DrawJobs(NamedTuple):
+    """Draw mouths."""
+
+    jobs: list[Job]
+
+
+# From the worker.
+
+
+class WorkerReady(NamedTuple):
+    """The network is loaded.
+
+    Attributes:
+        metadata: JSON of the weights' metadata.
+        device: Name of the device that draws.
+    """
+
+    metadata: str
+    device: str
+
+
+class AvatarProgress(NamedTuple):
+    """Progress of an avatar's preparation, 0..1."""
+
+    avatar_id: str
+    share: float
+
+
+class AvatarLoaded(NamedTuple):
+    """An avatar is loaded, or cannot be.
+
+    Attributes:
+        why: Reason of the failure; ``None`` if the avatar is loaded.
+    """
+
+    handle: int
+    why: str | None = None
+
+
+class MouthCost(NamedTuple):
+    """Measured cost of mouths; sent before the first :class:`AvatarLoaded`.
+
+    Attributes:
+        mouths: Number of mouths drawn.
+        cpu_s: Processor time for all of them, s.
+        took_s: Elapsed time for all of them, s.
+    """
+
+    mouths: int
+    cpu_s: float
+    took_s: float
+
+
+class MouthsDrawn(NamedTuple):
+    """A batch is finished.
+
+    Attributes:
+        done: Slots that hold a mouth now.
+        lost: Slots whose mouth could not be drawn.
+        short: Number of lost mouths that found no room in the device's memory.
+        took: For each call of the network: number of mouths, seconds to gather their inputs, seconds to draw.
+        cpu_s: Processor time of the whole batch, s.
+    """
+
+    done: list[int]
+    lost: list[int]
+    short: int
+    took: list[tuple[int, float, float]]
+    cpu_s: float
+
+
+class WorkerFailed(NamedTuple):
+    """The worker ends.
+
+    Attributes:
+        why: A sentence for the log.
+        cause: ``settings`` if the settings are at fault, ``device`` if the device is lost, else ``other``.
+    """
+
+    why: str
+    cause: str
+
+
+TO_WORKER = by_name(UseMemory, LoadAvatar, ForgetAvatar, DrawJobs)
+FROM_WORKER = by_name(WorkerReady, AvatarProgress, AvatarLoaded, MouthCost, MouthsDrawn, WorkerFailed)
