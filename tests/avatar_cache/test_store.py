@@ -106,7 +106,7 @@ def test_a_replaced_clip_and_damage_are_noticed(store: AvatarStore, predictor: F
     ("change", "message"),
     [
         ({"fps": 30}, "fps 25"),
-        ({"boxes": []}, "has frames"),
+        ({"boxes": []}, "needs frames"),
         ({"boxes": [[0, 0, 500, 96]] * FRAMES}, "not inside"),
         ({"size": [128, 126]}, "multiple of 4"),
         ({"loop": "once"}, "seamless"),
