@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lipstream.realtime.errors import WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
+from lipstream.realtime.lipsync.layouts import LAYOUTS
 
 FORMAT = "lipstream-weights-1"
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
@@ -47,6 +48,7 @@ class WeightsMetadata:
         sha256: Hexadecimal SHA-256 of the file.
         licence: SPDX identifier, or ``unknown``.
         ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.
+        layout: Network layout, one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
     """
 
     name: str
@@ -59,6 +61,7 @@ class WeightsMetadata:
     sha256: str
     licence: str
     ear: str = "published"
+    layout: str = "published"
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -125,10 +128,16 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             sha256=sha256,
             licence=fields.get("licence", "unknown"),
             ear=fields.get("ear", "published"),
+            layout=fields.get("layout", "published"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both")}.items():
+    known_values = {
+        "head": ("paint", "copy"),
+        "ear": ("published", "sliding", "both"),
+        "layout": LAYOUTS,
+    }
+    for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:
             wanted = " or ".join(map(repr, known))
             raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")
@@ -137,7 +146,9 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
     return metadata
 
 
-def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0) -> WeightsMetadata:
+def published_metadata(
+    *, path: Path, sha256: str, size: int, width: float = 1.0, layout: str = "published"
+) -> WeightsMetadata:
     """Return the metadata of a published checkpoint, which contains none."""
     return WeightsMetadata(
         name=path.stem,
@@ -149,4 +160,5 @@ def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0
         decoded_region=default_region(size),
         sha256=sha256,
         licence="unknown",
+        layout=layout,
     )
