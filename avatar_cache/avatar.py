@@ -21,7 +21,6 @@ from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
 PREPARED_FORMAT = 3
-LEVELS = 7
 FACTS = "prepared.json"
 
 _loads = itertools.count()
@@ -149,11 +148,12 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
         arrays = {path.stem: _map(path) for path in folder.glob("*.npy")}
+        levels = sum(name.startswith("level") for name in facts["sha256"])
         return PreparedAvatar(
             manifest=avatar.manifest,
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
-            features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(LEVELS)), arrays["crops"]),
+            features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(levels)), arrays["crops"]),
             geometry=CropGeometry(
                 facts["crop"],
                 tuple(starmap(Box, facts["boxes"])),

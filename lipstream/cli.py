@@ -68,6 +68,12 @@ def _avatar(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def _weights(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.lipsync.__main__ import main
+
+    return main(arguments)
+
+
 def _devices(arguments: Sequence[str]) -> int:
     from lipstream.realtime.local_audio.__main__ import main
 
@@ -90,6 +96,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
     "avatar": (_avatar, "build, list, check and remove avatars"),
+    "weights": (_weights, "show what a Wav2Lip checkpoint is, or convert it"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
     "doctor": (_doctor, "find out why a call to a server fails"),
     "selftest": (_selftest, "call a server and measure the call"),

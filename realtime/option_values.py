@@ -95,7 +95,7 @@ def check_url(name: str, url: str, wanted: str) -> None:
     Args:
         name: Name of the option.
         url: Value of the option.
-        wanted: What it may be, in words.
+        wanted: The allowed values, in words.
 
     Raises:
         SettingsError: If it is not a URL of HTTP, or it holds a key.

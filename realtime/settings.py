@@ -256,7 +256,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, p
     Args:
         arguments: The flags.
         environment: Variables; those that begin with ``LIPSTREAM_`` are read.
-        program: What the usage text calls the command.
+        program: Name of the command in the usage text.
 
     Raises:
         SettingsError: Naming the option that makes no sense.

@@ -128,7 +128,7 @@ def test_the_command_lists_its_commands_and_refuses_others(
 
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for name in ("serve", "render", "avatar", "devices", "doctor", "selftest"):
+    for name in ("serve", "render", "avatar", "weights", "devices", "doctor", "selftest"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
         with pytest.raises(SystemExit, match="0"):
             run(name, "--help")

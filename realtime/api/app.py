@@ -34,7 +34,7 @@ _SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
 
 
 class NewToken(BaseModel):
-    """What a token is for.
+    """Purpose of a token.
 
     Attributes:
         kiosk: Whether it lasts for a kiosk's year instead of five minutes.

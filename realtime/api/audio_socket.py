@@ -67,8 +67,7 @@ class _ProgramSocket:
 
     Args:
         socket: Accepted.
-        session: Its own.
-        source: Where its sound goes.
+        source: Queue for the sound of the program.
     """
 
     def __init__(self, socket: WebSocket, session: Session, source: PcmQueue) -> None:

@@ -25,7 +25,7 @@ def error_answers(*errors: type[LipstreamError]) -> dict[int | str, dict[str, An
     """Return what a route's ``responses=`` says of its errors, which all have one shape.
 
     Args:
-        errors: Those that the route is known for; ``default`` stands for all others.
+        errors: Error classes that the route raises itself; ``default`` stands for all others.
     """
     answers: dict[int | str, dict[str, Any]] = {}
     for error in sorted(errors, key=lambda error: error.status):

@@ -19,7 +19,7 @@ _CALLERS = {
     "owners": ("api_key", "session_token"),
     "viewers": ("api_key", "session_token", "viewer_token"),
 }
-"""What each tag of a route asks for: one of these tokens."""
+"""The tokens that each tag of a route accepts."""
 
 
 def openapi_of(app: FastAPI) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class AvatarChoice(BaseModel):
 
 
 class Text(BaseModel):
-    """What a session speaks.
+    """A text to speak.
 
     Attributes:
         text: Plain text of any number of sentences.
@@ -84,7 +84,7 @@ class Text(BaseModel):
 
 
 class NewSession(BaseModel):
-    """What a session begins with.
+    """The beginning of a session.
 
     Attributes:
         avatar: Id of the avatar; the server's choice if absent.

@@ -25,7 +25,7 @@ _BLOCKS_REMEMBERED = 512
 
 
 def _ignore() -> None:
-    """For a queue whose reader nobody waits for."""
+    """Default of ``on_read``."""
 
 
 class PcmQueue:

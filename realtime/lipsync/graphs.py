@@ -15,7 +15,7 @@ def _to_unit(crops: Tensor, like: Tensor) -> Tensor:
 
 
 class FaceGraph(nn.Module):
-    """``uint8[N, size, size, 3]`` crops -> the seven feature levels, ``float16``."""
+    """``uint8[N, size, size, 3]`` crops -> the feature levels, ``float16``."""
 
     def __init__(self, network: Wav2Lip) -> None:
         super().__init__()

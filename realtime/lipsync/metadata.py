@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from lipstream.realtime.errors import SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
+from lipstream.realtime.lipsync.layouts import LAYOUTS
 
 FORMAT = "lipstream-weights-1"
 CROPS = ("lipstream", "detector")
@@ -70,6 +71,7 @@ class WeightsMetadata:
         crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
             rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
         pads: Margins added to a detector's rectangle before it is cropped.
+        layout: Network layout, one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
     """
 
     name: str
@@ -82,6 +84,7 @@ class WeightsMetadata:
     sha256: str
     licence: str
     ear: str = "published"
+    layout: str = "published"
     crop: str = "lipstream"
     pads: Pads = NO_PADS
 
@@ -198,12 +201,19 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             sha256=sha256,
             licence=fields.get("licence", "unknown"),
             ear=fields.get("ear", "published"),
+            layout=fields.get("layout", "published"),
             crop=(crop := fields.get("crop", "lipstream")),
             pads=parse_pads(fields["pads"]) if "pads" in fields else PUBLISHED_PADS if crop == "detector" else NO_PADS,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
-    for field, known in {"head": ("paint", "copy"), "ear": ("published", "sliding", "both"), "crop": CROPS}.items():
+    known_values = {
+        "head": ("paint", "copy"),
+        "ear": ("published", "sliding", "both"),
+        "layout": LAYOUTS,
+        "crop": CROPS,
+    }
+    for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:
             wanted = " or ".join(map(repr, known))
             raise WeightsError(f"{path.name}: metadata field {field!r} is {value!r}, expected {wanted}")
@@ -212,7 +222,9 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
     return metadata
 
 
-def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0) -> WeightsMetadata:
+def published_metadata(
+    *, path: Path, sha256: str, size: int, width: float = 1.0, layout: str = "published"
+) -> WeightsMetadata:
     """Return the metadata of a published checkpoint, which contains none."""
     return WeightsMetadata(
         name=path.stem,
@@ -224,6 +236,7 @@ def published_metadata(*, path: Path, sha256: str, size: int, width: float = 1.0
         decoded_region=published_region(size),
         sha256=sha256,
         licence="unknown",
+        layout=layout,
         crop="detector",
         pads=PUBLISHED_PADS,
     )

@@ -1,17 +1,17 @@
-"""Wav2Lip's generator, with the published layers and names, and its smaller and larger variants.
+"""Wav2Lip's generator, with the published layers and names, and its smaller, larger and deeper variants.
 
 K R Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild", ACM MM 2020.
 The parameter names are the published ones, so that official checkpoints load strictly.
 """
 
 import itertools
-from collections.abc import Callable
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipstream.realtime.lipsync.layouts import Layout, layout
 from lipstream.realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
@@ -25,7 +25,7 @@ SLIDING_SHARE = 0.7
 
 
 class Conv2d(nn.Module):
-    """Convolution, batch norm, addition of the input if ``residual``, ReLU."""
+    """Convolution, batch norm, addition of the input if ``residual``, ReLU or PReLU."""
 
     def __init__(
         self,
@@ -36,11 +36,13 @@ class Conv2d(nn.Module):
         padding: int | tuple[int, int] = 0,
         *,
         residual: bool = False,
+        slope: bool = False,
     ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding), nn.BatchNorm2d(channels_out)
         )
+        self.act = nn.PReLU() if slope else nn.ReLU()
         self.residual = residual
 
     def forward(self, x: Tensor, edges: Region | None = None) -> Tensor:
@@ -53,18 +55,20 @@ class Conv2d(nn.Module):
         """
         if edges is None:
             y = self.conv_block(x)
-            return functional.relu(y + x if self.residual else y)
+            activated: Tensor = self.act(y + x if self.residual else y)
+            return activated
         conv, *norm = self.conv_block
         assert isinstance(conv, nn.Conv2d)
         padded = functional.pad(x, (edges.left, edges.right, edges.top, edges.bottom)) if any(edges) else x
         y = functional.conv2d(padded, conv.weight, conv.bias)
         for layer in norm:
             y = layer(y)
-        return functional.relu(y + padded[:, :, 1:-1, 1:-1] if self.residual else y)
+        part: Tensor = self.act(y + padded[:, :, 1:-1, 1:-1] if self.residual else y)
+        return part
 
 
 class Conv2dTranspose(nn.Module):
-    """Transposed convolution, batch norm, ReLU."""
+    """Transposed convolution, batch norm, ReLU or one with a learned slope."""
 
     def __init__(
         self,
@@ -74,20 +78,24 @@ class Conv2dTranspose(nn.Module):
         stride: int = 1,
         padding: int = 0,
         out_padding: int = 0,
+        *,
+        slope: bool = False,
     ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding, out_padding),
             nn.BatchNorm2d(channels_out),
         )
+        self.act = nn.PReLU() if slope else nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, in, H, W]`` to ``[B, out, H', W']``."""
-        return functional.relu(self.conv_block(x))
+        y: Tensor = self.act(self.conv_block(x))
+        return y
 
 
-def _residuals(channels: int, count: int) -> list[nn.Module]:
-    return [Conv2d(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]
+def _residuals(channels: int, count: int, *, slope: bool = False) -> list[nn.Module]:
+    return [Conv2d(channels, channels, 3, 1, 1, residual=True, slope=slope) for _ in range(count)]
 
 
 def scaled(channels: int, width: float) -> int:
@@ -95,19 +103,19 @@ def scaled(channels: int, width: float) -> int:
     return max(4, round(channels * width / 4) * 4)
 
 
-def _published_ear(width: float, code: int) -> nn.Sequential:
+def _published_ear(width: float, code: int, *, slope: bool = False) -> nn.Sequential:
     a32, a64, a128, a256, a512 = (scaled(c, width) for c in (32, 64, 128, 256, 512))
     return nn.Sequential(
-        Conv2d(1, a32, 3, 1, 1),
-        *_residuals(a32, 2),
-        Conv2d(a32, a64, 3, (3, 1), 1),
-        *_residuals(a64, 2),
-        Conv2d(a64, a128, 3, 3, 1),
-        *_residuals(a128, 2),
-        Conv2d(a128, a256, 3, (3, 2), 1),
-        *_residuals(a256, 1),
-        Conv2d(a256, a512, 3),
-        Conv2d(a512, code, 1),
+        Conv2d(1, a32, 3, 1, 1, slope=slope),
+        *_residuals(a32, 2, slope=slope),
+        Conv2d(a32, a64, 3, (3, 1), 1, slope=slope),
+        *_residuals(a64, 2, slope=slope),
+        Conv2d(a64, a128, 3, 3, 1, slope=slope),
+        *_residuals(a128, 2, slope=slope),
+        Conv2d(a128, a256, 3, (3, 2), 1, slope=slope),
+        *_residuals(a256, 1, slope=slope),
+        Conv2d(a256, a512, 3, slope=slope),
+        Conv2d(a512, code, 1, slope=slope),
     )
 
 
@@ -152,11 +160,39 @@ class CombinedEncoder(nn.Module):
         return mean
 
 
-_AUDIO_ENCODERS: dict[AudioEncoderKind, Callable[[float, int], nn.Module]] = {
-    "published": _published_ear,
-    "sliding": _sliding_ear,
-    "both": CombinedEncoder,
-}
+def _audio_encoder(kind: AudioEncoderKind, width: float, code: int, *, slope: bool) -> nn.Module:
+    if kind == "published":
+        return _published_ear(width, code, slope=slope)
+    return _sliding_ear(width, code) if kind == "sliding" else CombinedEncoder(width, code)
+
+
+def _face_encoder(plan: Layout, width: float) -> nn.ModuleList:
+    blocks: list[nn.Module] = []
+    before = 6
+    for down in plan.encoder:
+        channels = scaled(down.channels, width)
+        blocks.append(
+            nn.Sequential(
+                Conv2d(before, channels, down.kernel, down.stride, down.padding, slope=plan.slopes),
+                *_residuals(channels, down.residuals, slope=plan.slopes),
+                *[Conv2d(channels, channels, 1, slope=plan.slopes) for _ in range(down.points)],
+            )
+        )
+        before = channels
+    return nn.ModuleList(blocks)
+
+
+def _face_decoder(plan: Layout, width: float) -> nn.ModuleList:
+    skips = [scaled(down.channels, width) for down in reversed(plan.encoder)]
+    before = skips[0]
+    blocks: list[nn.Module] = [nn.Sequential(Conv2d(before, before, 1, slope=plan.slopes))]
+    for up, skip in zip(plan.decoder, skips, strict=False):  # the output block takes the last one
+        channels = scaled(up.channels, width)
+        padding, more = (1, int(up.exact)) if up.stride == 2 else (0, 0)
+        first = Conv2dTranspose(before + skip, channels, up.kernel, up.stride, padding, more, slope=plan.slopes)
+        blocks.append(nn.Sequential(first, *_residuals(channels, up.residuals, slope=plan.slopes)))
+        before = channels
+    return nn.ModuleList(blocks)
 
 
 class Wav2Lip(nn.Module):
@@ -164,12 +200,13 @@ class Wav2Lip(nn.Module):
 
     Args:
         width: Factor on every channel count except those of the inputs and the output.
-        size: Side of the square crop, px: a multiple of 32, at least 96.
+        size: Side of the square crop, px: one of the sizes of the layout; as published, a multiple of 32, at least 96.
         head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so that
             pixels which speech does not change are copied from the reference.
         audio_width: Factor on the audio encoder's channel counts; ``None`` for ``width``. The audio encoder costs
             little beside the decoder and gains more from width.
         ear: Audio encoder: ``published``, ``sliding`` (trains faster at about the same cost), or ``both``.
+        layout_name: Name for :func:`lipstream.realtime.lipsync.layouts.layout`, default ``published``.
     """
 
     def __init__(
@@ -180,42 +217,21 @@ class Wav2Lip(nn.Module):
         *,
         audio_width: float | None = None,
         ear: AudioEncoderKind = "published",
+        layout_name: str = "published",
     ) -> None:
         super().__init__()
-        if size % 32 or size < 96:
-            message = f"size must be a multiple of 32, at least 96, not {size}"
-            raise ValueError(message)
-        self.width, self.size, self.head, self.ear = width, size, head, ear
+        plan = layout(layout_name, size)
+        self.width, self.size, self.head, self.ear, self.layout_name = width, size, head, ear, layout_name
         self.audio_width = width if audio_width is None else audio_width
-        c16, c32, c64, c128, c256, c384, c512 = (scaled(c, width) for c in (16, 32, 64, 128, 256, 384, 512))
-        bottom = size // 32
-
-        self.face_encoder_blocks = nn.ModuleList(
-            [
-                nn.Sequential(Conv2d(6, c16, 7, 1, 3)),
-                nn.Sequential(Conv2d(c16, c32, 3, 2, 1), *_residuals(c32, 2)),
-                nn.Sequential(Conv2d(c32, c64, 3, 2, 1), *_residuals(c64, 3)),
-                nn.Sequential(Conv2d(c64, c128, 3, 2, 1), *_residuals(c128, 2)),
-                nn.Sequential(Conv2d(c128, c256, 3, 2, 1), *_residuals(c256, 2)),
-                nn.Sequential(Conv2d(c256, c512, 3, 2, 1), *_residuals(c512, 1)),
-                nn.Sequential(Conv2d(c512, c512, bottom), Conv2d(c512, c512, 1)),
-            ]
-        )
-        self.audio_encoder = _AUDIO_ENCODERS[ear](self.audio_width, c512)
-        self.face_decoder_blocks = nn.ModuleList(
-            [
-                nn.Sequential(Conv2d(c512, c512, 1)),
-                nn.Sequential(Conv2dTranspose(c512 + c512, c512, bottom), *_residuals(c512, 1)),
-                nn.Sequential(Conv2dTranspose(c512 + c512, c512, 3, 2, 1, 1), *_residuals(c512, 2)),
-                nn.Sequential(Conv2dTranspose(c512 + c256, c384, 3, 2, 1, 1), *_residuals(c384, 2)),
-                nn.Sequential(Conv2dTranspose(c384 + c128, c256, 3, 2, 1, 1), *_residuals(c256, 2)),
-                nn.Sequential(Conv2dTranspose(c256 + c64, c128, 3, 2, 1, 1), *_residuals(c128, 2)),
-                nn.Sequential(Conv2dTranspose(c128 + c32, c64, 3, 2, 1, 1), *_residuals(c64, 2)),
-            ]
-        )
+        self.face_encoder_blocks = _face_encoder(plan, width)
+        code = scaled(plan.encoder[-1].channels, width)
+        self.audio_encoder = _audio_encoder(ear, self.audio_width, code, slope=plan.slopes)
+        self.face_decoder_blocks = _face_decoder(plan, width)
+        joined = scaled(plan.decoder[-1].channels, width) + scaled(plan.encoder[0].channels, width)
+        c32 = scaled(32, width)
         last = nn.Conv2d(c32, 3 if head == "paint" else 6, 1)
         tail: list[nn.Module] = [nn.Sigmoid()] if head == "paint" else []
-        self.output_block = nn.Sequential(Conv2d(c64 + c16, c32, 3, 1, 1), last, *tail)
+        self.output_block = nn.Sequential(Conv2d(joined, c32, 3, 1, 1, slope=plan.slopes), last, *tail)
         if head == "copy":  # start as a copy of the reference: no flow, little paint
             nn.init.normal_(last.weight, std=0.01)
             with torch.no_grad():
@@ -228,7 +244,7 @@ class Wav2Lip(nn.Module):
             face: ``[B, 6, size, size]`` in 0..1, BGR: the target with its lower half zeroed, then the reference.
 
         Returns:
-            Seven tensors, shallowest first.
+            A tensor of each block, shallowest first.
         """
         features = []
         for block in self.face_encoder_blocks:
@@ -293,7 +309,7 @@ class Wav2Lip(nn.Module):
                 layers.insert(0, _grown(layers[0], side))
             windows.insert(0, layers)
             if _doubles(first):  # output 2 i + 1 depends on the inputs i and i + 1, output 2 i on i
-                side //= 2
+                side = (side + 1) // 2
                 top, bottom, left, right = (edge // 2 for edge in layers[0])
                 wanted = Region(top, min(bottom + 1, side), left, min(right + 1, side))
             else:

@@ -21,7 +21,6 @@ from lipstream.realtime.lipsync.predictor import FaceFeatures
 logger = logging.getLogger(__name__)
 
 _FORMAT = "10"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
-_LEVELS = 7
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
@@ -93,7 +92,7 @@ def quantized(folder: Path) -> Path:
         mel = known["mel"].astype(np.float32)
         crops = np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in known["crops"]])
     levels = core.compile_model(folder / "face.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([crops])
-    faces = [crops, *(levels[level] for level in range(_LEVELS))]
+    faces = [crops, *(levels[level] for level in range(len(levels)))]
     samples = ([mel[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel)))
     model = core.read_model(folder / "mouth.xml")
     quantize(model, samples, core)
@@ -150,7 +149,7 @@ class OpenVinoPredictor:
 
     def encode_faces(self, crops: npt.NDArray[np.uint8]) -> FaceFeatures:
         """Encode ``uint8[N, size, size, 3]`` crops, eight at a time."""
-        parts = [[] for _ in range(_LEVELS)]  # type: list[list[npt.NDArray[np.float16]]]
+        parts: list[list[npt.NDArray[np.float16]]] = [[] for _ in self._face.outputs]
         for start in range(0, len(crops), 8):
             result = self._face([crops[start : start + 8]])
             for level, part in enumerate(parts):

@@ -18,7 +18,7 @@ class FaceFeatures:
     """The face encoder's output for every frame of a clip, and the crops that the copying head reads.
 
     Attributes:
-        levels: Seven ``float16[N, C, H, W]``, shallowest first; may be memory-mapped.
+        levels: ``float16[N, C, H, W]`` of each of its blocks, shallowest first; may be memory-mapped.
         crops: ``uint8[N, size, size, 3]``, BGR.
     """
 

@@ -1,8 +1,8 @@
-"""Reads weights files: official Wav2Lip checkpoints and this project's safetensors. No code in a file is executed."""
+"""Reads weights files: Wav2Lip checkpoints and this project's safetensors. No code in a file is executed."""
 
 import dataclasses
 import json
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.checkpoint_file import open_checkpoint
 from lipstream.realtime.lipsync.metadata import (
     FORMAT,
     Pads,
@@ -22,11 +23,14 @@ from lipstream.realtime.lipsync.metadata import (
     parse_metadata,
     published_metadata,
 )
-from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip, scaled
+from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
+from lipstream.realtime.lipsync.published_names import FIRST, Found, Shaped, find_network
 
-__all__ = ["Region", "WeightsMetadata", "load_weights", "save_weights"]
+__all__ = ["Region", "WeightsMetadata", "load_weights", "read_weights", "save_weights"]
 
 StateDict = dict[str, Tensor]
+
+_WIDEST = 4.0
 
 
 def load_weights(
@@ -39,8 +43,9 @@ def load_weights(
     """Load a network from a weights file.
 
     Args:
-        path: ``.safetensors`` of this project, or an official ``.pth``: ``{"state_dict": ...}`` or bare, with or
-            without ``module.`` before the names.
+        path: Safetensors, of ours or with a published network's names; or what PyTorch has written in any of its
+            forms, a TorchScript archive among them: bare, or in a map beside an optimizer, with or without ``module.``
+            in front of its names.
         device: Device for the parameters, default ``cpu``.
         dtype: Type of the parameters, default ``float32``.
         window_offset_samples: Replaces the offset of the file, or the published default; samples at 16 kHz.
@@ -51,24 +56,42 @@ def load_weights(
     Raises:
         WeightsError: If the file is invalid; the message names the first fault.
     """
-    path = Path(path)
-    sha256 = file_sha256(path)
-    if path.suffix == ".safetensors":
-        state, metadata = _read_safetensors(path, sha256)
-    else:
-        state, metadata = _read_checkpoint(path, sha256)
+    network, metadata, _ = read_weights(path)
     if window_offset_samples is not None:
         metadata = dataclasses.replace(metadata, window_offset_samples=window_offset_samples)
-    network = Wav2Lip(
-        metadata.width,
-        metadata.size,
-        cast("Head", metadata.head),
-        audio_width=metadata.audio_width,
-        ear=cast("AudioEncoderKind", metadata.ear),
-    )
+    return network.to(device=device, dtype=dtype), metadata
+
+
+def read_weights(path: str | Path) -> tuple[Wav2Lip, WeightsMetadata, str]:
+    """Return a weights file's network on the CPU, the facts about it, and the file's format in words.
+
+    Raises:
+        WeightsError: One sentence that names the first thing that does not fit.
+    """
+    path = Path(path)
+    state, metadata, form = _read(path, file_sha256(path))
+    network = _without_values(metadata, path)
     _check(state, cast("StateDict", network.state_dict()), path)
-    network.load_state_dict(state, strict=True)
-    return network.eval().requires_grad_(False).to(device=device, dtype=dtype), metadata
+    network.to_empty(device="cpu").load_state_dict(state, strict=True)
+    return network.eval().requires_grad_(False), metadata, form
+
+
+def _without_values(metadata: WeightsMetadata, path: Path) -> Wav2Lip:
+    """Return a network that takes no memory: a file may claim any size, and its tensors are looked at first."""
+    if not 0 < metadata.width <= _WIDEST or not 0 < metadata.audio_width <= _WIDEST:
+        raise WeightsError(f"{path.name}: the network is {metadata.width:g} wide, expected {_WIDEST:g} at most")
+    try:
+        with torch.device("meta"):
+            return Wav2Lip(
+                metadata.width,
+                metadata.size,
+                cast("Head", metadata.head),
+                audio_width=metadata.audio_width,
+                ear=cast("AudioEncoderKind", metadata.ear),
+                layout_name=metadata.layout,
+            )
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise WeightsError(f"{path.name}: {error}".partition("\n")[0]) from error
 
 
 def save_weights(
@@ -95,6 +118,7 @@ def save_weights(
         "width": repr(network.width),
         "audio_width": repr(network.audio_width),
         "ear": network.ear,
+        "layout": network.layout_name,
         "size": str(network.size),
         "head": network.head,
         "window_offset_samples": str(window_offset_samples),
@@ -107,39 +131,79 @@ def save_weights(
     save_file(state, str(path), metadata=metadata)
 
 
-def _read_safetensors(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata]:
+def _read(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
+    """Return the tensors of a file, the facts about it, and its format in words."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        state, metadata, form = _read_safetensors(path, sha256)
+    elif (instead := _not_weights(path, head)) is not None:
+        raise WeightsError(f"{path.name} is {instead}")
+    else:
+        state, metadata, form = _read_checkpoint(path, sha256)
+    return _with_batch_counts(state), metadata, form
+
+
+def _not_weights(path: Path, head: bytes) -> str | None:
+    """Return what a file is instead of a checkpoint, if its first bytes say so."""
+    if not head:
+        return "empty"
+    if head.lstrip()[:1] == b"<":
+        return "a web page, not a checkpoint: download the file itself"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not a checkpoint: fetch the file that it stands for"
+    if path.suffix == ".onnx" or b"pytorch" in head:
+        return (
+            "an ONNX export, in which convolutions and batch norms have become one and lost their names: "
+            "use the checkpoint that it was made of"
+        )
+    return None
+
+
+def _read_safetensors(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = parse_metadata(file.metadata() or {}, path=path, sha256=sha256)
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+            fields = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} is not a whole safetensors file: {error}") from error
-    return _with_batch_counts(state), metadata
+    if fields.get("format", "pt") == "pt":  # written by a library, without facts of its own
+        found = _find(state, path)
+        return _renamed(state, found), _metadata(found, path, sha256), "safetensors with published names"
+    return _floats(state), parse_metadata(fields, path=path, sha256=sha256), "safetensors of Lipstream"
 
 
-def _read_checkpoint(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsError(f"{path.name} is not a checkpoint of plain tensors: {reason}") from error
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise WeightsError(f"{path.name} holds no map of names to tensors")
-    state = {str(key).removeprefix("module."): value for key, value in loaded.items()}
-    bottom, first = (
-        state.get("face_encoder_blocks.6.0.conv_block.0.weight"),
-        "face_encoder_blocks.0.0.conv_block.0.weight",
-    )
-    if bottom is None or first not in state:
-        raise WeightsError(f"{path.name} has no tensor {first}: it is no Wav2Lip generator")
-    size, width = 32 * bottom.shape[-1], bottom.shape[0] / scaled(512, 1.0)
-    if size < 96:
+def _read_checkpoint(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
+    checkpoint = open_checkpoint(path)
+    form = "TorchScript archive" if checkpoint.is_torchscript else "PyTorch checkpoint"
+    if not checkpoint.maps:
+        frozen = ": its values are frozen into its code" if checkpoint.is_torchscript else ""
         raise WeightsError(
-            f"{path.name}: face_encoder_blocks.6.0 has a kernel of {bottom.shape[-1]}, expected 3 or more"
+            f"{path.name} is not a checkpoint of plain tensors: it holds no map of names to them{frozen}"
         )
-    return _with_batch_counts(state), published_metadata(path=path, sha256=sha256, size=size, width=width)
+    tensors = max(checkpoint.maps, key=lambda tensors: (any(name.endswith(FIRST) for name in tensors), len(tensors)))
+    found = _find(tensors, path)
+    wanted = {name: tensor for name, tensor in tensors.items() if name.startswith(found.prefix)}
+    return _renamed(checkpoint.read(wanted), found), _metadata(found, path, sha256), form
+
+
+def _find(tensors: Mapping[str, Shaped], path: Path) -> Found:
+    try:
+        return find_network(tensors)
+    except ValueError as error:
+        raise WeightsError(f"{path.name} {error}") from error
+
+
+def _metadata(found: Found, path: Path, sha256: str) -> WeightsMetadata:
+    return published_metadata(path=path, sha256=sha256, size=found.size, width=found.width, layout=found.layout)
+
+
+def _renamed(state: StateDict, found: Found) -> StateDict:
+    return _floats({name.removeprefix(found.prefix): tensor for name, tensor in state.items()})
+
+
+def _floats(state: StateDict) -> StateDict:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _with_batch_counts(state: StateDict) -> StateDict:

@@ -60,13 +60,13 @@ class PositionTracker:
 
 
 class PositionedSound(Protocol):
-    """What takes a microphone's sound: a jitter buffer."""
+    """A receiver of a microphone's sound, such as a jitter buffer."""
 
     def push(self, position: int, samples: npt.NDArray[np.float32], arrived_s: float) -> None:
         """Take in sound.
 
         Args:
-            position: Of its first sample, 48 kHz, from 0.
+            position: Position of the first sample, 48 kHz, from 0.
             samples: ``float32[n]``, mono.
             arrived_s: Monotonic time of arrival.
         """

@@ -230,7 +230,7 @@ class AvatarBuilds:
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        failure: str | None = "it took too long, or too much memory"
+        failure: str | None = "the build took too much time or memory"
         try:
             process.stdin.write(json.dumps(job).encode())
             process.stdin.close()

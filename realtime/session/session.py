@@ -325,16 +325,16 @@ class Session:
         await self.broadcast.close()
 
     def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
-        """Do what a client asks, by either of the two ways that lead here.
+        """Carry out a control message of the data channel or of the WebSocket.
 
         Args:
-            message: The request.
-            program: Sound of the program that asks; ``None`` if the peer does.
+            message: The control message.
+            program: Queue of the program that sent the message; ``None`` if the peer sent it.
 
         Raises:
-            BadRequestError: If this means nothing here: the end of a turn where nobody listens, or the end of
-                speech from a client that is not a program.
-            LipstreamError: If a text is not taken.
+            BadRequestError: If the message does not apply: the end of a turn in a session that does not listen, or the
+                end of speech from a client that is not a program.
+            LipstreamError: If a text is refused.
         """
         match message["type"]:
             case "interrupt":

@@ -55,7 +55,7 @@ class Viewers:
             NotFoundError: If the session ended meanwhile.
         """
         if self.count >= self._limit:
-            raise UnavailableError("as many watch this session as may", reason="full")
+            raise UnavailableError("this session has as many viewers as it may have", reason="full")
         viewer_id = secrets.token_urlsafe(16)
         peer = Peer(
             self._broadcast,

@@ -1,4 +1,4 @@
-"""What the routes answer. A field that may be absent is ``NotRequired``; one that is not known yet is ``None``."""
+"""Answers of the routes. A field that may be absent is ``NotRequired``; one that is not known yet is ``None``."""
 
 from typing import Any, Literal, NotRequired
 
@@ -11,11 +11,11 @@ AvatarState = Literal["building", "ready", "failed"]
 
 
 class ErrorBody(TypedDict):
-    """What went wrong.
+    """An error.
 
     Attributes:
         code: A word for programs.
-        message: One sentence for people.
+        message: The cause, in one sentence for people.
         reason: The cause; only with code ``unavailable``.
     """
 
@@ -113,9 +113,9 @@ class AvatarAnswer(TypedDict):
         face: The face box of the first frame: x, y, width, height, px.
         loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
         licence: Licence of the clip; ``unknown`` if nothing was said.
-        consent: Whose face it is and how they agreed; empty if nothing was said.
+        consent: The name of the person shown and how they agreed; empty without a record.
         description: Text shown to people; may be empty.
-        report: What was found when it was built: ``lines`` and ``notes``; ``null`` for an avatar without report.
+        report: The report of the build, with ``lines`` and ``notes``; ``null`` for an avatar without report.
     """
 
     id: str

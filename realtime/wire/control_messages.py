@@ -1,4 +1,4 @@
-"""What clients may ask of a session, over the data channel ``control`` and over the WebSocket of a program.
+"""Requests of clients to a session, over the data channel ``control`` and over the WebSocket of a program.
 
 Each message is text: one JSON object of at most 4 KiB.
 """
@@ -14,13 +14,13 @@ MAX_CONTROL_BYTES = 4096
 
 
 class InterruptMessage(TypedDict):
-    """Stop speaking now. What was not heard yet is dropped."""
+    """Stop speaking now. Speech that was not heard yet is dropped."""
 
     type: Literal["interrupt"]
 
 
 class SayMessage(TypedDict):
-    """Speak a text. What was sent as sound waits until the text is spoken.
+    """Speak a text. Sound that was sent waits until the text is spoken.
 
     Attributes:
         text: Plain text of any number of sentences.
@@ -49,7 +49,7 @@ def parse_control(message: object) -> ControlMessage:
     """Return a client's message.
 
     Args:
-        message: What was received: ``str``; anything else is refused.
+        message: The received text, ``str``; every other type is refused.
 
     Raises:
         BadRequestError: If it is not text, over 4 KiB, not JSON, not an object, of an unknown type, or misses a

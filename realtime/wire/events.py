@@ -1,4 +1,4 @@
-"""What a session tells its clients, over the data channel ``control`` and over the WebSocket of a program.
+"""Events that a session sends to its clients, over the data channel ``control`` and over the WebSocket of a program.
 
 ``sample`` is a position on the session's timeline, 16 kHz, silence included.
 """
@@ -12,7 +12,7 @@ class SpeechEvent(TypedDict):
     """The avatar begins to speak, or has spoken.
 
     Attributes:
-        sample: Where on the timeline.
+        sample: Position on the timeline, 16 kHz.
     """
 
     type: Literal["speech_started", "speech_ended"]
@@ -44,7 +44,7 @@ class CaptionEvent(TypedDict):
     """A sentence of a text begins to be heard.
 
     Attributes:
-        sample: Where on the timeline.
+        sample: Position on the timeline, 16 kHz.
         text: The sentence.
     """
 
@@ -57,7 +57,7 @@ class TurnEvent(TypedDict):
     """In a conversation, the visitor began to speak (``listening``), or has finished (``heard``).
 
     Attributes:
-        sample: Where on the timeline.
+        sample: Position on the timeline, 16 kHz.
     """
 
     type: Literal["listening", "heard"]
@@ -74,7 +74,7 @@ class TranscriptEvent(TypedDict):
     """In a conversation, the agent understood the visitor.
 
     Attributes:
-        text: What it understood.
+        text: The words that the transcriber understood.
     """
 
     type: Literal["transcript"]
@@ -143,7 +143,7 @@ class ErrorEvent(TypedDict):
     Attributes:
         code: ``not_said``: a text was not spoken; ``not_answered``: the agent failed; ``session_failed``: the
             session ends. Absent if a message was wrong.
-        message: One sentence for people.
+        message: The cause, in one sentence for people.
     """
 
     type: Literal["error"]
@@ -152,7 +152,7 @@ class ErrorEvent(TypedDict):
 
 
 class CreditEvent(TypedDict):
-    """How much sound a program may send. What is over that is read when there is room.
+    """The sound that a program may send. Sound above it is read when there is room.
 
     Attributes:
         until: Bytes of sound in all, from the connection's beginning.
@@ -166,7 +166,7 @@ class PlayoutEvent(TypedDict):
     """How much of a program's sound was heard; ten times a second while that grows.
 
     Attributes:
-        sample: What leaves now.
+        sample: Position of the sound that leaves now, 16 kHz.
         heard_ms: Heard in all, from the connection's beginning.
         queued_ms: Received and not heard yet.
     """
@@ -191,17 +191,17 @@ ServerEvent = (
     | DrainingEvent
     | ErrorEvent
 )
-"""What every client of a session is told."""
+"""An event that every client of a session gets."""
 
 ProgramEvent = CreditEvent | PlayoutEvent
-"""What a program's WebSocket alone is told."""
+"""An event that only the WebSocket of a program gets."""
 
 
 def error_event(message: str, *, code: Literal["", "not_said", "not_answered", "session_failed"] = "") -> ErrorEvent:
     """Return the event that tells a client what went wrong.
 
     Args:
-        message: One sentence for people.
+        message: The cause, in one sentence for people.
         code: A word for programs; left out if empty.
     """
     if code:

@@ -1,4 +1,4 @@
-"""What the routes of one session answer."""
+"""Answers of the routes of one session."""
 
 from typing import Literal, NotRequired
 
@@ -9,7 +9,7 @@ class IceServer(TypedDict):
     """A STUN or TURN server, as ``RTCPeerConnection`` takes it.
 
     Attributes:
-        urls: One URL or several.
+        urls: A URL, or a list of URLs.
         username: Present for TURN.
         credential: Present for TURN; may run out after ten minutes.
     """
@@ -131,7 +131,7 @@ class Percentiles(TypedDict):
 
 
 class SourceStats(TypedDict):
-    """What became of the source's sound.
+    """Counts of the source's sound.
 
     Attributes:
         filled: Samples (48 kHz) of silence put in for lost packets.
@@ -147,14 +147,14 @@ class SourceStats(TypedDict):
 
 
 class SenderStats(TypedDict):
-    """What was sent of one kind; ``null`` where the other side has not reported yet.
+    """Counts of the media sent of one kind; ``null`` where the other side has not reported yet.
 
     Attributes:
         bytes_sent: Bytes of payload sent so far.
         packets_sent: RTP packets sent so far.
         packets_lost: Packets that the other side reports as lost.
         round_trip_ms: Mean time to the other side and back.
-        target_bitrate: What the link carries, bit/s.
+        target_bitrate: Estimated capacity of the link, bit/s.
         key_frames: Key frames sent so far; 0 for sound.
         thinned: Whether only key frames are sent, since the link carries no more.
     """

@@ -33,6 +33,16 @@ def test_the_published_network_has_its_published_size(size: int, parameters: int
 
 
 @pytest.mark.parametrize(
+    ("layout", "size", "parameters"),
+    [("tall", 256, 53_605_683), ("odd-prelu", 288, 48_520_815), ("odd", 288, 48_520_815 - 60)],
+)
+def test_descendants_have_the_sizes_of_their_published_code(layout: str, size: int, parameters: int) -> None:
+    with torch.device("meta"):
+        network = Wav2Lip(1.0, size, layout_name=layout)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
     ("width", "size", "head", "ear"),
     [(0.25, 96, "paint", "published"), (0.25, 128, "copy", "sliding"), (0.1, 160, "paint", "both")],
 )
@@ -53,14 +63,25 @@ def test_a_sliding_ear_says_of_a_long_spectrogram_what_it_says_of_each_window() 
         torch.testing.assert_close(ear(sound[..., start : start + 16]), slid[..., start : start + 1])
 
 
-@pytest.mark.parametrize("head", ["paint", "copy"])
-@pytest.mark.parametrize(("width", "size"), [(0.25, 96), (0.125, 128), (0.0625, 256)])
+@pytest.mark.parametrize(
+    ("width", "size", "head", "layout"),
+    [
+        (0.25, 96, "paint", "published"),
+        (0.25, 96, "copy", "published"),
+        (0.125, 128, "copy", "published"),
+        (0.0625, 256, "paint", "published"),
+        (0.0625, 256, "copy", "published"),
+        (0.0625, 256, "paint", "tall"),
+        (0.0625, 288, "paint", "odd"),
+        (0.0625, 288, "paint", "odd-prelu"),
+    ],
+)
 @pytest.mark.parametrize("shares", [(0, 1, 0, 1), (0.5, 1, 0.125, 0.875), (0.57, 0.93, 0.31, 0.72), (0.1, 0.4, 0.8, 1)])
 def test_what_is_left_out_changes_nothing_beside_it(
-    width: float, size: int, head: Head, shares: tuple[float, ...]
+    width: float, size: int, head: Head, layout: str, shares: tuple[float, ...]
 ) -> None:
     torch.manual_seed(0)
-    network = Wav2Lip(width, size, head).eval()
+    network = Wav2Lip(width, size, head, layout_name=layout).eval()
     with torch.no_grad():
         network.output_block[1].get_parameter("weight").mul_(40)
         mel, face = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 6, size, size)
@@ -71,10 +92,20 @@ def test_what_is_left_out_changes_nothing_beside_it(
     torch.testing.assert_close(part, expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("size", [64, 100])
-def test_other_sizes_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="multiple of 32"):
-        Wav2Lip(0.25, size)
+@pytest.mark.parametrize(
+    ("layout", "size", "message"),
+    [
+        ("published", 64, "multiple of 32"),
+        ("published", 100, "multiple of 32"),
+        ("tall", 160, "multiple of 64"),
+        ("odd", 96, "must be 288"),
+        ("odd-prelu", 256, "must be 288"),
+        ("round", 96, "no layout 'round'"),
+    ],
+)
+def test_other_sizes_are_refused(layout: str, size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Wav2Lip(0.25, size, layout_name=layout)
 
 
 def test_our_own_files_come_back(network: Wav2Lip, tmp_path: Path) -> None:
@@ -169,6 +200,10 @@ META = {
         (lambda s, m: m.update(ear="deaf"), "'ear' is 'deaf', expected 'published' or 'sliding' or 'both'"),
         (lambda s, m: m.update(crop="circle"), "'crop' is 'circle', expected 'lipstream' or 'detector'"),
         (lambda s, m: m.update(crop="detector", pads="[0, 10]"), "pads are four whole numbers of pixels"),
+        (lambda s, m: m.update(layout="round"), "'layout' is 'round', expected 'published' or 'tall' or"),
+        (lambda s, m: m.update(layout="tall"), "multiple of 64, at least 192, not 96"),
+        (lambda s, m: m.update(width="4000000"), "4e[+]06 wide, expected 4 at most"),
+        (lambda s, m: m.update(width="nan"), "nan wide"),
         (lambda s, m: m.update(decoded_region=json.dumps([48, 97, 0, 96])), "not inside the 96 px crop"),
         (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
     ],

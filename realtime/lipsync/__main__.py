@@ -1,0 +1,115 @@
+"""``lipstream weights``: what a weights file is, and the same network as safetensors."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.timeline import samples_to_ms
+
+_COLUMN = 16
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Of the command line; ``None`` takes the process's.
+
+    Returns:
+        The exit status: 0 done, 2 a file or an option that does not fit.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "show":
+            _show(options.file)
+        else:
+            _convert(options)
+    except LipstreamError as error:
+        print(f"lipstream weights: {error.message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lipstream weights",
+        description="Look at a Wav2Lip network's file, or convert it. No code of the file is run.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("show", help="what a file is: format, network, look-ahead, licence")
+    show.add_argument("file", type=Path)
+    convert = commands.add_parser("convert", help="write the network as safetensors, with its facts")
+    convert.add_argument("file", type=Path)
+    convert.add_argument("out", type=Path, metavar="OUT.safetensors")
+    convert.add_argument(
+        "--window-offset", type=int, metavar="SAMPLES",
+        help="from a frame's first sample to its mel window's, 16 kHz (default: the file's, or -640 as published)",
+    )  # fmt: skip
+    convert.add_argument("--licence", metavar="TEXT", help="of the weights (default: the file's, or unknown)")
+    convert.add_argument(
+        "--half", action="store_true", help="16 bits a number: half the file, nearly the same pictures"
+    )
+    return parser
+
+
+def _show(path: Path) -> None:
+    from lipstream.realtime.lipsync.weights import read_weights  # noqa: PLC0415 (brings torch)
+
+    network, metadata, form = read_weights(path)
+    for name, value in _facts(metadata, form, sum(parameter.numel() for parameter in network.parameters())):
+        print(f"{name:{_COLUMN}}{value}")
+
+
+def _facts(metadata: WeightsMetadata, form: str, parameters: int) -> list[tuple[str, str]]:
+    hearing = "" if metadata.audio_width == metadata.width else f", its audio encoder {metadata.audio_width:g}"
+    region = metadata.decoded_region
+    pads = ",".join(map(str, metadata.pads))
+    content = f"a detector's box with pads {pads}" if metadata.crop == "detector" else "Lipstream's square"
+    return [
+        ("name", metadata.name),
+        ("format", form),
+        ("layout", f"{metadata.layout}, audio encoder {metadata.ear}, head {metadata.head}"),
+        ("width", f"{metadata.width:g}{hearing}"),
+        ("crop", f"{metadata.size} px, {content}"),
+        ("drawn", f"rows {region.top} to {region.bottom}, columns {region.left} to {region.right}"),
+        ("parameters", f"{parameters:,}"),
+        ("window offset", f"{metadata.window_offset_samples} samples"),
+        ("look-ahead", f"{samples_to_ms(metadata.look_ahead_samples):g} ms"),
+        ("licence", metadata.licence),
+        ("sha256", metadata.sha256),
+    ]
+
+
+def _convert(options: argparse.Namespace) -> None:
+    import torch  # noqa: PLC0415
+    from safetensors import SafetensorError  # noqa: PLC0415
+
+    from lipstream.realtime.lipsync.weights import load_weights, save_weights  # noqa: PLC0415 (brings torch)
+
+    out: Path = options.out
+    if out.suffix != ".safetensors":
+        raise SettingsError(f"{out.name} has to end in .safetensors")
+    if out.exists():
+        raise SettingsError(f"{out} is there already")
+    network, metadata = load_weights(options.file, window_offset_samples=options.window_offset)
+    try:
+        save_weights(
+            network,
+            out,
+            window_offset_samples=metadata.window_offset_samples,
+            decoded_region=metadata.decoded_region,
+            licence=options.licence or metadata.licence,
+            name=metadata.name,
+            dtype=torch.float16 if options.half else torch.float32,
+            crop=metadata.crop,
+            pads=metadata.pads,
+        )
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"cannot write {out}: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
