@@ -1,7 +1,7 @@
 """The rectangle that a face detector gives, as published networks are fed it: from landmarks, or from our own square.
 
 Detectors that learned from WIDER FACE's rectangles (S3FD, MTCNN) give forehead to chin and cheek to cheek. The numbers
-here are fitted to MTCNN's boxes of rendered heads; docs/WAV2LIP.md states the error. Nobody compared them with S3FD's.
+here are fitted to MTCNN's boxes, most of rendered heads; docs/WAV2LIP.md states the error. Nobody compared them with S3FD's.
 """
 
 from itertools import starmap
