@@ -1,4 +1,4 @@
-"""What of an avatar's pictures a network is shown: the boxes and the outline that belong to its weights."""
+"""Boxes and outline of the face crops of an avatar, which depend on the weights."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from lipstream.realtime.picture.mouth_painter import Box, Outline
 
 @dataclass(frozen=True, slots=True)
 class CropGeometry:
-    """Where the network's crops lie.
+    """Face crops of an avatar for one weights file.
 
     Attributes:
-        crop: What they show, as the weights' metadata say it.
-        boxes: What is cut from each frame.
-        outline: Of lips and jaw, in shares of these boxes; empty where none is known.
+        crop: Content of the crops: ``lipstream`` or ``detector``.
+        boxes: Rectangle of the crop in each frame, px.
+        outline: Polygon around lips and jaw, in shares of these boxes; empty if it is not known.
     """
 
     crop: str
@@ -31,11 +31,11 @@ class CropGeometry:
 def crop_geometry(manifest: Manifest, metadata: WeightsMetadata) -> CropGeometry:
     """Return the geometry of an avatar for some weights.
 
-    An avatar that was built before detectors' boxes were stored, or whose box was given by hand, has them worked out
+    A manifest without detector boxes (the avatar is older than they are, or its box was given by hand) has them derived
     from its squares.
 
     Raises:
-        AvatarError: If too little of a face is left in the picture.
+        AvatarError: If a detector's box leaves too little of the face in the picture.
     """
     if metadata.crop == "lipstream":
         return CropGeometry(metadata.crop, manifest.boxes, manifest.outline)
@@ -45,7 +45,7 @@ def crop_geometry(manifest: Manifest, metadata: WeightsMetadata) -> CropGeometry
 
 
 def _moved(outline: Outline, squares: tuple[Box, ...], boxes: tuple[Box, ...]) -> Outline:
-    """Return an outline in shares of ``boxes``, the mean over all frames: means of convex polygons are convex."""
+    """Return the outline in shares of ``boxes``, averaged over all frames, which keeps it convex."""
     if not outline:
         return ()
     edges = [np.array([(b.x, b.y, b.width, b.height) for b in part], np.float64) for part in (squares, boxes)]
@@ -55,9 +55,9 @@ def _moved(outline: Outline, squares: tuple[Box, ...], boxes: tuple[Box, ...]) -
 
 
 def crop_face(frame: Picture, box: Box, size: int, crop: str = "lipstream") -> npt.NDArray[np.uint8]:
-    """Return the face of an I420 frame as the network sees it: ``uint8[size, size, 3]``, BGR.
+    """Return the face of an I420 frame for the network: ``uint8[size, size, 3]``, BGR.
 
-    A detector's crop is resized as the published script does it, bilinearly whatever the size; ours without aliasing.
+    A detector's crop is resized bilinearly at any scale, as in the published script; a square without aliasing.
     """
     left, top = box.x // 2 * 2, box.y // 2 * 2
     width, height = (box.x + box.width + 1) // 2 * 2 - left, (box.y + box.height + 1) // 2 * 2 - top

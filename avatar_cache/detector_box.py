@@ -1,7 +1,8 @@
-"""The rectangle that a face detector gives, as published networks are fed it: from landmarks, or from our own square.
+"""Rectangles of a face detector, as published networks need them, from landmarks or from the project's own squares.
 
-Detectors that learned from WIDER FACE's rectangles (S3FD, MTCNN) give forehead to chin and cheek to cheek. The numbers
-here are fitted to MTCNN's boxes, most of rendered heads; docs/WAV2LIP.md states the error. Nobody compared them with S3FD's.
+Detectors trained on WIDER FACE (S3FD, MTCNN) mark a face from forehead to chin and from cheek to cheek. The constants
+are fitted to boxes of MTCNN, most of them of rendered heads. They are not checked against S3FD. docs/WAV2LIP.md states
+the error.
 """
 
 from itertools import starmap
@@ -17,24 +18,24 @@ from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.picture.mouth_painter import Box
 
 Rectangle = tuple[int, int, int, int]
-"""Left, top, right, bottom, px, half-open; as a detector gives it, so it may leave the picture."""
+"""Left, top, right, bottom, px, half-open; it may extend beyond the picture."""
 
 SMALLEST = 16
-"""Sides of rectangles below this, px, have no mouth to speak of."""
+"""Shortest side of a rectangle, px."""
 _AVERAGED_FRAMES = 5
 
-# Of the distances from the middle of the eyes to the jaw, brows and chin; to the nose, which tells a nod; and of the
-# distance from the brows to the chin.
+# Factors of distances from the middle of the eyes (to the jaw, the brows, the chin, and the nose, which shows a nod)
+# and of the distance between brows and chin.
 _JAW, _BESIDE = 0.683, 0.142
 _BROWS, _NOSE_ABOVE, _ABOVE = 0.616, 0.959, 0.099
 _CHIN, _NOSE_BELOW, _BELOW = 0.453, 0.501, 0.248
 
-# Of half the side of our own square, from its middle.
+# Factors of half the side of the project's own square, from its middle.
 _SQUARE_BESIDE, _SQUARE_ABOVE, _SQUARE_BELOW = 0.82, 1.54, 0.717
 
 
 def detector_box(points: Floats) -> npt.NDArray[np.float64]:
-    """Return left, top, right, bottom of the face with these 68 landmarks, ``float64[4]``, px."""
+    """Return left, top, right and bottom of a face from its 68 landmarks, ``float64[4]``, px."""
     places = points.astype(np.float64)
     left, right = places[:, 0].min(), places[:, 0].max()
     x, y = places[36:48].mean(axis=0)
@@ -51,7 +52,7 @@ def detector_box(points: Floats) -> npt.NDArray[np.float64]:
 
 
 def box_of_square(square: Box) -> npt.NDArray[np.float64]:
-    """Return left, top, right, bottom of the face in one of our own squares, ``float64[4]``, px."""
+    """Return left, top, right and bottom of a face from the project's own square, ``float64[4]``, px."""
     half = square.width / 2
     x, y = square.x + half, square.y + half
     beside, above, below = _SQUARE_BESIDE * half, _SQUARE_ABOVE * half, _SQUARE_BELOW * half
@@ -59,9 +60,10 @@ def box_of_square(square: Box) -> npt.NDArray[np.float64]:
 
 
 def follow_box(faces: list[DetectedFace | None]) -> npt.NDArray[np.float64]:
-    """Return the rectangle of a face in every picture, ``float64[N, 4]``, empty where it is in none.
+    """Return the rectangle of a face in every picture, ``float64[N, 4]``; empty if no picture has the face.
 
-    Where the detector gave none it is worked out from the landmarks; gaps are bridged.
+    A face without a rectangle of the detector's gets one from its landmarks. Pictures without the face get one by
+    linear interpolation.
     """
     known = [(at, detector_box(face.points) if face.box is None else face.box) for at, face in enumerate(faces) if face]
     if not known:
@@ -70,24 +72,24 @@ def follow_box(faces: list[DetectedFace | None]) -> npt.NDArray[np.float64]:
 
 
 def to_rectangles(boxes: npt.NDArray[np.float64]) -> tuple[Rectangle, ...]:
-    """Return ``float64[N, 4]`` as the published detector answers: not below 0, cut to whole numbers."""
+    """Return ``float64[N, 4]`` as the published detector does: clipped at 0 and truncated to whole numbers."""
     whole = np.clip(boxes, 0, None).astype(np.int64)
     return tuple((left, top, right, bottom) for left, top, right, bottom in whole.tolist())
 
 
 def cropped_boxes(found: tuple[Rectangle, ...], pads: Pads, size: tuple[int, int]) -> tuple[Box, ...]:
-    """Return the boxes that are cut from pictures: padded, clipped to the picture, and averaged over five frames.
+    """Return the boxes to crop: padded, clipped to the picture, and averaged over five frames.
 
-    As published: in whole numbers and in place, so means are cut off, and the last four frames share a window in which
-    boxes before them are averaged already.
+    As published, means are truncated and written in place. The last four frames share the window of the last five, part
+    of which is averaged already.
 
     Args:
         found: The detector's rectangle in each frame.
-        pads: Outwards, px.
+        pads: Margins, px.
         size: Of the picture: width and height, px.
 
     Raises:
-        AvatarError: If too little of a face is left in the picture.
+        AvatarError: If a box has a side below :data:`SMALLEST`.
     """
     width, height = size
     edges = np.array(found, np.int64) + np.array([-pads.left, -pads.top, pads.right, pads.bottom])

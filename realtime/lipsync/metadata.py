@@ -134,10 +134,10 @@ def default_region(size: int) -> Region:
 
 
 def published_region(size: int) -> Region:
-    """Return the region that is decoded of published weights: the lower half and a sixteenth above it.
+    """Return the region to decode with published weights: the lower half of the crop and a sixteenth above it.
 
-    The published script pastes the whole crop. Above the middle the network only repeats what it is shown, softer than
-    the picture; a sixteenth (6 rows of 96) is the room in which the new half is blended into the picture.
+    The published script pastes the whole crop. Above the middle the network repeats its input, less sharp than the
+    picture. The sixteenth (6 rows of 96) is needed to blend the new half into the picture.
     """
     return Region(size // 2 - size // 16, size, 0, size)
 

@@ -63,10 +63,10 @@ def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> F
 
 
 def paste_mask(region: Region, crop_size: int, outline: Outline = ()) -> Floats:
-    """Return ``float32[h, w]`` for a network that learned from a detector's box, which ends close under the chin.
+    """Return ``float32[h, w]``, 0..1, for the crop of a detector's box, which ends close under the chin.
 
-    1 over nearly the whole lower half, as the published script pastes it; it falls to 0 towards the region's edges:
-    above the middle at the top, within a twenty-fourth of the crop elsewhere.
+    The mask is 1 in nearly the whole lower half, which the published script pastes. It falls to 0 at the region's
+    edges: above the middle of the crop, and over a twenty-fourth of the crop at the other three.
 
     Args:
         region: The decoded region.
