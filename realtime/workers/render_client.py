@@ -187,8 +187,8 @@ class RenderWorker:
     async def stop_child(self) -> None:
         """End the process; its jobs are lost. May be called again."""
         self.ready = False
+        self._avatars.note_stopped()  # first: an avatar that is expected from now on was not loaded by this process
         await self._child.stop()
-        self._avatars.note_stopped()
         self._jobs.close()
 
     def take_fault(self, fault: Fault, *, stable: bool) -> bool:
