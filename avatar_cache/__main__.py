@@ -18,7 +18,7 @@ from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.devices import resolve_device
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.timeline import FRAME_RATE_HZ
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     for parser_with_weights in (ready, commands.choices["build"]):
         parser_with_weights.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS)
         parser_with_weights.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+        parser_with_weights.add_argument("--pads", type=pads_argument, metavar=PADS_FORM, help=PADS_HELP)
     return parser
 
 
@@ -105,7 +106,7 @@ def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
 
 
 def _prepare(store: AvatarStore, chosen: argparse.Namespace) -> None:
-    predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs)
+    predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs, pads=chosen.pads)
     avatar = store.load(chosen.id)
     prepared = prepare(avatar, predictor, progress=_show_progress)
     for level, size in prepared.bytes().items():
@@ -138,7 +139,12 @@ def _run(chosen: argparse.Namespace) -> None:
             width, height = manifest.size
             print(f"{manifest.id}\t{manifest.name}\t{width}x{height}\t{manifest.frames} frames, {manifest.loop}")
     elif chosen.command == "show":
-        print(json.dumps({**json.loads(store.load(chosen.id).manifest.to_json()), "boxes": "..."}, indent=1))
+        print(
+            json.dumps(
+                {**json.loads(store.load(chosen.id).manifest.to_json()), "boxes": "...", "detector_boxes": "..."},
+                indent=1,
+            )
+        )
     elif chosen.command == "build":
         _build(store, chosen)
     elif chosen.command == "verify":

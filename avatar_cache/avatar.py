@@ -4,20 +4,23 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.avatar_cache.crop_geometry import CropGeometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
+from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
-PREPARED_FORMAT = 2
+PREPARED_FORMAT = 3
 FACTS = "prepared.json"
 
 _loads = itertools.count()
@@ -58,6 +61,7 @@ class PreparedAvatar:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
         rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
         features: Encoded faces, one per frame.
+        geometry: Boxes and outline of the face crops.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
         loaded: Serial number of the load; differs between loads under one id.
@@ -67,6 +71,7 @@ class PreparedAvatar:
     frames: npt.NDArray[np.uint8]
     rest_mouths: npt.NDArray[np.uint8]
     features: FaceFeatures
+    geometry: CropGeometry
     region: Region
     crop_size: int
     fingerprint: str
@@ -79,12 +84,13 @@ class PreparedAvatar:
         return Compositor(
             self.frames,
             self.rest_mouths,
-            manifest.boxes,
+            self.geometry.boxes,
             self.region,
             self.crop_size,
-            manifest.outline,
+            self.geometry.outline,
             stamp,
             Origin(manifest.id, self.fingerprint, self.loaded, mark),
+            self.geometry.crop,
         )
 
     def bytes(self) -> dict[str, int]:
@@ -148,6 +154,11 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
             features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(levels)), arrays["crops"]),
+            geometry=CropGeometry(
+                facts["crop"],
+                tuple(starmap(Box, facts["boxes"])),
+                tuple((float(x), float(y)) for x, y in facts["outline"]),
+            ),
             region=Region(*facts["region"]),
             crop_size=facts["crop_size"],
             fingerprint=fingerprint,

@@ -1,8 +1,9 @@
 """``python -m avatar_cache.build_job``: builds one avatar in a process of its own, with bounds on time and memory.
 
 The job is JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``licence``, ``consent``, ``face``,
-``limits`` (the fields of `media_reader.Limits`), ``weights``, ``device``, ``memory_bytes``, ``cpu_s``. The answers are
-lines of JSON on standard output: ``{"progress": 0..1}``, then ``{"done": true}`` or ``{"failed": message}``.
+``limits`` (the fields of `media_reader.Limits`), ``weights``, ``device``, ``pads`` (optional), ``memory_bytes``,
+``cpu_s``. The answers are lines of JSON on standard output: ``{"progress": 0..1}``, then ``{"done": true}`` or
+``{"failed": message}``.
 """
 
 import json
@@ -42,6 +43,7 @@ def _build(job: dict[str, Any]) -> None:
     from lipstream.avatar_cache.prepare import prepare  # noqa: PLC0415 (as above)
     from lipstream.avatar_cache.store import AvatarStore  # noqa: PLC0415 (as above)
     from lipstream.realtime.lipsync.backends import create_predictor  # noqa: PLC0415 (as above)
+    from lipstream.realtime.lipsync.metadata import Pads  # noqa: PLC0415 (as above)
 
     store = AvatarStore(job["store"])
     options = BuildOptions(
@@ -54,8 +56,11 @@ def _build(job: dict[str, Any]) -> None:
     avatar = store.build(
         job["source"], job["id"], options=options, progress=lambda share: _tell(progress=_BUILD_SHARE * share)
     )
+    pads = Pads(*job["pads"]) if job.get("pads") else None
     try:
-        predictor = create_predictor(Path(job["weights"]), device=job["device"], cache=store.graphs, threads=1)
+        predictor = create_predictor(
+            Path(job["weights"]), device=job["device"], cache=store.graphs, threads=1, pads=pads
+        )
         prepare(avatar, predictor, progress=lambda share: _tell(progress=_BUILD_SHARE + (1 - _BUILD_SHARE) * share))
     except BaseException:
         store.remove(job["id"], missing_ok=True)

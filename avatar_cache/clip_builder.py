@@ -9,6 +9,7 @@ import numpy as np
 
 from lipstream.avatar_cache.avatar import file_sha256
 from lipstream.avatar_cache.clip_file import write_clip
+from lipstream.avatar_cache.detector_box import Rectangle, follow_box, to_rectangles
 from lipstream.avatar_cache.detectors import create_detector
 from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
 from lipstream.avatar_cache.face_geometry import jaw_outline
@@ -89,6 +90,7 @@ class _Film:
         loop: ``seamless`` or ``pingpong``.
         outline: Polygon around lips and jaw, in shares of the face box.
         size: Width and height, px.
+        detector_boxes: Face detector's rectangle in each picture; empty if no face was looked for.
     """
 
     pictures: Iterator[Bgr]
@@ -97,6 +99,7 @@ class _Film:
     outline: Outline
     size: tuple[int, int]
     report: PreflightReport
+    detector_boxes: tuple[Rectangle, ...]
 
 
 def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
@@ -135,6 +138,7 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         clip_sha256=file_sha256(folder / "clip.mp4"),
         tool=TOOL,
         consent=options.consent,
+        detector_boxes=film.detector_boxes,
     )
     (folder / "avatar.json").write_text(manifest.to_json())
     film.report.notes = source.notes + film.report.notes
@@ -150,7 +154,10 @@ def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fil
     report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
     report.notes = _notes(seen, start, start + len(windows), cut)
     outline = _outline(seen.faces[first:last], boxes)
-    return _Film(islice(source.pictures(), first, last), boxes, cut.loop, outline, seen.size, report)
+    pictures = islice(source.pictures(), first, last)
+    # Followed over the whole part with a face: a gap at the cut is bridged from both its sides.
+    found = to_rectangles(follow_box(seen.faces[start : start + len(windows)])[cut.start : cut.end])
+    return _Film(pictures, boxes, cut.loop, outline, seen.size, report, found)
 
 
 def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
@@ -161,15 +168,19 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
     if options.still:
         boxes = to_boxes(windows, *seen.size)
         report = examine(boxes, faces, looks, jump=0, size=seen.size)
-        return _Film(source.pictures(), boxes, "pingpong", _outline(faces, boxes), seen.size, report)
+        found = to_rectangles(follow_box(faces))
+        return _Film(source.pictures(), boxes, "pingpong", _outline(faces, boxes), seen.size, report, found)
     points = faces[0].points if faces[0] else None
     photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
     outline = _outline(faces, to_boxes(windows, *seen.size))
-    moved = np.array([(*middle, half) for middle in photo.middles()])
+    middles = np.array(list(photo.middles()))
+    moved = np.column_stack((middles, np.full(len(middles), half)))
     boxes = to_boxes(moved, *seen.size)
     report = examine(boxes, faces, looks, jump=1, size=seen.size)
     report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
-    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report)
+    away = np.tile(middles - (x, y), 2)
+    found = to_rectangles(follow_box(faces) + away if faces[0] else np.empty((0, 4)))
+    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found)
 
 
 def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _ClipSurvey:

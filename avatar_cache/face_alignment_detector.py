@@ -43,6 +43,7 @@ class FaceAlignmentDetector:
                 np.asarray(face, np.float32),
                 np.clip(_SURE_OF_POINTS - np.asarray(sure, np.float32), 0, None) / 4,
                 float(box[4]),
+                np.asarray(box[:4], np.float64),
             )
             for face, sure, box in zip(points or [], scores or [], boxes if boxes is not None else [], strict=True)
         ]

@@ -40,11 +40,13 @@ class DetectedFace:
         points: ``float32[68, 2]``, px, in the order of :mod:`avatar_cache.face_geometry`.
         doubt: ``float32[68]``: likely error of each point, as a share of the face's side; large for hidden points.
         score: Probability of a face, 0..1.
+        box: ``float64[4]``: left, top, right, bottom, px; ``None`` if the detector gives landmarks alone.
     """
 
     points: Floats
     doubt: Floats
     score: float
+    box: npt.NDArray[np.float64] | None = None
 
     @property
     def mean_doubt(self) -> float:

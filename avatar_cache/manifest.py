@@ -41,6 +41,7 @@ class Manifest:
         clip_sha256: SHA-256 of the clip; empty if it is not known.
         tool: Name and version of the program that made the clip.
         consent: Statement by the avatar's maker of whose face it is and how they agreed; empty without one.
+        detector_boxes: Face detector's rectangle in every frame: left, top, right, bottom, px; empty if not known.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Manifest:
     clip_sha256: str = ""
     tool: str = ""
     consent: str = ""
+    detector_boxes: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def frames(self) -> int:
@@ -96,6 +98,9 @@ class Manifest:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
             raise ValueError("the outline must be in shares of the face box, -1 to 2")
+        found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
+        if found and len(found) != len(boxes):
+            raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
             raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
         return cls(
@@ -111,4 +116,5 @@ class Manifest:
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
+            detector_boxes=found,
         )

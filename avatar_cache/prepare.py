@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
+from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_face, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.lipsync.predictor import MouthPredictor
-from lipstream.realtime.picture.i420 import Picture, i420_to_bgr
-from lipstream.realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
+from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.picture.mouth_painter import MouthPainter
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 Progress = Callable[[float], None]
@@ -60,14 +59,6 @@ def check_clip(path: Path, manifest: Manifest) -> None:
         pass
 
 
-def crop_face(frame: Picture, box: Box, size: int) -> npt.NDArray[np.uint8]:
-    """Return the face of an I420 frame for the network: ``uint8[size, size, 3]``, BGR."""
-    face = i420_to_bgr(frame, top=box.y, left=box.x, height=box.height, width=box.width)
-    interpolation = cv2.INTER_AREA if box.width >= size else cv2.INTER_CUBIC
-    crop: npt.NDArray[np.uint8] = cv2.resize(face, (size, size), interpolation=interpolation)
-    return crop
-
-
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
 
@@ -84,14 +75,18 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     if avatar.is_prepared(fingerprint):
         return load_prepared(avatar, fingerprint)
     folder = avatar.prepared_folder(fingerprint)
+    geometry = crop_geometry(avatar.manifest, predictor.metadata)
     with scratch_folder(folder.parent) as scratch:
-        _compute(avatar, predictor, scratch, progress or (lambda _: None))
+        _compute(avatar, predictor, geometry, scratch, progress or (lambda _: None))
         facts = {
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
             "clip": file_sha256(avatar.clip),
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
+            "crop": geometry.crop,
+            "boxes": [[box.x, box.y, box.width, box.height] for box in geometry.boxes],
+            "outline": geometry.outline,
             "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
         }
         (scratch / FACTS).write_text(json.dumps(facts))
@@ -101,31 +96,31 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     return load_prepared(avatar, fingerprint)
 
 
-def _compute(avatar: Avatar, predictor: MouthPredictor, folder: Path, report: Progress) -> None:
+def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, folder: Path, report: Progress) -> None:
     """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
-    if feather_mask(region, size, manifest.outline).max() < _LEAST_MASK:
+    painter = MouthPainter(region, size, geometry.outline, geometry.crop)
+    if painter.feather.max() < _LEAST_MASK:
         raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
     count, (width, height) = manifest.frames, manifest.size
     frames = _new(folder / "frames.npy", np.uint8, (count, height * 3 // 2, width))
     crops = _new(folder / "crops.npy", np.uint8, (count, size, size, 3))
     for index, frame in enumerate(decode_clip(avatar.clip, manifest)):
         frames[index] = frame
-        crops[index] = crop_face(frame, manifest.boxes[index], size)
+        crops[index] = crop_face(frame, geometry.boxes[index], size, geometry.crop)
     report(0.2)
     features = predictor.encode_faces(crops)
     for number, level in enumerate(features.levels):
         np.save(folder / f"level{number}.npy", level, allow_pickle=False)
     report(0.5)
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
-    painter = MouthPainter(region, size, manifest.outline)
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
         silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
         mouths[batch] = predictor.predict(silence, features, batch)
         for i in batch.tolist():
             shown = crops[i, region.top : region.bottom, region.left : region.right]
-            painter.paint(frames[i], manifest.boxes[i], shown=shown, new=mouths[i])
+            painter.paint(frames[i], geometry.boxes[i], shown=shown, new=mouths[i])
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
     for array in (frames, crops, mouths):
         array.flush()

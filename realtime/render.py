@@ -23,7 +23,7 @@ from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.lipsync.alignment import samples_needed
 from lipstream.realtime.lipsync.backends import PRECISIONS
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.provenance import content_id, open_marked, provenance
@@ -206,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--producer", default="", help="who makes the file, for its metadata")
     parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
+    parser.add_argument("--pads", type=pads_argument, metavar=PADS_FORM, help=PADS_HELP)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = WorkerSettings(
@@ -214,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device=chosen.device,
         precision=chosen.precision,
         window_offset_samples=chosen.window_offset,
+        pads=chosen.pads,
     )
     try:
         mark = None if chosen.no_mark else MarkStyle(chosen.mark_text, chosen.mark_corner, chosen.mark_size)

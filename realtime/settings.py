@@ -11,6 +11,7 @@ from typing import Any
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
+from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, parse_pads
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
@@ -68,6 +69,7 @@ class Settings:
     window_offset: int | None = _option(
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
+    pads: Pads | None = _option(None, PADS_HELP, parse=parse_pads, values=PADS_FORM)
     device: str = _option(
         "auto", "what computes: auto, cpu, cuda (every card there is) or cuda:N", values="auto, cpu, cuda or cuda:N"
     )

@@ -81,6 +81,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         device=settings.device,
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
         on_built=sessions.avatars.add,
+        pads=sessions.worker_settings.pads,
     )
     app.state.exporter = MetricsExporter(sessions, app.state.builds)
     app.state.authorization = Authorization(tokens, limited=tokens.required or not settings.on_loopback)

@@ -66,12 +66,14 @@ def _show(path: Path) -> None:
 def _facts(metadata: WeightsMetadata, form: str, parameters: int) -> list[tuple[str, str]]:
     hearing = "" if metadata.audio_width == metadata.width else f", its audio encoder {metadata.audio_width:g}"
     region = metadata.decoded_region
+    pads = ",".join(map(str, metadata.pads))
+    content = f"a detector's box with pads {pads}" if metadata.crop == "detector" else "Lipstream's square"
     return [
         ("name", metadata.name),
         ("format", form),
         ("layout", f"{metadata.layout}, audio encoder {metadata.ear}, head {metadata.head}"),
         ("width", f"{metadata.width:g}{hearing}"),
-        ("crop", f"{metadata.size} px"),
+        ("crop", f"{metadata.size} px, {content}"),
         ("drawn", f"rows {region.top} to {region.bottom}, columns {region.left} to {region.right}"),
         ("parameters", f"{parameters:,}"),
         ("window offset", f"{metadata.window_offset_samples} samples"),
@@ -102,6 +104,8 @@ def _convert(options: argparse.Namespace) -> None:
             licence=options.licence or metadata.licence,
             name=metadata.name,
             dtype=torch.float16 if options.half else torch.float32,
+            crop=metadata.crop,
+            pads=metadata.pads,
         )
     except (OSError, SafetensorError) as error:
         raise SettingsError(f"cannot write {out}: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import resolve_device
+from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 try:
@@ -30,6 +31,7 @@ def create_predictor(
     threads: int | None = None,
     precision: str | None = None,
     fall_back: bool = False,
+    pads: Pads | None = None,
 ) -> MouthPredictor:
     """Load a weights file on a device.
 
@@ -40,17 +42,19 @@ def create_predictor(
         threads: CPU cores that one call may use; ``None`` for all.
         precision: ``fp16``, ``bf16``, ``fp32`` or ``int8``; ``None`` for the fastest of the device.
         fall_back: Whether the CPU is used when a named card fails; with ``auto`` it always is.
+        pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
 
     Raises:
         WeightsError: If the file is invalid.
-        SettingsError: If the device is missing, fails, or does not support the precision.
+        SettingsError: If the device is missing, fails, or does not support the precision; or if pads are given to
+            weights with Lipstream's own crop.
     """
     found = _found(device, fall_back=fall_back)
     if found != "cpu" and precision == "int8":
         raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
     if found != "cpu":
         try:
-            return _on_card(weights, found, window_offset_samples, precision)
+            return _on_card(weights, found, window_offset_samples, precision, pads)
         except (DeviceLostError, MemoryError) as error:
             if device != "auto" and not fall_back:
                 raise SettingsError(f"device {device!r} was asked for, but it cannot draw: {error}") from error
@@ -60,7 +64,7 @@ def create_predictor(
         if not fall_back:
             raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
         precision = None
-    return _on_cpu(weights, cache, window_offset_samples, threads, precision)
+    return _on_cpu(weights, cache, window_offset_samples, threads, precision, pads)
 
 
 def _found(device: str, *, fall_back: bool) -> str:
@@ -73,7 +77,9 @@ def _found(device: str, *, fall_back: bool) -> str:
         return "cpu"
 
 
-def _on_card(weights: Path, device: str, window_offset_samples: int | None, precision: str | None) -> MouthPredictor:
+def _on_card(
+    weights: Path, device: str, window_offset_samples: int | None, precision: str | None, pads: Pads | None
+) -> MouthPredictor:
     """Load a network on a card and predict one mouth as a test.
 
     Raises:
@@ -83,7 +89,7 @@ def _on_card(weights: Path, device: str, window_offset_samples: int | None, prec
     torch_backend = importlib.import_module("lipstream.realtime.lipsync.torch_backend")
     try:
         predictor = torch_backend.TorchPredictor(
-            weights, device=device, window_offset_samples=window_offset_samples, precision=precision
+            weights, device=device, window_offset_samples=window_offset_samples, precision=precision, pads=pads
         )
         predictor.try_out()
     except RuntimeError as error:  # the card answers but cannot run the network
@@ -93,17 +99,22 @@ def _on_card(weights: Path, device: str, window_offset_samples: int | None, prec
 
 
 def _on_cpu(
-    weights: Path, cache: Path, window_offset_samples: int | None, threads: int | None, precision: str | None
+    weights: Path,
+    cache: Path,
+    window_offset_samples: int | None,
+    threads: int | None,
+    precision: str | None,
+    pads: Pads | None,
 ) -> MouthPredictor:
     if openvino_backend is not None:
         hint = {"fp32": "f32"}.get(precision or "", precision)
         folder = openvino_backend.convert(weights, cache, window_offset_samples)
-        return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint)
+        return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint, pads=pads)
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
     logger.warning("OpenVINO is not installed: torch is used in its place, at several times the cost")
     importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
     predictor: MouthPredictor = importlib.import_module("lipstream.realtime.lipsync.torch_backend").TorchPredictor(
-        weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision
+        weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision, pads=pads
     )
     return predictor

@@ -1,17 +1,20 @@
 """Metadata of a weights file, readable without torch."""
 
+import argparse
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.errors import SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
 from lipstream.realtime.lipsync.layouts import LAYOUTS
 
 FORMAT = "lipstream-weights-1"
+CROPS = ("lipstream", "detector")
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
 
 
@@ -34,6 +37,23 @@ class Region(NamedTuple):
         return self.right - self.left
 
 
+class Pads(NamedTuple):
+    """Margins around a face box, px of the picture; negative ones make it smaller."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+_MOST_PADS_PX = 10_000
+PADS_FORM = "TOP,BOTTOM,LEFT,RIGHT"
+PADS_HELP = "px around the face box of weights with a detector's crop (published: 0,10,0,0)"
+NO_PADS = Pads()
+PUBLISHED_PADS = Pads(bottom=10)
+"""The published inference script's default: for the chin."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsMetadata:
     """The metadata that belongs to a weights file.
@@ -48,6 +68,9 @@ class WeightsMetadata:
         sha256: Hexadecimal SHA-256 of the file.
         licence: SPDX identifier, or ``unknown``.
         ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.
+        crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
+            rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
+        pads: Margins added to a detector's rectangle before it is cropped.
         layout: Network layout, one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
     """
 
@@ -62,6 +85,8 @@ class WeightsMetadata:
     licence: str
     ear: str = "published"
     layout: str = "published"
+    crop: str = "lipstream"
+    pads: Pads = NO_PADS
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -74,8 +99,23 @@ class WeightsMetadata:
 
     @property
     def fingerprint(self) -> str:
-        """First 16 digits of the file's SHA-256, for names in caches."""
-        return self.sha256[:16]
+        """First 16 digits of the file's SHA-256, for names in caches; a detector's crop adds its pads."""
+        geometry = "" if self.crop == "lipstream" else "-".join(("", self.crop, *map(str, self.pads)))
+        return self.sha256[:16] + geometry
+
+    def with_pads(self, pads: Pads | None) -> "WeightsMetadata":
+        """Return the metadata with other pads; ``None`` keeps them.
+
+        Raises:
+            SettingsError: If the weights take Lipstream's own crop, which has no pads.
+        """
+        if pads is None:
+            return self
+        if self.crop != "detector":
+            raise SettingsError(
+                f"--pads is for weights with a detector's crop; {self.name} takes Lipstream's own square"
+            )
+        return dataclasses.replace(self, pads=pads)
 
     def to_json(self) -> str:
         """Return the metadata as JSON."""
@@ -85,12 +125,21 @@ class WeightsMetadata:
     def from_json(cls, text: str) -> "WeightsMetadata":
         """Return the metadata from the JSON of :meth:`to_json`."""
         fields = json.loads(text)
-        return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"])})
+        return cls(**{**fields, "decoded_region": Region(*fields["decoded_region"]), "pads": Pads(*fields["pads"])})
 
 
 def default_region(size: int) -> Region:
-    """Return the region that the published weights may change: the lower half, which they do not see."""
+    """Return the lower half of the crop, which is masked in a network's input."""
     return Region(size // 2, size, 0, size)
+
+
+def published_region(size: int) -> Region:
+    """Return the region to decode with published weights: the lower half of the crop and a sixteenth above it.
+
+    The published script pastes the whole crop. Above the middle the network repeats its input, less sharp than the
+    picture. The sixteenth (6 rows of 96) is needed to blend the new half into the picture.
+    """
+    return Region(size // 2 - size // 16, size, 0, size)
 
 
 def file_sha256(path: Path) -> str:
@@ -104,6 +153,30 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"cannot read the weights file {path}: {error.strerror}") from error
+
+
+def parse_pads(value: str | Sequence[int]) -> Pads:
+    """Return pads from four numbers, or from a string of them: ``0,10,0,0`` or ``[0, 10, 0, 0]``.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    pads = json.loads(f"[{value.strip().strip('[]')}]") if isinstance(value, str) else value
+    if len(pads) != len(Pads._fields) or not all(type(pad) is int and abs(pad) < _MOST_PADS_PX for pad in pads):
+        raise ValueError(f"pads are four whole numbers of pixels: {PADS_FORM}")
+    return Pads(*pads)
+
+
+def pads_argument(text: str) -> Pads:
+    """Return the pads that a command was given.
+
+    Raises:
+        argparse.ArgumentTypeError: If they are none.
+    """
+    try:
+        return parse_pads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {PADS_FORM} in whole pixels") from error
 
 
 def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> WeightsMetadata:
@@ -129,6 +202,8 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             licence=fields.get("licence", "unknown"),
             ear=fields.get("ear", "published"),
             layout=fields.get("layout", "published"),
+            crop=(crop := fields.get("crop", "lipstream")),
+            pads=parse_pads(fields["pads"]) if "pads" in fields else PUBLISHED_PADS if crop == "detector" else NO_PADS,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name}: metadata is incomplete: {error}") from error
@@ -136,6 +211,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         "head": ("paint", "copy"),
         "ear": ("published", "sliding", "both"),
         "layout": LAYOUTS,
+        "crop": CROPS,
     }
     for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:
@@ -157,8 +233,10 @@ def published_metadata(
         size=size,
         head="paint",
         window_offset_samples=PUBLISHED_OFFSET_SAMPLES,
-        decoded_region=default_region(size),
+        decoded_region=published_region(size),
         sha256=sha256,
         licence="unknown",
         layout=layout,
+        crop="detector",
+        pads=PUBLISHED_PADS,
     )

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from lipstream.realtime.lipsync.metadata import WeightsMetadata, file_sha256
+from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata, file_sha256
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "9"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_FORMAT = "10"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
@@ -112,13 +112,16 @@ class OpenVinoPredictor:
     Args:
         folder: Folder from :func:`convert`.
         threads: Cores that one call may use; ``None`` for all.
+        pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
             for. With ``int8`` the wide convolutions of the mouth graph use 8 bits, the rest those floats.
     """
 
     device = "cpu"
 
-    def __init__(self, folder: Path, *, threads: int | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int | None = None, precision: str | None = None, pads: Pads | None = None
+    ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
         core = ov.Core()
         mouth_path = quantized(folder) if precision == "int8" else folder / "mouth.xml"
@@ -131,7 +134,7 @@ class OpenVinoPredictor:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
+        self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
         mouth = core.read_model(mouth_path)
         self._mouths: dict[int, Any] = {}

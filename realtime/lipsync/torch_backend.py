@@ -18,7 +18,7 @@ from torch import Tensor
 from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
 from lipstream.realtime.lipsync.folding import fold
 from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
 from lipstream.realtime.lipsync.weights import load_weights
@@ -61,6 +61,7 @@ class TorchPredictor:
         device: ``cpu``, ``cuda`` or ``cuda:N``, or an open device.
         window_offset_samples: Replaces the window offset of the file, samples at 16 kHz; ``None`` keeps it.
         precision: ``fp16``, ``bf16`` or ``fp32``; ``None`` for fp16 on CUDA and fp32 on the CPU.
+        pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
 
     Raises:
         DeviceLostError: If the card cannot be used.
@@ -74,9 +75,11 @@ class TorchPredictor:
         device: str | Device,
         window_offset_samples: int | None = None,
         precision: str | None = None,
+        pads: Pads | None = None,
     ) -> None:
         self.on = open_device(device) if isinstance(device, str) else device
-        network, self._metadata = load_weights(weights, window_offset_samples=window_offset_samples)
+        network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
+        self._metadata = metadata.with_pads(pads)
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
         self._calls: dict[int, _Call] = {}

@@ -15,6 +15,7 @@ from lipstream.realtime.errors import WeightsError
 from lipstream.realtime.lipsync.checkpoint_file import open_checkpoint
 from lipstream.realtime.lipsync.metadata import (
     FORMAT,
+    Pads,
     Region,
     WeightsMetadata,
     default_region,
@@ -102,6 +103,8 @@ def save_weights(
     licence: str,
     name: str,
     dtype: torch.dtype = torch.float16,
+    crop: str = "lipstream",
+    pads: Pads | None = None,
 ) -> None:
     """Write a network as safetensors with the metadata that :func:`load_weights` reads."""
     state = {
@@ -121,7 +124,10 @@ def save_weights(
         "window_offset_samples": str(window_offset_samples),
         "decoded_region": json.dumps(list(decoded_region or default_region(network.size))),
         "licence": licence,
+        "crop": crop,
     }
+    if pads is not None:
+        metadata["pads"] = json.dumps(list(pads))
     save_file(state, str(path), metadata=metadata)
 
 

@@ -39,6 +39,7 @@ class Compositor:
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
         mark: Watermark stamped on every picture; ``None`` for none.
         origin: Identifies the stored avatar; ``None`` for frames that are not in a store.
+        crop: Content of the face crop: ``lipstream`` or ``detector``.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class Compositor:
         outline: Outline = (),
         mark: Mark | None = None,
         origin: Origin | None = None,
+        crop: str = "lipstream",
     ) -> None:
         self.origin = origin
         self._mark = mark
         self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
-        self._painter = MouthPainter(region, crop_size, outline)
+        self._painter = MouthPainter(region, crop_size, outline, crop)
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
         """Return the picture of one frame of the clip, I420.

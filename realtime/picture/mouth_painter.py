@@ -32,7 +32,7 @@ _CHANGE_LOW, _CHANGE_HIGH = 6.0, 24.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The square of the picture that the network sees, px; all four numbers are even."""
+    """The rectangle of the picture that the network sees, px; in an avatar's manifest a square of even numbers."""
 
     x: int
     y: int
@@ -40,6 +40,8 @@ class Box:
     height: int
 
 
+_MOST_PLACES = 64
+"""A detector's boxes change their size with every frame, and the masks of a large one take half a megabyte."""
 _OUTLINE_SOFTNESS = 0.022
 """Standard deviation of the outline's soft edge, as a share of the face box."""
 
@@ -60,6 +62,32 @@ def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> F
     return mask * _outline_mask(region, crop_size, outline) if outline else mask
 
 
+def paste_mask(region: Region, crop_size: int, outline: Outline = ()) -> Floats:
+    """Return ``float32[h, w]``, 0..1, for the crop of a detector's box, which ends close under the chin.
+
+    The mask is 1 in nearly the whole lower half, which the published script pastes. It falls to 0 at the region's
+    edges: above the middle of the crop, and over a twenty-fourth of the crop at the other three.
+
+    Args:
+        region: The decoded region.
+        crop_size: Side of the crop, px.
+        outline: Keeps what lies around the jaw out of the mask.
+    """
+    edge = crop_size / 24
+    rows, columns = np.arange(region.height, dtype=np.float32), np.arange(region.width, dtype=np.float32)
+    above = max(crop_size // 2 - region.top, edge)
+    down = _smooth(rows / above) * _smooth((region.height - 1 - rows) / edge)
+    across = _smooth(columns / edge) * _smooth((region.width - 1 - columns) / edge)
+    mask: Floats = (down[:, None] * across[None, :]).astype(np.float32)
+    return mask * _outline_mask(region, crop_size, outline) if outline else mask
+
+
+def _smooth(ramp: Floats) -> Floats:
+    clipped = np.clip(ramp, 0, 1)
+    smoothed: Floats = clipped * clipped * (3 - 2 * clipped)
+    return smoothed
+
+
 def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
     inside = np.zeros((crop_size, crop_size), np.uint8)
     corners = np.rint((np.array(outline) * crop_size - 0.5) * 16).astype(np.int32)
@@ -71,18 +99,22 @@ def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
 
 
 class MouthPainter:
-    """Paints mouths into pictures and caches the masks for each size of face box.
+    """Paints mouths into pictures and caches the masks for the last sizes of face box.
 
     Args:
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
+        crop: Content of the face crop: ``lipstream`` or ``detector``.
+
+    Attributes:
+        feather: ``float32[h, w]``: share of each of the region's pixels that is painted, 0..1.
     """
 
-    def __init__(self, region: Region, crop_size: int, outline: Outline = ()) -> None:
+    def __init__(self, region: Region, crop_size: int, outline: Outline = (), crop: str = "lipstream") -> None:
         self._region, self._size = region, crop_size
-        self._feather = feather_mask(region, crop_size, outline)
-        self._places: dict[tuple[int, int], _Place] = {}
+        self.feather = (paste_mask if crop == "detector" else feather_mask)(region, crop_size, outline)
+        self._places: dict[tuple[int, int, int, int], _Place] = {}
 
     def paint(self, picture: Picture, box: Box, *, shown: Mouth, new: Mouth, weight: float = 1.0) -> None:
         """Paint a mouth into a picture, in place.
@@ -119,35 +151,46 @@ class MouthPainter:
         return touched
 
     def _place(self, box: Box) -> "_Place":
-        key = box.width, box.height
-        if key not in self._places:
-            self._places[key] = _Place(self._region, self._size, box, self._feather)
-        return self._places[key]
+        key = box.width, box.height, box.x % 2, box.y % 2
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            place = self._places[key] = _Place(self._region, self._size, box, self.feather)
+        return place
 
 
 class _Enlargement:
     """Maps one axis of the region to picture pixels.
 
-    OpenCV resizes whole pixels to whole pixels several times as fast as it warps. Face boxes begin and end on even
+    OpenCV resizes whole pixels to whole pixels several times as fast as it warps. Face boxes begin and end on whole
     pixels, so an axis of the crop can be resized that way. The resized span is the region plus as many crop pixels
-    around it as it takes to begin and end on even picture pixels.
+    around it as it takes to begin and end on whole picture pixels; on even ones if the box does, so that chroma planes
+    can be resized by themselves.
 
     Attributes:
+        even: Whether the box begins and ends on even pixels.
         before: Crop pixels added before the region.
         after: Crop pixels added behind the region.
         size: Length of the resized span, px of the picture.
-        within: Part of the resized span that covers the region; even at both ends.
+        within: Part of the resized span that covers the region, even at both ends; inside the region in an odd box.
         start: Offset of ``within`` from the face box's edge, px of the picture.
     """
 
-    def __init__(self, first: int, stop: int, crop: int, box: int) -> None:
-        begin = next(at for at in range(first, -1, -1) if at * box % (2 * crop) == 0)
-        end = next(at for at in range(stop, crop + 1) if at * box % (2 * crop) == 0)
+    def __init__(self, first: int, stop: int, crop: int, at: int, box: int) -> None:
+        self.even = at % 2 == 0 and box % 2 == 0
+        grid = 2 * crop if self.even else crop
+        begin = next(edge for edge in range(first, -1, -1) if edge * box % grid == 0)
+        end = next(edge for edge in range(stop, crop + 1) if edge * box % grid == 0)
         self.before, self.after = first - begin, end - stop
         self.size = (end - begin) * box // crop
         offset = begin * box // crop
-        self.start = first * box // crop // 2 * 2
-        self.within = slice(self.start - offset, -(-stop * box // (2 * crop)) * 2 - offset)
+        low, high = first * box // crop, -(-stop * box // crop)
+        if self.even:
+            low, high = low // 2 * 2, -(-high // 2) * 2
+        else:
+            low, high = -(-(at + low) // 2) * 2 - at, (at + high) // 2 * 2 - at
+        self.start, self.within = low, slice(low - offset, high - offset)
 
     @property
     def half(self) -> slice:
@@ -164,8 +207,8 @@ class _Place:
     """
 
     def __init__(self, region: Region, crop: int, box: Box, feather: Floats) -> None:
-        self._rows = _Enlargement(region.top, region.bottom, crop, box.height)
-        self._columns = _Enlargement(region.left, region.right, crop, box.width)
+        self._rows = _Enlargement(region.top, region.bottom, crop, box.y, box.height)
+        self._columns = _Enlargement(region.left, region.right, crop, box.x, box.width)
         wide = self.widen(feather)
         self.luma_mask = np.ascontiguousarray(np.clip(self.luma_up(wide, cv2.INTER_LINEAR), 0, 1))
         self.chroma_mask = np.ascontiguousarray(np.clip(self.chroma_up(wide), 0, 1))
@@ -184,9 +227,12 @@ class _Place:
 
     def chroma_up(self, wide: Floats) -> Floats:
         """Return the region's rectangle at half the picture's size."""
+        if not (self._rows.even and self._columns.even):
+            up = self.luma_up(wide, cv2.INTER_LINEAR)
+            return np.asarray(cv2.resize(up, (up.shape[1] // 2, up.shape[0] // 2), interpolation=cv2.INTER_AREA))
         size = self._columns.size // 2, self._rows.size // 2
-        up: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
-        return up[self._rows.half, self._columns.half]
+        half: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
+        return half[self._rows.half, self._columns.half]
 
     def luma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Return the view of the rectangle in a plane of the picture's size."""

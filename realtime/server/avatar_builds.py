@@ -24,6 +24,7 @@ from lipstream.realtime.errors import (
     NotFoundError,
     UnavailableError,
 )
+from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.wire.answers import AvatarState
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class AvatarBuilds:
         device: Device that prepares them: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         limits: Limits of an upload.
         on_built: Called with the id of a new avatar in the store; its state becomes ``ready`` when this returns.
+        pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class AvatarBuilds:
         device: str,
         limits: UploadLimits,
         on_built: Callable[[str], Awaitable[None]],
+        pads: Pads | None = None,
     ) -> None:
         self.limits = limits
+        self._pads = pads
         self._store, self._weights, self._device = store, weights, device
         self._on_built = on_built
         self._states: dict[str, Build] = {}
@@ -215,6 +219,7 @@ class AvatarBuilds:
             "limits": dataclasses.asdict(limits),
             "weights": str(self._weights),
             "device": self._device,
+            "pads": self._pads,
             "memory_bytes": MEMORY_BYTES,
             "cpu_s": CPU_S,
         }

@@ -139,6 +139,7 @@ class LoadedAvatars:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "lipstream.avatar_cache", "--store", str(self.store.root), "prepare", avatar_id),
             *("--weights", str(settings.weights), "--device", settings.device),
+            *((f"--pads={','.join(map(str, settings.pads))}",) if settings.pads else ()),
         )
         try:
             if await process.wait():

@@ -74,6 +74,7 @@ class Sessions:
             device=settings.device,
             precision=settings.precision,
             window_offset_samples=settings.window_offset,
+            pads=settings.pads,
         )
         self.meters = Meters()
         self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)

@@ -19,6 +19,7 @@ def load_predictor(settings: WorkerSettings) -> MouthPredictor:
         threads=settings.threads or default_threads(),
         precision=None if settings.precision == "auto" else settings.precision,
         fall_back=settings.fall_back,
+        pads=settings.pads,
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.child_signals import leave_to_server
@@ -68,6 +69,7 @@ class WorkerSettings:
         threads: CPU cores for the network; ``None`` for :func:`default_threads`.
         precision: Arithmetic of the network: ``auto``, ``fp16``, ``bf16``, ``fp32`` or ``int8``.
         fall_back: Whether the CPU draws if the device cannot be used, as with ``auto``.
+        pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``.
         features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a callback for the
             progress (0..1), and returns ``FaceFeatures``.
@@ -80,6 +82,7 @@ class WorkerSettings:
     threads: int | None = None
     precision: str = "auto"
     fall_back: bool = False
+    pads: Pads | None = None
     predictor: str = "lipstream.realtime.workers.render_loading:load_predictor"
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 

@@ -74,5 +74,15 @@ def test_networks_are_parsed(tmp_path: Path) -> None:
     assert settings.turn_urls == ("turn:a", "turns:a:5349?transport=tcp")
     assert settings.relay_only
     assert read_settings([], {"LIPSTREAM_UDP_PORTS": "50000-50100"}).udp_ports == (50000, 50100)
+
+
+def test_pads_are_parsed(tmp_path: Path) -> None:
+    config = tmp_path / "lipstream.toml"
+    config.write_text("pads = [0, 20, 4, -4]\n")
+    assert read_settings(["--config", str(config)], {}).pads == (0, 20, 4, -4)
+    assert read_settings(["--pads", "0, 10,0,0"], {}).pads == (0, 10, 0, 0)
+    assert read_settings([], {}).pads is None
+    with pytest.raises(SettingsError, match="four whole numbers of pixels: TOP,BOTTOM,LEFT,RIGHT"):
+        read_settings(["--pads", "0,10"], {})
     turn = '[{"urls": ["stun:a", "turn:a"], "username": "u", "credential": "c"}]'
     assert read_settings(["--relay-only", "--ice-servers", turn], {}).relay_only

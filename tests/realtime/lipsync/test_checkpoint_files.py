@@ -19,7 +19,7 @@ from lipstream.realtime.errors import WeightsError
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.checkpoint_file import open_checkpoint
 from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
-from lipstream.realtime.lipsync.metadata import default_region
+from lipstream.realtime.lipsync.metadata import published_region
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.pickle_reader import Named, read_pickle
 from lipstream.realtime.lipsync.predictor import MouthPredictor
@@ -54,7 +54,7 @@ def pixels(network: Wav2Lip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     crops = torch.randint(0, 256, (2, network.size, network.size, 3), generator=generator, dtype=torch.uint8)
     mel = torch.rand(2, 80, 16, generator=generator) * 8 - 4
     with torch.no_grad():
-        drawn = MouthGraph(network, default_region(network.size))(mel, crops, *FaceGraph(network)(crops))
+        drawn = MouthGraph(network, published_region(network.size))(mel, crops, *FaceGraph(network)(crops))
     return crops.numpy(), mel.numpy(), drawn.numpy()
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from lipstream.realtime.errors import WeightsError
-from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
+from lipstream.realtime.lipsync.metadata import NO_PADS, PUBLISHED_PADS, Pads, Region, WeightsMetadata, parse_metadata
 from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights, save_weights
 
@@ -137,6 +137,30 @@ def test_official_checkpoints_load_strictly(wrapped: bool, prefix: str, tmp_path
     assert torch.equal(*(each.output_block[1].get_parameter("weight") for each in (network, published)))
 
 
+@pytest.mark.parametrize(
+    ("given", "crop", "pads"),
+    [
+        ({}, "lipstream", NO_PADS),
+        ({"crop": "detector"}, "detector", PUBLISHED_PADS),
+        ({"crop": "detector", "pads": "[4, 8, 1, -2]"}, "detector", Pads(4, 8, 1, -2)),
+    ],
+)
+def test_the_crop_is_a_fact_of_the_file(given: dict[str, str], crop: str, pads: Pads) -> None:
+    metadata = parse_metadata(META | given, path=Path("own.safetensors"), sha256="b" * 64)
+    assert (metadata.crop, metadata.pads) == (crop, pads)
+    assert WeightsMetadata.from_json(metadata.to_json()) == metadata
+
+
+def test_a_crop_is_saved_with_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_weights(
+        Wav2Lip(0.125, 96), path, window_offset_samples=-640, licence="CC0-1.0", name="own",
+        crop="detector", pads=Pads(0, 20, 0, 0),
+    )  # fmt: skip
+    _, metadata = load_weights(path)
+    assert (metadata.crop, metadata.pads) == ("detector", Pads(0, 20, 0, 0))
+
+
 class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (eval, ("__import__('pathlib').Path('harm').touch()",))
@@ -174,6 +198,8 @@ META = {
         (lambda s, m: m.update(format="other"), "'format' is 'other'"),
         (lambda s, m: m.update(head="draw"), "'head' is 'draw', expected 'paint' or 'copy'"),
         (lambda s, m: m.update(ear="deaf"), "'ear' is 'deaf', expected 'published' or 'sliding' or 'both'"),
+        (lambda s, m: m.update(crop="circle"), "'crop' is 'circle', expected 'lipstream' or 'detector'"),
+        (lambda s, m: m.update(crop="detector", pads="[0, 10]"), "pads are four whole numbers of pixels"),
         (lambda s, m: m.update(layout="round"), "'layout' is 'round', expected 'published' or 'tall' or"),
         (lambda s, m: m.update(layout="tall"), "multiple of 64, at least 192, not 96"),
         (lambda s, m: m.update(width="4000000"), "4e[+]06 wide, expected 4 at most"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lipstream.realtime.lipsync.__main__ import main
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, file_sha256
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PUBLISHED_PADS, file_sha256
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
 
@@ -33,8 +33,8 @@ def test_show_says_what_a_checkpoint_is(checkpoint: Path, capsys: pytest.Capture
         "format": "PyTorch checkpoint",
         "layout": "tall, audio encoder published, head paint",
         "width": "0.0625",
-        "crop": "192 px",
-        "drawn": "rows 96 to 192, columns 0 to 192",
+        "crop": "192 px, a detector's box with pads 0,10,0,0",
+        "drawn": "rows 84 to 192, columns 0 to 192",
         "parameters": f"{sum(parameter.numel() for parameter in network.parameters()):,}",
         "window offset": "-640 samples",
         "look-ahead": "172.5 ms",
@@ -47,6 +47,7 @@ def test_show_says_what_the_built_in_weights_are(capsys: pytest.CaptureFixture[s
     facts = _shown(BUILT_IN_WEIGHTS, capsys)
     assert (facts["format"], facts["licence"]) == ("safetensors of Lipstream", "Apache-2.0")
     assert facts["look-ahead"] == "60 ms"
+    assert facts["crop"] == "96 px, Lipstream's square"
 
 
 def test_a_converted_checkpoint_is_the_same_network(
@@ -61,6 +62,7 @@ def test_a_converted_checkpoint_is_the_same_network(
         (after.name, after.layout, after.size) == (before.name, before.layout, before.size) == ("bought", "tall", 192)
     )
     assert (after.window_offset_samples, after.licence) == (0, "bought from Ada")
+    assert (after.crop, after.pads) == (before.crop, before.pads) == ("detector", PUBLISHED_PADS)
     for name, tensor in network.state_dict().items():
         assert torch.equal(converted.state_dict()[name], tensor), name
 

@@ -4,7 +4,7 @@ import pytest
 
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.i420 import bgr_to_i420, bgr_to_ycbcr, i420_to_bgr, planes
-from lipstream.realtime.picture.mouth_painter import Box, MouthPainter, feather_mask
+from lipstream.realtime.picture.mouth_painter import Box, MouthPainter, feather_mask, paste_mask
 
 REGION, CROP = Region(48, 96, 8, 88), 96
 BOX = Box(60, 40, 192, 192)
@@ -120,6 +120,32 @@ def _warped(picture: np.ndarray, box: Box, region: Region, shown: np.ndarray, ne
         plane[:] = np.where(touched[::step, ::step] | touched[step - 1 :: step, step - 1 :: step], wanted, old)
     clipped: np.ndarray = np.clip(out, 0, 255)
     return clipped
+
+
+@pytest.mark.parametrize("box", [Box(31, 23, 151, 213), Box(30, 23, 151, 210), Box(31, 22, 120, 97)])
+@pytest.mark.parametrize("region", [Region(42, 96, 0, 96), Region(41, 93, 7, 90)])
+def test_boxes_that_begin_and_end_anywhere_are_painted_by_the_same_formula(box: Box, region: Region) -> None:
+    rng, picture = np.random.default_rng(box.width), _picture()
+    shown, new = (
+        cv2.resize(rng.integers(0, 255, (6, 9, 3)).astype(np.uint8), (region.width, region.height)) for _ in range(2)
+    )
+    formula = _warped(picture, box, region, shown, new)
+    before = picture.copy()
+    MouthPainter(region, CROP).paint(picture, box, shown=shown, new=new)
+    for plane, wanted, limit in zip(planes(picture), planes(formula), (3, 8, 8), strict=True):
+        difference = np.abs(plane - wanted)
+        assert difference.max() < limit
+        assert np.mean(difference > 1) < 0.01
+    outside = np.ones(planes(picture)[0].shape, np.bool_)
+    outside[box.y : box.y + box.height, box.x : box.x + box.width] = False
+    np.testing.assert_array_equal(planes(picture)[0][outside], planes(before)[0][outside])
+
+
+def test_a_published_mouth_is_whole_below_the_middle_and_has_no_edge() -> None:
+    mask = paste_mask(Region(42, 96, 0, 96), CROP)
+    assert (mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) == (0, 0, 0, 0)
+    assert (mask[6:-5, 5:-5] == 1).all()
+    assert np.abs(np.diff(mask, axis=0)).max() < 0.4
 
 
 @pytest.mark.parametrize("width", [64, 96, 98, 150, 192, 210, 212, 254])
