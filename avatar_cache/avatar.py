@@ -21,6 +21,8 @@ from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
 PREPARED_FORMAT = 3
+_SQUARES_FORMAT = 2
+"""Earlier format without boxes and outline: its crops are the squares of the manifest, for Lipstream's own crop."""
 FACTS = "prepared.json"
 
 _loads = itertools.count()
@@ -50,7 +52,8 @@ class Avatar:
             return False
         if facts.get("weights") != fingerprint:
             return False
-        return bool(facts.get("format") == PREPARED_FORMAT and facts.get("clip") == file_sha256(self.clip))
+        is_known = facts.get("format") in (PREPARED_FORMAT, _SQUARES_FORMAT)
+        return bool(is_known and facts.get("clip") == file_sha256(self.clip))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,11 +157,7 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
             features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(levels)), arrays["crops"]),
-            geometry=CropGeometry(
-                facts["crop"],
-                tuple(starmap(Box, facts["boxes"])),
-                tuple((float(x), float(y)) for x, y in facts["outline"]),
-            ),
+            geometry=_geometry(avatar.manifest, facts),
             region=Region(*facts["region"]),
             crop_size=facts["crop_size"],
             fingerprint=fingerprint,
@@ -171,3 +170,10 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
 def _map(path: Path) -> npt.NDArray[Any]:
     """Map a file as a plain array: each view of a ``memmap`` would cost microseconds more."""
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _geometry(manifest: Manifest, facts: dict[str, Any]) -> CropGeometry:
+    if facts["format"] == _SQUARES_FORMAT:
+        return CropGeometry("lipstream", manifest.boxes, manifest.outline)
+    outline = tuple((float(x), float(y)) for x, y in facts["outline"])
+    return CropGeometry(facts["crop"], tuple(starmap(Box, facts["boxes"])), outline)
