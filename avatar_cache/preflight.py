@@ -38,12 +38,7 @@ class Line:
 
 @dataclass(slots=True)
 class PreflightReport:
-    """The complete report.
-
-    Attributes:
-        lines: Answers in reading order.
-        notes: Sentences about parts that were left out, interpolated or repaired.
-    """
+    """The complete report."""
 
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -118,7 +113,6 @@ def examine(
     Args:
         boxes: Face box of each frame, px.
         faces: Landmarks of each frame; ``None`` if they are not known.
-        looks: Statistics of some of the frames.
         jump: Change over the loop's seam, in median steps.
         size: Width and height of the picture, px.
     """

@@ -26,9 +26,6 @@ class Talker:
     """One conversation.
 
     Args:
-        transcriber: Turns speech into text; closed with the conversation.
-        chat: Writes the answers; closed with the conversation.
-        synthesizer: Speaks the answers; shared between conversations and not closed here.
         prompt: System prompt for the chat; empty for ``PROMPT``.
     """
 

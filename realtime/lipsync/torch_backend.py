@@ -139,11 +139,7 @@ class TorchPredictor:
         self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return a function that repeats the last batch of a size without copies, for timing.
-
-        Args:
-            count: A size in :data:`BATCHES` that was used before.
-        """
+        """Return a function that repeats the last batch of a size without copies, for timing."""
         replay = self._calls[count].replay
         assert replay is not None
         return replay

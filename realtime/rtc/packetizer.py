@@ -48,7 +48,7 @@ class Packetizer:
     Attributes:
         packets: Number of packets written, without retransmissions.
         octets: Bytes of their payloads.
-        timestamp: RTP timestamp of the last packet.
+        timestamp: Of the last packet, 0..2**32 - 1, ticks of the RTP clock.
     """
 
     def __init__(
@@ -78,11 +78,10 @@ class Packetizer:
         """Return the packets of one encoded unit.
 
         Args:
-            payloads: Payloads in order; the last one carries the marker.
             timestamp: Time of the unit in clock ticks, from 0.
             send_time: Absolute send time, 24 bits, 6.18 fixed-point seconds.
             level_dbov: Loudness of speech, -127..0 dBov; ``None`` for pictures.
-            key: Whether a receiver of this unit needs no earlier packet.
+            key: Whether a receiver of this unit needs no earlier packet; default false.
         """
         if key:
             self._key_sequence = self._sequence

@@ -59,10 +59,9 @@ class ReceiverAdaptation:
         """Return whether a picture goes to this receiver, and record it.
 
         Args:
-            key: Whether the picture can be decoded without earlier ones.
-            pixels: Width times height of the picture.
+            pixels: Width times height of the picture, px.
             bitrate: Target bitrate of the encode, bit/s.
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
         """
         self.rate.start(pixels)
         if key:

@@ -22,7 +22,7 @@ class RefusedError(LipstreamError):
     """The server refused the request.
 
     Attributes:
-        answer_status: HTTP status.
+        answer_status: HTTP status, 400..599.
         reason: Reason that the server gives with status 503; otherwise ``""``.
     """
 

@@ -18,7 +18,6 @@ class UseMemory(NamedTuple):
     """Open the shared memory of this name; sent once.
 
     Attributes:
-        name: Name of the shared memory.
         region: The decoded region, px: top, bottom, left, right.
     """
 

@@ -27,9 +27,9 @@ class DroppedPackets:
     """Counters of dropped packets of connected peers, over all connections of the process.
 
     Attributes:
-        malformed: Packets for which the parser or the code behind it raised an exception.
-        sources: Packets from sources beyond ``MAX_SOURCES``.
-        chunks: Data channel packets above the rate limit.
+        malformed: Number of packets for which the parser or the code behind it raised an exception.
+        sources: Number of packets from sources beyond ``MAX_SOURCES``.
+        chunks: Number of data channel packets above the rate limit.
     """
 
     malformed: int = 0
