@@ -77,7 +77,7 @@ class Text(BaseModel):
     """A text to speak.
 
     Attributes:
-        text: Plain text of any number of sentences.
+        text: Plain text of any number of sentences, at most 5,000 characters.
     """
 
     text: str

@@ -26,7 +26,7 @@ class TurnSecret:
     Attributes:
         urls: ``turn:`` and ``turns:`` addresses in the order of preference.
         secret: Secret shared with the TURN server, 16 characters or more.
-        ttl_s: Time in which a credential can open a relay, s; an open relay stays.
+        ttl_s: Time in which a credential can open a relay, s, default 600; an open relay stays.
     """
 
     urls: tuple[str, ...]

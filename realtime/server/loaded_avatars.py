@@ -36,7 +36,7 @@ class LoadedAvatars:
         """Load every avatar of the store, and prepare those that are not prepared.
 
         Args:
-            fingerprint: First 16 digits of the SHA-256 of the weights file.
+            fingerprint: First 16 digits of the SHA-256 of the weights file; a detector's crop adds its pads.
 
         Raises:
             UnavailableError: If no avatar can be used.

@@ -20,7 +20,7 @@ class FlvSink(Sink):
         on_end: Called on the event loop when the encode ends, with the exception that ended it or ``None``.
 
     Attributes:
-        headers: Header tags of a stream; empty before the first key frame.
+        headers: Header tags of a stream; empty at first, complete once there was a key frame.
     """
 
     def __init__(

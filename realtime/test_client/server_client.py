@@ -22,7 +22,6 @@ class RefusedError(LipstreamError):
     """The server refused the request.
 
     Attributes:
-        answer_status: HTTP status, 400..599.
         reason: Reason that the server gives with status 503; otherwise ``""``.
     """
 
