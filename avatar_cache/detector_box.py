@@ -84,7 +84,7 @@ def cropped_boxes(found: tuple[Rectangle, ...], pads: Pads, size: tuple[int, int
     of which is averaged already.
 
     Args:
-        found: The detector's rectangle in each frame.
+        found: The detector's rectangle in each frame, px.
         pads: Margins, px.
         size: Width and height of the picture, px.
 

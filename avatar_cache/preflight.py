@@ -67,7 +67,7 @@ class PictureStatistics:
     """Statistics of one picture's face.
 
     Attributes:
-        sharpness: Variance of the Laplacian of the face's luma at a fixed size.
+        sharpness: Variance of the Laplacian of the face's luma (0..255) at a fixed size.
         dark: Fifth percentile of the luma, 0..255.
         bright: Ninety-fifth percentile of the luma, 0..255.
     """

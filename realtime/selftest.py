@@ -57,7 +57,8 @@ class Findings:
         voice_ms: Times from sending a click to its return, ms.
         mouth_ms: Median time from sending a syllable to receiving a picture with the mouth half open, ms; ``None``
             without one.
-        lips_ms: Time from the start of the sound to the half-open mouth, by the server's clock.
+        lips_ms: Time from the start of the sound to the half-open mouth, by the server's clock, ms; ``None`` without
+            one.
         arrival_offset_ms: How much longer pictures are on their way than sound, ms; positive for sound ahead; ``None``
             without a measurement.
         tail_ms: Times from requesting an interruption to silence, ms.

@@ -23,7 +23,7 @@ PROMPT = (
 
 
 class Talker:
-    """One conversation.
+    """One conversation. The transcriber and the chat are closed with it; the synthesizer is shared and stays open.
 
     Args:
         prompt: System prompt for the chat; empty for ``PROMPT``.

@@ -56,7 +56,7 @@ class Offer(BaseModel):
     """A WebRTC offer.
 
     Attributes:
-        sdp: SDP with all candidates of the client; others cannot follow.
+        sdp: SDP with all candidates of the client, since none can follow.
     """
 
     sdp: str
@@ -87,7 +87,7 @@ class NewSession(BaseModel):
     """The beginning of a session.
 
     Attributes:
-        avatar: Id of the avatar; the server's choice if absent.
+        avatar: Id of the avatar, at most 64 characters; ``null`` for the server's choice.
         offer: Offer of the speaking peer; ``null`` if it comes later.
         conversation: Whether the microphone is listened to and answered instead of being spoken; default false.
         local_audio: Whether it uses microphone and loudspeaker of the server's machine; default false; needs an API

@@ -55,6 +55,8 @@ class Broadcast:
     def subscribe(self, codec: str, subscriber: Subscriber) -> None:
         """Send all units of a codec to a subscriber from now on.
 
+        The subscriber is called on the event loop and must not block.
+
         Args:
             codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for units that are not encoded.
 

@@ -350,8 +350,8 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
     Args:
         output: ``[B, 6, h, w]`` raw: flow x and y, mask, blue, green, red.
         reference: ``[B, 3, H, W]`` in 0..1.
-        top: Row of the reference at which ``output`` begins.
-        left: Column of the reference at which ``output`` begins.
+        top: First row of the reference that ``output`` covers, px.
+        left: First column of the reference that ``output`` covers, px.
 
     Returns:
         ``[B, 3, h, w]`` in 0..1.

@@ -62,7 +62,7 @@ class _Machine:
 
 
 def read_pickle(file: BinaryIO) -> Any:
-    """Return the value of the next pickle of a file.
+    """Return the value of the next pickle of a file, and leave the file behind it.
 
     Dictionaries, ordered or not, lists, tuples, sets, numbers and strings are themselves; all else is :class:`Named` or
     :class:`Reference`. A value may hold itself.

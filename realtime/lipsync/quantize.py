@@ -27,7 +27,10 @@ Inputs = Sequence[npt.NDArray[Any]]
 
 
 def quantize(model: ov.Model, samples: Iterable[Inputs], device: ov.Core) -> None:
-    """Quantise a graph to eight bits, in place."""
+    """Quantise a graph to eight bits, in place.
+
+    The convolutions must have constant weights, and the samples must together reach the range of every layer.
+    """
     layers = [op for op in model.get_ordered_ops() if _is_wide(op)]
     sources = {_name(op.input_value(0)): op.input_value(0) for op in layers}
     ranges = _ranges(model, sources, samples, device)

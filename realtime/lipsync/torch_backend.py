@@ -139,7 +139,11 @@ class TorchPredictor:
         self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return a function that repeats the last batch of a size without copies, for timing."""
+        """Return a function that repeats the last batch of a size without copies, for timing.
+
+        Raises:
+            KeyError: If no batch of this size in :data:`BATCHES` was used before.
+        """
         replay = self._calls[count].replay
         assert replay is not None
         return replay

@@ -18,7 +18,7 @@ class SoundDevice:
     """One sound device.
 
     Attributes:
-        number: PortAudio's number; it changes as devices come and go.
+        number: PortAudio's number, from 0; it changes as devices come and go.
         inputs: Number of channels that the device records, 0 for none.
         outputs: Number of channels that the device plays, 0 for none.
     """

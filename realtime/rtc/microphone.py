@@ -75,6 +75,8 @@ class PositionedSound(Protocol):
 class MicrophoneInput:
     """Takes decoded microphone sound and puts it into a buffer with positions, without a queue.
 
+    An exception of the buffer goes to ``on_fault``: its owner must learn of it, not the reader of the socket.
+
     Attributes:
         dropped: Number of chunks that lay before the end of the last one.
     """

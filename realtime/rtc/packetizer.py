@@ -41,8 +41,8 @@ class Packetizer:
         ssrc: SSRC of the stream, 32 bits.
         sequence: Sequence number of the first packet, 0..65535.
         origin: RTP timestamp that corresponds to 0.
-        extensions: Negotiated ids of the header extensions, by URI; all but the three of this module are ignored.
-        mid: ``mid`` of the media section.
+        extensions: Negotiated ids of the header extensions, 1..14, by URI; all but the three of this module are
+            ignored.
         rtx: Payload type, SSRC and first sequence number of retransmissions (RFC 4588); ``None`` if not negotiated.
 
     Attributes:

@@ -19,11 +19,7 @@ THINNED_INTERVAL_S = 2.0
 class ReceiverAdaptation:
     """Decides which pictures one receiver gets.
 
-    Args:
-        leads: Whether the encode follows this receiver's bitrate.
-
     Attributes:
-        leads: Whether the encode follows this receiver's bitrate.
         key_frames: Number of key frames passed to the receiver.
     """
 

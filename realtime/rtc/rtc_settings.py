@@ -24,7 +24,8 @@ class RtcSettings:
     Attributes:
         host: Address to listen on; an unspecified one (``0.0.0.0``, ``::``) means every interface but loopback.
         ice_servers: STUN and TURN servers in the browser's form: ``urls``, ``username``, ``credential``.
-        turn: Signs credentials for a TURN server; clients always get them, the server uses them with ``relay_only``.
+        turn: Signs credentials for a TURN server, ``None`` for no such server; clients always get them, the server uses
+            them with ``relay_only``.
         relay_only: Whether all media pass a TURN server, on both ends; default false.
         udp_ports: First and last UDP port to listen on; ``None`` for any.
         connect_timeout_s: From the offer to the finished handshake, s; default 9.5.

@@ -54,7 +54,6 @@ class TurnSecret:
         """Return an entry of ``iceServers`` for one user.
 
         Args:
-            user: Name by which the TURN server counts its quota; it appears in that server's log.
             now_s: Unix time, s.
         """
         username = f"{int(now_s) + self.ttl_s}:{user}"

@@ -69,7 +69,7 @@ class UploadLimits:
 
 
 class AvatarBuilds:
-    """Builds avatars from uploads, in the order of arrival.
+    """Builds avatars from uploads, in the order of arrival. An avatar is ``ready`` when ``on_built`` has returned.
 
     Args:
         device: Device that prepares them: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.

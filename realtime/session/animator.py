@@ -134,7 +134,7 @@ class Animator:
         """Close the mouth and treat all sound taken in so far as silence.
 
         Args:
-            first_frame: Index on the timeline of the next frame to leave.
+            first_frame: Next frame to leave, from 0 at the timeline's beginning.
 
         Returns:
             New jobs for the decided frames that have not left, with the mouth fading to rest. They replace the earlier
@@ -159,7 +159,7 @@ class Animator:
         """Continue at a later position, with silence before it.
 
         Args:
-            sample: A multiple of :data:`JUMP_SAMPLES`.
+            sample: Position on the timeline at 16 kHz, a multiple of :data:`JUMP_SAMPLES`.
 
         Raises:
             ValueError: If ``sample`` is no such multiple, or lies before :attr:`position`.

@@ -53,6 +53,8 @@ SessionState = Literal["live", "waiting", "draining"]
 class Session:
     """Takes sound from a peer or a program, and sends pictures with the same sound.
 
+    The worker must be started and have the avatar loaded, prepared for the worker's weights.
+
     Args:
         mark: Watermark on every picture; ``None`` for none.
         epoch_s: Monotonic time at which the timeline begins, s.

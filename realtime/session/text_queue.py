@@ -78,7 +78,7 @@ class PlayedText:
 
 
 class TextQueue:
-    """Says text in one session.
+    """Says text in one session. ``on_error`` gets the message of a text that fails while no caller awaits it.
 
     Args:
         synthesizer: The engine; ``None`` if the server has none.

@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class Viewers:
-    """The viewers of one session."""
+    """The viewers of one session.
+
+    All receive the same media, so a viewer that is lost by a fault of the server is reported to ``on_fault``.
+    """
 
     def __init__(self, broadcast: Broadcast, *, rtc: RtcSettings, limit: int, on_fault: Callable[[str], None]) -> None:
         self._broadcast, self._rtc, self._limit = broadcast, rtc, limit

@@ -20,7 +20,10 @@ _FAREWELL_S = 1.0
 
 
 class WhipDestination(Destination):
-    """Offers the session's media, and offers again when the connection is lost."""
+    """Offers the session's media, and offers again when the connection is lost.
+
+    A user name in the address is sent as the bearer token.
+    """
 
     def __init__(
         self,

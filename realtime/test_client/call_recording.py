@@ -47,7 +47,7 @@ class RecordedStream:
 
     Attributes:
         rate: Rate of the RTP clock, Hz.
-        reports: RTP timestamp and NTP time (s) of each sender report.
+        reports: RTP timestamp and NTP time of each sender report, ticks and s.
         codec: MIME type; empty before the first packet.
     """
 

@@ -109,7 +109,7 @@ class WorkerJobs:
         """Take a job, or count it as refused.
 
         Args:
-            job: Job of one frame; refused if it has no mel window.
+            job: Refused if it has no mel window.
         """
         self.counts.jobs += 1
         now_s = asyncio.get_running_loop().time()

@@ -22,7 +22,6 @@ class RenderWorkers:
     mouths until it runs again.
 
     Args:
-        settings: One item for each worker, at least one.
         meters: Gets the times of batches and jobs; ``None`` for meters of each worker's own.
         spare: Settings of a worker that is started if no other can be; ``None`` for none.
     """

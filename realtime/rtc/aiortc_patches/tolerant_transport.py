@@ -45,7 +45,7 @@ class TolerantTransport(RTCDtlsTransport):
 
     Attributes:
         on_flood: Called once with the reason when the peer's data channels exceed a limit; their packets are ignored
-            from then on.
+            from then on. ``None`` for no call.
     """
 
     on_flood: Callable[[str], None] | None = None
