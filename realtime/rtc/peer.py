@@ -68,7 +68,7 @@ class Peer:
         Args:
             terms: Role of the peer: ``SPEAKING`` (a call), ``WATCHING`` (WHEP) or ``PUBLISHING`` (WHIP).
             microphone: Takes the sound of the peer's microphone; ``None`` to ignore it.
-            on_control: Called with each control message; default: every message is refused.
+            on_control: Called with each control message; default: messages are ignored.
             on_gone: Called once with the reason when the peer is lost; not called after ``close``.
         """
         datagram_guard.install()

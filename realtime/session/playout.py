@@ -47,7 +47,7 @@ class PlayoutCounts:
         idle: Number of pictures with the mouth at rest.
         repeated: Number of pictures that showed the last mouth because their own was late.
         dropped: Number of pictures that were due but not sent, because the one before left too late.
-        underruns: Number of packets of speech that were due before their sound was complete.
+        underruns: Number of packets of speech, 20 ms each, that were due before their sound was complete.
     """
 
     rendered: int = 0

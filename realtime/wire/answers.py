@@ -65,7 +65,7 @@ class AvatarListItem(TypedDict):
         id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
         name: Name shown to people; several avatars may share it.
         state: ``building`` until it is prepared for the server's weights.
-        own: Whether it was uploaded or built, and so can be removed; false for the server's own.
+        own: Whether it was uploaded or built, and so can be removed; false for a built-in one.
     """
 
     id: str

@@ -10,8 +10,8 @@ class IceServer(TypedDict):
 
     Attributes:
         urls: A URL, or a list of URLs.
-        username: Absent for STUN.
-        credential: Absent for STUN; may run out after ten minutes.
+        username: Absent for a server that needs none, as STUN.
+        credential: Absent for a server that needs none, as STUN; may run out after ten minutes.
     """
 
     urls: str | list[str]
