@@ -30,11 +30,7 @@ _loads = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """A stored avatar: a clip and its manifest. Nothing is decoded yet.
-
-    Attributes:
-        prepared_root: Folder with a subfolder for each weights file that the avatar is prepared for.
-    """
+    """A stored avatar: a clip and its manifest. Nothing is decoded yet."""
 
     manifest: Manifest
     clip: Path
@@ -63,8 +59,6 @@ class PreparedAvatar:
     Attributes:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
         rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
-        features: Encoded faces, one per frame.
-        geometry: Boxes and outline of the face crops.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
         loaded: Serial number of the load; differs between loads under one id.

@@ -16,8 +16,8 @@ class Blend:
 
     Attributes:
         seam: Mean step of luma across the worst contour of the mask, over the same step before: 1 is invisible.
-        sharpness: Variance of the Laplacian inside the mask, over that of the ring around it.
-        sharpness_before: The same ratio before painting.
+        sharpness: Variance of the Laplacian inside the mask, over that of the ring around it: 1 is as sharp.
+        sharpness_before: The same ratio before painting, 1 for a mask as sharp as its ring.
     """
 
     seam: float

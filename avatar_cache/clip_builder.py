@@ -51,10 +51,9 @@ class BuildOptions:
         consent: Statement of whose face it is and how they agreed; empty if there is none.
         face: Number of the face to use, from 1, the largest first.
         box: Face box set by hand, px of the stored picture; ``None`` to detect the face.
-        still: Whether a photograph gets no idle motion.
+        still: Whether a photograph gets no idle motion; default false.
         loop: How the clip repeats; ``None`` chooses by the clip.
         side: Longer side of the stored picture, px; larger sources are scaled down.
-        limits: Limits for the source.
     """
 
     name: str = ""

@@ -84,9 +84,9 @@ def cropped_boxes(found: tuple[Rectangle, ...], pads: Pads, size: tuple[int, int
     of which is averaged already.
 
     Args:
-        found: The detector's rectangle in each frame.
+        found: The detector's rectangle in each frame, px.
         pads: Margins, px.
-        size: Of the picture: width and height, px.
+        size: Width and height of the picture, px.
 
     Raises:
         AvatarError: If a box has a side below :data:`SMALLEST`.

@@ -99,10 +99,10 @@ class Pose:
     """Orientation and size of a face.
 
     Attributes:
-        yaw_degrees: Turn to the face's own left.
-        pitch_degrees: Turn upward.
-        roll_degrees: Rotation in the picture, clockwise.
-        scale: Pixels per millimetre.
+        yaw_degrees: Turn to the face's own left, degrees.
+        pitch_degrees: Turn upward, degrees.
+        roll_degrees: Clockwise rotation in the picture, degrees.
+        scale: Size of the face, px per millimetre.
         axis: Point of the head's axis behind the nose, px.
     """
 

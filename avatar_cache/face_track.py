@@ -35,7 +35,6 @@ class FaceTrack:
 
     Attributes:
         faces: The face in each picture; ``None`` if it was not found or is in profile.
-        seen: All faces of the picture in which the face was chosen.
     """
 
     faces: list[DetectedFace | None] = field(default_factory=list)

@@ -156,8 +156,8 @@ def _fields(u: Floats, v: Floats) -> list[Floats]:
     """Return the fields of turn, nod, tilt, drift and breath, each ``float32[h, w, 2]``, in sides of the face box.
 
     Args:
-        u: Horizontal position relative to the face box's centre, in its sides.
-        v: Vertical position relative to the face box's centre, in its sides.
+        u: Horizontal position relative to the face box's centre, in sides of the box.
+        v: Vertical position relative to the face box's centre, in sides of the box.
     """
     head = _fall(np.hypot(u / 0.95, (v + 0.15) / 1.25), 0.75, 1.75)
     # A turn moves the nose most, as it stands out, and the rim of the face hardly at all.

@@ -20,7 +20,7 @@ class Cut:
 
     Attributes:
         start: First frame, from 0.
-        end: Frame after the last one.
+        end: Frame after the last one, above ``start``.
         loop: ``seamless`` or ``pingpong``.
         jump: Change over the seam, in median steps from frame to frame; 1 for a clip that turns round.
     """

@@ -39,7 +39,7 @@ class Manifest:
         outline: Polygon around lips and jaw, in shares of the face box; empty if it is not known.
         source_sha256: SHA-256 of the source file; empty if it is not known.
         clip_sha256: SHA-256 of the clip; empty if it is not known.
-        tool: Name and version of the program that made the clip.
+        tool: Name and version of the program that made the clip; empty if not known.
         consent: Statement by the avatar's maker of whose face it is and how they agreed; empty without one.
         detector_boxes: Face detector's rectangle in every frame: left, top, right, bottom, px; empty if not known.
     """

@@ -37,8 +37,8 @@ class Limits:
 
     Attributes:
         seconds: Longest clip, s.
-        pixels: Most pixels of one picture, before scaling.
-        bytes: Largest file.
+        pixels: Width times height of the largest picture before scaling, px; default 64 million.
+        bytes: Size of the largest file, bytes; default 4 GiB.
         formats: FFmpeg's names of the accepted containers, comma-separated; empty for all.
     """
 
@@ -53,11 +53,8 @@ class Source:
     """A readable file.
 
     Attributes:
-        limits: Limits that reading enforces.
         side: Longest side of a picture, px; larger ones are scaled down.
-        is_photo: Whether the file is a still picture.
         expected_frames: Number of frames by its header.
-        notes: Remarks for the user, such as a damaged end; filled while reading.
     """
 
     path: Path

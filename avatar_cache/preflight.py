@@ -38,12 +38,7 @@ class Line:
 
 @dataclass(slots=True)
 class PreflightReport:
-    """The complete report.
-
-    Attributes:
-        lines: Answers in reading order.
-        notes: Sentences about parts that were left out, interpolated or repaired.
-    """
+    """The complete report."""
 
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -72,7 +67,7 @@ class PictureStatistics:
     """Statistics of one picture's face.
 
     Attributes:
-        sharpness: Variance of the Laplacian of the face's luma at a fixed size.
+        sharpness: Variance of the Laplacian of the face's luma (0..255) at a fixed size.
         dark: Fifth percentile of the luma, 0..255.
         bright: Ninety-fifth percentile of the luma, 0..255.
     """
@@ -118,7 +113,6 @@ def examine(
     Args:
         boxes: Face box of each frame, px.
         faces: Landmarks of each frame; ``None`` if they are not known.
-        looks: Statistics of some of the frames.
         jump: Change over the loop's seam, in median steps.
         size: Width and height of the picture, px.
     """

@@ -31,11 +31,7 @@ def default_root() -> Path:
 
 
 class AvatarStore:
-    """Avatars in a folder, with the built-in ones.
-
-    Args:
-        root: Folder of the store; created by the first write.
-    """
+    """Avatars in a folder, with the built-in ones."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -111,8 +107,7 @@ class AvatarStore:
         A crash leaves the old avatar or none.
 
         Args:
-            avatar_id: Id of the avatar; replaces an avatar with this id.
-            options: Build options; a folder needs none.
+            avatar_id: Form ``[a-z0-9][a-z0-9-]{0,62}``; an avatar with this id is replaced.
             progress: Called with 0..1; an exception from it ends the work.
 
         Raises:

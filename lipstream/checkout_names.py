@@ -43,11 +43,7 @@ class _Finder(MetaPathFinder):
 
 
 class _SameModule(Loader):
-    """Loads a module by importing it under its real name.
-
-    Args:
-        real: Spec of the module under the real name.
-    """
+    """Loads a module by importing it under its real name."""
 
     def __init__(self, real: ModuleSpec) -> None:
         self._real = real

@@ -37,8 +37,7 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     """Run the server until it is told to end.
 
     Args:
-        arguments: Command line options.
-        program: Name of the command in usage and error messages.
+        program: Name of the command in usage and error messages, default ``lipstream``.
 
     Returns:
         The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.

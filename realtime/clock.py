@@ -16,7 +16,7 @@ class PlayoutClock:
 
     Attributes:
         epoch_s: Monotonic time at which sample 0 enters, s.
-        delay_samples: Samples (16 kHz) from entering to leaving: the weights' look-ahead and the time to render.
+        delay_samples: From entering to leaving, samples at 16 kHz: the weights' look-ahead and the time to render.
     """
 
     epoch_s: float
@@ -65,7 +65,7 @@ def pace(
         index: Index of the next unit, which leaves with sample ``index * unit_samples``.
         unit_samples: Length of a unit, samples at 16 kHz.
         late_limit_samples: A unit later than this, in samples at 16 kHz, is skipped.
-        now_s: Monotonic time.
+        now_s: Monotonic time, s.
 
     Returns:
         Wait, send, or skip ahead to the unit that is due now.

@@ -119,7 +119,7 @@ class RateLimitError(LipstreamError):
     """The caller sends too many requests.
 
     Attributes:
-        retry_after_s: Seconds until the next request may pass.
+        retry_after_s: Until the next request may pass, s.
     """
 
     code = "rate_limited"
@@ -136,7 +136,7 @@ class UnavailableError(LipstreamError):
     Attributes:
         reason: ``warming``, ``full``, ``draining`` or ``renderer`` for the server; ``relay``, ``ports``,
             ``synthesizer`` or ``disk`` for one request.
-        retry_after_s: Seconds after which a retry makes sense.
+        retry_after_s: After which a retry makes sense, s; default 5.
     """
 
     code = "unavailable"

@@ -25,7 +25,7 @@ class Distribution:
     """Counts of values by bucket, and the sum of all values.
 
     Args:
-        bounds: Upper bounds of the buckets, ascending; one more bucket without a bound follows.
+        bounds: Upper bounds of the ``n`` buckets, ascending, in the unit of the values; bucket ``n + 1`` has no bound.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -46,11 +46,9 @@ class Histogram(Collector):
     as ``1.0``. This class always gives the sum and writes such a bound as ``1``; dashboards rely on both.
 
     Args:
-        name: Name of the metric, without the namespace, ending in the unit.
-        meaning: Help text, one line.
-        bounds: Upper bounds of the buckets, ascending.
+        bounds: Upper bounds of the buckets, ascending, in the unit that the name ends in.
         label: Name of the label; empty for none.
-        known: All values of the label.
+        known: All values of the label; default the empty one alone.
     """
 
     def __init__(
@@ -88,14 +86,14 @@ class Meters(Collector):
     """Counters and histograms of one server. They are in no registry, so that servers in one process share none.
 
     Attributes:
-        frames: Pictures by fate, see :class:`PlayoutCounts`; ``spoken`` are the rendered ones.
-        underruns: Packets of speech that were due before their sound was complete.
+        frames: Number of pictures by fate, see :class:`PlayoutCounts`; ``spoken`` are the rendered ones.
+        underruns: Number of packets of speech that were due before their sound was complete.
         mouth_latency: Time from the arrival of sound to the leaving of its picture, s.
         skew: Media time of the sound minus media time of the picture when handed to RTP, s; positive: sound ahead.
         lateness: Delay of a picture's leaving after its due time, s.
         tail: Time from an interruption to the first silent packet, s.
-        sessions_ended: Ended sessions by reason.
-        sessions_refused: Refused sessions by reason.
+        sessions_ended: Number of ended sessions by reason.
+        sessions_refused: Number of refused sessions by reason.
         render: Time of the render workers by part, s: ``gather`` the faces of a batch, ``draw`` it on the device, and
             ``trip``, the way of a mouth from its request to its delivery.
         batch: Number of mouths in a batch.

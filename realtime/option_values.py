@@ -65,10 +65,6 @@ def _is_ice_server(server: Any) -> bool:
 def read_file(path: Path, known: AbstractSet[str]) -> dict[str, Any]:
     """Return what a TOML file sets.
 
-    Args:
-        path: The file.
-        known: Names of all options.
-
     Raises:
         SettingsError: If it cannot be read, is not TOML, or sets an option that is not known.
     """
@@ -91,11 +87,6 @@ def names_turn(server: IceServer) -> bool:
 
 def check_url(name: str, url: str, wanted: str) -> None:
     """Check the address of an API.
-
-    Args:
-        name: Name of the option.
-        url: Value of the option.
-        wanted: The allowed values, in words.
 
     Raises:
         SettingsError: If it is not a URL of HTTP, or it holds a key.

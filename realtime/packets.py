@@ -24,8 +24,8 @@ class RenderJob:
     """The content of one video frame.
 
     Attributes:
-        frame: Index on the timeline; the frame shows the samples from ``640 * frame`` on.
-        clip_frame: Index into the avatar's clip.
+        frame: Frame on the timeline, from 0; it shows the samples from ``640 * frame`` on.
+        clip_frame: Frame of the avatar's clip, from 0.
         spoken: Weight of the spoken mouth against the rest mouth, 0..1; 0 needs no prediction.
         mel: ``float32[80, 16]``, the window for the network; ``None`` if ``spoken`` is 0.
     """

@@ -28,7 +28,7 @@ class RateLimit:
         """Count a request.
 
         Args:
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
 
         Returns:
             0 if the request may pass, else the seconds until the next one may.

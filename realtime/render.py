@@ -79,8 +79,6 @@ async def render_pictures(
 
     Args:
         sound: ``float32[n]``, 48 kHz mono.
-        worker: A started render worker.
-        store: The store that the worker uses.
         mark: Watermark on every picture; ``None`` for none.
     """
     assert worker.metadata is not None
@@ -138,7 +136,6 @@ async def render(
 
     Args:
         sound: ``float32[n]``, 48 kHz mono.
-        out: Output path; its suffix chooses the format.
         mark: Watermark on every picture; ``None`` for none.
         producer: Producer in the file's metadata; empty for this software.
     """

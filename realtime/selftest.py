@@ -54,12 +54,14 @@ class Findings:
     """Measured values; ``None`` or empty if a value could not be measured.
 
     Attributes:
-        voice_ms: Times from sending a click to its return.
-        mouth_ms: Median time from sending a syllable to receiving a picture with the mouth half open.
-        lips_ms: Time from the start of the sound to the half-open mouth, by the server's clock.
-        arrival_offset_ms: How much longer pictures are on their way than sound; positive for sound ahead.
-        tail_ms: Times from requesting an interruption to silence.
-        pictures_per_s: Rate of received pictures.
+        voice_ms: Times from sending a click to its return, ms.
+        mouth_ms: Median time from sending a syllable to receiving a picture with the mouth half open, ms; ``None``
+            without one.
+        lips_ms: Time from the start of the sound to the half-open mouth, by the server's clock, ms; ``None`` without
+            one.
+        arrival_offset_ms: How much longer pictures are on their way than sound, ms; positive for sound ahead; ``None``
+            without a measurement.
+        tail_ms: Times from requesting an interruption to silence, ms.
     """
 
     voice_ms: list[float]

@@ -43,12 +43,11 @@ def _option(
     """Return the field of an option.
 
     Args:
-        default: Value of an option that is not set.
-        help_text: Meaning of the option, for ``--help`` and docs/SETTINGS.md.
         parse: Reads a value; default: the type of ``default``.
-        values: Words that are allowed, which are checked; or a sentence about values, for docs/SETTINGS.md alone.
-        computed: Sentence about a default that depends on the machine, for docs/SETTINGS.md.
-        secret: Whether the value stays out of logs.
+        values: Words that are allowed, which are checked; or a sentence about values, for docs/SETTINGS.md alone; empty
+            for neither.
+        computed: Sentence about a default that depends on the machine, for docs/SETTINGS.md; empty for a fixed default.
+        secret: Whether the value stays out of logs; default false.
     """
     metadata = {"help": help_text, "values": values, "computed": computed}
     parse = parse or (parse_flag if isinstance(default, bool) else type(default))
@@ -254,9 +253,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, p
     """Return the settings from flags, environment and the config file that ``--config`` names.
 
     Args:
-        arguments: The flags.
-        environment: Variables; those that begin with ``LIPSTREAM_`` are read.
-        program: Name of the command in the usage text.
+        environment: Variables; those that do not begin with ``LIPSTREAM_`` are ignored.
+        program: Name of the command in the usage text, default ``lipstream``.
 
     Raises:
         SettingsError: Naming the option that makes no sense.

@@ -31,7 +31,7 @@ class Endpoint:
     """One endpoint with persistent connections.
 
     Args:
-        url: Complete URL.
+        url: Complete URL, ``http`` or ``https``.
         key: Bearer token; empty for none.
     """
 
@@ -74,7 +74,6 @@ class Transcriber:
 
     Args:
         url: Base URL with the version, such as ``https://api.example/v1``.
-        model: Model name, passed to the endpoint unchecked.
         language: ISO 639-1 code; empty for detection by the endpoint.
         key: Bearer token; empty for none.
     """
@@ -107,7 +106,6 @@ class Chat:
 
     Args:
         url: Base URL with the version, such as ``https://api.example/v1``.
-        model: Model name, passed to the endpoint unchecked.
         key: Bearer token; empty for none.
     """
 

@@ -23,12 +23,9 @@ PROMPT = (
 
 
 class Talker:
-    """One conversation.
+    """One conversation. The transcriber and the chat are closed with it; the synthesizer is shared and stays open.
 
     Args:
-        transcriber: Turns speech into text; closed with the conversation.
-        chat: Writes the answers; closed with the conversation.
-        synthesizer: Speaks the answers; shared between conversations and not closed here.
         prompt: System prompt for the chat; empty for ``PROMPT``.
     """
 

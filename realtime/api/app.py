@@ -37,7 +37,7 @@ class NewToken(BaseModel):
     """Purpose of a token.
 
     Attributes:
-        kiosk: Whether it lasts for a kiosk's year instead of five minutes.
+        kiosk: Whether it lasts for a kiosk's year instead of five minutes; default false.
     """
 
     kiosk: bool = False

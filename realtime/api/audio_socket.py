@@ -63,12 +63,7 @@ def deepest_queue() -> int:
 
 
 class _ProgramSocket:
-    """One program at one session.
-
-    Args:
-        socket: Accepted.
-        source: Queue for the sound of the program.
-    """
+    """One program at one session."""
 
     def __init__(self, socket: WebSocket, session: Session, source: PcmQueue) -> None:
         self._socket, self._session, self._source = socket, session, source

@@ -23,12 +23,7 @@ BURST, PER_SECOND = 10, 1.0
 
 
 class Authorization:
-    """The server's access rules.
-
-    Args:
-        tokens: API keys of the server, and the join tokens that they sign.
-        limited: Whether the rate of requests is limited. A server on loopback needs no limit.
-    """
+    """The server's access rules."""
 
     def __init__(self, tokens: Tokens, *, limited: bool) -> None:
         self.tokens = tokens

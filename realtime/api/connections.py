@@ -91,7 +91,7 @@ class Connections:
     """The connections of one server.
 
     Args:
-        total: Most connections.
+        total: Most open connections. Beyond them a new one displaces one that yields, or is refused.
         per_network: Most connections of one address, or of one /64 of IPv6. Loopback has only the limit ``total``,
             because all clients of a reverse proxy come from there.
     """
@@ -111,9 +111,7 @@ class Connections:
         """Admit and count a new connection if there is room, or if it can displace another one.
 
         Args:
-            connection: Number that no other open connection has.
-            address: IP address of the client.
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
         """
         network = network_of(address)
         bounded = not _is_loopback(network)
@@ -143,9 +141,7 @@ class Connections:
         """Record the state of a connection; ignore a connection that is not counted any more.
 
         Args:
-            connection: Number of the connection.
-            state: New state, or the same one.
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
             received: Bytes received since the last call.
         """
         known = self._connections.get(connection)

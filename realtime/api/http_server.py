@@ -36,8 +36,6 @@ def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
     The function also raises the process's limit on open files, see :func:`connection_room`.
 
     Args:
-        app: The application.
-        settings: Settings of the server.
         more: Options of :class:`uvicorn.Config` that replace the defaults here.
     """
     room = connection_room(settings.max_sessions, settings.max_viewers)

@@ -37,10 +37,6 @@ def connection_room(max_sessions: int, max_viewers: int) -> int:
 
     The function raises the process's soft limit on open files as far as needed and permitted. It logs a warning if the
     limit stays too low for :data:`FEWEST_CONNECTIONS`.
-
-    Args:
-        max_sessions: Most sessions at once.
-        max_viewers: Most viewers of each session.
     """
     kept = _OWN_DESCRIPTORS + max_sessions * (_SESSION_DESCRIPTORS + _PEER_DESCRIPTORS * max_viewers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

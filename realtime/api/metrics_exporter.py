@@ -23,12 +23,7 @@ SAMPLE_S = 1.0
 
 
 class MetricsExporter(Collector):
-    """Collects the metrics of one server.
-
-    Args:
-        sessions: Sessions of the server.
-        builds: Avatar builds of the server.
-    """
+    """Collects the metrics of one server."""
 
     def __init__(self, sessions: Sessions, builds: AvatarBuilds) -> None:
         self._sessions, self._builds = sessions, builds
@@ -102,9 +97,6 @@ class MetricsExporter(Collector):
 
 class Traffic:
     """Adds the growth of each connection's own counts to the meters.
-
-    Args:
-        meters: Meters of the server.
 
     Attributes:
         target_bitrate: Sum of the encoders' targets over all connections, bit/s.

@@ -33,12 +33,7 @@ _HEADERS = {
 
 
 class RequestFilter:
-    """ASGI middleware in front of every route.
-
-    Args:
-        app: Application that gets the accepted requests.
-        settings: Settings of the server: its allowed hosts and origins, and the largest upload.
-    """
+    """ASGI middleware in front of every route."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app

@@ -22,12 +22,7 @@ _DRAIN_LOOK_S = 0.2
 class DrainingServer(HttpServer):
     """Uvicorn with two steps to stop: the first signal gives live sessions the grace time, the second ends them.
 
-    Args:
-        config: Configuration of uvicorn.
-        sessions: Sessions to start and to drain.
-
     Attributes:
-        failed: Whether the sessions could not start.
         refused: Error of the settings that prevented the start; ``None`` without one.
     """
 

@@ -56,7 +56,7 @@ class Offer(BaseModel):
     """A WebRTC offer.
 
     Attributes:
-        sdp: The description, with all candidates of the client.
+        sdp: SDP with all candidates of the client, since none can follow.
     """
 
     sdp: str
@@ -67,7 +67,7 @@ class AvatarChoice(BaseModel):
     """The avatar that a session shows.
 
     Attributes:
-        avatar: Id of the avatar.
+        avatar: Id of the avatar, at most 64 characters; an unknown one is answered with status 404.
     """
 
     avatar: str = Field(max_length=64)
@@ -77,7 +77,7 @@ class Text(BaseModel):
     """A text to speak.
 
     Attributes:
-        text: Plain text of any number of sentences.
+        text: Plain text of any number of sentences, at most 5,000 characters.
     """
 
     text: str
@@ -87,10 +87,11 @@ class NewSession(BaseModel):
     """The beginning of a session.
 
     Attributes:
-        avatar: Id of the avatar; the server's choice if absent.
-        offer: Offer of the speaking peer, which may also come later.
-        conversation: Whether the microphone is listened to and answered instead of being spoken.
-        local_audio: Whether it uses microphone and loudspeaker of the server's machine; needs an API key.
+        avatar: Id of the avatar, at most 64 characters; ``null`` for the server's choice.
+        offer: Offer of the speaking peer; ``null`` if it comes later.
+        conversation: Whether the microphone is listened to and answered instead of being spoken; default false.
+        local_audio: Whether it uses microphone and loudspeaker of the server's machine; default false; needs an API
+            key.
     """
 
     avatar: str | None = Field(default=None, max_length=64)

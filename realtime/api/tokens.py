@@ -37,7 +37,7 @@ class Tokens:
     """The server's API keys, and the join tokens that they sign.
 
     Args:
-        keys: API keys; the first one signs join tokens. Without keys every caller is admitted.
+        keys: API keys; the first one signs join tokens. Empty admits every caller.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:

@@ -37,8 +37,8 @@ class SourceCounts:
     """Counters of one source, in samples at 48 kHz where no other unit is named.
 
     Attributes:
-        filled: Silence inserted for lost packets.
-        dropped: Sound discarded because more than 40 ms was waiting.
+        filled: Silence inserted for lost packets, 48 kHz samples.
+        dropped: Sound discarded because more than 40 ms was waiting, 48 kHz samples.
         underruns: Number of blocks that were due before their sound arrived.
         corrections: Number of blocks stretched to follow the source's clock.
     """
@@ -81,7 +81,7 @@ class JitterBuffer:
         Args:
             position: Position of the first sample on the source's own clock, 48 kHz.
             samples: ``float32[n]``.
-            arrived_s: Monotonic time of arrival.
+            arrived_s: Monotonic time of arrival, s.
         """
         if not samples.size:
             return
@@ -115,7 +115,7 @@ class JitterBuffer:
         """Return the next 10 ms.
 
         Args:
-            now_s: Monotonic time at which the block enters the timeline.
+            now_s: Monotonic time at which the block enters the timeline, s.
             arrival_of: Index of a sample in the block, 0..479.
 
         Returns:

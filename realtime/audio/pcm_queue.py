@@ -34,9 +34,6 @@ class PcmQueue:
     Args:
         rate_hz: Sample rate of the pushed sound, 8000..48000 Hz.
 
-    Attributes:
-        on_read: Called when there may be more room than before, after each read of the timeline.
-
     Raises:
         ValueError: If the rate is outside 8..48 kHz.
     """

@@ -41,7 +41,6 @@ def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
     and if the next word does not begin in lower case. Decimals, dates and addresses therefore stay whole.
 
     Args:
-        text: Text from :func:`clean_text`.
         longest: Most characters in a piece, 1 or more.
 
     Returns:

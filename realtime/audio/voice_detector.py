@@ -14,7 +14,7 @@ class VoiceDetector:
 
     Args:
         aggressiveness: WebRTC's mode, 0..3; higher modes reject more noise.
-        noise_floor_db: Blocks below this level hold no speech, dBFS.
+        noise_floor_db: Level below which a block holds no speech, dBFS.
     """
 
     def __init__(self, *, aggressiveness: int, noise_floor_db: float) -> None:

@@ -27,7 +27,7 @@ class Broadcast:
     """The one encode of a session's speech and pictures.
 
     Args:
-        open_backend: Called each time the pictures start; returns the backend that paints and encodes them.
+        open_backend: Called each time the pictures start; default :class:`ThreadBackend`.
 
     Attributes:
         encoded: Number of units encoded so far, by codec.
@@ -55,9 +55,10 @@ class Broadcast:
     def subscribe(self, codec: str, subscriber: Subscriber) -> None:
         """Send all units of a codec to a subscriber from now on.
 
+        The subscriber is called on the event loop and must not block.
+
         Args:
             codec: MIME type; ``RAW_SPEECH`` or ``RAW_PICTURES`` for units that are not encoded.
-            subscriber: Called with each unit on the event loop; must not block.
 
         Raises:
             ValueError: If there is no encoder for the codec.

@@ -20,8 +20,8 @@ class EncodedUnit:
     Attributes:
         payloads: Payloads of the RTP packets, in order; empty if ``raw`` is set.
         timestamp: RTP time from 0, in 1/48000 s for speech and 1/90000 s for pictures.
-        due_s: Monotonic time at which the unit should leave.
-        key: Whether the unit can be decoded without earlier ones.
+        due_s: Monotonic time at which the unit should leave, s.
+        key: Whether the unit can be decoded without earlier ones; default true, as for all speech.
         bitrate: Target bitrate of the encoder, bit/s; 0 for speech.
         pixels: Width times height of the picture; 0 for speech.
         level_dbov: Loudness of the speech, -127..0 dBov; ``None`` for a picture.

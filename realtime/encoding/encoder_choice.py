@@ -40,7 +40,7 @@ class HardwareH264Encoder(LiveH264Encoder):
     The encoder is reopened for a large and lasting change of the bitrate.
 
     Args:
-        name: FFmpeg's name of the encoder, a key of :data:`HARDWARE_H264`.
+        name: FFmpeg's name of the encoder, one of the keys of :data:`HARDWARE_H264`.
     """
 
     def __init__(self, name: str) -> None:

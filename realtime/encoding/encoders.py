@@ -119,12 +119,8 @@ class SpeechEncoder(Encoder):
 class PictureEncoder(Encoder):
     """Common part of the video encoders: the target bitrate and the rule for reopening the codec.
 
-    Args:
-        options: Codec options that override the ones chosen here.
-
     Attributes:
         codec: The open codec; ``None`` before the first picture.
-        sent_key_frame: Whether the last picture became a key frame.
         every: Encode one of this many frames, from 1; a subclass scales the bitrate accordingly.
     """
 

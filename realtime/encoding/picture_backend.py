@@ -23,7 +23,6 @@ class EncodeRequest:
     Attributes:
         codec: MIME type, such as ``video/vp8``.
         bitrate: New target, bit/s; ``None`` keeps the last one or, at first, chooses one by the picture's size.
-        key: Whether the picture must be a key frame.
         every: Encode only frames with an index divisible by this, from 1.
     """
 
@@ -39,7 +38,6 @@ class Encoded:
 
     Attributes:
         payloads: Payloads of the RTP packets, in order; empty if the frame was left out.
-        key: Whether the picture can be decoded without earlier ones.
         bitrate: Target of the encoder, bit/s.
         pixels: Width times height; 0 if the frame was left out.
     """

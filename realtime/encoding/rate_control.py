@@ -96,7 +96,7 @@ class RateControl:
             packets_lost: Cumulative number of packets lost (RFC 3550).
             highest_sequence: Highest sequence number received; only its lowest 16 bits count.
             round_trip_s: Round trip by this report; ``None`` if it cannot be computed.
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
         """
         if self.target is None:
             return

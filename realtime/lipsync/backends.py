@@ -37,7 +37,6 @@ def create_predictor(
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        cache: Folder for converted graphs; created if it is missing.
         window_offset_samples: Replaces the window offset of the file, samples at 16 kHz; ``None`` keeps it.
         threads: CPU cores that one call may use; ``None`` for all.
         precision: ``fp16``, ``bf16``, ``fp32`` or ``int8``; ``None`` for the fastest of the device.

@@ -24,11 +24,11 @@ class Memory:
     """Memory of a device, bytes.
 
     Attributes:
-        allocated: Memory in tensors.
-        reserved: Memory held by torch, tensors included.
-        peak: Largest ``allocated`` since :meth:`Device.forget_peak`.
-        free: Free memory of the device, over all processes.
-        total: Memory of the device.
+        allocated: In tensors, bytes.
+        reserved: Held by torch, tensors included, bytes.
+        peak: Largest ``allocated`` since :meth:`Device.forget_peak`, bytes.
+        free: Free on the device, over all processes, bytes.
+        total: Of the device, bytes.
     """
 
     allocated: int
@@ -42,7 +42,6 @@ class Device(Protocol):
     """A device that can run the network.
 
     Attributes:
-        pins: Whether copies to and from the device use pinned memory.
         precision: Fastest precision of the device: ``fp16`` or ``fp32``.
     """
 

@@ -40,12 +40,9 @@ class StoredTensor:
     """Where a tensor's values lie in a checkpoint.
 
     Attributes:
-        key: Of its storage.
-        dtype: Of the storage.
-        count: Values in the storage.
-        offset: The tensor's first value.
-        shape: Its sizes.
-        strides: In values.
+        count: Length of the storage, values of ``dtype``.
+        offset: Of the tensor's first value in the storage, in values.
+        strides: From one value of a dimension to the next, in values.
     """
 
     key: str
@@ -57,12 +54,7 @@ class StoredTensor:
 
 
 class Checkpoint:
-    """An open checkpoint.
-
-    Attributes:
-        maps: The maps of names to tensors that it holds, the outermost first; optimizers' are left out.
-        is_torchscript: Whether it is a TorchScript archive.
-    """
+    """An open checkpoint."""
 
     def __init__(self, path: Path, source: "_ZipSource | _LegacySource") -> None:
         self._path, self._source = path, source

@@ -14,12 +14,12 @@ class Down(NamedTuple):
     """A block of the face encoder.
 
     Attributes:
-        channels: At width 1.
-        kernel: Of its first convolution.
-        stride: Of the first convolution.
-        padding: Of the first convolution.
-        residuals: Convolutions that follow and add their input.
-        points: Convolutions of one pixel that follow.
+        channels: Output channels at width 1.
+        kernel: Side of the first convolution's kernel, px; default 3.
+        stride: Of the first convolution, px; default 2, which halves the size.
+        padding: Of the first convolution, px on each side; default 1.
+        residuals: Number of convolutions that follow and add their input; default 0.
+        points: Number of convolutions of one pixel that follow; default 0.
     """
 
     channels: int
@@ -35,8 +35,8 @@ class Up(NamedTuple):
 
     Attributes:
         channels: At width 1, without those of the encoder that are added.
-        residuals: Convolutions that follow the transposed one.
-        kernel: Of the transposed convolution.
+        residuals: Number of convolutions that follow the transposed one and add their input.
+        kernel: Side of the transposed convolution's kernel, px; default 3.
         stride: 2 doubles the size.
         exact: Whether a doubled side is even: ``2 n``, otherwise ``2 n - 1``.
     """
@@ -49,14 +49,7 @@ class Up(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A network of the family.
-
-    Attributes:
-        name: As in a file's metadata.
-        encoder: Its blocks, the largest picture first.
-        decoder: Its blocks after the first, which is a convolution of one pixel; the smallest first.
-        slopes: Whether what is below zero is multiplied by a learned slope, not dropped.
-    """
+    """A network of the family."""
 
     name: LayoutName
     encoder: tuple[Down, ...]

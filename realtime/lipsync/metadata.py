@@ -70,8 +70,8 @@ class WeightsMetadata:
         ear: Audio encoder: ``published``, ``sliding`` or ``both``; the name is part of the file format.
         crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
             rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
-        pads: Margins added to a detector's rectangle before it is cropped.
-        layout: Network layout, one of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`.
+        pads: Margins added to a detector's rectangle before it is cropped, px; default none.
+        layout: One of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`, default ``published``.
     """
 
     name: str

@@ -199,7 +199,7 @@ class Wav2Lip(nn.Module):
     """Draws the mouth for a mel window into a face crop.
 
     Args:
-        width: Factor on every channel count except those of the inputs and the output.
+        width: Factor on every channel count except those of the inputs and the output, 1.0 as published.
         size: Side of the square crop, px: one of the sizes of the layout; as published, a multiple of 32, at least 96.
         head: ``paint`` as published, or ``copy``: a small flow, a blend mask and a colour over the reference, so that
             pixels which speech does not change are copied from the reference.
@@ -257,7 +257,6 @@ class Wav2Lip(nn.Module):
 
         Args:
             mel: ``[B, 1, 80, 16]`` in -4..4.
-            features: Seven feature maps from :meth:`encode_face`.
             reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
             region: Part of the face to compute; ``None`` for all.
 
@@ -274,7 +273,6 @@ class Wav2Lip(nn.Module):
 
         Args:
             code: ``[B, C, 1, 1]``, output of the audio encoder.
-            features: Seven feature maps from :meth:`encode_face`.
             reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
             region: Part of the face to compute; ``None`` for all.
 
@@ -352,8 +350,8 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
     Args:
         output: ``[B, 6, h, w]`` raw: flow x and y, mask, blue, green, red.
         reference: ``[B, 3, H, W]`` in 0..1.
-        top: Row of the reference at which ``output`` begins.
-        left: Column of the reference at which ``output`` begins.
+        top: First row of the reference that ``output`` covers, px.
+        left: First column of the reference that ``output`` covers, px.
 
     Returns:
         ``[B, 3, h, w]`` in 0..1.

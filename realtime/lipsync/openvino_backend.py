@@ -110,7 +110,6 @@ class OpenVinoPredictor:
         device: ``cpu``.
 
     Args:
-        folder: Folder from :func:`convert`.
         threads: Cores that one call may use; ``None`` for all.
         pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions

@@ -17,9 +17,9 @@ class Named:
     """A class or function by its name, or what a call of it would give.
 
     Attributes:
-        name: Module and name, with a dot between.
-        arguments: Of the call; ``None`` where it is not called.
-        state: What the object would take as its attributes.
+        name: ``module.name``.
+        arguments: Of the call; ``None`` if it is not called.
+        state: What the object would take as its attributes; ``None`` without one.
     """
 
     name: str
@@ -62,13 +62,10 @@ class _Machine:
 
 
 def read_pickle(file: BinaryIO) -> Any:
-    """Return the value of the next pickle of a file.
+    """Return the value of the next pickle of a file, and leave the file behind it.
 
     Dictionaries, ordered or not, lists, tuples, sets, numbers and strings are themselves; all else is :class:`Named` or
     :class:`Reference`. A value may hold itself.
-
-    Args:
-        file: Is left behind the pickle.
 
     Raises:
         ValueError: If it is no whole pickle, or holds an instruction that no checkpoint needs.

@@ -38,9 +38,8 @@ class Found(NamedTuple):
 
     Attributes:
         prefix: What stands in front of each of its names, such as ``module.``.
-        layout: Its layout's name.
         size: Side of the face crop, px.
-        width: Factor on its channels.
+        width: Factor on its channels, 1.0 as published.
     """
 
     prefix: str

@@ -29,10 +29,7 @@ Inputs = Sequence[npt.NDArray[Any]]
 def quantize(model: ov.Model, samples: Iterable[Inputs], device: ov.Core) -> None:
     """Quantise a graph to eight bits, in place.
 
-    Args:
-        model: Graph whose convolutions have constant weights, possibly behind a type conversion.
-        samples: Inputs of the model; together they must reach the range of every layer.
-        device: Runs the samples.
+    The convolutions must have constant weights, and the samples must together reach the range of every layer.
     """
     layers = [op for op in model.get_ordered_ops() if _is_wide(op)]
     sources = {_name(op.input_value(0)): op.input_value(0) for op in layers}

@@ -141,8 +141,8 @@ class TorchPredictor:
     def repeat(self, count: int) -> Callable[[], Tensor]:
         """Return a function that repeats the last batch of a size without copies, for timing.
 
-        Args:
-            count: A size in :data:`BATCHES` that was used before.
+        Raises:
+            KeyError: If no batch of this size in :data:`BATCHES` was used before.
         """
         replay = self._calls[count].replay
         assert replay is not None

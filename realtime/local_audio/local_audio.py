@@ -41,10 +41,8 @@ class _SoundStream:
     """One stream of PortAudio.
 
     Attributes:
-        stream: Stream object of ``sounddevice``.
-        called_s: Monotonic time of the last callback.
-        position: Samples recorded so far.
-        is_over: Whether PortAudio has ended the stream.
+        called_s: Monotonic time of the last callback, s.
+        position: Recorded so far, samples at 48 kHz.
     """
 
     device: str

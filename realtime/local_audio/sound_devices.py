@@ -18,11 +18,9 @@ class SoundDevice:
     """One sound device.
 
     Attributes:
-        number: PortAudio's number; it changes as devices come and go.
-        name: Name of the device; it stays the same.
+        number: PortAudio's number, from 0; it changes as devices come and go.
         inputs: Number of channels that the device records, 0 for none.
         outputs: Number of channels that the device plays, 0 for none.
-        is_default: Whether it is the system's default device.
     """
 
     number: int
@@ -51,7 +49,8 @@ def list_devices(*, afresh: bool = False) -> list[SoundDevice]:
     """Return the available devices.
 
     Args:
-        afresh: Restart PortAudio, which lists only the devices present at its start. Every open stream ends.
+        afresh: Restart PortAudio, which lists only the devices present at its start; default false. Every open stream
+            ends.
     """
     sd = portaudio()
     if afresh:

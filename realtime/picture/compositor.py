@@ -16,7 +16,7 @@ class Origin:
     """Names the stored avatar behind a compositor, so that another process can build the same compositor.
 
     Attributes:
-        fingerprint: First 16 digits of the SHA-256 of the weights file.
+        fingerprint: First 16 digits of the SHA-256 of the weights file; a detector's crop adds its pads.
         loaded: Serial number of the load; differs between avatars loaded one after the other under one id.
         mark: Style of the watermark on every picture; ``None`` for no watermark.
     """

@@ -52,7 +52,8 @@ def feather_mask(region: Region, crop_size: int = 0, outline: Outline = ()) -> F
     Args:
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px; required with an outline.
-        outline: Polygon outside which the mask is 0, so that a collar or the background near the jaw stays as it is.
+        outline: Polygon outside which the mask is 0, so that a collar or the background near the jaw stays as it is;
+            empty for none.
     """
     rows = np.abs((np.arange(region.height) + 0.5) / region.height * 2 - 1)[:, None]
     columns = np.abs((np.arange(region.width) + 0.5) / region.width * 2 - 1)[None, :]
@@ -69,9 +70,9 @@ def paste_mask(region: Region, crop_size: int, outline: Outline = ()) -> Floats:
     edges: above the middle of the crop, and over a twenty-fourth of the crop at the other three.
 
     Args:
-        region: The decoded region.
+        region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
-        outline: Keeps what lies around the jaw out of the mask.
+        outline: Polygon in shares of the face box outside which the mask is 0; empty for none.
     """
     edge = crop_size / 24
     rows, columns = np.arange(region.height, dtype=np.float32), np.arange(region.width, dtype=np.float32)
@@ -169,11 +170,11 @@ class _Enlargement:
     can be resized by themselves.
 
     Attributes:
-        even: Whether the box begins and ends on even pixels.
-        before: Crop pixels added before the region.
-        after: Crop pixels added behind the region.
+        before: Added before the region, px of the crop.
+        after: Added behind the region, px of the crop.
         size: Length of the resized span, px of the picture.
-        within: Part of the resized span that covers the region, even at both ends; inside the region in an odd box.
+        within: Part of the resized span that covers the region, px of the picture; even at both ends in an even box,
+            inside the region in an odd one.
         start: Offset of ``within`` from the face box's edge, px of the picture.
     """
 

@@ -34,7 +34,6 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
     """Return the metadata of a file that shows an avatar.
 
     Args:
-        made_id: Id of this content: random, or from :func:`content_id`.
         consent: Statement of the avatar's manifest about the person shown; empty if there is none.
         producer: Producer of the file: a name or a registration code; empty for this software.
     """
@@ -58,10 +57,6 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
 
 def open_marked(path: Path, facts: dict[str, str]) -> av.container.OutputContainer:
     """Open a recording for writing and add its provenance.
-
-    Args:
-        path: Output path; its suffix chooses the container format.
-        facts: Metadata from :func:`provenance`.
 
     Raises:
         OSError: If the file cannot be written.

@@ -37,7 +37,7 @@ class MarkStyle:
 
     Attributes:
         text: 1 to 24 printable characters; OpenCV's fonts cover many scripts, among them Chinese.
-        corner: Corner of the picture, one of ``CORNERS``.
+        corner: One of :data:`CORNERS`.
         size: Height of the capital letters as a share of the picture's short side, 0.02..0.25.
 
     Raises:

@@ -27,7 +27,6 @@ class IceFragment:
     Attributes:
         credentials: Username fragment and password; ``None`` for one that is missing.
         candidates: Usable candidates, without ``a=candidate:``.
-        complete: Whether no more candidates follow.
     """
 
     credentials: tuple[str | None, str | None]

@@ -37,7 +37,7 @@ class PositionTracker:
         Args:
             timestamp: RTP timestamp at 48 kHz; only its lowest 32 bits count.
             samples: Length of the chunk, 48 kHz samples.
-            arrived_s: Monotonic time of arrival.
+            arrived_s: Monotonic time of arrival, s.
 
         Returns:
             Position of its first sample, or ``None`` for a chunk that lies before the end of the last one.
@@ -68,16 +68,14 @@ class PositionedSound(Protocol):
         Args:
             position: Position of the first sample, 48 kHz, from 0.
             samples: ``float32[n]``, mono.
-            arrived_s: Monotonic time of arrival.
+            arrived_s: Monotonic time of arrival, s.
         """
 
 
 class MicrophoneInput:
     """Takes decoded microphone sound and puts it into a buffer with positions, without a queue.
 
-    Args:
-        buffer: Takes the sound.
-        on_fault: Called with an exception of the buffer: its owner must learn of it, not the reader of the socket.
+    An exception of the buffer goes to ``on_fault``: its owner must learn of it, not the reader of the socket.
 
     Attributes:
         dropped: Number of chunks that lay before the end of the last one.
@@ -97,7 +95,7 @@ class MicrophoneInput:
         Args:
             timestamp: RTP timestamp at 48 kHz.
             samples: ``float32[n]``, mono, 48 kHz.
-            arrived_s: Monotonic time of arrival.
+            arrived_s: Monotonic time of arrival, s.
         """
         if self._closed:
             return

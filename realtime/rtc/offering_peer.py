@@ -16,7 +16,6 @@ class OfferingPeer(Peer):
     """Sends a broadcast to a server that answers the offer. After the answer it works like any other peer.
 
     Args:
-        settings: Addresses, ports, ICE servers and timeouts.
         addresses: Addresses to listen on; ``None`` for all but loopback.
         on_gone: Called once with the reason when the peer is lost; not called after ``close``.
     """

@@ -41,14 +41,14 @@ class Packetizer:
         ssrc: SSRC of the stream, 32 bits.
         sequence: Sequence number of the first packet, 0..65535.
         origin: RTP timestamp that corresponds to 0.
-        extensions: Negotiated ids of the header extensions, by URI; all but the three of this module are ignored.
-        mid: ``mid`` of the media section.
+        extensions: Negotiated ids of the header extensions, 1..14, by URI; all but the three of this module are
+            ignored.
         rtx: Payload type, SSRC and first sequence number of retransmissions (RFC 4588); ``None`` if not negotiated.
 
     Attributes:
         packets: Number of packets written, without retransmissions.
         octets: Bytes of their payloads.
-        timestamp: RTP timestamp of the last packet.
+        timestamp: Of the last packet, 0..2**32 - 1, ticks of the RTP clock.
     """
 
     def __init__(
@@ -78,11 +78,10 @@ class Packetizer:
         """Return the packets of one encoded unit.
 
         Args:
-            payloads: Payloads in order; the last one carries the marker.
             timestamp: Time of the unit in clock ticks, from 0.
             send_time: Absolute send time, 24 bits, 6.18 fixed-point seconds.
             level_dbov: Loudness of speech, -127..0 dBov; ``None`` for pictures.
-            key: Whether a receiver of this unit needs no earlier packet.
+            key: Whether a receiver of this unit needs no earlier packet; default false.
         """
         if key:
             self._key_sequence = self._sequence

@@ -50,7 +50,6 @@ class Peer:
     """A connection to one client: one offer, one answer. The owner calls ``close`` after ``on_gone``.
 
     Attributes:
-        failed: Whether the connection was lost by a fault of the server.
         ice_tag: 16 random hexadecimal digits, constant for the life of the peer.
     """
 
@@ -68,9 +67,8 @@ class Peer:
 
         Args:
             terms: Role of the peer: ``SPEAKING`` (a call), ``WATCHING`` (WHEP) or ``PUBLISHING`` (WHIP).
-            settings: Addresses, ports, ICE servers and timeouts.
             microphone: Takes the sound of the peer's microphone; ``None`` to ignore it.
-            on_control: Called with each control message.
+            on_control: Called with each control message; default: messages are ignored.
             on_gone: Called once with the reason when the peer is lost; not called after ``close``.
         """
         datagram_guard.install()

@@ -19,11 +19,7 @@ THINNED_INTERVAL_S = 2.0
 class ReceiverAdaptation:
     """Decides which pictures one receiver gets.
 
-    Args:
-        leads: Whether the encode follows this receiver's bitrate.
-
     Attributes:
-        leads: Whether the encode follows this receiver's bitrate.
         key_frames: Number of key frames passed to the receiver.
     """
 
@@ -59,10 +55,9 @@ class ReceiverAdaptation:
         """Return whether a picture goes to this receiver, and record it.
 
         Args:
-            key: Whether the picture can be decoded without earlier ones.
-            pixels: Width times height of the picture.
+            pixels: Width times height of the picture, px.
             bitrate: Target bitrate of the encode, bit/s.
-            now_s: Monotonic time.
+            now_s: Monotonic time, s.
         """
         self.rate.start(pixels)
         if key:

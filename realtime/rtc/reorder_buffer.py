@@ -40,7 +40,6 @@ class ReorderBuffer(Generic[T]):
 
         Args:
             sequence: RTP sequence number, 0..65535.
-            packet: Object to return when its turn comes.
 
         Returns:
             The packets that are ready, oldest first; may be empty.

@@ -24,12 +24,12 @@ class RtcSettings:
     Attributes:
         host: Address to listen on; an unspecified one (``0.0.0.0``, ``::``) means every interface but loopback.
         ice_servers: STUN and TURN servers in the browser's form: ``urls``, ``username``, ``credential``.
-        turn: Signs credentials for a TURN server; clients always get them, the server uses them with ``relay_only``.
-        relay_only: Whether all media pass a TURN server, on both ends.
+        turn: Signs credentials for a TURN server, ``None`` for no such server; clients always get them, the server uses
+            them with ``relay_only``.
+        relay_only: Whether all media pass a TURN server, on both ends; default false.
         udp_ports: First and last UDP port to listen on; ``None`` for any.
-        connect_timeout_s: Time from the offer to the finished handshake.
-        silence_timeout_s: Time without a datagram after which a peer counts as gone.
-        offer_pacing: Shared by all peers that answer offers: each step takes milliseconds of the event loop.
+        connect_timeout_s: From the offer to the finished handshake, s; default 9.5.
+        silence_timeout_s: Time without a datagram after which a peer counts as gone, s; default 10.
     """
 
     host: str = "127.0.0.1"
@@ -45,7 +45,6 @@ class RtcSettings:
         """Return the STUN and TURN servers for one user, with credentials good from now on.
 
         Args:
-            user: Name by which the TURN server counts its quota.
             now_s: Unix time, s.
         """
         return [*self.ice_servers, *([self.turn.ice_server(user, now_s)] if self.turn else [])]

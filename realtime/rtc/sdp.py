@@ -26,12 +26,12 @@ class Terms:
     """Requirements for an offer, and the choice of its sections.
 
     Attributes:
-        required: Kinds of media section that the offer must have.
-        known: Kinds of which one section each is accepted.
-        directions: Accepted directions of sound and picture, the best first.
-        multiplexed: Whether each accepted section must multiplex RTP and RTCP on one port.
-        one_of_a_kind: Whether a second section of a kind refuses the offer (RFC 9725, section 4.4.2); otherwise the
-            answer rejects the second section.
+        required: Kinds of media section without which an offer is refused.
+        known: Kinds of which one section each is accepted: ``audio``, ``video`` or ``application``.
+        directions: Accepted directions of sound and picture, the best first; default all four.
+        multiplexed: Whether each accepted section must multiplex RTP and RTCP on one port; default false.
+        one_of_a_kind: Whether a second section of a kind refuses the offer (RFC 9725, section 4.4.2); default false:
+            the answer rejects the second section.
     """
 
     required: tuple[str, ...]
@@ -58,9 +58,7 @@ class CheckedOffer:
 
     Attributes:
         sdp: SDP for aiortc, lines ended by CRLF.
-        sections: All sections of the offer, in its order.
         bundle: Names of the offer's bundle in its order; empty if it has none.
-        kinds: Kinds of the accepted sections, sound first.
     """
 
     sdp: str
@@ -88,7 +86,7 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     ``a=end-of-candidates`` is left out.
 
     Args:
-        allow_loopback: Whether loopback candidates may stay.
+        allow_loopback: Whether loopback candidates may stay; default true.
 
     Raises:
         TooLargeError: If the offer is larger than 64 KiB.

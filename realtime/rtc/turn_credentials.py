@@ -26,7 +26,7 @@ class TurnSecret:
     Attributes:
         urls: ``turn:`` and ``turns:`` addresses in the order of preference.
         secret: Secret shared with the TURN server, 16 characters or more.
-        ttl_s: Time in which a credential can open a relay; an open relay stays.
+        ttl_s: Time in which a credential can open a relay, s, default 600; an open relay stays.
     """
 
     urls: tuple[str, ...]
@@ -54,7 +54,6 @@ class TurnSecret:
         """Return an entry of ``iceServers`` for one user.
 
         Args:
-            user: Name by which the TURN server counts its quota; it appears in that server's log.
             now_s: Unix time, s.
         """
         username = f"{int(now_s) + self.ttl_s}:{user}"

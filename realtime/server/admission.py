@@ -69,7 +69,7 @@ class Admission:
         Periods in which less than half of the pictures show a spoken mouth are ignored.
 
         Args:
-            pictures: Pictures sent, over all sessions.
+            pictures: Number of pictures sent, over all sessions.
             spoken: Number of these pictures with a spoken mouth.
             cpu_s: Processor time of all threads of the server, s.
             loop_s: Processor time of the event loop's thread, s.

@@ -42,7 +42,6 @@ class Build:
     """State of the build of one avatar.
 
     Attributes:
-        id: Id of the avatar.
         state: ``building``, ``ready`` or ``failed``.
         progress: Finished share, 0..1.
         message: Reason of the failure; ``None`` unless failed.
@@ -59,9 +58,9 @@ class UploadLimits:
     """Limits of an upload.
 
     Attributes:
-        bytes: Largest size of the file, bytes.
-        seconds: Longest duration of a clip, s.
-        pixels: Most pixels of a picture, width times height.
+        bytes: Largest size of the file, bytes; default 200 MiB.
+        seconds: Longest duration of a clip, s; default 60.
+        pixels: Width times height of the largest picture, px; default 1920 x 1080.
     """
 
     bytes: int = 200 << 20
@@ -70,14 +69,10 @@ class UploadLimits:
 
 
 class AvatarBuilds:
-    """Builds avatars from uploads, in the order of arrival.
+    """Builds avatars from uploads, in the order of arrival. An avatar is ``ready`` when ``on_built`` has returned.
 
     Args:
-        store: Store that the avatars are added to.
-        weights: Weights file that they are prepared for.
         device: Device that prepares them: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        limits: Limits of an upload.
-        on_built: Called with the id of a new avatar in the store; its state becomes ``ready`` when this returns.
         pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
     """
 
@@ -117,12 +112,9 @@ class AvatarBuilds:
         """Store an upload and begin to build an avatar from it.
 
         Args:
-            file: The uploaded picture or clip.
             avatar_id: Id of the new avatar; empty for an id made from the name.
-            name: Name for people.
-            licence: Licence of the picture or clip.
             consent: Statement on whose face it is and how that person agreed; may be empty.
-            face: Number of the face to use, by size; 1 is the largest.
+            face: Number of the face to use, by size, from 1, the largest.
 
         Returns:
             The avatar's id.

@@ -17,8 +17,6 @@ class ServerLoad:
         """Report the cost since the last call to the admission. Must run on the event loop's thread.
 
         Args:
-            sessions: All sessions of the server.
-            admission: Gets the cost.
             pictures_s: Processor time of the picture workers since their start, s.
         """
         counts = {session.id: session.playout.counts for session in sessions}

@@ -20,9 +20,6 @@ class LoadedAvatars:
     """Avatars in memory, in the server and in the render workers.
 
     Args:
-        store: Store of the avatars.
-        workers: Load the features of each avatar.
-        settings: Settings of the workers; they name the weights that avatars are prepared for.
         mark: Watermark on all pictures; ``None`` for none.
     """
 
@@ -39,7 +36,7 @@ class LoadedAvatars:
         """Load every avatar of the store, and prepare those that are not prepared.
 
         Args:
-            fingerprint: Fingerprint of the weights.
+            fingerprint: First 16 digits of the SHA-256 of the weights file; a detector's crop adds its pads.
 
         Raises:
             UnavailableError: If no avatar can be used.
@@ -100,10 +97,6 @@ class LoadedAvatars:
 
     async def remove(self, avatar_id: str, *, is_shown: Callable[[], bool]) -> None:
         """Remove an avatar from the store.
-
-        Args:
-            avatar_id: Id of the avatar.
-            is_shown: Returns whether a session shows the avatar.
 
         Raises:
             NotFoundError: If there is no such avatar.

@@ -58,7 +58,6 @@ class Sessions:
     """The sessions of one server, and the workers that draw for all of them.
 
     Args:
-        settings: Settings of the server.
         worker_settings: Settings of the render workers; ``None`` derives them from ``settings``.
 
     Raises:
@@ -184,8 +183,8 @@ class Sessions:
         Args:
             avatar_id: Avatar to show; ``None`` for the one in the settings, or else the first.
             offer_sdp: Offer of the session's peer; ``None`` if it comes later.
-            listens: Whether the session listens to the microphone instead of speaking its sound.
-            local_audio: Whether the session gets this machine's microphone and loudspeaker.
+            listens: Whether the session listens to the microphone instead of speaking its sound; default false.
+            local_audio: Whether the session gets this machine's microphone and loudspeaker; default false.
 
         Returns:
             The session, and the answer to the offer; ``None`` without an offer.

@@ -22,9 +22,6 @@ class StandingSession:
     A session with a virtual camera or microphone also gets this machine's microphone and loudspeaker, if the settings
     name them.
 
-    Args:
-        sessions: Sessions of the server; their settings name the addresses and virtual devices.
-
     Raises:
         SettingsError: If an address cannot be streamed to, or a program or library for a virtual device is missing.
             The message does not repeat the address, which may hold a key.

@@ -21,11 +21,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 async def rehearse_call(session: Session) -> None:
-    """Call a session from this process, and end it. A failure is logged and ignored.
-
-    Args:
-        session: A session that is in no list, with the settings of :func:`rehearsal_settings`.
-    """
+    """Call a session from this process, and end it. A failure is logged and ignored."""
     client = OfferingPeer(
         session.broadcast, settings=rehearsal_settings(), addresses=[_LOOPBACK], on_gone=lambda _: None
     )

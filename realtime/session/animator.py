@@ -44,7 +44,7 @@ class ClipLoop:
     """The endless repetition of a clip.
 
     Attributes:
-        frames: Length of the clip, 1 or more.
+        frames: Length of the clip, frames, 1 or more.
         kind: ``seamless`` plays forward and restarts; ``pingpong`` plays forward and backward in turn.
     """
 
@@ -71,7 +71,6 @@ class Animator:
     """Turns one session's sound into render jobs.
 
     Args:
-        loop: The avatar's clip; the attribute may be replaced at any time.
         window_offset_samples: Samples (16 kHz) from a frame's start to the start of its mel window, from the weights'
             metadata.
     """
@@ -113,7 +112,7 @@ class Animator:
         """Take in sound and return the jobs of the frames that it decides, in order.
 
         Args:
-            chunk: The next samples, 16 kHz, any number.
+            chunk: Samples that follow the last ones, 16 kHz, any number.
 
         Raises:
             ValueError: If the chunk does not begin at :attr:`position`.
@@ -135,7 +134,7 @@ class Animator:
         """Close the mouth and treat all sound taken in so far as silence.
 
         Args:
-            first_frame: The next frame to leave.
+            first_frame: Next frame to leave, from 0 at the timeline's beginning.
 
         Returns:
             New jobs for the decided frames that have not left, with the mouth fading to rest. They replace the earlier
@@ -160,7 +159,7 @@ class Animator:
         """Continue at a later position, with silence before it.
 
         Args:
-            sample: A multiple of :data:`JUMP_SAMPLES`.
+            sample: Position on the timeline at 16 kHz, a multiple of :data:`JUMP_SAMPLES`.
 
         Raises:
             ValueError: If ``sample`` is no such multiple, or lies before :attr:`position`.

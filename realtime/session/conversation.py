@@ -49,8 +49,6 @@ class Conversation:
     """Listens to the visitor of one session and has the agent answer.
 
     Args:
-        face: The session.
-        text_queue: Says the answers.
         agent: Gives the answers; ``None`` leaves them to programs and text.
         delay_samples: Samples (16 kHz) from entering the timeline to leaving it.
     """

@@ -43,11 +43,11 @@ class PlayoutCounts:
     """Counts of sent and dropped units since the session began.
 
     Attributes:
-        rendered: Pictures with a spoken mouth of their own.
-        idle: Pictures with the mouth at rest.
-        repeated: Pictures that showed the last mouth because their own was late.
-        dropped: Pictures that were due but not sent, because the one before left too late.
-        underruns: Packets of speech that were due before their sound was complete.
+        rendered: Number of pictures with a spoken mouth of their own.
+        idle: Number of pictures with the mouth at rest.
+        repeated: Number of pictures that showed the last mouth because their own was late.
+        dropped: Number of pictures that were due but not sent, because the one before left too late.
+        underruns: Number of packets of speech, 20 ms each, that were due before their sound was complete.
     """
 
     rendered: int = 0
@@ -61,9 +61,6 @@ class PlayoutBuffer:
     """Buffer between the animator and the tracks of one session.
 
     Args:
-        clock: The session's clock.
-        compositor: Paints the avatar.
-        loop: The avatar's clip.
         meters: Totals over all sessions of the server; ``None`` for meters of its own.
     """
 

@@ -53,20 +53,17 @@ SessionState = Literal["live", "waiting", "draining"]
 class Session:
     """Takes sound from a peer or a program, and sends pictures with the same sound.
 
+    The worker must be started and have the avatar loaded, prepared for the worker's weights.
+
     Args:
-        avatar: Avatar to show, prepared for the worker's weights.
-        worker: Draws the mouths; must be started and have the avatar loaded.
-        metadata: Metadata of the weights.
-        rtc: Connection settings of the peers.
         mark: Watermark on every picture; ``None`` for none.
         epoch_s: Monotonic time at which the timeline begins, s.
-        most_viewers: Most viewers at once.
         on_over: Called when the session should end, with the reason: ``never_connected``, ``abandoned`` or ``failed``.
         meters: Totals over all sessions of the server; ``None`` for meters of its own.
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
-        listens: Whether the session listens to the microphone instead of speaking its sound.
+        listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
-        open_backend: Returns the backend that paints and encodes the pictures.
+        open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
     """
 
     def __init__(
@@ -328,7 +325,6 @@ class Session:
         """Carry out a control message of the data channel or of the WebSocket.
 
         Args:
-            message: The control message.
             program: Queue of the program that sent the message; ``None`` if the peer sent it.
 
         Raises:

@@ -12,11 +12,7 @@ Source = JitterBuffer | PcmQueue
 class SourceSelector:
     """Selects the source that the timeline reads.
 
-    Args:
-        listens: Whether the session listens to the microphone instead of speaking its sound.
-
     Attributes:
-        microphone: Buffer for the microphone of a peer, or of this machine.
         source: Read while no text is said. This is the queue of a program; without a program it is the microphone, or
             an empty queue if the session listens.
     """

@@ -62,20 +62,12 @@ class SpeechPipeline:
     the next frames. The pipeline requests their mouths at once.
 
     Args:
-        playout: Takes the speech and the jobs of the frames.
-        loop: The avatar's clip.
-        metadata: Metadata of the weights; sets the mel windows and the look-ahead.
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
-        listens: Whether the session listens to the microphone instead of speaking its sound.
+        listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
-        submit: Requests a mouth.
-        tell: Sends an event to the session's clients.
 
     Attributes:
-        selector: Selects the source.
-        text_queue: Says text.
         conversation: Takes turns with the visitor; ``None`` in a session that does not listen.
-        tell: Sends an event to the session's clients.
     """
 
     def __init__(

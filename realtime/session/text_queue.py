@@ -38,8 +38,7 @@ class SayRequest:
     """One request to say something.
 
     Attributes:
-        begun: Done when the first sound is ready; has an exception if there is none.
-        awaited: Whether a caller awaits ``begun`` and learns of a failure from it.
+        begun: Done when the first sound is ready; holds an exception if there is none.
     """
 
     begun: "asyncio.Future[None]"
@@ -70,7 +69,7 @@ class PlayedText:
     """Text that was heard before an interruption.
 
     Attributes:
-        sentences: Sentences heard to their end, joined by spaces.
+        sentences: Sentences heard to their end, joined by spaces; empty if none was.
         cut: Sentence that was cut off; empty if none was.
     """
 
@@ -79,11 +78,10 @@ class PlayedText:
 
 
 class TextQueue:
-    """Says text in one session.
+    """Says text in one session. ``on_error`` gets the message of a text that fails while no caller awaits it.
 
     Args:
         synthesizer: The engine; ``None`` if the server has none.
-        on_error: Called with a message when a text fails and no caller awaits it.
 
     Attributes:
         source: Queue that the timeline reads while text is being said; ``None`` without text.

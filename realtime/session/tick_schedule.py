@@ -40,7 +40,7 @@ def begin(now_s: float, first_window_samples: int, others: Iterable[float], mout
     Its mel windows then end at a tick that has room for one more session.
 
     Args:
-        now_s: Monotonic time; the timeline begins less than a frame and a block before it.
+        now_s: Monotonic time, s; the timeline begins less than a frame and a block before it.
         first_window_samples: Samples (16 kHz) that must enter before the first frame can be decided, the same for all
             sessions.
         others: Start times of the other sessions' timelines, s.

@@ -19,12 +19,7 @@ logger = logging.getLogger(__name__)
 class Viewers:
     """The viewers of one session.
 
-    Args:
-        broadcast: Source of the speech and pictures that they receive.
-        rtc: Connection settings of their peers.
-        limit: Most viewers at once.
-        on_fault: Called with the reason when a viewer is lost by a fault of the server. The fault concerns all
-            viewers, since they receive the same media.
+    All receive the same media, so a viewer that is lost by a fault of the server is reported to ``on_fault``.
     """
 
     def __init__(self, broadcast: Broadcast, *, rtc: RtcSettings, limit: int, on_fault: Callable[[str], None]) -> None:

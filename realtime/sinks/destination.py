@@ -32,9 +32,6 @@ MOST_TAGS = 220
 class Destination:
     """Keeps one connection up until it is closed.
 
-    Args:
-        on_change: Called after each change of the state.
-
     Attributes:
         id: Random URL-safe id of 12 characters.
         state: ``connecting``, ``live``, ``waiting``, ``ended`` or ``failed``.
@@ -119,10 +116,6 @@ class Destination:
 
 class TagDestination(Destination):
     """A destination that receives the tags of a shared encode.
-
-    Args:
-        on_change: Called after each change of the state.
-        headers: Returns the header tags of the stream; complete once there was a key frame.
 
     Attributes:
         lost: Number of tags dropped because the server was too slow.

@@ -20,7 +20,6 @@ class Tag:
     Attributes:
         kind: ``AUDIO``, ``VIDEO`` or ``SCRIPT``.
         time_ms: Decoding time, ms.
-        body: Body as in an FLV file or an RTMP message.
     """
 
     kind: int
@@ -50,11 +49,7 @@ class Tag:
 
 
 class TagSplitter:
-    """Splits the bytes of an FLV file, in chunks of any length, into tags.
-
-    Args:
-        on_tag: Called with each complete tag.
-    """
+    """Splits the bytes of an FLV file, in chunks of any length, into tags."""
 
     def __init__(self, on_tag: Callable[[Tag], None]) -> None:
         self._on_tag = on_tag

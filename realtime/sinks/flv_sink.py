@@ -17,12 +17,10 @@ class FlvSink(Sink):
     lacks skipped pictures. A stream needs a constant bitrate, regular key frames, and every picture.
 
     Args:
-        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
-        on_tag: Called on the event loop with each tag that is not a header.
         on_end: Called on the event loop when the encode ends, with the exception that ended it or ``None``.
 
     Attributes:
-        headers: Header tags of a stream; complete once there was a key frame.
+        headers: Header tags of a stream; empty at first, complete once there was a key frame.
     """
 
     def __init__(

@@ -60,11 +60,9 @@ class Muxer:
     """One container with one video and one audio stream.
 
     Args:
-        output: Receives the bytes.
         container_format: ``mp4`` (fragmented) or ``flv``.
         size: Width and height of the video, px; pictures of another size are fitted into it.
         first_frame: Frame on the session's timeline at time 0 of the container.
-        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
 
     Attributes:
         first_frame: Frame on the session's timeline at time 0 of the container.

@@ -34,12 +34,6 @@ RecordingState = Literal["recording", "ended", "failed"]
 class Recording(Sink):
     """One recording.
 
-    Args:
-        session_id: Session id; the files are named after it.
-        folder: Folder for the files; created if it is missing.
-        facts: Metadata from :func:`realtime.picture.provenance.provenance`.
-        on_event: Called with an event at the beginning and at the end.
-
     Raises:
         UnavailableError: If the disk is full or cannot be written to.
     """
@@ -140,7 +134,7 @@ class _File:
     """The file of a recording, written without a buffer.
 
     Attributes:
-        written: Bytes written so far.
+        written: Size of the file so far, bytes.
         fault: Error that ended the writing; ``None`` without one.
 
     Raises:

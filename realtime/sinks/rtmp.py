@@ -50,10 +50,7 @@ class _Incoming:
 class RtmpPublisher:
     """One connection to a server, from the handshake on.
 
-    Args:
-        app: Application name: the address's path without its last part.
-        key: Stream name with the address's query; a secret.
-        url: Address without the key, for ``tcUrl``.
+    ``key`` is the stream name with the address's query, a secret; ``url`` is the address without it.
 
     Attributes:
         state: ``handshake``, ``connecting``, ``creating``, ``publishing`` or ``published``.

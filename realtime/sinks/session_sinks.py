@@ -18,11 +18,7 @@ from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
-    """Starts, stops and reports a session's sinks.
-
-    Args:
-        on_event: Called with each event for the clients.
-    """
+    """Starts, stops and reports a session's sinks."""
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
@@ -53,10 +49,6 @@ class SessionSinks:
 
     def record(self, folder: Path, facts: dict[str, str], avatar: str) -> Recording:
         """Start a recording.
-
-        Args:
-            folder: Folder of all recordings; created if it is missing.
-            facts: Metadata from :func:`realtime.picture.provenance.provenance`.
 
         Raises:
             ConflictError: If a recording runs.

@@ -37,7 +37,7 @@ class Sink:
 
     Attributes:
         kinds: Raw codecs that the sink subscribes to; speech and pictures by default.
-        most_units: Limit of waiting units.
+        most_units: Most waiting units, default :data:`MOST_UNITS`; further ones are dropped.
         lost: Number of units dropped because the queue was full, by kind.
     """
 

@@ -94,11 +94,7 @@ class SrtSocket:
 
 
 class PacketCutter:
-    """Cuts an MPEG-TS byte stream into messages of whole packets.
-
-    Args:
-        send: Called with each message.
-    """
+    """Cuts an MPEG-TS byte stream into messages of whole packets."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send

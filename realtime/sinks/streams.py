@@ -35,11 +35,7 @@ _EVENTS: dict[DestinationState, Literal["stream_started", "stream_lost", "stream
 
 
 class Streams:
-    """Streams a session to several servers; a slow server does not delay the others.
-
-    Args:
-        on_event: Called with an event when a stream is live, lost or over.
-    """
+    """Streams a session to several servers; a slow server does not delay the others."""
 
     def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
@@ -62,8 +58,7 @@ class Streams:
         """Start streaming to an address.
 
         Args:
-            url: RTMP, RTMPS or SRT address, or a WHIP endpoint.
-            facts: Metadata from :func:`realtime.picture.provenance.provenance`.
+            url: ``rtmp://``, ``rtmps://`` or ``srt://`` address, or a WHIP endpoint.
 
         Raises:
             BadRequestError: If the URL cannot be streamed to.

@@ -22,9 +22,7 @@ _FAREWELL_S = 1.0
 class WhipDestination(Destination):
     """Offers the session's media, and offers again when the connection is lost.
 
-    Args:
-        address: WHIP endpoint; a user name in it is sent as the bearer token.
-        on_change: Called after each change of the state.
+    A user name in the address is sent as the bearer token.
     """
 
     def __init__(

@@ -33,8 +33,6 @@ class SpeechEndpoint:
 
     Args:
         url: Base URL with the version, such as ``https://api.example/v1``.
-        voice: Voice name, passed to the endpoint unchecked.
-        model: Model name, passed to the endpoint unchecked.
         response_format: ``pcm`` (s16le at 24 kHz) or ``wav`` (any rate).
         key: Bearer token; empty for none.
     """

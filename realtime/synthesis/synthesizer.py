@@ -25,12 +25,7 @@ class SpokenPcm:
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """A sentence with its sound.
-
-    Attributes:
-        text: Caption while the sentence is heard.
-        sound: Generator of the sound; closed unread if the sentence is no longer wanted.
-    """
+    """A sentence with its sound. The generator is closed unread if the sentence is no longer wanted."""
 
     text: str
     sound: AsyncGenerator[SpokenPcm]

@@ -29,10 +29,9 @@ class RecordedPacket:
 
     Attributes:
         arrived_s: Monotonic time of arrival, s.
-        timestamp: RTP timestamp.
-        marker: Whether the packet ends a picture.
+        timestamp: RTP timestamp, 0..2**32 - 1.
         payload: Payload; empty if the caller does not keep payloads.
-        sequence: RTP sequence number; the original one for a retransmission.
+        sequence: RTP sequence number, 0..65535; the original one for a retransmission.
     """
 
     arrived_s: float
@@ -48,7 +47,7 @@ class RecordedStream:
 
     Attributes:
         rate: Rate of the RTP clock, Hz.
-        reports: RTP timestamp and NTP time (s) of each sender report.
+        reports: RTP timestamp and NTP time of each sender report, ticks and s.
         codec: MIME type; empty before the first packet.
     """
 
@@ -152,7 +151,7 @@ class DecodedPicture:
     """One decoded picture.
 
     Attributes:
-        timestamp: RTP timestamp.
+        timestamp: RTP timestamp, 1/90000 s.
         media_s: Sender's time, s; NaN without sender reports.
         arrived_s: Monotonic time at which its last packet arrived, s.
         luma: Luma plane, ``uint8[h, w]``.

@@ -69,9 +69,9 @@ class Caller:
 
     Args:
         sound: Sound to repeat, ``float32[n]``, 48 kHz mono; ``None`` for a client without a microphone.
-        keep_payloads: Whether to keep the payloads, which decoding needs.
-        counts_only: Whether to only decrypt, count and report packets. This allows many callers on the machine that is
-            measured; it works only on links without loss.
+        keep_payloads: Whether to keep the payloads, which decoding needs; default true.
+        counts_only: Whether to only decrypt, count and report packets; default false. This allows many callers on the
+            machine that is measured; it works only on links without loss.
         lost: Share of the datagrams of a connected call that are dropped in each direction, 0..1.
         configuration: Connection settings; ``None`` for no STUN and TURN.
     """

@@ -64,7 +64,6 @@ def find_flashes(pictures: list[DecodedPicture], mouth: tuple[slice, slice]) -> 
     """Return the sender's time and the time of arrival of the first picture of each flash, s.
 
     Args:
-        pictures: Pictures in order.
         mouth: Rows and columns of the middle of the mouth, px.
     """
     bright = np.array([picture.luma[mouth].mean() for picture in pictures])

@@ -22,7 +22,6 @@ class RefusedError(LipstreamError):
     """The server refused the request.
 
     Attributes:
-        answer_status: HTTP status.
         reason: Reason that the server gives with status 503; otherwise ``""``.
     """
 
@@ -38,7 +37,7 @@ class ServerClient:
     Args:
         url: Address of the server, such as ``https://face.example``; ``http`` without a scheme.
         token: API key or join token; ``""`` for a server without tokens.
-        certificate: File of a certificate to trust instead of the system's ones.
+        certificate: File of a certificate to trust instead of the system's ones; ``None`` for those.
         timeout_s: Longest time of one request, s.
 
     Raises:

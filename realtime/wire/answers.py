@@ -14,9 +14,9 @@ class ErrorBody(TypedDict):
     """An error.
 
     Attributes:
-        code: A word for programs.
+        code: A word for programs, such as ``bad_request``.
         message: The cause, in one sentence for people.
-        reason: The cause; only with code ``unavailable``.
+        reason: The cause as a word; absent unless the code is ``unavailable``.
     """
 
     code: str
@@ -40,7 +40,7 @@ class NotReadyAnswer(TypedDict):
     """No session can be taken now.
 
     Attributes:
-        reason: The cause, as in errors of code ``unavailable``.
+        reason: The cause as a word, as in errors of code ``unavailable``.
     """
 
     reason: UnreadyReason
@@ -50,8 +50,8 @@ class TokenAnswer(TypedDict):
     """A join token.
 
     Attributes:
-        token: Goes after ``#join=`` of a link.
-        expires_in: Seconds.
+        token: URL-safe; goes after ``#join=`` of a link.
+        expires_in: Lifetime, s: 300, or 366 days for a kiosk.
     """
 
     token: str
@@ -62,10 +62,10 @@ class AvatarListItem(TypedDict):
     """An avatar in the list.
 
     Attributes:
-        id: Names it in routes.
-        name: Name shown to people.
+        id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
+        name: Name shown to people; several avatars may share it.
         state: ``building`` until it is prepared for the server's weights.
-        own: Whether it was uploaded or built, and so can be removed.
+        own: Whether it was uploaded or built, and so can be removed; false for a built-in one.
     """
 
     id: str
@@ -78,7 +78,7 @@ class AvatarUploadAnswer(TypedDict):
     """The upload was taken; the avatar is being made.
 
     Attributes:
-        id: Names it in routes.
+        id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
     """
 
     id: str
@@ -88,9 +88,9 @@ class AvatarBuildAnswer(TypedDict):
     """How far an upload is.
 
     Attributes:
-        id: Names the avatar in routes.
+        id: Names the avatar in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
         state: ``building`` until it is made.
-        progress: 0..1.
+        progress: Finished share, 0..1.
         message: Reason of a failure, one sentence; ``null`` while there is none.
     """
 
@@ -104,12 +104,12 @@ class AvatarAnswer(TypedDict):
     """An avatar's facts.
 
     Attributes:
-        id: Names it in routes.
-        name: Name shown to people.
+        id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
+        name: Name shown to people; several avatars may share it.
         state: ``building`` until it is prepared for the server's weights.
         progress: 1 if it is ready, else 0.
         size: Width and height of the picture, px.
-        frames: Length of the clip, 25 frames a second.
+        frames: Length of the clip in frames, 25 a second.
         face: The face box of the first frame: x, y, width, height, px.
         loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
         licence: Licence of the clip; ``unknown`` if nothing was said.
@@ -136,12 +136,13 @@ class SessionListItem(TypedDict):
     """A session in the list.
 
     Attributes:
-        id: Names it in routes.
-        avatar: Id of the avatar that is shown.
-        state: ``live`` while somebody is connected, ``draining`` if the server stops soon, else ``waiting``.
+        id: Names it in routes; 22 URL-safe characters.
+        avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
+        state: ``waiting`` while nobody is connected, ``draining`` if somebody is and the server stops soon, else
+            ``live``.
         viewers: Number of viewers, connected or on their way.
-        viewer_token: Opens the session's WHEP.
-        urls: Paths of the session's routes.
+        viewer_token: Opens the session's WHEP; 32 URL-safe characters.
+        urls: Paths of the session's routes, from ``/api``.
     """
 
     id: str
@@ -158,13 +159,13 @@ class RecordingAnswer(TypedDict):
     Attributes:
         state: ``failed`` if a fault ended it.
         file: Name of the MP4 in the folder of recordings.
-        transcript: Name of the file of events beside it.
-        seconds: Stored so far.
-        bytes: Stored so far.
-        repeated_pictures: Pictures that stand in for lost ones.
-        silent_packets: Packets of 20 ms that stand in for lost ones.
-        lost_units: Pictures and packets that came faster than they could be stored.
-        reason: Present if a fault ended it.
+        transcript: Name of the file of events beside it, JSON lines.
+        seconds: Stored so far, s.
+        bytes: Stored so far, bytes.
+        repeated_pictures: Number of pictures that stand in for lost ones.
+        silent_packets: Number of packets of 20 ms that stand in for lost ones.
+        lost_units: Number of pictures and packets that came faster than they could be stored.
+        reason: ``disk_full`` or ``failed``; absent unless a fault ended it.
     """
 
     state: Literal["recording", "ended", "failed"]
@@ -182,9 +183,9 @@ class EncodeStats(TypedDict):
     """The encode that RTMP and SRT share.
 
     Attributes:
-        seconds: Encoded so far.
-        repeated_pictures: Pictures that stand in for lost ones.
-        silent_packets: Packets that stand in for lost ones.
+        seconds: Encoded so far, s.
+        repeated_pictures: Number of pictures that stand in for lost ones.
+        silent_packets: Number of packets of 20 ms that stand in for lost ones.
     """
 
     seconds: float
@@ -196,15 +197,15 @@ class StreamAnswer(TypedDict):
     """A live stream.
 
     Attributes:
-        id: Names it in routes.
-        to: Address without its key.
+        id: Names it in routes; 12 URL-safe characters.
+        to: Protocol, host and port of the address, such as ``rtmps://live.example``; no key.
         state: ``waiting`` between two attempts to connect; ``failed`` if a fault ended it.
-        links: Connections that came about so far.
+        links: Number of connections that came about so far.
         reason: Cause of the last broken connection, in words; absent if nothing was wrong.
-        lost_tags: RTMP and SRT: packets that the server did not take in time.
-        seconds: RTMP and SRT: encoded so far. These three are in the list of streams alone.
-        repeated_pictures: RTMP and SRT: pictures that stand in for lost ones.
-        silent_packets: RTMP and SRT: packets that stand in for lost ones.
+        lost_tags: RTMP and SRT: number of packets that the server did not take in time.
+        seconds: RTMP and SRT: encoded so far, s. These three are in the list of streams alone.
+        repeated_pictures: RTMP and SRT: number of pictures that stand in for lost ones.
+        silent_packets: RTMP and SRT: number of packets of 20 ms that stand in for lost ones.
     """
 
     id: str

@@ -23,7 +23,7 @@ class SayMessage(TypedDict):
     """Speak a text. Sound that was sent waits until the text is spoken.
 
     Attributes:
-        text: Plain text of any number of sentences.
+        text: Plain text of any number of sentences; the message has at most 4 KiB.
     """
 
     type: Literal["say"]

@@ -12,7 +12,7 @@ class SpeechEvent(TypedDict):
     """The avatar begins to speak, or has spoken.
 
     Attributes:
-        sample: Position on the timeline, 16 kHz.
+        sample: Position on the timeline, samples at 16 kHz.
     """
 
     type: Literal["speech_started", "speech_ended"]
@@ -23,12 +23,12 @@ class InterruptedEvent(TypedDict):
     """The avatar was interrupted.
 
     Attributes:
-        sample: From here on there is silence.
-        heard_ms: How much was heard of what the program sent, or of the text.
-        heard_text: Sentences of the text that were heard to their end.
-        cut_text: Sentence that was cut off; empty if none was.
-        by: Present if a visitor's voice interrupted, and not a request.
-        after_ms: Time from the voice's first frame to the silence.
+        sample: Position of the silence's beginning, samples at 16 kHz.
+        heard_ms: How much was heard of what the program sent, or of the text, ms; absent without both.
+        heard_text: Sentences of the text that were heard to their end; absent if no text was spoken.
+        cut_text: Sentence that was cut off; empty if none was; absent if no text was spoken.
+        by: Absent if a request interrupted, and not a visitor's voice.
+        after_ms: Time from the voice's first frame to the silence, ms; absent if a request interrupted.
     """
 
     type: Literal["interrupted"]
@@ -44,8 +44,8 @@ class CaptionEvent(TypedDict):
     """A sentence of a text begins to be heard.
 
     Attributes:
-        sample: Position on the timeline, 16 kHz.
-        text: The sentence.
+        sample: Position on the timeline, samples at 16 kHz.
+        text: One sentence, as it is heard.
     """
 
     type: Literal["caption"]
@@ -57,7 +57,7 @@ class TurnEvent(TypedDict):
     """In a conversation, the visitor began to speak (``listening``), or has finished (``heard``).
 
     Attributes:
-        sample: Position on the timeline, 16 kHz.
+        sample: Position on the timeline, samples at 16 kHz.
     """
 
     type: Literal["listening", "heard"]
@@ -91,7 +91,7 @@ class RecordingStartedEvent(TypedDict):
     """From now on picture and sound are stored.
 
     Attributes:
-        avatar: Id of the avatar that is shown.
+        avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
         time: UTC, ISO 8601.
     """
 
@@ -105,7 +105,7 @@ class RecordingEndedEvent(TypedDict):
 
     Attributes:
         time: UTC, ISO 8601.
-        reason: Present if a fault ended it.
+        reason: ``disk_full`` or ``failed``; absent unless a fault ended it.
     """
 
     type: Literal["recording_ended"]
@@ -117,7 +117,7 @@ class StreamEvent(TypedDict):
     """A live stream is connected, lost its connection and tries again, or is over.
 
     Attributes:
-        stream: Id of the stream.
+        stream: Id of the stream, 12 URL-safe characters.
         reason: Cause of the broken connection, in words; absent if nothing was wrong.
     """
 
@@ -130,7 +130,7 @@ class DrainingEvent(TypedDict):
     """The server stops soon; no new session begins.
 
     Attributes:
-        seconds: Time that running sessions have.
+        seconds: Time that running sessions have, s.
     """
 
     type: Literal["draining"]
@@ -155,7 +155,7 @@ class CreditEvent(TypedDict):
     """The sound that a program may send. Sound above it is read when there is room.
 
     Attributes:
-        until: Bytes of sound in all, from the connection's beginning.
+        until: Sound that may be sent in all from the connection's beginning, bytes.
     """
 
     type: Literal["credit"]
@@ -166,9 +166,9 @@ class PlayoutEvent(TypedDict):
     """How much of a program's sound was heard; ten times a second while that grows.
 
     Attributes:
-        sample: Position of the sound that leaves now, 16 kHz.
-        heard_ms: Heard in all, from the connection's beginning.
-        queued_ms: Received and not heard yet.
+        sample: Position of the sound that leaves now, samples at 16 kHz.
+        heard_ms: Heard in all from the connection's beginning, ms.
+        queued_ms: Received and not heard yet, ms.
     """
 
     type: Literal["playout"]
@@ -201,7 +201,6 @@ def error_event(message: str, *, code: Literal["", "not_said", "not_answered", "
     """Return the event that tells a client what went wrong.
 
     Args:
-        message: The cause, in one sentence for people.
         code: A word for programs; left out if empty.
     """
     if code:

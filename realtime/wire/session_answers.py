@@ -10,8 +10,8 @@ class IceServer(TypedDict):
 
     Attributes:
         urls: A URL, or a list of URLs.
-        username: Present for TURN.
-        credential: Present for TURN; may run out after ten minutes.
+        username: Absent for a server that needs none, as STUN.
+        credential: Absent for a server that needs none, as STUN; may run out after ten minutes.
     """
 
     urls: str | list[str]
@@ -35,7 +35,7 @@ class SdpAnswer(TypedDict):
     """An SDP answer with all candidates of the server.
 
     Attributes:
-        sdp: The description.
+        sdp: Session description (RFC 8866).
     """
 
     sdp: str
@@ -46,7 +46,7 @@ class PeerAnswer(TypedDict):
     """The peer speaks now.
 
     Attributes:
-        answer: The server's answer to the offer.
+        answer: The server's answer to the offer, an SDP.
     """
 
     answer: SdpAnswer
@@ -56,8 +56,8 @@ class ViewerUrls(TypedDict):
     """Paths of a session.
 
     Attributes:
-        self: Path of the session.
-        whep: Path that viewers send offers to.
+        self: Path of the session, from ``/api``.
+        whep: Path that viewers send offers to, from ``/api``.
     """
 
     self: str
@@ -68,10 +68,10 @@ class SessionUrls(TypedDict):
     """Paths of a new session.
 
     Attributes:
-        self: Path of the session.
-        peer: Path that the speaking peer sends offers to.
-        audio: Path of a program's WebSocket.
-        whep: Path that viewers send offers to.
+        self: Path of the session, from ``/api``.
+        peer: Path that the speaking peer sends offers to, from ``/api``.
+        audio: Path of a program's WebSocket, from ``/api``.
+        whep: Path that viewers send offers to, from ``/api``.
     """
 
     self: str
@@ -84,15 +84,15 @@ class SessionAnswer(TypedDict):
     """A new session.
 
     Attributes:
-        id: Names it in routes.
-        token: Opens the session's routes.
-        viewer_token: Opens its WHEP alone.
-        look_ahead_ms: How much of the coming speech a mouth needs: the least delay.
+        id: Names it in routes; 22 URL-safe characters.
+        token: Opens the session's routes; 32 URL-safe characters.
+        viewer_token: Opens its WHEP alone; 32 URL-safe characters.
+        look_ahead_ms: How much of the coming speech a mouth needs, ms: the least delay.
         ice_servers: STUN and TURN servers; empty if none are needed.
         ice_transport_policy: ``relay`` if media may pass through TURN alone.
-        urls: Paths of the session's routes.
-        local_audio: Devices of the server's machine that it uses; present if they were asked for.
-        answer: The server's answer; present if there was an offer.
+        urls: Paths of the session's routes, from ``/api``.
+        local_audio: Devices of the server's machine that it uses; absent unless they were asked for.
+        answer: The server's answer; absent without an offer.
     """
 
     id: str
@@ -120,9 +120,9 @@ class Percentiles(TypedDict):
     """Percentiles over the last 30 seconds; ``null`` before the first value.
 
     Attributes:
-        p50: The median.
-        p95: 95 of 100 are at most this.
-        p99: 99 of 100 are at most this.
+        p50: The median, in the unit of the values; ``null`` without values.
+        p95: 95 of 100 are at most this; ``null`` without values.
+        p99: 99 of 100 are at most this; ``null`` without values.
     """
 
     p50: float | None
@@ -136,8 +136,8 @@ class SourceStats(TypedDict):
     Attributes:
         filled: Samples (48 kHz) of silence put in for lost packets.
         dropped: Samples (48 kHz) thrown away because more than 40 ms was waiting.
-        underruns: Blocks of 10 ms that were due before their sound had come.
-        corrections: Blocks stretched by a sample or two to follow the source's clock.
+        underruns: Number of blocks of 10 ms that were due before their sound had come.
+        corrections: Number of blocks stretched by a sample or two to follow the source's clock.
     """
 
     filled: int
@@ -150,12 +150,12 @@ class SenderStats(TypedDict):
     """Counts of the media sent of one kind; ``null`` where the other side has not reported yet.
 
     Attributes:
-        bytes_sent: Bytes of payload sent so far.
-        packets_sent: RTP packets sent so far.
-        packets_lost: Packets that the other side reports as lost.
-        round_trip_ms: Mean time to the other side and back.
-        target_bitrate: Estimated capacity of the link, bit/s.
-        key_frames: Key frames sent so far; 0 for sound.
+        bytes_sent: Payload sent so far, bytes.
+        packets_sent: Number of RTP packets sent so far.
+        packets_lost: Number of packets that the other side reports as lost; ``null`` before its first report.
+        round_trip_ms: Mean time to the other side and back, ms; ``null`` before it is measured.
+        target_bitrate: Estimated capacity of the link, bit/s; ``null`` for sound and before the first picture.
+        key_frames: Number of key frames sent so far; 0 for sound.
         thinned: Whether only key frames are sent, since the link carries no more.
     """
 
@@ -173,9 +173,9 @@ class PeerStats(TypedDict):
 
     Attributes:
         connected: Whether media flows.
-        microphone_dropped: Chunks of the client's sound that came before the end of the last one.
-        audio: Present if sound is sent.
-        video: Present if pictures are sent.
+        microphone_dropped: Number of chunks of the client's sound that came before the end of the last one.
+        audio: Figures of the sound; absent if none is sent.
+        video: Figures of the pictures; absent if none are sent.
     """
 
     connected: bool
@@ -216,8 +216,8 @@ class DeviceStats(TypedDict):
     Attributes:
         name: Name shown to people.
         state: ``waiting`` while the device is missing.
-        opened: Times that it was opened.
-        lost: Pictures or packets that it did not take in time.
+        opened: Number of times that it was opened.
+        lost: Number of pictures or packets that it did not take in time.
         reason: Cause of the last closing, in words; absent if nothing was wrong.
     """
 
@@ -232,26 +232,29 @@ class SessionStats(TypedDict):
     """A session's live figures: counts since its start, percentiles over the last 30 seconds.
 
     Attributes:
-        id: Names it in routes.
-        avatar: Id of the avatar that is shown.
-        state: ``live`` while somebody is connected, ``draining`` if the server stops soon, else ``waiting``.
-        speaking: Whether the mouth is a spoken one.
-        fps: Pictures a second over the last two seconds.
-        look_ahead_ms: How much of the coming speech a mouth needs.
-        mouth_latency_ms: From the arrival of a frame's sound until its picture leaves.
-        av_offset_ms: Median; positive if the sound is ahead of the picture.
-        interrupt_tail_ms: 95th percentile of what was still heard after an interruption.
-        frames_rendered: Frames with a spoken mouth.
-        frames_idle: Frames with the resting mouth.
-        frames_repeated: Frames that repeat the mouth before, since their own came too late.
-        frames_dropped: Frames that were not sent.
-        audio_underruns: Times that there was no sound to send.
-        source: The sound that comes in.
+        id: Names it in routes; 22 URL-safe characters.
+        avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
+        state: ``waiting`` while nobody is connected, ``draining`` if somebody is and the server stops soon, else
+            ``live``.
+        speaking: Whether the mouth is a spoken one; false while it rests.
+        fps: Pictures a second over the last two seconds; ``null`` before the first picture.
+        look_ahead_ms: How much of the coming speech a mouth needs, ms.
+        mouth_latency_ms: From the arrival of a frame's sound until its picture leaves, over the last 30 s, ms.
+        av_offset_ms: Median of the last 30 s, ms; positive if the sound is ahead of the picture; ``null`` without
+            pictures.
+        interrupt_tail_ms: 95th percentile of what was still heard after an interruption, over the last 30 s, ms;
+            ``null`` without one.
+        frames_rendered: Number of frames with a spoken mouth.
+        frames_idle: Number of frames with the resting mouth.
+        frames_repeated: Number of frames that repeat the mouth before, since their own came too late.
+        frames_dropped: Number of frames that were not sent.
+        audio_underruns: Number of packets of 20 ms that were due before their sound had come.
+        source: Counts of the sound that comes in.
         peer: The speaking peer; ``null`` if there is none.
-        viewers: Numbers of viewers.
-        recorded: Whether a recording runs.
-        streams: Numbers of live streams.
-        devices: Virtual devices of the server's machine.
+        viewers: Numbers of viewers, 0 without one.
+        recorded: Whether a recording runs; false after its end.
+        streams: Numbers of streams, 0 without one.
+        devices: Virtual devices of the server's machine; empty without one.
     """
 
     id: str

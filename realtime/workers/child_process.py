@@ -49,10 +49,7 @@ class Child:
     """One child process. It may be started again after ``stop``. All methods belong to the event loop's thread.
 
     Args:
-        name: Name of the process.
-        target: Function that the child runs; called with the child's end of the pipe and the arguments of ``start``.
-        on_message: Called with each message of the child.
-        on_lost: Called when the pipe is closed.
+        on_lost: Called when the pipe is closed; default: nothing happens.
     """
 
     def __init__(

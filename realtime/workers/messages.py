@@ -6,21 +6,12 @@ from typing import Any
 
 
 def pack(message: tuple[Any, ...], payload: bytes = b"") -> bytes:
-    """Return a message as bytes.
-
-    Args:
-        message: A named tuple whose fields JSON can hold.
-        payload: Bytes appended after the line of JSON.
-    """
+    """Return a message as bytes."""
     return b"".join((json.dumps((type(message).__name__, *message)).encode(), b"\n", payload))
 
 
 def unpack(types: Mapping[str, type[Any]], data: bytes) -> tuple[Any, bytes]:
     """Return the message and the payload that :func:`pack` encoded.
-
-    Args:
-        types: The expected message types, by name.
-        data: Bytes of one message.
 
     Raises:
         KeyError: If the message has another type.

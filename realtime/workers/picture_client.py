@@ -18,7 +18,6 @@ class PictureWorkers:
     """All picture workers of a server. All methods belong to the event loop's thread.
 
     Args:
-        store: Root of the avatar store.
         count: Number of workers; with 0, threads of the server make the pictures.
 
     Attributes:
@@ -45,11 +44,7 @@ class PictureWorkers:
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     def start(self, region: Region) -> None:
-        """Start the processes in the background; threads of the server make the pictures until they are ready.
-
-        Args:
-            region: The decoded region, which sets the size of a mouth.
-        """
+        """Start the processes in the background; threads of the server make the pictures until they are ready."""
         for worker in self._workers:
             worker.region = region
             worker.start()

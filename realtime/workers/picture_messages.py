@@ -18,7 +18,6 @@ class UseMemory(NamedTuple):
     """Open the shared memory of this name; sent once.
 
     Attributes:
-        name: Name of the shared memory.
         region: The decoded region, px: top, bottom, left, right.
     """
 
@@ -30,10 +29,9 @@ class MakePicture(NamedTuple):
     """Paint a picture and encode it.
 
     Attributes:
-        stream: Number of the stream, whose encoders are used.
         number: Number of the picture, from 0.
         origin: Id of the avatar, fingerprint, time of loading, and watermark or ``None``.
-        clip_frame: Frame of the avatar's clip.
+        clip_frame: Frame of the avatar's clip, from 0.
         slot: Slot of the mouth in the shared memory; ``None`` for a mouth at rest.
         spoken: Weight of the spoken mouth over the resting one, 0..1.
         requests: For each encoding: codec, bitrate (bit/s), whether to make a key frame, interval in pictures.

@@ -57,12 +57,9 @@ class PictureProcess:
     """One picture worker as the server sees it. All methods belong to the event loop's thread.
 
     Args:
-        store: Root of the avatar store.
         on_spent: Called for each picture with the processor time that the worker spent on it, s.
 
     Attributes:
-        label: Name of the worker in the log.
-        ready: Whether the worker takes pictures.
         restarts: Number of restarts of the process.
         start_timeout_s: Longest time that the process may take to be ready, s.
         region: The decoded region; ``None`` until it is known. The worker takes no streams before.

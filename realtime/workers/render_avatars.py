@@ -12,11 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerAvatars:
-    """The avatars that a worker must have, also after a restart.
-
-    Args:
-        send: Sends a message to the worker.
-    """
+    """The avatars that a worker must have, also after a restart."""
 
     def __init__(self, send: Callable[[LoadAvatar | ForgetAvatar], None]) -> None:
         self._send = send

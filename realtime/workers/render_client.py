@@ -43,14 +43,13 @@ class RenderWorker:
     """One render worker as the server sees it. All methods belong to the event loop's thread.
 
     Args:
-        settings: Settings of the child process.
         meters: Gets the times of batches and jobs; ``None`` for meters of its own.
         on_batch: Called for each batch with the number of mouths, their processor time and their elapsed time, s.
-        on_moved: Called when another device begins to draw; the cost of a mouth is then unknown.
+        on_moved: Called when another device begins to draw, so that the cost of a mouth is unknown; default: nothing
+            happens.
 
     Attributes:
         metadata: Metadata of the weights; ``None`` until they are loaded.
-        ready: Whether the worker takes jobs.
     """
 
     def __init__(

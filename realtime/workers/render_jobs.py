@@ -24,11 +24,11 @@ class WorkerCounts:
     """Counts of a worker since the server began.
 
     Attributes:
-        jobs: Requested mouths.
-        refused: Jobs not taken because the worker was behind, all slots were in use, or no worker was ready.
+        jobs: Number of requested mouths.
+        refused: Number of jobs not taken because the worker was behind, all slots were in use, or no worker was ready.
         restarts: Number of restarts of the process.
-        short: Mouths that found no room in the device's memory, even alone.
-        lost: Mouths that could not be drawn, including the ``short`` ones.
+        short: Number of mouths that found no room in the device's memory, even alone.
+        lost: Number of mouths that could not be drawn, including the ``short`` ones.
     """
 
     jobs: int = 0
@@ -67,11 +67,7 @@ class MouthStream:
 class WorkerJobs:
     """Jobs that wait to be sent to a worker, and jobs that it has.
 
-    Args:
-        meters: Gets the times of batches and jobs.
-
     Attributes:
-        counts: Counts since the server began.
         memory: Memory shared with the worker; ``None`` while no worker is ready.
         streams: Number of open streams.
     """
@@ -113,9 +109,7 @@ class WorkerJobs:
         """Take a job, or count it as refused.
 
         Args:
-            stream: Gets the mouth.
-            avatar: Handle of the avatar in the worker.
-            job: Job of one frame; refused if it has no mel window.
+            job: Refused if it has no mel window.
         """
         self.counts.jobs += 1
         now_s = asyncio.get_running_loop().time()

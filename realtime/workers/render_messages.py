@@ -38,12 +38,7 @@ class DrawJobs(NamedTuple):
 
 
 class WorkerReady(NamedTuple):
-    """The network is loaded.
-
-    Attributes:
-        metadata: JSON of the weights' metadata.
-        device: Name of the device that draws.
-    """
+    """The network is loaded."""
 
     metadata: str
     device: str
@@ -85,8 +80,8 @@ class MouthsDrawn(NamedTuple):
     """A batch is finished.
 
     Attributes:
-        done: Slots that hold a mouth now.
-        lost: Slots whose mouth could not be drawn.
+        done: Slots that hold a mouth now, 0..``SLOTS`` - 1.
+        lost: Slots whose mouth could not be drawn, 0..``SLOTS`` - 1.
         short: Number of lost mouths that found no room in the device's memory.
         took: For each call of the network: number of mouths, seconds to gather their inputs, seconds to draw.
         cpu_s: Processor time of the whole batch, s.
@@ -103,7 +98,6 @@ class WorkerFailed(NamedTuple):
     """The worker ends.
 
     Attributes:
-        why: A sentence for the log.
         cause: ``settings`` if the settings are at fault, ``device`` if the device is lost, else ``other``.
     """
 

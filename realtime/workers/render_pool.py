@@ -22,14 +22,8 @@ class RenderWorkers:
     mouths until it runs again.
 
     Args:
-        settings: Settings of each worker, at least one.
         meters: Gets the times of batches and jobs; ``None`` for meters of each worker's own.
-        on_batch: See :class:`RenderWorker`.
-        on_moved: See :class:`RenderWorker`.
         spare: Settings of a worker that is started if no other can be; ``None`` for none.
-
-    Attributes:
-        members: The workers; after :meth:`start`, only those that could be started.
     """
 
     def __init__(

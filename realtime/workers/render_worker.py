@@ -62,8 +62,6 @@ class WorkerSettings:
     """Settings of one render worker.
 
     Attributes:
-        weights: Path of the weights file.
-        store: Root of the avatar store.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         window_offset_samples: Samples (16 kHz) from a frame's start to its mel window; ``None`` for the weights' own.
         threads: CPU cores for the network; ``None`` for :func:`default_threads`.

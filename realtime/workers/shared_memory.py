@@ -16,7 +16,7 @@ class JobMemory:
     """Slots in shared memory.
 
     Args:
-        region: The decoded region, which sets the size of a mouth.
+        region: Decoded region, px of the face crop; sets the size of a mouth.
         name: Name of memory that the other process created; ``None`` creates it.
 
     Attributes:

@@ -42,11 +42,9 @@ class RestartPolicy:
         """Return the fault of the child; ``None`` without one.
 
         Args:
-            now_s: Current time.
-            alive: Whether the process runs.
-            ready: Whether the child has finished loading.
-            start_timeout_s: Longest time from the start until the child is ready.
-            owes_since_s: Time of the child's last answer while it owes more; ``None`` while it owes none.
+            now_s: Monotonic time, s.
+            start_timeout_s: Longest time from the start until the child is ready, s.
+            owes_since_s: Monotonic time of the child's last answer while it owes more, s; ``None`` while it owes none.
         """
         if not alive:
             return Fault.GONE
@@ -101,9 +99,6 @@ class Supervised(Protocol):
 
 class Supervisor:
     """Watches one child. All methods belong to the event loop's thread.
-
-    Args:
-        process: The child to watch.
 
     Attributes:
         restarts: Number of restarts of the child.

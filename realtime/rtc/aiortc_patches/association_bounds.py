@@ -43,8 +43,7 @@ class AssociationBounds:
     """Counts the chunks of one SCTP association and the memory that they hold.
 
     Args:
-        association: An ``aiortc.RTCSctpTransport``.
-        now_s: Monotonic time.
+        now_s: Monotonic time, s.
     """
 
     def __init__(self, association: Any, now_s: float) -> None:

@@ -37,11 +37,7 @@ class _Check:
 
 
 def keep_consent(connection: Connection) -> None:
-    """Make an ICE connection end only after ``MOST_UNANSWERED`` checks without any answer.
-
-    Args:
-        connection: Connection before its ``connect``.
-    """
+    """Make an ICE connection end only after ``MOST_UNANSWERED`` checks without any answer."""
 
     async def query_consent() -> None:
         assert connection.remote_password is not None

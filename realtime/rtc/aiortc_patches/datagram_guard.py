@@ -30,10 +30,10 @@ class DroppedDatagrams:
     """Counters of the datagrams kept from aiortc, over all connections of the process.
 
     Attributes:
-        empty: Empty datagrams from any sender; one closes a stock connection (``data[0]`` raises).
-        stranger: Datagrams that are neither STUN nor from an address verified as the peer's.
-        malformed: STUN that cannot be parsed or answered; aioice raises for some.
-        overflow: Datagrams of the peer beyond ``MAX_QUEUED_DATAGRAMS``.
+        empty: Number of empty datagrams from any sender; one closes a stock connection (``data[0]`` raises).
+        stranger: Number of datagrams that are neither STUN nor from an address verified as the peer's.
+        malformed: Number of STUN datagrams that cannot be parsed or answered; aioice raises for some.
+        overflow: Number of the peer's datagrams beyond ``MAX_QUEUED_DATAGRAMS``.
     """
 
     empty: int = 0

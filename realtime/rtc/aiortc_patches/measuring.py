@@ -29,7 +29,7 @@ class Counted(NamedTuple):
 
     Attributes:
         sequence, timestamp, marker: Fields of the RTP header.
-        arrived_s: Monotonic time of arrival.
+        arrived_s: Monotonic time of arrival, s.
     """
 
     receiver: Any
@@ -97,10 +97,6 @@ def count_only(connection: RTCPeerConnection, known: Container[int], take: Calla
     """Give aiortc the first packet of each source, and only the statistics of the later ones.
 
     The later packets are decrypted and counted as their datagrams are read, without aiortc's queue and task.
-
-    Args:
-        known: SSRCs with a first packet; read for each packet, so it may grow.
-        take: Called with each packet that aiortc does not get.
     """
     receivers: list[Any] = [transceiver.receiver for transceiver in connection.getTransceivers()]
     transport, agent = receivers[0].transport, ice_agent(connection)

@@ -77,10 +77,10 @@ class PlayoutConnection(RTCPeerConnection):
         Args:
             addresses: Addresses to listen on; ``None`` for all but loopback (aioice's default).
             ice_servers: STUN and TURN servers; empty for none (aiortc's default would use Google's).
-            relay_only: Open no socket and let a TURN server relay everything.
+            relay_only: Open no socket and let a TURN server relay everything; default false.
             udp_ports: First and last UDP port to listen on; ``None`` for any.
             microphone: Takes the peer's decoded sound; ``None`` to ignore it.
-            on_flood: Called with the reason when the peer's data channels exceed a limit.
+            on_flood: Called with the reason when the peer's data channels exceed a limit; ``None`` for no call.
         """
         policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
         super().__init__(

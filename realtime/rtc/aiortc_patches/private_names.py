@@ -18,8 +18,7 @@ class PrivateName(NamedTuple):
     """One private name.
 
     Attributes:
-        name: The name as written in the class, before name mangling.
-        upstream: Public alternative of the library, or the lack of one.
+        upstream: Public alternative of the library; default ``nothing``.
     """
 
     owner: type

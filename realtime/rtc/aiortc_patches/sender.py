@@ -52,7 +52,6 @@ class BroadcastTrack(MediaStreamTrack):
 
     Args:
         kind: ``audio`` or ``video``.
-        leads: Whether the encode follows this peer's bitrate.
 
     Attributes:
         failure: Kind of the failed unit and the exception that ended the track; ``None`` without a failure.

@@ -27,9 +27,9 @@ class DroppedPackets:
     """Counters of dropped packets of connected peers, over all connections of the process.
 
     Attributes:
-        malformed: Packets for which the parser or the code behind it raised an exception.
-        sources: Packets from sources beyond ``MAX_SOURCES``.
-        chunks: Data channel packets above the rate limit.
+        malformed: Number of packets for which the parser or the code behind it raised an exception.
+        sources: Number of packets from sources beyond ``MAX_SOURCES``.
+        chunks: Number of data channel packets above the rate limit.
     """
 
     malformed: int = 0
@@ -45,7 +45,7 @@ class TolerantTransport(RTCDtlsTransport):
 
     Attributes:
         on_flood: Called once with the reason when the peer's data channels exceed a limit; their packets are ignored
-            from then on.
+            from then on. ``None`` for no call.
     """
 
     on_flood: Callable[[str], None] | None = None

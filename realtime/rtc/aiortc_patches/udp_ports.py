@@ -30,7 +30,6 @@ def listen_on(connection: Connection, addresses: Sequence[str] | None, ports: Po
     """Make an ICE connection open its sockets only on these addresses and ports.
 
     Args:
-        connection: Connection before it gathers candidates.
         addresses: Addresses of this machine; ``None`` for all but loopback.
         ports: First and last UDP port; ``None`` for any.
     """
