@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Of the command line; ``None`` takes the process's.
+        arguments: Command line; ``None`` takes the process's.
 
     Returns:
         The exit status: 0 done, 2 a file or an option that does not fit.

@@ -28,7 +28,7 @@ class Memory:
         reserved: Held by torch, tensors included, bytes.
         peak: Largest ``allocated`` since :meth:`Device.forget_peak`, bytes.
         free: Free on the device, over all processes, bytes.
-        total: Of the device, bytes.
+        total: Memory of the device, bytes.
     """
 
     allocated: int

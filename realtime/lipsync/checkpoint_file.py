@@ -41,7 +41,7 @@ class StoredTensor:
 
     Attributes:
         count: Length of the storage, values of ``dtype``.
-        offset: Of the tensor's first value in the storage, in values.
+        offset: Place of the tensor's first value in the storage, in values.
         strides: From one value of a dimension to the next, in values.
     """
 

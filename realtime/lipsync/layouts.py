@@ -16,8 +16,8 @@ class Down(NamedTuple):
     Attributes:
         channels: Output channels at width 1.
         kernel: Side of the first convolution's kernel, px; default 3.
-        stride: Of the first convolution, px; default 2, which halves the size.
-        padding: Of the first convolution, px on each side; default 1.
+        stride: Stride of the first convolution, px; default 2, which halves the size.
+        padding: Padding of the first convolution, px on each side; default 1.
         residuals: Number of convolutions that follow and add their input; default 0.
         points: Number of convolutions of one pixel that follow; default 0.
     """

@@ -18,8 +18,8 @@ class Named:
 
     Attributes:
         name: ``module.name``.
-        arguments: Of the call; ``None`` if it is not called.
-        state: What the object would take as its attributes; ``None`` without one.
+        arguments: Arguments of the call; ``None`` if it is not called.
+        state: Attributes that the object would take; ``None`` without one.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Found(NamedTuple):
     """A network of the family.
 
     Attributes:
-        prefix: What stands in front of each of its names, such as ``module.``.
+        prefix: Text in front of each of its names, such as ``module.``.
         size: Side of the face crop, px.
         width: Factor on its channels, 1.0 as published.
     """

@@ -48,7 +48,7 @@ class Packetizer:
     Attributes:
         packets: Number of packets written, without retransmissions.
         octets: Bytes of their payloads.
-        timestamp: Of the last packet, 0..2**32 - 1, ticks of the RTP clock.
+        timestamp: Timestamp of the last packet, 0..2**32 - 1, ticks of the RTP clock.
     """
 
     def __init__(

@@ -138,7 +138,7 @@ class SessionListItem(TypedDict):
     Attributes:
         id: Names it in routes; 22 URL-safe characters.
         avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
-        state: ``waiting`` while nobody is connected, ``draining`` if somebody is and the server stops soon, else
+        state: ``waiting`` without a connected client, ``draining`` with one when the server stops soon, else
             ``live``.
         viewers: Number of viewers, connected or on their way.
         viewer_token: Opens the session's WHEP; 32 URL-safe characters.

@@ -234,7 +234,7 @@ class SessionStats(TypedDict):
     Attributes:
         id: Names it in routes; 22 URL-safe characters.
         avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
-        state: ``waiting`` while nobody is connected, ``draining`` if somebody is and the server stops soon, else
+        state: ``waiting`` without a connected client, ``draining`` with one when the server stops soon, else
             ``live``.
         speaking: Whether the mouth is a spoken one; false while it rests.
         fps: Pictures a second over the last two seconds; ``null`` before the first picture.
