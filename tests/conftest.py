@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import logging
 import os
 import platform
 import shutil
@@ -99,6 +100,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_built_in_avatars(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leave a store with what a test puts into it: preparing the built-in ones takes seconds, for each new store."""
     monkeypatch.setattr(store, "BUILT_IN", tmp_path / "none")
+
+
+@pytest.fixture(autouse=True)
+def logging_left_on() -> Iterator[None]:
+    """Switch logging on after a test: ``selftest`` and ``doctor`` switch it off for their whole process."""
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
