@@ -65,6 +65,7 @@ class Child:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._is_stopping = False  # while a process that is still starting is waited for
 
     @property
     def pid(self) -> int | None:
@@ -83,6 +84,7 @@ class Child:
             OSError: If the process cannot be started.
             EOFError: If the process that forks it ends meanwhile.
         """
+        self._is_stopping = False
         self._starting = asyncio.create_task(self._start(arguments), name=f"start-{self._name}")
         await asyncio.shield(self._starting)  # a half-started process could not be ended
 
@@ -99,7 +101,8 @@ class Child:
             theirs.close()
         atexit.register(process.kill)  # without it, multiprocessing would wait for a child that ignores SIGTERM
         self._process, self._connection = process, ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+        if not self._is_stopping:
+            asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
 
     def send(self, message: bytes) -> None:
         """Send a message; it is lost if the child has ended."""
@@ -108,7 +111,12 @@ class Child:
                 self._connection.send_bytes(message)
 
     async def stop(self) -> None:
-        """Kill the process and wait up to 10 s for its end; a driver may hold it longer. May be called again."""
+        """Kill the process and wait up to 10 s for its end; a driver may hold it longer. May be called again.
+
+        No message of the process is taken from now on.
+        """
+        self._is_stopping = True
+        self.disconnect()
         if self._starting:
             await asyncio.wait([self._starting])
         self.disconnect()

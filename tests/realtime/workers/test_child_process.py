@@ -4,6 +4,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,25 @@ def _tell_signals(connection: Any) -> None:
         os.kill(os.getpid(), number)
     connection.send_bytes(b"alive")
     connection.recv_bytes()
+
+
+async def test_a_process_that_is_stopped_while_it_starts_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = BaseProcess.start
+
+    def start_slowly(process: BaseProcess) -> None:
+        start(process)
+        time.sleep(0.5)  # its message waits in the pipe by then
+
+    monkeypatch.setattr(BaseProcess, "start", start_slowly)
+    heard: list[bytes] = []
+    child = Child("late", _answer, on_message=heard.append)
+    starting = asyncio.create_task(child.start())
+    await asyncio.sleep(0.1)
+    await child.stop()
+    await starting
+    assert heard == []
+    assert child.pid is None
+    assert not child.alive
 
 
 async def test_signals_to_the_whole_group_end_neither_children_nor_what_forks_them() -> None:
