@@ -16,7 +16,8 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
+from lipstream.realtime.audit import audit
+from lipstream.realtime.errors import ConflictError, ForbiddenError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -29,6 +30,8 @@ from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.load import ServerLoad
 from lipstream.realtime.server.loaded_avatars import LoadedAvatars
 from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call
+from lipstream.realtime.session.budget import Budget, Spending
+from lipstream.realtime.session.grant import NO_LIMITS, Grant
 from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
 from lipstream.realtime.session.speech_pipeline import first_window_samples
 from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
@@ -99,6 +102,7 @@ class Sessions:
             udp_ports=settings.udp_ports,
         )
         self._synthesizer = choose_synthesizer(settings)
+        self._spending = Spending(settings.guest_turns_per_hour, settings.guest_characters_per_hour)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._new_agent = choose_agent(settings, self._synthesizer)
         self._metadata: WeightsMetadata | None = None
@@ -176,7 +180,13 @@ class Sessions:
         return "full" if self._is_full and self._oldest_waiting() is None else None
 
     async def create(
-        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+        self,
+        avatar_id: str | None,
+        offer_sdp: str | None,
+        *,
+        listens: bool = False,
+        local_audio: bool = False,
+        grant: Grant = NO_LIMITS,
     ) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one. No session remains if either fails.
 
@@ -185,6 +195,7 @@ class Sessions:
             offer_sdp: Offer of the session's peer; ``None`` if it comes later.
             listens: Whether the session listens to the microphone instead of speaking its sound; default false.
             local_audio: Whether the session gets this machine's microphone and loudspeaker; default false.
+            grant: Who begins the session and what it may do; default: no limits.
 
         Returns:
             The session, and the answer to the offer; ``None`` without an offer.
@@ -193,7 +204,7 @@ class Sessions:
             ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker.
             LipstreamError: For the reasons that :meth:`publish` gives.
         """
-        session = await self._begin(avatar_id, listens=listens)
+        session = await self._begin(avatar_id, grant, listens=listens)
         if local_audio:
             try:
                 self.local_audio.lend(session)
@@ -202,16 +213,20 @@ class Sessions:
                 raise
         return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
 
-    async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
+    async def publish(self, avatar_id: str | None, offer_sdp: str, *, grant: Grant = NO_LIMITS) -> tuple[Session, str]:
         """Begin a session whose peer only sends sound, and answer its offer. No session remains if either fails.
+
+        Args:
+            grant: Who begins the session and what it may do; default: no limits.
 
         Raises:
             NotFoundError: If there is no such avatar.
-            UnavailableError: If no session can begin now.
+            ForbiddenError: If the grant does not allow the avatar.
+            UnavailableError: If no session can begin now, or the join token has as many as it may.
             AvatarError: If the avatar could not be prepared.
             OfferError: If the offer cannot be answered.
         """
-        session = await self._begin(avatar_id)
+        session = await self._begin(avatar_id, grant)
         return session, await self._answered(session, session.publish(offer_sdp))
 
     async def _rehearse(self) -> None:
@@ -228,10 +243,13 @@ class Sessions:
         )
         await rehearse_call(session)
 
-    async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
+    async def _begin(self, avatar_id: str | None, grant: Grant, *, listens: bool = False) -> Session:
         self._check_ready()
-        avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
+        avatar = await self.avatars.get(avatar_id or self._default_avatar(grant))
+        if not grant.allows_avatar(avatar.manifest.id):
+            raise ForbiddenError("the invitation is for other avatars")
         await self._rtc.offer_pacing.wait_turn()
+        self._make_room_for(grant)
         self._check_ready()
         if self._is_full and (yielding := self._oldest_waiting()):
             self._end(yielding, "yielded")
@@ -249,6 +267,8 @@ class Sessions:
             synthesizer=self._synthesizer,
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
+            grant=grant,
+            budget=self._budget(grant),
             open_backend=self.pictures.open,
         )
         self._sessions[session.id] = session
@@ -256,6 +276,41 @@ class Sessions:
         with in_session(session.id):
             logger.info("session begins with avatar %s", session.avatar_id)
         return session
+
+    def _default_avatar(self, grant: Grant) -> str:
+        """Return the avatar of a session that names none: the server's, or the first that the grant allows."""
+        default = self.settings.avatar or self.avatars.first
+        return default if grant.avatars is None or default in grant.avatars else min(grant.avatars, default=default)
+
+    def _budget(self, grant: Grant) -> Budget | None:
+        """Return what a session may spend; ``None`` for a session that no join token began."""
+        if not grant.token_id:
+            return None
+        sessions = grant.max_sessions or self.settings.max_sessions
+        return self._spending.budget(secrets.token_hex(8), grant.token_id, sessions, asyncio.get_running_loop().time)
+
+    def _make_room_for(self, grant: Grant) -> None:
+        """Let a new session of a join token replace one whose client is gone.
+
+        Raises:
+            UnavailableError: If the token has as many sessions with clients as it may.
+        """
+        if not grant.max_sessions:
+            return
+        own = [session for session in self._sessions.values() if session.grant.token_id == grant.token_id]
+        if len(own) < grant.max_sessions:
+            return
+        if yielding := next((session for session in own if session.lost_s is not None or session.unclaimed), None):
+            self._end(yielding, "yielded")
+            return
+        raise UnavailableError("the invitation is in use for as many calls as it allows", reason="invitation_in_use")
+
+    def end_of_token(self, token_id: str) -> int:
+        """End the sessions that a revoked join token began; return their number."""
+        ending = [session for session in self._sessions.values() if session.grant.token_id == token_id]
+        for session in ending:
+            session.end_for("revoked")
+        return len(ending)
 
     async def _answered(self, session: Session, answering: Awaitable[str]) -> str:
         try:
@@ -358,6 +413,11 @@ class Sessions:
 
     def _note_end(self, session: Session, why: str) -> None:
         self.meters.sessions_ended.labels(why).inc()
+        seconds = round(asyncio.get_running_loop().time() - session.began_s, 1)
+        grant = session.grant
+        audit.note(
+            "session_ended", session=session.id, reason=why, key=grant.key, token=grant.token_id, seconds=seconds
+        )
         with in_session(session.id):
             logger.info("session ends: %s", why)
 
@@ -400,7 +460,7 @@ class Sessions:
             self.workers.flush()
 
     async def _reap(self) -> None:
-        """End sessions that have waited too long for a client, and measure the load."""
+        """End sessions that have waited too long for a client or exceed a limit, and measure the load."""
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
@@ -411,3 +471,5 @@ class Sessions:
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
                     self._end(session, "abandoned")
+                else:
+                    session.keep_limits(now_s)
