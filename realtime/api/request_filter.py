@@ -19,6 +19,7 @@ from lipstream.realtime.settings import Settings
 from lipstream.realtime.wire.answers import ErrorAnswer, ErrorBody
 
 MAX_BODY_BYTES = 128 * 1024
+_LENGTH_DIGITS = 15
 _UPLOADS = ("POST", "/api/avatars")
 
 _CONTENT_SECURITY_POLICY = (
@@ -155,7 +156,7 @@ class _Body:
         announced = headers.get("content-length", "0")
         if "content-length" in headers and "transfer-encoding" in headers:
             raise BadRequestError("a request has either Content-Length or Transfer-Encoding")
-        if not announced.isdecimal():
+        if not (announced.isascii() and announced.isdecimal() and len(announced) <= _LENGTH_DIGITS):
             raise BadRequestError("Content-Length is not a number")
         if int(announced) > self._limit:
             raise self.too_large()

@@ -132,7 +132,7 @@ class Session:
         self._has_failed = self._is_warned = False
         self._says_why = False  # whether the clients are told why the session ends
         self._control_rate = RateLimit(CONTROL_BURST, CONTROL_PER_S)
-        self._dropped_s = 0.0  # monotonic time at which a client was told last that its messages are dropped
+        self._dropped_s = -math.inf  # monotonic time at which a client was told last that its messages are dropped
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer only sends sound
         self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
