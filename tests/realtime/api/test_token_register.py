@@ -1,6 +1,7 @@
 """What is remembered of join tokens, over restarts too."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,9 @@ async def test_only_so_many_are_listed(tmp_path: Path, monkeypatch: pytest.Monke
     assert [token.invitation.id for token in register.signed(NOW_S)] == ["t2", "t3", "t4"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"revoked": [], "used": {}, "signed": []}', '{"revoked": {"a": "x"}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"revoked": [], "used": {}, "signed": []}', '{"revoked": {"a": "x"}}']
+)
 def test_a_damaged_list_ends_the_start_since_revoked_tokens_would_be_good_again(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(SettingsError, match="cannot be read"):
@@ -74,7 +77,7 @@ async def test_a_write_that_fails_leaves_the_list_of_before(tmp_path: Path, monk
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(token_register.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     register.revoke("two", NOW_S)
     with pytest.raises(OSError, match="space"):
         await register.keep()
