@@ -31,6 +31,7 @@ LAYERS = (
         (
             "realtime",
             "lipstream.checkout_names",
+            "realtime.audit",
             "realtime.clock",
             "realtime.errors",
             "realtime.log_format",
@@ -68,6 +69,8 @@ LAYERS = (
 PURE = {
     "realtime.agent.agent",
     "realtime.api.connections",
+    "realtime.api.keys",
+    "realtime.api.request_limits",
     "realtime.api.tokens",
     "realtime.audio.echo_gate",
     "realtime.audio.jitter_buffer",
@@ -104,7 +107,9 @@ PURE = {
     "realtime.rtc.turn_credentials",
     "realtime.server.admission",
     "realtime.session.animator",
+    "realtime.session.budget",
     "realtime.session.conversation",
+    "realtime.session.grant",
     "realtime.session.playout",
     "realtime.session.source_selector",
     "realtime.session.tick_schedule",

@@ -14,7 +14,7 @@ import { connectPushToTalk } from './push_to_talk.js';
 import { Scene } from './scene.js';
 import { ResumableSession } from '../shared/resume.js';
 import { watch } from './watch.js';
-import { wordsFor } from '../shared/words.js';
+import { endingOf, wordsFor } from '../shared/words.js';
 
 const AGAIN_MS = 5000;
 const SHOW_MS = 100;
@@ -130,7 +130,13 @@ function connectCall() {
     const take = () => { video.srcObject = peer.stream; play(); };
     if (peer.stream) take();
     peer.addEventListener('stream', take);
-    peer.addEventListener('message', ({ detail }) => scene.hear(detail, performance.now()));
+    peer.addEventListener('message', ({ detail }) => {
+      scene.hear(detail, performance.now());
+      if (detail.type !== 'ending') return;
+      const { reason, seconds } = endingOf(detail);
+      if (seconds > 0) announce(`The time for this conversation is over in ${Math.round(seconds)} seconds.`);
+      else call.fail(reason);
+    });
   });
   microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
   addEventListener('online', () => call.hurry());
