@@ -12,13 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from lipstream.realtime.audit import AUDIT
 from lipstream.realtime.rate_limit import RateLimit
 
 OURS = "lipstream"
 """The logger that follows the chosen level, with all loggers below it.
 
 Other libraries log from ``warning`` on, because some write whole packets below it."""
+AUDIT = "lipstream.audit"
+"""The logger of the audit log, whose lines are JSON objects already."""
 NAME_LENGTH = 6
 LIKE_BURST, LIKE_PER_S = 5, 0.5
 """Limit for similar lines: lines of one logger with the same text before its arguments are filled in."""

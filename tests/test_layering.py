@@ -31,7 +31,6 @@ LAYERS = (
         (
             "realtime",
             "lipstream.checkout_names",
-            "realtime.audit",
             "realtime.clock",
             "realtime.errors",
             "realtime.log_format",

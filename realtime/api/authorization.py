@@ -4,9 +4,7 @@ Without a secret file every caller is admitted; ``realtime.api.request_filter`` 
 """
 
 import hmac
-import logging
 import math
-import stat
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,20 +14,18 @@ from fastapi import Depends, Request, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import Scope as AsgiScope
 
-from lipstream.realtime.api.connections import network_of
+from lipstream.realtime.api.connections import is_loopback, network_of
 from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.api.request_limits import Identity
 from lipstream.realtime.api.token_register import TokenRegister
 from lipstream.realtime.api.tokens import ANYBODY, NOBODY, Caller, Role, Tokens
-from lipstream.realtime.audit import audit
+from lipstream.realtime.server.audit import audit
 from lipstream.realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
 from lipstream.realtime.rate_limit import RateLimit
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.grant import Grant
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 BURST, PER_SECOND = 10, 1.0
 """Limits for one address, or one /64 of IPv6: on new sessions, viewers and tokens, and on refused tokens."""
@@ -46,7 +42,7 @@ class Authorization:
         register: Join tokens that were signed, revoked or used up.
 
     Attributes:
-        limited: Whether the rate of requests is limited: not on a server of this machine alone without keys.
+        limited: Whether the rate of requests from this machine is limited too: with keys, or on another address.
 
     Raises:
         SettingsError: If the secret file cannot be used.
@@ -55,18 +51,17 @@ class Authorization:
     def __init__(self, settings: Settings, register: TokenRegister, sessions: Sessions) -> None:
         self._settings, self._sessions = settings, sessions
         self.register = register
-        self.tokens = read_tokens(settings.secret_file)
+        self.tokens = Tokens.read(settings.secret_file)
         self.limited = self.tokens.required or not settings.on_loopback
         self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
 
-    def reload(self) -> None:
-        """Read the secret file again. Sessions go on; join tokens that a removed key signed are invalid from now on.
+    def reload(self, secret_file: Path) -> None:
+        """Use the keys that a secret file holds now. Sessions go on; join tokens of a key that is gone are invalid.
 
         Raises:
-            SettingsError: If the file cannot be used; the keys of before are kept.
+            SettingsError: If the file cannot be used; the keys stay.
         """
-        if self.tokens.required:  # a server that asks for nothing does not begin to ask in the middle of its sessions
-            self.tokens = read_tokens(self._settings.secret_file)
+        self.tokens = Tokens.read(secret_file)
 
     def caller(self, request: HTTPConnection) -> Caller:
         """Return who sends a request."""
@@ -88,10 +83,10 @@ class Authorization:
         return caller
 
     def identify(self, scope: AsgiScope) -> Identity | None:
-        """Return who sends a request, for the limits on the rate of requests; ``None`` on a server without limits."""
-        if not self.limited:
-            return None
+        """Return who sends a request, for the limits on the rate of requests; ``None`` if none apply."""
         path: str = scope["path"]
+        if not self._limits(HTTPConnection(scope)):
+            return None
         if not self.tokens.required or scope.get("method") == "OPTIONS" or not path.startswith(_GUARDED):
             return Identity("open")
         request = HTTPConnection(scope)
@@ -119,7 +114,7 @@ class Authorization:
         Raises:
             RateLimitError: If the caller sends such requests too often.
         """
-        if self.limited:
+        if self._limits(request):
             self._take(self._asked, caller.key or address_of(request))
 
     def refuse(self, request: HTTPConnection, message: str) -> UnauthorizedError:
@@ -130,9 +125,13 @@ class Authorization:
         """
         if bearer(request):
             audit.note("token_refused", address=_ip_of(request), path=request.url.path)
-            if self.limited:
+            if self._limits(request):
                 self._take(self._refused, address_of(request))
         return UnauthorizedError(message)
+
+    def _limits(self, request: HTTPConnection) -> bool:
+        """Return whether the caller's rate is limited: also if it comes through a proxy to a server without keys."""
+        return self.limited or not is_loopback(address_of(request))
 
     def grant(self, request: HTTPConnection) -> Grant:
         """Return what the caller may do in a session that it begins."""
@@ -155,18 +154,6 @@ class Authorization:
     def _take(self, limit: RateLimit, caller: str) -> None:
         if wait_s := limit.take(caller, time.monotonic()):
             raise RateLimitError("too many requests", retry_after_s=math.ceil(wait_s))
-
-
-def read_tokens(secret_file: Path | None) -> Tokens:
-    """Return the keys of a secret file; warn if other users of the machine can read it.
-
-    Raises:
-        SettingsError: If the file cannot be used.
-    """
-    tokens = Tokens.read(secret_file)
-    if secret_file and secret_file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        logger.warning("every user of this machine can read the secret file %s: chmod 600", secret_file)
-    return tokens
 
 
 def bearer(request: HTTPConnection) -> str:

@@ -18,7 +18,7 @@ from lipstream.realtime.errors import RateLimitError
 
 MOST_WAITING, MOST_WAITING_HERE = 64, 16
 """Refusals that wait at once, in all and of one address or /64 of IPv6."""
-LONGEST_WAIT_S = 1.0
+DELAY_S = 1.0
 
 
 class RequestGuard:
@@ -26,10 +26,10 @@ class RequestGuard:
 
     Args:
         identify: Returns who sends a request; ``None`` for one that is not limited.
-        delay_s: Longest time for which a refusal waits, s.
+        delay_s: Time for which a refusal waits, s.
     """
 
-    def __init__(self, identify: Callable[[Scope], Identity | None], *, delay_s: float = LONGEST_WAIT_S) -> None:
+    def __init__(self, identify: Callable[[Scope], Identity | None], *, delay_s: float = DELAY_S) -> None:
         self.limits = RequestLimits()
         self._identify, self._delay_s = identify, delay_s
         self._waiting: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class RequestGuard:
             return refusal
         self._waiting[network] += 1
         try:
-            await asyncio.sleep(min(wait_s, self._delay_s))
+            await asyncio.sleep(self._delay_s)
         finally:
             self._waiting[network] -= 1
             if not self._waiting[network]:

@@ -16,7 +16,7 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.audit import audit
+from lipstream.realtime.server.audit import audit
 from lipstream.realtime.errors import ConflictError, ForbiddenError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.authorization import Authorization
-from lipstream.realtime.audit import AUDIT
+from lipstream.realtime.log_format import AUDIT
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
@@ -40,7 +40,7 @@ async def app(tmp_path: Path, secret: Path, no_built_in_avatars: None) -> AsyncI
     settings = Settings(store=store.root, max_sessions=8, picture_workers=0, secret_file=secret)
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))
     app = create_app(sessions)
-    app.state.authorization.limited = False  # these tests ask more often than one address may
+    app.state.authorization._limits = lambda _: False  # these tests ask more often than one address may
     async with app.router.lifespan_context(app):
         await sessions.start()
         yield app
@@ -256,13 +256,13 @@ async def test_keys_are_read_again(app: FastAPI, client: httpx.AsyncClient, secr
     authorization: Authorization = app.state.authorization
     token = (await sign(client))["token"]
     write(secret, "another key of an operator")
-    authorization.reload()
+    authorization.reload(secret)
     assert (await client.get("/metrics", headers=bearer(ADMIN))).status_code == 401
     assert (await client.get("/metrics", headers=bearer("another key of an operator"))).status_code == 200
     assert (await begin(client, token)).status_code == 401
     write(secret, "short")
     with pytest.raises(SettingsError):
-        authorization.reload()
+        authorization.reload(secret)
     assert (await client.get("/metrics", headers=bearer("another key of an operator"))).status_code == 200
 
 

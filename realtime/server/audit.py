@@ -10,13 +10,11 @@ import logging
 import time
 from collections.abc import Callable
 
+from lipstream.realtime.log_format import AUDIT, NAME_LENGTH
 from lipstream.realtime.rate_limit import RateLimit
 
-AUDIT = "lipstream.audit"
 BURST, PER_SECOND = 200, 20.0
 """Lines at once, and per second in the long run, so that no caller can fill the disk."""
-SESSION_LENGTH = 6
-"""Characters of a session's id, as in the log."""
 _LONGEST_FACT = 120
 
 
@@ -50,7 +48,7 @@ class Audit:
             "audit": action,
         }
         if session:
-            line["session"] = session[:SESSION_LENGTH]
+            line["session"] = session[:NAME_LENGTH]
         for name, fact in facts.items():
             if fact is not None and fact != "":
                 line[name] = fact[:_LONGEST_FACT] if isinstance(fact, str) else fact

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from lipstream.realtime.audit import BURST, PER_SECOND, Audit
+from lipstream.realtime.server.audit import BURST, PER_SECOND, Audit
 from lipstream.realtime.log_format import AuditLines, Bounds, JsonLines, TextLines
 
 
