@@ -52,6 +52,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         running = [
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
+            asyncio.create_task(app.state.catalog.prepare(), name="previews"),
         ]
         await rehearse_request(app)
         try:

@@ -19,9 +19,9 @@ from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.api.request_limits import Identity
 from lipstream.realtime.api.token_register import TokenRegister
 from lipstream.realtime.api.tokens import ANYBODY, NOBODY, Caller, Role, Tokens
-from lipstream.realtime.server.audit import audit
 from lipstream.realtime.errors import ForbiddenError, NotFoundError, RateLimitError, UnauthorizedError
 from lipstream.realtime.rate_limit import RateLimit
+from lipstream.realtime.server.audit import REFUSED, audit
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.grant import Grant
 from lipstream.realtime.session.session import Session
@@ -124,7 +124,7 @@ class Authorization:
             RateLimitError: If too many tokens from this address were refused.
         """
         if bearer(request):
-            audit.note("token_refused", address=_ip_of(request), path=request.url.path)
+            audit.note(REFUSED, address=_ip_of(request), path=request.url.path)
             if self._limits(request):
                 self._take(self._refused, address_of(request))
         return UnauthorizedError(message)

@@ -21,6 +21,8 @@ from lipstream.realtime.errors import AvatarError, LipstreamError, UnavailableEr
 
 MOST_WAITING = 8
 """Previews that wait to be decoded, the one being decoded included."""
+MOST_PREPARED = 32
+"""Previews that are decoded at the start."""
 MOST_PREVIEW_BYTES = 64 << 20
 FRESH_S = 1.0
 """Time after which the store is looked at again, for avatars that another program made or removed."""
@@ -116,6 +118,12 @@ class AvatarCatalog:
             self._decoding[avatar_id] = task
             task.add_done_callback(lambda _: self._decoding.pop(avatar_id, None))
         return _unless_failed(await asyncio.shield(self._decoding[avatar_id]))
+
+    async def prepare(self) -> None:
+        """Decode the pictures of the first avatars, so that the first visitor does not wait for them."""
+        for avatar_id in list(await self.all())[:MOST_PREPARED]:
+            with contextlib.suppress(LipstreamError):  # whoever asks for it is told
+                await self.preview(avatar_id)
 
     def close(self) -> None:
         """End the thread; what waits is dropped."""

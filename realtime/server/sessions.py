@@ -16,7 +16,6 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.server.audit import audit
 from lipstream.realtime.errors import ConflictError, ForbiddenError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
@@ -27,6 +26,7 @@ from lipstream.realtime.picture.provenance import provenance
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
 from lipstream.realtime.server.admission import Admission
+from lipstream.realtime.server.audit import audit
 from lipstream.realtime.server.load import ServerLoad
 from lipstream.realtime.server.loaded_avatars import LoadedAvatars
 from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call

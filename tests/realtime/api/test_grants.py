@@ -15,8 +15,8 @@ from starlette.requests import HTTPConnection
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.authorization import Authorization
-from lipstream.realtime.log_format import AUDIT
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.log_format import AUDIT
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings

@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
-from lipstream.realtime.server.audit import BURST, PER_SECOND, Audit
 from lipstream.realtime.log_format import AuditLines, Bounds, JsonLines, TextLines
+from lipstream.realtime.server.audit import BURST, PER_SECOND, REFUSED, REFUSED_BURST, Audit
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
@@ -29,11 +29,15 @@ def test_long_facts_are_cut_and_line_ends_stay_inside(caplog: pytest.LogCaptureF
 def test_lines_are_bounded_and_those_left_out_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     now_s = [0.0]
     audit = Audit(lambda: now_s[0])
-    for _ in range(BURST + 50):
-        audit.note("token_refused")
-    assert len(lines(caplog)) == BURST
+    for action, burst in (("session_began", BURST), (REFUSED, REFUSED_BURST)):
+        caplog.clear()
+        for _ in range(burst + 50):
+            audit.note(action)
+        assert len(lines(caplog)) == burst
+    audit.note("token_revoked")
+    assert lines(caplog)[-1]["audit"] == "token_revoked", "a flood of one action hides no other"
     now_s[0] = 1 / PER_SECOND
-    audit.note("token_refused")
+    audit.note("session_began")
     assert lines(caplog)[-1]["left_out"] == 50
 
 

@@ -55,6 +55,14 @@ async def test_a_clip_is_decoded_once_for_all_who_ask(store: CountingStore, cata
     assert (await catalog.preview("bob")).tag != made[0].tag
 
 
+async def test_pictures_are_made_at_the_start(store: CountingStore, catalog: AvatarCatalog) -> None:
+    store.clip_path("bob").write_bytes(b"nothing")
+    await catalog.prepare()
+    assert store.decoded == ["ann", "bob"]
+    assert (await catalog.preview("ann")).jpeg
+    assert store.decoded == ["ann", "bob"]
+
+
 async def test_another_clip_under_the_same_id_is_decoded_again(
     store: CountingStore, catalog: AvatarCatalog, tmp_path: Path
 ) -> None:
