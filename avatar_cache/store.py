@@ -1,7 +1,6 @@
 """The avatar store: built-in avatars, and those in the store's folder."""
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +14,15 @@ from lipstream.avatar_cache.clip_builder import BuildOptions, ingest
 from lipstream.avatar_cache.manifest import Manifest, check_id
 from lipstream.avatar_cache.prepare import check_clip
 from lipstream.avatar_cache.scratch_folder import scratch_folder
+from lipstream.avatar_cache.store_root import default_root
 from lipstream.realtime.errors import AvatarError, NotFoundError
 from lipstream.realtime.picture.i420 import i420_to_bgr
+
+__all__ = ["BUILT_IN", "AvatarStore", "default_root"]
 
 BUILT_IN = Path(__file__).parent / "builtin"
 
 _CLIP, _MANIFEST, _REPORT = "clip.mp4", "avatar.json", "report.json"
-
-
-def default_root() -> Path:
-    """Return ``$LIPSTREAM_STORE``, else ``$XDG_DATA_HOME/lipstream``, else ``~/.local/share/lipstream``."""
-    if chosen := os.environ.get("LIPSTREAM_STORE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "lipstream"
 
 
 class AvatarStore:

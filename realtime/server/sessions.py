@@ -47,6 +47,8 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A new session waits this long for its first client."""
 _REAP_S = 1.0
+_LATE_TICK_S = 1.0
+"""A tick that is this late will not come."""
 _COLLECT_EVERY = 4
 """Number of ended sessions after which the garbage collector runs.
 
@@ -164,6 +166,10 @@ class Sessions:
     @property
     def _is_full(self) -> bool:
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+
+    def is_ticking(self, now_s: float) -> bool:
+        """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
+        return self._next_tick is not None and now_s < self._next_tick.when() + _LATE_TICK_S
 
     def unready_reason(self) -> UnreadyReason | None:
         """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
