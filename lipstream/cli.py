@@ -88,7 +88,7 @@ def _doctor(arguments: Sequence[str]) -> int:
 
 
 def _health(arguments: Sequence[str]) -> int:
-    from lipstream.realtime.health import main
+    from lipstream.realtime.api.health import main
 
     return main(arguments)
 

@@ -60,9 +60,7 @@ LAYERS = (
     Layer(("realtime.server",), "all sessions, admission, loaded avatars, uploads, the standing session"),
     Layer(("realtime.api",), "HTTP and WebSocket: routes, tokens, request filter, errors, metrics"),
     Layer(("realtime.test_client",), "a client that calls a server and measures what comes"),
-    Layer(
-        ("realtime.doctor", "realtime.health", "realtime.render", "realtime.selftest", "realtime.speaker"), "commands"
-    ),
+    Layer(("realtime.doctor", "realtime.render", "realtime.selftest", "realtime.speaker"), "commands"),
     Layer(("lipstream", "run_server"), "the command that starts the server"),
     Layer(("training",), "the faces and the weights"),
     Layer(("benchmarks",), "measurements"),

@@ -413,6 +413,7 @@ class Sessions:
             self._cost.note(self.all(), self.admission, self.pictures.seconds)
             self.admission.render_workers = max(1, self.workers.up)
             for session in list(self._sessions.values()):
+                session.limit_recording(now_s)
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
