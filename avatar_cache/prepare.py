@@ -1,6 +1,7 @@
 """Prepares an avatar for a weights file: encodes every face of its clip and paints the mouths at rest, once."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,9 +19,12 @@ from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.sealed_folder import sync_folder
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.mouth_painter import MouthPainter
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
 _Mapped = np.memmap[Any, np.dtype[Any]]
@@ -63,7 +67,7 @@ def check_clip(path: Path, manifest: Manifest) -> None:
 
 
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
-    """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
+    """Prepare an avatar for the predictor's weights, or load it if it is prepared already and undamaged.
 
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
     proportion to the clip's length.
@@ -76,7 +80,10 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     """
     fingerprint = predictor.metadata.fingerprint
     if avatar.is_prepared(fingerprint):
-        return load_prepared(avatar, fingerprint)
+        try:
+            return load_prepared(avatar, fingerprint)
+        except AvatarError as error:
+            logger.warning("%s: it is prepared again", error.message)
     folder = avatar.prepared_folder(fingerprint)
     geometry = crop_geometry(avatar.manifest, predictor.metadata)
     with scratch_folder(folder.parent) as scratch:
@@ -93,6 +100,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
             "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
         }
         (scratch / FACTS).write_text(json.dumps(facts))
+        sync_folder(scratch)
         _replace(scratch, folder)
     if progress:
         progress(1.0)

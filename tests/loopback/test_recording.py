@@ -259,6 +259,10 @@ async def test_a_recording_ends_at_its_longest_time_and_when_nobody_is_there(ser
         assert transcript(recording.transcript)[-1]["reason"] == reason
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_a_recording_without_a_transcript_leaves_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
@@ -270,9 +274,9 @@ async def test_a_recording_without_a_transcript_leaves_nothing(serve: Serve, mon
         return create(path)
 
     monkeypatch.setattr(recording_module, "_create", refuse)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_files()
     for _ in range(20):
         with pytest.raises(UnavailableError, match="Permission denied"):
             record(sessions, session)
-    assert len(list(Path("/proc/self/fd").iterdir())) < before + 10
+    assert open_files() < before + 10
     assert not list((sessions.store.root / "recordings").iterdir())
