@@ -100,6 +100,9 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
             "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
         }
         (scratch / FACTS).write_text(json.dumps(facts))
+        if os.name == "posix":  # Windows could not remove them any more
+            for path in scratch.glob("*.npy"):
+                path.chmod(0o400)  # a file that is cut while it is mapped ends the processes that map it
         sync_folder(scratch)
         _replace(scratch, folder)
     if progress:

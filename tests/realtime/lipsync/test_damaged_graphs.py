@@ -1,20 +1,13 @@
-"""Damaged graphs of OpenVINO are noticed, and converted again, once."""
+"""Damaged graphs of OpenVINO are noticed; test_backends.py has one that is converted again."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from lipstream.realtime.lipsync import openvino_backend
-from lipstream.realtime.lipsync.backends import create_predictor
-from lipstream.realtime.lipsync.network import Wav2Lip
-from lipstream.realtime.lipsync.openvino_backend import convert, quantized
+from lipstream.realtime.lipsync.openvino_backend import quantized
 from lipstream.realtime.lipsync.sealed_folder import is_whole, seal
-from lipstream.realtime.lipsync.weights import save_weights
-from tests.realtime.fakes import REGION
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "emptied": lambda _: b"",
@@ -39,36 +32,6 @@ def test_a_sealed_folder_notices_each_damage(tmp_path: Path, name: str, damage: 
     else:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     assert is_whole(tmp_path, "seal", names) == (name == "seal" and damage == "missing")
-
-
-def test_graphs_that_cannot_be_read_are_converted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    torch.manual_seed(3)
-    weights = tmp_path / "random.safetensors"
-    network = Wav2Lip(0.125, 96, "copy", ear="both").eval()
-    save_weights(network, weights, window_offset_samples=-2600, decoded_region=REGION, licence="CC0-1.0", name="random")
-
-    def draw() -> np.ndarray:
-        predictor = create_predictor(weights, device="cpu", cache=tmp_path, threads=1, precision="fp32")
-        crops = np.random.default_rng(1).integers(0, 255, (1, 96, 96, 3), np.uint8)
-        mel = np.random.default_rng(2).uniform(-4, 4, (1, 80, 16)).astype(np.float32)
-        return predictor.predict(mel, predictor.encode_faces(crops), np.zeros(1, np.int64))
-
-    expected = draw()
-    folder = convert(weights, tmp_path)
-    made_at = (folder / "mouth.xml").stat().st_mtime_ns
-    for path in (folder / "compiled").iterdir():
-        path.write_bytes(path.read_bytes()[:100])
-    (folder / "graphs.sums.json").unlink()  # as earlier versions left them
-    assert np.array_equal(draw(), expected)
-    assert (folder / "mouth.xml").stat().st_mtime_ns == made_at, "what OpenVINO keeps for itself it makes again itself"
-    assert not caplog.records
-
-    (folder / "metadata.json").write_text("[]")
-    with caplog.at_level(logging.WARNING):
-        assert np.array_equal(draw(), expected)
-    assert "cannot be used, and is made again" in caplog.text
-    assert (folder / "mouth.xml").stat().st_mtime_ns != made_at
-    assert not list(tmp_path.glob(".*")), "nothing is left of the damaged ones"
 
 
 def test_damaged_eight_bits_are_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
