@@ -30,6 +30,7 @@ from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.session.bounded_closing import BoundedClosing
 from lipstream.realtime.session.playout import PlayoutBuffer
 from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
 from lipstream.realtime.session.tick_schedule import tick_of
@@ -117,8 +118,10 @@ class Session:
         self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
-        self._closing: set[asyncio.Task[None]] = set()
+        self._replaced: set[asyncio.Task[None]] = set()  # tasks that close earlier peers
         self._closed = False
+        self._parts = BoundedClosing()
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> SessionState:
@@ -139,8 +142,13 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended."""
+        """Whether the session has ended; its parts may still be closing."""
         return self._closed
+
+    @property
+    def gone(self) -> bool:
+        """Whether the session has ended and nothing of it is left."""
+        return self._closing is not None and self._closing.done() and not self._parts.unfinished
 
     @property
     def unclaimed(self) -> bool:
@@ -307,19 +315,38 @@ class Session:
         self._stream.close()
 
     async def close(self) -> None:
-        """End the session with all its parts. May be called again."""
+        """End the session with all its parts. May be called again, also while it closes.
+
+        The parts close side by side, so that none of them keeps media flowing. One that does not end within its time
+        is logged; :attr:`gone` then stays false until it has ended.
+        """
         self.leave_worker()
-        await self.speech.close()
+        if self._closing is None:
+            with in_session(self.id):
+                self._closing = asyncio.create_task(self._close(), name="close-session")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        parts = {
+            "viewers": self.viewers.close(),
+            "sinks": self.sinks.close(),
+            "speech": self.speech.close(),
+            "earlier peers": self._close_replaced(),
+        }
         peer, self._peer = self._peer, None
         if peer:
-            if self._has_failed:
-                await peer.flush_control()
-            await peer.close()
-        await self.viewers.close()
-        await self.sinks.close()
-        if self._closing:
-            await asyncio.wait(self._closing)
-        await self.broadcast.close()
+            parts["peer"] = self._part_from(peer)
+        await self._parts.close(parts)
+        await self._parts.close({"broadcast": self.broadcast.close()})
+
+    async def _part_from(self, peer: Peer) -> None:
+        if self._has_failed:
+            await peer.flush_control()
+        await peer.close()
+
+    async def _close_replaced(self) -> None:
+        if self._replaced:
+            await asyncio.wait(self._replaced)
 
     def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
         """Carry out a control message of the data channel or of the WebSocket.
@@ -370,5 +397,5 @@ class Session:
 
     def _close_later(self, peer: Peer) -> None:
         task = asyncio.create_task(peer.close(), name="close-peer")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._replaced.add(task)
+        task.add_done_callback(self._replaced.discard)

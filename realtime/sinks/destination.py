@@ -91,7 +91,8 @@ class Destination:
         self._become("live")
 
     async def _keep(self) -> None:
-        while True:
+        """Connect again and again, until closed; a library that swallows the cancellation does not prolong it."""
+        while self._task is asyncio.current_task():
             try:
                 await self._serve()
             except LipstreamError as error:
@@ -103,6 +104,8 @@ class Destination:
             except Exception:
                 logger.exception("stream %s failed", self.id)
                 self.reason = "a fault of the server"
+            if self._task is not asyncio.current_task():
+                break
             pause_s = self._back_off.fails(asyncio.get_running_loop().time(), random.random())
             logger.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
             self._become("waiting")

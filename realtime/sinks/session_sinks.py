@@ -24,6 +24,7 @@ class SessionSinks:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
         self._devices: list[DeviceSink] = []
+        self._closed = False
         self.streams = Streams(broadcast, session_id, on_event, rtc)
 
     @property
@@ -53,7 +54,10 @@ class SessionSinks:
         Raises:
             ConflictError: If a recording runs.
             UnavailableError: If the disk is full or cannot be written to.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         if self.is_recorded:
             raise ConflictError("this session is being recorded already")
         self._recording = Recording(self._broadcast, self._session_id, folder, facts, self._on_event)
@@ -103,7 +107,7 @@ class SessionSinks:
         return recorded | self.streams.queue_depths()
 
     async def close(self) -> None:
-        """Stop all sinks. Later calls do nothing."""
-        await asyncio.gather(self.streams.close(), *(device.close() for device in self._devices))
-        if self._recording:
-            await self._recording.close()
+        """Stop all sinks, side by side, and take no more. Later calls do nothing."""
+        self._closed = True
+        sinks = [*self._devices, *([self._recording] if self._recording else [])]
+        await asyncio.gather(self.streams.close(), *(sink.close() for sink in sinks))

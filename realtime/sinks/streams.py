@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from lipstream.realtime.encoding.broadcast import Broadcast
-from lipstream.realtime.errors import ConflictError, found
+from lipstream.realtime.errors import ConflictError, NotFoundError, found
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, DestinationState, TagDestination
@@ -43,6 +43,7 @@ class Streams:
         self._destinations: dict[str, Destination] = {}
         self._encode: FlvSink | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def running(self) -> bool:
@@ -63,7 +64,10 @@ class Streams:
         Raises:
             BadRequestError: If the URL cannot be streamed to.
             ConflictError: If the session is streamed there already or has ``MOST`` streams.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         address = StreamAddress.parse(url)
         running = [destination for destination in self._destinations.values() if destination.running]
         if any(destination.address == address for destination in running):
@@ -123,9 +127,9 @@ class Streams:
         return destination
 
     async def close(self) -> None:
-        """End all streams. Later calls do nothing."""
-        await asyncio.gather(*(destination.close() for destination in self._destinations.values()))
-        await self._stop_encode()
+        """End all streams and take no more. Later calls do nothing."""
+        self._closed = True
+        await asyncio.gather(self._stop_encode(), *(destination.close() for destination in self._destinations.values()))
         if self._closing:
             await asyncio.wait(self._closing)
 
