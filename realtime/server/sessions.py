@@ -33,6 +33,7 @@ from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
 from lipstream.realtime.session.speech_pipeline import first_window_samples
 from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
 from lipstream.realtime.settings import Settings
+from lipstream.realtime.sinks.stream_targets import stream_targets
 from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 from lipstream.realtime.wire.session_answers import ConnectivityAnswer
@@ -61,7 +62,8 @@ class Sessions:
         worker_settings: Settings of the render workers; ``None`` derives them from ``settings``.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, or a configured engine or PortAudio is missing.
+        SettingsError: If the TURN secret cannot be read, a configured engine or PortAudio is missing, or an address of
+            ``push`` cannot be streamed to; the message does not repeat the address, which may hold a key.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -98,6 +100,7 @@ class Sessions:
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
         )
+        self._targets = stream_targets(settings)
         self._synthesizer = choose_synthesizer(settings)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._new_agent = choose_agent(settings, self._synthesizer)
@@ -250,6 +253,7 @@ class Sessions:
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
             open_backend=self.pictures.open,
+            targets=self._targets,
         )
         self._sessions[session.id] = session
         self.created += 1

@@ -36,6 +36,7 @@ from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_win
 from lipstream.realtime.session.tick_schedule import tick_of
 from lipstream.realtime.session.viewers import Viewers
 from lipstream.realtime.sinks.session_sinks import SessionSinks
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
 from lipstream.realtime.wire.control_messages import ControlMessage, unknown_type
@@ -65,6 +66,7 @@ class Session:
         listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
         open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
+        targets: Where streams may go; default: public addresses.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Session:
         listens: bool = False,
         agent: Agent | None = None,
         open_backend: Callable[[], PictureBackend] = ThreadBackend,
+        targets: StreamTargets = StreamTargets(),  # noqa: B008 (immutable)
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -115,7 +118,7 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer only sends sound
-        self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
+        self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc, targets)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
         self._replaced: set[asyncio.Task[None]] = set()  # tasks that close earlier peers

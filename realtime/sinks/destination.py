@@ -9,13 +9,14 @@ import socket
 import ssl
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.wire.answers import StreamAnswer
 
 logger = logging.getLogger(__name__)
@@ -129,12 +130,13 @@ class TagDestination(Destination):
         address: StreamAddress,
         on_change: Callable[[Destination], None],
         *,
-        open_link: Callable[[StreamAddress], Awaitable[StreamConnection]],
+        targets: StreamTargets,
+        open_link: Callable[[StreamAddress, Sequence[str]], Awaitable[StreamConnection]],
         headers: Callable[[], list[Tag]],
     ) -> None:
         super().__init__(address, on_change)
         self.lost = 0
-        self._open_link, self._headers = open_link, headers
+        self._targets, self._open_link, self._headers = targets, open_link, headers
         self._tags: deque[Tag] = deque()
         self._more = asyncio.Event()
         self._has_key = False
@@ -164,7 +166,7 @@ class TagDestination(Destination):
 
     async def _serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):
-            link = await self._open_link(self.address)
+            link = await self._open_link(self.address, await self._targets.resolve(self.address))
         try:
             self._tags.clear()
             self._has_key = False

@@ -9,6 +9,7 @@ from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
 from lipstream.realtime.sinks.sink import OnEvent
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
@@ -18,14 +19,20 @@ from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
-    """Starts, stops and reports a session's sinks."""
+    """Starts, stops and reports a session's sinks.
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
+    Args:
+        targets: Where streams may go.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings, targets: StreamTargets
+    ) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
         self._devices: list[DeviceSink] = []
         self._closed = False
-        self.streams = Streams(broadcast, session_id, on_event, rtc)
+        self.streams = Streams(broadcast, session_id, on_event, rtc, targets)
 
     @property
     def running(self) -> bool:
