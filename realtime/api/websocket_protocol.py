@@ -25,6 +25,8 @@ SLICE_BYTES = 2048
 SLICE_BURST, SLICES_PER_S = 4096, 1024.0
 """Slices of data, 2 MiB a second: sound of 48 kHz takes 94 KiB, and a program may send some seconds of it ahead."""
 _POLICY = 1008
+_FAREWELL_S = 1.0
+"""Time for a client that went over a bound to read the closing code."""
 _CLOSED_S = 15.0
 """Time for a connection to end by itself after its application; uvicorn waits 10 s for the client's farewell."""
 
@@ -110,7 +112,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return not self._fault
 
     def _refuse(self) -> None:
-        """Close the connection."""
+        """Close the connection; what the client goes on sending is not looked at."""
         logger.warning("a WebSocket is closed: %s", self._fault)
         closing: dict[str, Any] = {"type": "websocket.disconnect", "code": _POLICY, "reason": self._fault}
         self.queue.put_nowait(closing)  # type: ignore[arg-type]
@@ -119,8 +121,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.stop_keepalive()
-        self.transport.close()
-        self.loop.call_later(_CLOSED_S, self.transport.abort)
+        # Closed at once, with data unread, the connection would be reset before the client reads the code.
+        self.close_timer = self.loop.call_later(_FAREWELL_S, self.transport.abort)
 
     def _give_up(self) -> None:
         logger.warning("a WebSocket is closed: its client has read nothing for %.0f s", WRITE_S)

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -183,6 +183,7 @@ def test_shuffled_lifecycles_leave_nothing_behind(world: World, caplog: pytest.L
             deadline=None,
             derandomize=not FULL,
             database=None,
+            phases=(Phase.generate,),  # races do not shrink
             suppress_health_check=list(HealthCheck),
         ),
     )
