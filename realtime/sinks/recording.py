@@ -1,6 +1,8 @@
 """Records a session as fragmented MP4, which stays playable if the server is killed, with a transcript of events."""
 
+import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
@@ -44,14 +46,19 @@ class Recording(Sink):
         super().__init__(broadcast, session_id)
         self.state: RecordingState = "recording"
         self.reason = ""
-        name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-        self.path, self.transcript = folder / f"{name}.mp4", folder / f"{name}.jsonl"
         self._facts, self._on_event = facts, on_event
         self._muxer: Muxer | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = _File(self.path)
-            self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
+            self.transcript, transcript = _create_new(folder, session_id)
+            self._lines: IO[str] = os.fdopen(transcript, "w", buffering=1)
+            self.path = self.transcript.with_suffix(".mp4")
+            try:
+                self._file = _File(self.path)
+            except OSError:
+                self._lines.close()
+                self.transcript.unlink()
+                raise
         except OSError as error:
             raise UnavailableError(f"the recording cannot be written: {error.strerror}", reason="disk") from error
 
@@ -171,6 +178,16 @@ class _File:
     def _check_room(self, size: int) -> None:
         if shutil.disk_usage(self._folder).free < RESERVE_BYTES + size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _create_new(folder: Path, session_id: str) -> tuple[Path, int]:
+    """Create the transcript of a recording that begins now; return its path and descriptor."""
+    name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    for place in itertools.count(1):  # a session may be recorded twice within a second
+        path = folder / (f"{name}.jsonl" if place == 1 else f"{name}-{place}.jsonl")
+        with contextlib.suppress(FileExistsError):
+            return path, _create(path)
+    raise AssertionError
 
 
 def _create(path: Path) -> int:
