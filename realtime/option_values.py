@@ -3,6 +3,7 @@
 Each ``parse_…`` raises ``ValueError``, ``TypeError`` or ``KeyError`` for what it cannot read.
 """
 
+import ipaddress
 import json
 import re
 import tomllib
@@ -20,6 +21,9 @@ TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 
+HOST = re.compile(r"(?!-)[a-z0-9_\-]{1,63}(\.[a-z0-9_\-]{1,63}){0,20}\.?", re.IGNORECASE)
+"""A host name, or an address of IPv4."""
+
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -32,6 +36,15 @@ def parse_names(value: Any) -> tuple[str, ...]:
     """Return the names of a list, or of a text in which commas separate them."""
     names = value.split(",") if isinstance(value, str) else value
     return tuple(name.strip() for name in names if name.strip())
+
+
+def parse_networks(value: Any) -> tuple[str, ...]:
+    """Return host names, IP addresses and networks of a list, or of a text in which commas separate them."""
+    names = parse_names(value)
+    for name in names:
+        if not HOST.fullmatch(name):
+            ipaddress.ip_network(name, strict=False)
+    return names
 
 
 def parse_words(value: Any) -> tuple[str, ...]:

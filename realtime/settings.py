@@ -21,6 +21,7 @@ from lipstream.realtime.option_values import (
     parse_flag,
     parse_ice_servers,
     parse_names,
+    parse_networks,
     parse_ports,
     parse_retention,
     parse_words,
@@ -29,6 +30,8 @@ from lipstream.realtime.option_values import (
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 from lipstream.realtime.wire.session_answers import IceServer
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _PREFIX = "LIPSTREAM_"
 
@@ -124,6 +127,12 @@ class Settings:
         "rtmps://, srt:// or a WHIP endpoint; better in the config file, as they hold keys",
         parse=parse_words,
         secret=True,
+    )
+    push_to: tuple[str, ...] | None = _option(
+        None,
+        "hosts, addresses and networks (CIDR), comma-separated, that requests may stream to beside public addresses",
+        parse=parse_networks,
+        computed="loopback if only this machine can reach the server and no secret is asked for, otherwise none",
     )
     mark_text: str = _option("AI", "what the mark on every picture says")
     mark_corner: Corner = _option("top-left", f"corner of the mark: {', '.join(CORNERS)}")
@@ -251,6 +260,13 @@ class Settings:
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")
+
+    @property
+    def streamed_to(self) -> tuple[str, ...]:
+        """Hosts, addresses and networks beside public ones that requests may stream to."""
+        if self.push_to is not None:
+            return self.push_to
+        return LOOPBACK if self.on_loopback and self.secret_file is None else ()
 
     @property
     def on_loopback(self) -> bool:

@@ -1,6 +1,8 @@
 """Records a session as fragmented MP4, which stays playable if the server is killed, with a transcript of events."""
 
+import contextlib
 import errno
+import itertools
 import json
 import logging
 import math
@@ -17,7 +19,7 @@ from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.sinks.muxer import Muxer
-from lipstream.realtime.sinks.recording_files import PICTURE_SUFFIX, TRANSCRIPT_SUFFIX, free_name
+from lipstream.realtime.sinks.recording_files import PICTURE_SUFFIX
 from lipstream.realtime.sinks.sink import OnEvent, Sink, begins_at, write_unit
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
 from lipstream.realtime.wire.answers import RecordingAnswer
@@ -65,13 +67,14 @@ class Recording(Sink):
         self._muxer: Muxer | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            name = free_name(folder, session_id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-            self.path, self.transcript = folder / f"{name}{PICTURE_SUFFIX}", folder / f"{name}{TRANSCRIPT_SUFFIX}"
-            self._file = _File(self.path)
+            self.transcript, transcript = _create_new(folder, session_id)
+            self._lines: IO[str] = os.fdopen(transcript, "w", buffering=1)
+            self.path = self.transcript.with_suffix(PICTURE_SUFFIX)
             try:
-                self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
+                self._file = _File(self.path)
             except OSError:
-                self._file.discard()
+                self._lines.close()
+                self.transcript.unlink()
                 raise
         except OSError as error:
             message = f"the recording cannot be written: {error.strerror or error}"
@@ -187,7 +190,7 @@ class _File:
         self.written = 0
         self.fault: OSError | None = None
         self._whole = 0  # bytes of complete fragments
-        self._path, self._folder = path, path.parent
+        self._folder = path.parent
         self._check_room(0)
         self._file = os.fdopen(_create(path), "wb", buffering=0)
 
@@ -210,13 +213,19 @@ class _File:
     def close(self) -> None:
         self._file.close()
 
-    def discard(self) -> None:
-        self.close()
-        self._path.unlink(missing_ok=True)
-
     def _check_room(self, size: int) -> None:
         if shutil.disk_usage(self._folder).free < RESERVE_BYTES + size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _create_new(folder: Path, session_id: str) -> tuple[Path, int]:
+    """Create the transcript of a recording that begins now; return its path and descriptor."""
+    name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    for place in itertools.count(1):  # a session may be recorded twice within a second
+        path = folder / (f"{name}.jsonl" if place == 1 else f"{name}-{place}.jsonl")
+        with contextlib.suppress(FileExistsError):
+            return path, _create(path)
+    raise AssertionError
 
 
 def _create(path: Path) -> int:

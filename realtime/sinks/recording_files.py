@@ -12,7 +12,6 @@ from lipstream.realtime.option_values import Retention
 PICTURE_SUFFIX, TRANSCRIPT_SUFFIX = ".mp4", ".jsonl"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}-[0-9]{8}T[0-9]{6}Z(-[0-9]{1,4})?")
 _FILE = re.compile(rf"({_NAME.pattern})(\{PICTURE_SUFFIX}|\{TRANSCRIPT_SUFFIX})")
-_MOST_OF_ONE_SECOND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +38,6 @@ def overdue(kept: Iterable[KeptFile], retention: Retention, now_s: float) -> lis
         if too_old or (retention.bytes is not None and total > retention.bytes):
             over.append(one)
     return over
-
-
-def free_name(folder: Path, session_id: str, time_utc: str) -> str:
-    """Return a name that no recording in ``folder`` has.
-
-    Args:
-        time_utc: Form ``20261129T120000Z``; a session may be recorded several times within a second.
-
-    Raises:
-        FileExistsError: If a thousand recordings have names of this second.
-    """
-    for number in range(1, _MOST_OF_ONE_SECOND):
-        name = f"{session_id}-{time_utc}" + (f"-{number}" if number > 1 else "")
-        if not any((folder / f"{name}{suffix}").exists() for suffix in (PICTURE_SUFFIX, TRANSCRIPT_SUFFIX)):
-            return name
-    raise FileExistsError("too many recordings in one second")
 
 
 def kept_recordings(folder: Path) -> list[KeptFile]:

@@ -10,6 +10,7 @@ from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
 from lipstream.realtime.sinks.sink import OnEvent
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
@@ -19,13 +20,20 @@ from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
-    """Starts, stops and reports a session's sinks."""
+    """Starts, stops and reports a session's sinks.
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
+    Args:
+        targets: Where streams may go.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings, targets: StreamTargets
+    ) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
         self._devices: list[DeviceSink] = []
-        self.streams = Streams(broadcast, session_id, on_event, rtc)
+        self._closed = False
+        self.streams = Streams(broadcast, session_id, on_event, rtc, targets)
 
     @property
     def running(self) -> bool:
@@ -57,7 +65,10 @@ class SessionSinks:
         Raises:
             ConflictError: If a recording runs.
             UnavailableError: If the disk is full or cannot be written to.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         if self.is_recorded:
             raise ConflictError("this session is being recorded already")
         self._recording = Recording(
@@ -120,7 +131,7 @@ class SessionSinks:
         return recorded | self.streams.queue_depths()
 
     async def close(self) -> None:
-        """Stop all sinks. Later calls do nothing."""
-        await asyncio.gather(self.streams.close(), *(device.close() for device in self._devices))
-        if self._recording:
-            await self._recording.close()
+        """Stop all sinks, side by side, and take no more. Later calls do nothing."""
+        self._closed = True
+        sinks = [*self._devices, *([self._recording] if self._recording else [])]
+        await asyncio.gather(self.streams.close(), *(sink.close() for sink in sinks))

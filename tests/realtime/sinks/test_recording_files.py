@@ -11,7 +11,6 @@ from lipstream.realtime.errors import NotFoundError
 from lipstream.realtime.option_values import Retention, parse_retention
 from lipstream.realtime.sinks.recording_files import (
     KeptFile,
-    free_name,
     kept_recordings,
     overdue,
     recorded_file,
@@ -28,15 +27,6 @@ def store(folder: Path, name: str, *, changed_s: float, size: int = 10) -> None:
     for suffix in (".mp4", ".jsonl"):
         (folder / f"{name}{suffix}").write_bytes(bytes(size))
         os.utime(folder / f"{name}{suffix}", (changed_s, changed_s))
-
-
-def test_recordings_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
-    names = []
-    for _ in range(3):
-        names.append(free_name(tmp_path, "abc", SECOND))
-        (tmp_path / f"{names[-1]}.jsonl").touch()
-    assert names == [f"abc-{SECOND}", f"abc-{SECOND}-2", f"abc-{SECOND}-3"]
-    assert {one.name for one in kept_recordings(tmp_path)} == set(names)
 
 
 @given(KEPT, st.none() | st.integers(0, 1200), st.none() | st.integers(0, 3000))
