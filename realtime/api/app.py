@@ -13,7 +13,14 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from lipstream.realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
+from lipstream.realtime.api import (
+    audio_socket,
+    avatar_routes,
+    recording_routes,
+    session_routes,
+    sink_routes,
+    whip_whep_routes,
+)
 from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, holder_of, operator
 from lipstream.realtime.api.error_responses import answer_errors, error_answers
 from lipstream.realtime.api.keys import Scope
@@ -25,6 +32,7 @@ from lipstream.realtime.api.token_register import TokenRegister
 from lipstream.realtime.api.token_routes import token_routes
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from lipstream.realtime.server.avatar_catalog import AvatarCatalog
+from lipstream.realtime.server.recordings import Recordings
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
@@ -53,6 +61,7 @@ def create_app(sessions: Sessions) -> FastAPI:
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
             asyncio.create_task(app.state.catalog.prepare(), name="previews"),
+            asyncio.create_task(app.state.recordings.run(), name="recordings"),
         ]
         await rehearse_request(app)
         try:
@@ -83,6 +92,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         on_built=add_built,
         pads=sessions.worker_settings.pads,
     )
+    app.state.recordings = Recordings(sessions)
     app.state.exporter = MetricsExporter(sessions, app.state.builds)
     app.state.catalog = AvatarCatalog(sessions.store)
     app.state.authorization = authorization
@@ -90,11 +100,12 @@ def create_app(sessions: Sessions) -> FastAPI:
     answer_errors(app)
     guarded = (
         *(_for_operators, _for_metrics, token_routes),
-        *(session_routes.watchers, session_routes.guests, session_routes.owners),
+        *(session_routes.watchers, session_routes.guests, session_routes.owners, session_routes.viewers),
         *(avatar_routes.readers, avatar_routes.makers),
+        *(sink_routes.recordings, sink_routes.streams, recording_routes.stored_recordings),
     )
     over_sdp = (whip_whep_routes.viewing, whip_whep_routes.publishing, whip_whep_routes.options)
-    for router in (_open, *guarded, *(sink_routes.recordings, sink_routes.streams), audio_socket.sockets, *over_sdp):
+    for router in (_open, *guarded, audio_socket.sockets, *over_sdp):
         app.include_router(router)
     for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
         app.add_api_route(path, partial(_page, name), include_in_schema=False)

@@ -10,7 +10,7 @@ _TOKENS = {
     "api_key": "A key of the server's secret file. It opens every route, or those of its scopes, which a route names.",
     "join_token": "From `POST /api/tokens`. It lists avatars and begins as many sessions as it grants.",
     "session_token": "From `POST /api/sessions`. It opens the routes of the session.",
-    "viewer_token": "From `POST /api/sessions`. It opens WHEP of the session, and nothing else.",
+    "viewer_token": "From `POST /api/sessions`. It opens the session's WHEP and notices, and nothing else.",
 }
 _KEY = "api_key"
 _CALLERS = {

@@ -12,6 +12,7 @@ from lipstream.realtime.api.authorization import (
     AllSessions,
     Authorization,
     OneSession,
+    WatchedSession,
     guest,
     holder_of,
     new_guest,
@@ -34,6 +35,7 @@ from lipstream.realtime.errors import (
 from lipstream.realtime.wire.answers import SessionListItem
 from lipstream.realtime.wire.session_answers import (
     ConnectivityAnswer,
+    NoticesAnswer,
     PeerAnswer,
     SampleAnswer,
     SdpAnswer,
@@ -60,6 +62,10 @@ owners = APIRouter(
     dependencies=[Depends(owner)],
     tags=["owners"],
     responses=error_answers(*REFUSALS, NotFoundError),
+)
+
+viewers = APIRouter(
+    prefix="/api/sessions/{session_id}", tags=["viewers"], responses=error_answers(*REFUSALS, NotFoundError)
 )
 
 
@@ -206,6 +212,12 @@ async def connectivity(session: OneSession, sessions: AllSessions) -> Connectivi
 async def session_figures(session: OneSession) -> SessionStats:
     """Return a session's live figures."""
     return session.stats()
+
+
+@viewers.get("/notices")
+async def notices(session: WatchedSession) -> NoticesAnswer:
+    """Return what a page must tell those who see or hear the session."""
+    return NoticesAnswer(recorded=session.sinks.is_recorded, streamed=session.sinks.streams.live > 0)
 
 
 @owners.post("/interrupt")

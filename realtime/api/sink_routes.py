@@ -7,11 +7,9 @@ from lipstream.realtime.api.authorization import REFUSALS, AllSessions, holder_o
 from lipstream.realtime.api.error_responses import error_answers
 from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import BadRequestError, ConflictError, NotFoundError, UnavailableError
+from lipstream.realtime.server.recordings import FOLDER
 from lipstream.realtime.sinks.stream_address import LONGEST_ADDRESS
 from lipstream.realtime.wire.answers import RecordingAnswer, StreamAnswer
-
-RECORDINGS = "recordings"
-"""Folder of the store."""
 
 recordings = APIRouter(
     prefix="/api/sessions/{session_id}/recording",
@@ -42,7 +40,8 @@ async def record(session_id: str, request: Request, sessions: AllSessions) -> Re
     """Begin to record a session."""
     facts = await sessions.facts(session_id)
     session = sessions.get(session_id)
-    begun = session.sinks.record(sessions.store.root / RECORDINGS, facts, session.avatar_id).stats()
+    folder, longest_s = sessions.store.root / FOLDER, 60 * sessions.settings.record_minutes
+    begun = session.sinks.record(folder, facts, session.avatar_id, longest_s=longest_s).stats()
     note_audit(request, "recording_started", session=session_id, file=begun["file"])
     return begun
 

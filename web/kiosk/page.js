@@ -41,6 +41,11 @@ function announce(text) {
   byId('banner').textContent = text;
 }
 
+/** @param {boolean} recorded */
+function tellRecording(recorded) {
+  byId('recorded').hidden = !recorded;
+}
+
 function play() {
   video.muted = call.session?.local_audio?.includes('output') ?? false;
   video.play().catch(() => {
@@ -132,12 +137,16 @@ function connectCall() {
     peer.addEventListener('stream', take);
     peer.addEventListener('message', ({ detail }) => {
       scene.hear(detail, performance.now());
+      if (detail.type === 'recording_started') tellRecording(true);
+      if (detail.type === 'recording_ended') tellRecording(false);
       if (detail.type !== 'ending') return;
       const { reason, seconds } = endingOf(detail);
       if (seconds > 0) announce(`The time for this conversation is over in ${Math.round(seconds)} seconds.`);
       else call.fail(reason);
     });
   });
+  // Also of a recording that began before this page was there.
+  monitor.addEventListener('figures', ({ detail: { server } }) => { if (server) tellRecording(server.recorded); });
   microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
   addEventListener('online', () => call.hurry());
   addEventListener('pagehide', () => resumable.leave(call.leave()));

@@ -90,6 +90,7 @@ SCOPED = {
     ("GET", "/api/sessions/{id}/whep"): "watch",
     ("GET", "/api/whip"): "publish",
     ("GET", "/api/sessions/{id}/recording"): "record",
+    ("GET", "/api/recordings"): "record",
     ("GET", "/api/sessions/{id}/streams"): "stream",
     ("DELETE", "/api/avatars/nobody"): "upload",
     ("GET", "/api/tokens"): "admin",
