@@ -69,7 +69,7 @@ async def list_recordings(
 async def fetch_recording(file: str, request: Request, recordings: StoredRecordings) -> FileResponse:
     """Return a file of a recording that has ended: NAME.mp4, or NAME.jsonl for its transcript."""
     path = await recordings.file(file)
-    note_audit(request, "recording_fetched", file=path.name)
+    note_audit(request, "recording_fetched", session=path.name, file=_made_at(path.name))
     return FileResponse(
         path,
         media_type=_MEDIA_TYPES[path.suffix],
@@ -82,4 +82,9 @@ async def fetch_recording(file: str, request: Request, recordings: StoredRecordi
 async def delete_recording(name: str, request: Request, recordings: StoredRecordings) -> None:
     """Delete a recording that has ended, with its transcript."""
     await recordings.remove(name)
-    note_audit(request, "recording_deleted", file=name)
+    note_audit(request, "recording_deleted", session=name, file=_made_at(name))
+
+
+def _made_at(name: str) -> str:
+    """Return the part of a recording's name after the session's id, which the log does not hold as a whole."""
+    return name.rpartition("-")[2]

@@ -42,7 +42,7 @@ async def record(session_id: str, request: Request, sessions: AllSessions) -> Re
     session = sessions.get(session_id)
     folder, longest_s = sessions.store.root / FOLDER, 60 * sessions.settings.record_minutes
     begun = session.sinks.record(folder, facts, session.avatar_id, longest_s=longest_s).stats()
-    note_audit(request, "recording_started", session=session_id, file=begun["file"])
+    note_audit(request, "recording_started", session=session_id)
     return begun
 
 
