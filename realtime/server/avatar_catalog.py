@@ -1,6 +1,7 @@
 """What is said and shown of avatars, from memory: the store is read again only where a file has changed.
 
-Files are read and clips decoded in one thread of low priority, since the same machine draws pictures every 40 ms.
+Clips are decoded one after the other, in a thread of the event loop's pool, whose threads have a low priority: the
+same machine draws pictures every 40 ms.
 """
 
 import asyncio
@@ -8,15 +9,12 @@ import contextlib
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.store import AvatarStore
-from lipstream.realtime.encoding.thread_priority import step_back
 from lipstream.realtime.errors import AvatarError, LipstreamError, UnavailableError
 
 MOST_WAITING = 8
@@ -27,7 +25,6 @@ MOST_PREVIEW_BYTES = 64 << 20
 FRESH_S = 1.0
 """Time after which the store is looked at again, for avatars that another program made or removed."""
 _TAG_DIGITS = 32
-_Result = TypeVar("_Result")
 Stamp = tuple[int, int]
 """Time of change, ns, and size of a file, bytes."""
 
@@ -64,7 +61,7 @@ class AvatarCatalog:
 
     def __init__(self, store: AvatarStore) -> None:
         self._store = store
-        self._thread = ThreadPoolExecutor(1, "lipstream-previews", initializer=step_back)
+        self._one = asyncio.Lock()  # held while a clip is decoded
         self._read: dict[Path, tuple[Stamp, ListedAvatar | None]] = {}
         self._avatars: dict[str, ListedAvatar] = {}
         self._looked_s: float | None = None
@@ -83,7 +80,7 @@ class AvatarCatalog:
             now_s = asyncio.get_running_loop().time()
             if self._looked_s is None or now_s - self._looked_s > FRESH_S:
                 self._looked_s = now_s  # before the look: what changes meanwhile may be missed by it
-                self._avatars = await self._run(self._look)
+                self._avatars = await asyncio.to_thread(self._look)
         return self._avatars
 
     async def get(self, avatar_id: str) -> ListedAvatar:
@@ -95,7 +92,7 @@ class AvatarCatalog:
         """
         if listed := (await self.all()).get(avatar_id):
             return listed
-        manifest = (await self._run(lambda: self._store.load(avatar_id))).manifest  # or it says why not
+        manifest = (await asyncio.to_thread(self._store.load, avatar_id)).manifest  # or it says why not
         return ListedAvatar(manifest, self._store.is_own(avatar_id), None)
 
     async def preview(self, avatar_id: str) -> Preview:
@@ -126,18 +123,15 @@ class AvatarCatalog:
                 await self.preview(avatar_id)
 
     def close(self) -> None:
-        """End the thread; what waits is dropped."""
+        """Drop what waits to be decoded."""
         for task in self._decoding.values():
             task.cancel()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _decode(self, avatar_id: str, stamp: Stamp) -> Preview | LipstreamError:
         made: Preview | LipstreamError
         try:
-            jpeg = await self._run(lambda: self._store.preview(avatar_id))
+            async with self._one:
+                jpeg = await asyncio.to_thread(self._store.preview, avatar_id)
             made = Preview(jpeg, hashlib.sha256(jpeg).hexdigest()[:_TAG_DIGITS])
         except LipstreamError as error:  # kept too: a clip that cannot be read costs as much as one that can
             made = error
@@ -153,7 +147,7 @@ class AvatarCatalog:
             self._preview_bytes -= _size(known[1])
 
     def _look(self) -> dict[str, ListedAvatar]:
-        """Read the manifests that have changed; runs in the thread."""
+        """Read the manifests that have changed; runs in a thread."""
         found: dict[str, ListedAvatar] = {}
         read: dict[Path, tuple[Stamp, ListedAvatar | None]] = {}
         for folder, own in self._store.folders():
