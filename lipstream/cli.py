@@ -70,6 +70,12 @@ def _avatar(arguments: Sequence[str]) -> int:
 def _weights(arguments: Sequence[str]) -> int:
     from lipstream.realtime.lipsync.__main__ import main
 
+    return main(arguments, {"check": (_check, "draw a sheet: is the mouth drawn where the avatar's mouth is?")})
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.weights_check.__main__ import main
+
     return main(arguments)
 
 
@@ -95,7 +101,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
     "avatar": (_avatar, "build, list, check and remove avatars"),
-    "weights": (_weights, "show what a Wav2Lip checkpoint is, or convert it"),
+    "weights": (_weights, "show what a Wav2Lip checkpoint is, convert it, check it on an avatar"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
     "doctor": (_doctor, "find out why a call to a server fails"),
     "selftest": (_selftest, "call a server and measure the call"),

@@ -1,8 +1,11 @@
-"""``lipstream weights``: what a weights file is, and the same network as safetensors."""
+"""``lipstream weights``: what a weights file is, and the same network as safetensors.
+
+``check`` needs avatars and stands above this package: `lipstream.cli` hands it in.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError, SettingsError
@@ -12,16 +15,24 @@ from lipstream.realtime.timeline import samples_to_ms
 _COLUMN = 16
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+Command = Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None, others: Mapping[str, tuple[Command, str]] | None = None) -> int:
     """Run the command.
 
     Args:
         arguments: Command line; ``None`` takes the process's.
+        others: More commands: a function that takes the arguments after the name, and what it does.
 
     Returns:
         The exit status: 0 done, 2 a file or an option that does not fit.
     """
-    options = _parser().parse_args(arguments)
+    arguments, others = sys.argv[1:] if arguments is None else arguments, others or {}
+    if arguments and arguments[0] in others:
+        run, _ = others[arguments[0]]
+        return run(arguments[1:])
+    options = _parser({name: meaning for name, (_, meaning) in others.items()}).parse_args(arguments)
     try:
         if options.command == "show":
             _show(options.file)
@@ -33,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(others: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lipstream weights",
         description="Look at a Wav2Lip network's file, or convert it. No code of the file is run.",
@@ -52,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--half", action="store_true", help="16 bits a number: half the file, nearly the same pictures"
     )
+    for name, meaning in others.items():
+        commands.add_parser(name, help=meaning)
     return parser
 
 
