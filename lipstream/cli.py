@@ -3,17 +3,45 @@
 Each command imports its modules when it is called, because child processes import this module and need none of them.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from lipstream import __version__
 from lipstream.realtime import log_format
 from lipstream.realtime.errors import LipstreamError
-from lipstream.realtime.settings import read_settings
 from lipstream.realtime.workers import child_process
 
+_Arguments = ParamSpec("_Arguments")
 
+
+def _telling_missing_opencv(command: Callable[_Arguments, int]) -> Callable[_Arguments, int]:
+    """Say in one sentence what to do where OpenCV cannot be loaded.
+
+    ``opencv-python``, which other packages bring, and ``opencv-python-headless`` are the same files at the same place:
+    the one installed last is loaded. The former needs the libraries of a desktop, and removing either removes both.
+    """
+
+    @functools.wraps(command)
+    def run(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> int:
+        try:
+            return command(*arguments, **named)
+        except ImportError as error:
+            if error.name != "cv2":
+                raise
+            print(
+                f"lipstream: OpenCV cannot be loaded ({error}): "
+                "`pip install --force-reinstall --no-deps opencv-python-headless` repairs it",
+                file=sys.stderr,
+            )
+            return 2
+
+    return run
+
+
+@_telling_missing_opencv
 def main() -> int:
     """Run the command of ``sys.argv``; return its exit status."""
     arguments = sys.argv[1:]
@@ -33,6 +61,7 @@ def main() -> int:
     return run(arguments[1:])
 
 
+@_telling_missing_opencv
 def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     """Run the server until it is told to end.
 
@@ -43,6 +72,8 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
         The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.
         The exit status: 0 ended as told, 1 could not serve, 2 wrong options.
     """
+    from lipstream.realtime.settings import read_settings
+
     try:
         settings = read_settings(arguments, os.environ, program=program)
         log_format.set_up(settings.log_level, settings.log_format)
