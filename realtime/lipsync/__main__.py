@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError, SettingsError
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, WeightsMetadata, pads_argument
 from lipstream.realtime.timeline import samples_to_ms
 
 _COLUMN = 16
@@ -59,6 +59,9 @@ def _parser(others: Mapping[str, str]) -> argparse.ArgumentParser:
         "--window-offset", type=int, metavar="SAMPLES",
         help="from a frame's first sample to its mel window's, 16 kHz (default: the file's, or -640 as published)",
     )  # fmt: skip
+    convert.add_argument(
+        "--pads", type=pads_argument, metavar=PADS_FORM, help=f"{PADS_HELP}; default: the file's, or as published"
+    )
     convert.add_argument("--licence", metavar="TEXT", help="of the weights (default: the file's, or unknown)")
     convert.add_argument(
         "--half", action="store_true", help="16 bits a number: half the file, nearly the same pictures"
@@ -108,6 +111,7 @@ def _convert(options: argparse.Namespace) -> None:
     if out.exists():
         raise SettingsError(f"{out} is there already")
     network, metadata = load_weights(options.file, window_offset_samples=options.window_offset)
+    metadata = metadata.with_pads(options.pads)
     try:
         save_weights(
             network,
