@@ -62,12 +62,16 @@ def route(python: Path, points: np.ndarray, tmp_path_factory: pytest.TempPathFac
 
 
 pytestmark = pytest.mark.timeout(1300)
+needs_libgl = pytest.mark.needs("libgl")
+"""opencv-python is linked with it, unlike the headless one."""
 
 
+@needs_libgl
 def test_opencv_python_is_what_runs(route: dict[str, Any], python: Path) -> None:
     assert Path(route["cv2"]).is_relative_to(python.parent.parent), "and not the headless one of the tests"
 
 
+@needs_libgl
 def test_the_published_detector_finds_boxes_and_landmarks(route: dict[str, Any], points: np.ndarray) -> None:
     box = face_box()
     np.testing.assert_allclose(route["box"], np.array(box) + 0.5, atol=0.01)
@@ -79,6 +83,7 @@ def test_the_published_detector_finds_boxes_and_landmarks(route: dict[str, Any],
     assert route["nobody"] == 0
 
 
+@needs_libgl
 @pytest.mark.parametrize(("case", "reason"), [("unreachable", "refused"), ("damaged", "")])
 def test_weights_that_cannot_be_fetched_are_one_sentence(route: dict[str, Any], case: str, reason: str) -> None:
     status, _, said = route["commands"][case]
@@ -91,6 +96,7 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(route: dict[str, Any], 
     assert line.endswith("or use the detector 'built-in'")
 
 
+@needs_libgl
 def test_a_checkpoint_goes_from_its_file_to_a_video(route: dict[str, Any]) -> None:
     commands, folder = route["commands"], route["folder"]
     for name in ("convert", "build", "check", "render"):
