@@ -54,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise SettingsError(f"{out.name} has to end in .png or .jpg")
-        if not out.absolute().parent.is_dir():
-            raise SettingsError(f"cannot write {out}: there is no such folder")
         store = AvatarStore(options.store)
         avatar = store.load(options.avatar)
+        if not out.absolute().parent.is_dir():
+            raise SettingsError(f"cannot write {out}: there is no such folder")
         sound = None
         if options.speech is not None:
             sound = read_sound(options.speech)[: _LONGEST_S * SOUND_RATE_HZ]
