@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
-from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
 from lipstream.realtime.picture.contact_sheet import Bgr
@@ -52,30 +52,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = options.out or Path(f"check-{options.avatar}.png")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise SettingsError(f"{out.name} has to end in .png or .jpg")
-        store = AvatarStore(options.store)
-        avatar = store.load(options.avatar)
-        if not out.absolute().parent.is_dir():
-            raise SettingsError(f"cannot write {out}: there is no such folder")
-        sound = None
-        if options.speech is not None:
-            sound = read_sound(options.speech)[: _LONGEST_S * SOUND_RATE_HZ]
-        predictor = create_predictor(
-            options.weights,
-            device=options.device,
-            cache=store.graphs,
-            window_offset_samples=options.window_offset,
-            pads=options.pads,
-        )
-        sheet = check_avatar(avatar, predictor, sound)
-        _write(sheet, out)
+        sheet = _draw(options, out)
     except LipstreamError as error:
         print(f"lipstream weights check: {error.message}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        print("lipstream weights check: the disk is full; nothing was changed", file=sys.stderr)
         return 2
     print(f"{out}: {sheet.shape[1]} x {sheet.shape[0]} px")
     print(LOOK_FOR)
     return 0
+
+
+def _draw(options: argparse.Namespace, out: Path) -> Bgr:
+    """Write the sheet; return it."""
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise SettingsError(f"{out.name} has to end in .png or .jpg")
+    store = AvatarStore(options.store)
+    avatar = store.load(options.avatar)
+    if not out.absolute().parent.is_dir():
+        raise SettingsError(f"cannot write {out}: there is no such folder")
+    sound = None
+    if options.speech is not None:
+        sound = read_sound(options.speech)[: _LONGEST_S * SOUND_RATE_HZ]
+    predictor = create_predictor(
+        options.weights,
+        device=options.device,
+        cache=store.graphs,
+        window_offset_samples=options.window_offset,
+        pads=options.pads,
+    )
+    sheet = check_avatar(avatar, predictor, sound)
+    _write(sheet, out)
+    return sheet
 
 
 def _write(sheet: Bgr, out: Path) -> None:

@@ -1,5 +1,6 @@
 """``lipstream weights check``: the sheet shows what the product does with a network, and bad input is one sentence."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lipstream.realtime.picture.contact_sheet import SheetRow, draw_sheet
 from lipstream.realtime.picture.i420 import i420_to_bgr
 from lipstream.realtime.render import decide_frames
 from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.weights_check import __main__ as command
 from lipstream.realtime.weights_check.__main__ import main
 from lipstream.realtime.weights_check.sheet import LOOK_FOR, DrawnFrame, choose_jobs, draw_frames, sheet_row
 from tests.realtime.fakes import make_store
@@ -222,6 +224,17 @@ def test_pads_that_leave_nothing_of_the_face_are_refused(
     arguments = ["ann", "--store", str(store.root), "--weights", str(checkpoint), "--pads=-60,-60,0,0"]
     assert main(arguments) == 2
     assert "less than 16 px of the face" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence(
+    store: AvatarStore, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "check_avatar", full)
+    assert main(["ann", "--store", str(store.root), "--weights", str(checkpoint)]) == 2
+    assert capsys.readouterr().err == "lipstream weights check: the disk is full; nothing was changed\n"
 
 
 def test_vowels_have_their_formants_and_open_and_close_the_mouth_of_the_built_in_weights() -> None:
