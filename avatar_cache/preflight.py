@@ -146,7 +146,7 @@ def examine(
 
 
 def _box_lines(around: npt.NDArray[np.float64], faces: list[DetectedFace | None], size: tuple[int, int]) -> list[Line]:
-    """Return the lines for weights with a detector's crop: how much of the face is cut off, and where the mouth lies."""
+    """Return the lines for weights with a detector's crop: how much of the face is cut off, where the mouth lies."""
     sides = around[:, 2:] - around[:, :2]
     inside = np.clip(np.minimum(around[:, 2:], size) - np.maximum(around[:, :2], 0), 0, None)
     outside = 1 - inside.prod(axis=1) / np.maximum(sides.prod(axis=1), 1)
