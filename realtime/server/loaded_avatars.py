@@ -13,6 +13,7 @@ from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.wire.answers import AvatarState
+from lipstream.realtime.workers.programs import kill_program
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
@@ -85,8 +86,8 @@ class LoadedAvatars:
                     if avatar_id in self._avatars:
                         self._workers.forget_avatar(avatar_id)
                         await self.add(avatar_id)
-            except LipstreamError as error:
-                logger.warning("avatar %s could not be replaced: %s", avatar_id, error.message)
+            except (LipstreamError, OSError) as error:
+                logger.warning("avatar %s could not be replaced: %s", avatar_id, error)
                 self._avatars.pop(avatar_id, None)
 
     @property
@@ -200,5 +201,5 @@ class LoadedAvatars:
             return status == 0
         finally:
             if process.returncode is None:
-                process.kill()
+                kill_program(process)
                 await process.wait()
