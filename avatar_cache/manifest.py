@@ -107,11 +107,6 @@ class Manifest:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
             raise ValueError("the outline must be in shares of the face box, -1 to 2")
-        found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
-        if found and len(found) != len(boxes):
-            raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
-        if (smoothing := fields.get("box_smoothing", "published")) not in BOX_SMOOTHINGS:
-            raise ValueError(f"box_smoothing is {smoothing!r}, expected one of {', '.join(BOX_SMOOTHINGS)}")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
             raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
         return cls(
@@ -127,7 +122,15 @@ class Manifest:
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
-            detector_boxes=found,
-            box_smoothing=smoothing,
-            box_by_hand=bool(fields.get("box_by_hand", False)),
+            **_detector_fields(fields, len(boxes)),
         )
+
+
+def _detector_fields(fields: dict[str, Any], frames: int) -> dict[str, Any]:
+    found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
+    if found and len(found) != frames:
+        raise ValueError(f"{len(found)} detector boxes for {frames} frames")
+    if (smoothing := fields.get("box_smoothing", "published")) not in BOX_SMOOTHINGS:
+        raise ValueError(f"box_smoothing is {smoothing!r}, expected one of {', '.join(BOX_SMOOTHINGS)}")
+    by_hand = bool(fields.get("box_by_hand", False))
+    return {"detector_boxes": found, "box_smoothing": smoothing, "box_by_hand": by_hand}

@@ -84,11 +84,17 @@ class LoadedAvatars:
                     await asyncio.sleep(_SHOWN_EVERY_S)
                 async with self._reload:  # who asks for an avatar waits meanwhile, well below a second
                     if avatar_id in self._avatars:
-                        self._workers.forget_avatar(avatar_id)
-                        await self.add(avatar_id)
+                        await self._load_again(avatar_id)
             except (LipstreamError, OSError) as error:
                 logger.warning("avatar %s could not be replaced: %s", avatar_id, error)
-                self._avatars.pop(avatar_id, None)
+
+    async def _load_again(self, avatar_id: str) -> None:
+        self._workers.forget_avatar(avatar_id)
+        try:
+            await self.add(avatar_id)
+        except LipstreamError:
+            self._avatars.pop(avatar_id, None)  # the workers have it no more; the next call loads it
+            raise
 
     @property
     def first(self) -> str:

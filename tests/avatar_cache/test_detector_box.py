@@ -77,7 +77,8 @@ def test_a_face_that_is_mirrored_or_larger_has_the_same_box(detector: BuiltInDet
 
 def _cut(picture: np.ndarray, box: Iterable[float]) -> np.ndarray:
     left, top, right, bottom = (round(edge) for edge in box)
-    return cv2.resize(picture[top : bottom + 10, left:right], (96, 96), interpolation=cv2.INTER_LINEAR).ravel()
+    crop = cv2.resize(picture[top : bottom + 10, left:right], (96, 96), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(crop).ravel()
 
 
 # MTCNN's single boxes correlate with their median by 0.92 to 0.93 on the first three and by 0.85 on the drawn face.
