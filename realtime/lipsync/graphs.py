@@ -1,6 +1,7 @@
-"""The network as two graphs: one encodes a face, once; one predicts a mouth, each frame.
+"""The network as three graphs: one encodes a face, once; one encodes speech and one draws a mouth, each frame.
 
-Both take and return bytes, so that back ends also compile the scaling, cropping and rounding.
+Speech and mouth are apart because the code between them may be changed (`lipstream.realtime.lipsync.mouth_code`). Faces
+and mouths take and return bytes, so that back ends also compile the scaling, cropping and rounding.
 """
 
 import torch
@@ -29,18 +30,33 @@ class FaceGraph(nn.Module):
         return tuple(f.to(torch.float16) for f in self.network.encode_face(torch.cat((upper, reference), dim=1)))
 
 
+class SpeechGraph(nn.Module):
+    """``float32[B, 80, 16]`` mel windows -> codes, ``float32[B, C]``."""
+
+    def __init__(self, network: Wav2Lip) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode the windows."""
+        code: Tensor = self.network.audio_encoder(mel[:, None].to(next(self.network.parameters()).dtype))
+        return code.flatten(1).float()
+
+
 class MouthGraph(nn.Module):
-    """Mel windows, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region."""
+    """Codes, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region."""
 
     def __init__(self, network: Wav2Lip, region: Region) -> None:
         super().__init__()
         self.network = network
         self.region = region
 
-    def forward(self, mel: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
-        """Predict the mouths for ``mel[B, 80, 16]`` in the faces given by ``crops`` and ``levels``."""
+    def forward(self, codes: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
+        """Draw the mouths of ``codes[B, C]`` in the faces given by ``crops`` and ``levels``."""
         weight = next(self.network.parameters())
         features = [level.to(weight.dtype) for level in levels]
-        face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight), self.region)
+        face = self.network.draw(
+            codes[:, :, None, None].to(weight.dtype), features, _to_unit(crops, weight), self.region
+        )
         mouth = face.permute(0, 2, 3, 1).float()
         return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds

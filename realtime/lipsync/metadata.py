@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lipstream.realtime.errors import SettingsError, WeightsError
+from lipstream.realtime.errors import ConflictError, SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
 from lipstream.realtime.lipsync.layouts import LAYOUTS
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, LEAST_ARTICULATION, MOST_ARTICULATION
 
 FORMAT = "lipstream-weights-1"
 CROPS = ("lipstream", "detector")
@@ -47,6 +48,9 @@ class Pads(NamedTuple):
 
 
 _MOST_PADS_PX = 10_000
+ARTICULATION_HELP = (
+    f"how far the mouth goes, {LEAST_ARTICULATION} to {MOST_ARTICULATION} of what was heard; lips that must close do"
+)
 PADS_FORM = "TOP,BOTTOM,LEFT,RIGHT"
 PADS_HELP = "px around the face box of weights with a detector's crop (published: 0,10,0,0)"
 NO_PADS = Pads()
@@ -96,6 +100,36 @@ class WeightsMetadata:
     def look_ahead_samples(self) -> int:
         """Samples at 16 kHz that are needed after a frame's first one before the frame can be drawn."""
         return look_ahead_samples(self.window_offset_samples)
+
+    @property
+    def articulates(self) -> bool:
+        """Whether the code between audio encoder and face decoder is a mouth (`lipstream.realtime.lipsync.mouth_code`).
+
+        It is in Lipstream's own weights, which have a copying head; what published ones have there is not known.
+        """
+        return self.head == "copy"
+
+    def articulation(self, wanted: float | None) -> float | None:
+        """Return how far mouths go: what is wanted, else the default; ``None`` for weights without a known code.
+
+        Raises:
+            ConflictError: If one is wanted of such weights.
+        """
+        if wanted is not None:
+            self.check_articulates()
+            return wanted
+        return DEFAULT_ARTICULATION if self.articulates else None
+
+    def check_articulates(self) -> None:
+        """Check that the weights have an articulation.
+
+        Raises:
+            ConflictError: If they have none.
+        """
+        if not self.articulates:
+            raise ConflictError(
+                f"the weights {self.name} have no articulation: what their code between sound and mouth says is unknown"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -165,6 +199,30 @@ def parse_pads(value: str | Sequence[int]) -> Pads:
     if len(pads) != len(Pads._fields) or not all(type(pad) is int and abs(pad) < _MOST_PADS_PX for pad in pads):
         raise ValueError(f"pads are four whole numbers of pixels: {PADS_FORM}")
     return Pads(*pads)
+
+
+def parse_articulation(value: float | str) -> float:
+    """Return an articulation from a number or its text.
+
+    Raises:
+        ValueError: If it is none, or out of range.
+    """
+    articulation = float(value)
+    if not LEAST_ARTICULATION <= articulation <= MOST_ARTICULATION:
+        raise ValueError(f"{articulation:g} is not between {LEAST_ARTICULATION} and {MOST_ARTICULATION}")
+    return articulation
+
+
+def articulation_argument(text: str) -> float:
+    """Return the articulation that a command was given.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    try:
+        return parse_articulation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def pads_argument(text: str) -> Pads:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "10"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_FORMAT = "12"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_SPEECH_INT8 = "speech-int8.xml"
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
-"""Batch sizes that the mouth graph is compiled for. With a fixed size, a call for one mouth takes a quarter less time.
-A batch of another size is split into two or three of these, which takes no longer than a batch of that size."""
+"""Batch sizes that the graphs of speech and mouth are compiled for. With a fixed size, a call for one mouth takes a
+quarter less time. A batch of another size is split into two or three of these, which takes no longer than a batch of
+that size."""
 
 
 def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) -> Path:
@@ -46,7 +49,7 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
     from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
-    from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph  # noqa: PLC0415
+    from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph, SpeechGraph  # noqa: PLC0415
     from lipstream.realtime.lipsync.weights import load_weights  # noqa: PLC0415
 
     network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
@@ -60,8 +63,12 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
             folded = fold(network)
             face = FaceGraph(folded)
             levels = face(crops)
-            mouth = MouthGraph(folded, metadata.decoded_region)
-            for name, graph, example in (("face", face, (crops,)), ("mouth", mouth, (mel, crops, *levels))):
+            speech, mouth = SpeechGraph(folded), MouthGraph(folded, metadata.decoded_region)
+            for name, graph, example in (
+                ("face", face, (crops,)),
+                ("speech", speech, (mel,)),
+                ("mouth", mouth, (speech(mel), crops, *levels)),
+            ):
                 model = ov.convert_model(graph, example_input=example)
                 model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
                 ov.save_model(model, scratch / f"{name}.xml", compress_to_fp16=False)
@@ -76,13 +83,13 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
 
 
 def quantized(folder: Path) -> Path:
-    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing.
+    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it, and that of speech, if it is missing.
 
     The value ranges come from rendered faces and synthetic speech, which suit every network.
     """
-    path = folder / "mouth-int8.xml"
-    if path.exists():
-        return path
+    mouth_path = folder / "mouth-int8.xml"
+    if mouth_path.exists():  # written last
+        return mouth_path
     from lipstream.realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
 
     logger.info("fitting the network to eight bits, once")
@@ -91,16 +98,20 @@ def quantized(folder: Path) -> Path:
     with np.load(CALIBRATION) as known:
         mel = known["mel"].astype(np.float32)
         crops = np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in known["crops"]])
-    levels = core.compile_model(folder / "face.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([crops])
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    levels = core.compile_model(folder / "face.xml", "CPU", exact)([crops])
+    codes = core.compile_model(folder / "speech.xml", "CPU", exact)([mel])[0]
     faces = [crops, *(levels[level] for level in range(len(levels)))]
-    samples = ([mel[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel)))
-    model = core.read_model(folder / "mouth.xml")
-    quantize(model, samples, core)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
-        for kind in (".bin", ".xml"):  # the .xml last: its presence means that both are complete
-            Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
-    return path
+    windows = [[mel[at : at + 1]] for at in range(len(mel))]
+    mouths = [[codes[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel))]
+    for path, samples in ((folder / _SPEECH_INT8, windows), (mouth_path, mouths)):
+        model = core.read_model(folder / path.name.replace("-int8", ""))
+        quantize(model, samples, core)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
+            for kind in (".bin", ".xml"):  # the .xml last: its presence means that both are complete
+                Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
+    return mouth_path
 
 
 class OpenVinoPredictor:
@@ -113,7 +124,7 @@ class OpenVinoPredictor:
         threads: Cores that one call may use; ``None`` for all.
         pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
         precision: ``int8``, ``bf16``, ``f32``, or ``None`` for the shortest floats that the processor has instructions
-            for. With ``int8`` the wide convolutions of the mouth graph use 8 bits, the rest those floats.
+            for. With ``int8`` the wide convolutions of speech and mouth use 8 bits, the rest those floats.
     """
 
     device = "cpu"
@@ -123,7 +134,9 @@ class OpenVinoPredictor:
     ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
         core = ov.Core()
-        mouth_path = quantized(folder) if precision == "int8" else folder / "mouth.xml"
+        speech_path, mouth_path = folder / "speech.xml", folder / "mouth.xml"
+        if precision == "int8":
+            mouth_path, speech_path = quantized(folder), folder / _SPEECH_INT8
         if precision in (None, "int8"):
             precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
         options: dict[str, object] = {
@@ -135,11 +148,7 @@ class OpenVinoPredictor:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
-        mouth = core.read_model(mouth_path)
-        self._mouths: dict[int, Any] = {}
-        for size in BATCHES:
-            mouth.reshape({at: [size, *_known(mouth.input(at))] for at in range(len(mouth.inputs))})
-            self._mouths[size] = core.compile_model(mouth, "CPU", options)
+        self._speech, self._mouth = (_compiled(core, path, options) for path in (speech_path, mouth_path))
 
     @property
     def metadata(self) -> WeightsMetadata:
@@ -159,15 +168,42 @@ class OpenVinoPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
+        return self.draw_mouths(self.encode_speech(mel), features, frames)
+
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
+        parts = [mel[batch] for batch in _batches(len(mel))]
+        return np.concatenate([self._speech[len(part)]([part], share_inputs=True)[0] for part in parts])
+
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``."""
         drawn = []
-        start = 0
-        for size in BATCHES:
-            while len(frames) - start >= size:
-                part = frames[start : start + size]
-                inputs = [mel[start : start + size], features.crops[part], *(level[part] for level in features.levels)]
-                drawn.append(self._mouths[size](inputs, share_inputs=True)[0])
-                start += size
+        for batch in _batches(len(frames)):
+            part = frames[batch]
+            inputs = [codes[batch], features.crops[part], *(level[part] for level in features.levels)]
+            drawn.append(self._mouth[len(part)](inputs, share_inputs=True)[0])
         return np.concatenate(drawn)
+
+
+def _batches(count: int) -> Iterator[slice]:
+    """Yield slices of the sizes in :data:`BATCHES` that cover ``count`` items."""
+    start = 0
+    for size in BATCHES:
+        while count - start >= size:
+            yield slice(start, start + size)
+            start += size
+
+
+def _compiled(core: ov.Core, path: Path, options: dict[str, object]) -> dict[int, Any]:
+    """Return a graph compiled for each size of batch."""
+    model = core.read_model(path)
+    compiled = {}
+    for size in BATCHES:
+        model.reshape({at: [size, *_known(model.input(at))] for at in range(len(model.inputs))})
+        compiled[size] = core.compile_model(model, "CPU", options)
+    return compiled
 
 
 def _known(port: Any) -> list[int]:
