@@ -16,7 +16,7 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
+from lipstream.realtime.errors import ConflictError, SettingsError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -111,13 +111,16 @@ class Sessions:
         """Start the workers, prepare every avatar, and begin to tick.
 
         Raises:
-            SettingsError: If no worker starts because of its settings.
-            ConflictError: If the weights have no articulation, and the settings name one.
+            SettingsError: If no worker starts because of its settings, or the weights have no articulation and the
+                settings name one.
             UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
         cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
-        self._metadata.articulation(self.settings.articulation)  # or it raises
+        try:
+            self._metadata.articulation(self.settings.articulation)
+        except ConflictError as error:
+            raise SettingsError(error.message) from error
         await self.avatars.fill(self._metadata.fingerprint)
         await self._rehearse()
         self.local_audio.start()
