@@ -11,6 +11,7 @@ from lipstream.avatar_cache.avatar import Avatar, PreparedAvatar
 from lipstream.avatar_cache.blend_quality import measure_blend
 from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.detectors import DETECTORS
+from lipstream.avatar_cache.manifest import RESTS
 from lipstream.avatar_cache.media_reader import Limits
 from lipstream.avatar_cache.preflight import PreflightReport
 from lipstream.avatar_cache.prepare import decode_clip, prepare
@@ -53,6 +54,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--box", metavar="X,Y,SIDE", help="the face box by hand: from the brows to under the chin")
     build.add_argument("--still", action="store_true", help="leave a photograph as it is")
     build.add_argument("--loop", choices=("seamless", "pingpong"), help="how the clip repeats (default: what suits it)")
+    build.add_argument(
+        "--rest",
+        choices=RESTS,
+        help="mouth at rest: the source's own, or drawn closed (default: closed, but a photograph keeps its smile)",
+    )
     build.add_argument("--side", type=int, default=1280, help="longer side of the stored picture, px")
     build.add_argument(
         "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
@@ -72,6 +78,7 @@ def _options(chosen: argparse.Namespace) -> BuildOptions:
         still=chosen.still,
         loop=chosen.loop,
         side=chosen.side,
+        rest=chosen.rest,
         detector=chosen.detector,
         limits=Limits(seconds=chosen.max_seconds),
     )

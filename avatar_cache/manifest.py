@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.picture.mouth_painter import Box, Outline
@@ -14,6 +14,8 @@ FORMAT = 1
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 Loop = Literal["seamless", "pingpong"]
+Rest = Literal["keep", "closed"]
+RESTS: tuple[str, ...] = get_args(Rest)
 
 
 def check_id(avatar_id: str) -> str:
@@ -42,6 +44,7 @@ class Manifest:
         tool: Name and version of the program that made the clip; empty if not known.
         consent: Statement by the avatar's maker of whose face it is and how they agreed; empty without one.
         detector_boxes: Face detector's rectangle in every frame: left, top, right, bottom, px; empty if not known.
+        rest: ``keep`` if the mouth of the clip is shown at rest, ``closed`` if the network draws it closed.
     """
 
     id: str
@@ -57,6 +60,7 @@ class Manifest:
     tool: str = ""
     consent: str = ""
     detector_boxes: tuple[tuple[int, int, int, int], ...] = ()
+    rest: Rest = "closed"
 
     @property
     def frames(self) -> int:
@@ -103,6 +107,8 @@ class Manifest:
             raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
         if not boxes or fields["loop"] not in ("seamless", "pingpong"):
             raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
+        if (rest := fields.get("rest", "closed")) not in RESTS:
+            raise ValueError(f"rest must be {' or '.join(RESTS)}, not {rest!r}")
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),
@@ -117,4 +123,5 @@ class Manifest:
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
             detector_boxes=found,
+            rest=rest,
         )
