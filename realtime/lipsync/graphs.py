@@ -1,7 +1,8 @@
-"""The network as three graphs: one encodes a face, once; one encodes speech and one draws a mouth, each frame.
+"""The network as graphs: one encodes a face, once; one draws a mouth, each frame.
 
-Speech and mouth are apart because the code between them may be changed (`lipstream.realtime.lipsync.mouth_code`). Faces
-and mouths take and return bytes, so that back ends also compile the scaling, cropping and rounding.
+The mouth is drawn from a mel window, or from the code of one, which a third graph gives: between them the code may be
+changed (`lipstream.realtime.lipsync.mouth_code`). Faces and mouths take and return bytes, so that back ends also
+compile the scaling, cropping and rounding.
 """
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 
 def _to_unit(crops: Tensor, like: Tensor) -> Tensor:
@@ -44,19 +46,25 @@ class SpeechGraph(nn.Module):
 
 
 class MouthGraph(nn.Module):
-    """Codes, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region."""
+    """Mel windows or codes, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region.
 
-    def __init__(self, network: Wav2Lip, region: Region) -> None:
+    Args:
+        of_codes: Whether the first input is codes, ``float32[B, C]``; default: mel windows, ``float32[B, 80, 16]``.
+    """
+
+    def __init__(self, network: Wav2Lip, region: Region, *, of_codes: bool = False) -> None:
         super().__init__()
         self.network = network
         self.region = region
+        self.of_codes = of_codes
+        self.heard_shape = (network.code_channels,) if of_codes else (MEL_BANDS, WINDOW_COLUMNS)
 
-    def forward(self, codes: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
-        """Draw the mouths of ``codes[B, C]`` in the faces given by ``crops`` and ``levels``."""
+    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
+        """Predict the mouths for what was heard in the faces given by ``crops`` and ``levels``."""
         weight = next(self.network.parameters())
         features = [level.to(weight.dtype) for level in levels]
-        face = self.network.draw(
-            codes[:, :, None, None].to(weight.dtype), features, _to_unit(crops, weight), self.region
-        )
+        heard = heard.to(weight.dtype)
+        code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
+        face = self.network.draw(code, features, _to_unit(crops, weight), self.region)
         mouth = face.permute(0, 2, 3, 1).float()
         return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds

@@ -16,6 +16,7 @@ from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, LEAST_AR
 
 FORMAT = "lipstream-weights-1"
 CROPS = ("lipstream", "detector")
+CODES = ("mouth", "unknown")
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
 
 
@@ -75,6 +76,8 @@ class WeightsMetadata:
         crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
             rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
         pads: Margins added to a detector's rectangle before it is cropped, px; default none.
+        code: Meaning of the code between audio encoder and face decoder: ``mouth``
+            (`lipstream.realtime.lipsync.mouth_code`), or ``unknown``, the default.
         layout: One of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`, default ``published``.
     """
 
@@ -91,6 +94,7 @@ class WeightsMetadata:
     layout: str = "published"
     crop: str = "lipstream"
     pads: Pads = NO_PADS
+    code: str = "unknown"
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -103,11 +107,8 @@ class WeightsMetadata:
 
     @property
     def articulates(self) -> bool:
-        """Whether the code between audio encoder and face decoder is a mouth (`lipstream.realtime.lipsync.mouth_code`).
-
-        It is in Lipstream's own weights, which have a copying head; what published ones have there is not known.
-        """
-        return self.head == "copy"
+        """Whether mouths can be steadied and go further, or less far: their code is a mouth."""
+        return self.code == "mouth"
 
     def articulation(self, wanted: float | None) -> float | None:
         """Return how far mouths go: what is wanted, else the default; ``None`` for weights without a known code.
@@ -261,6 +262,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             ear=fields.get("ear", "published"),
             layout=fields.get("layout", "published"),
             crop=(crop := fields.get("crop", "lipstream")),
+            code=fields.get("code", "mouth" if fields["head"] == "copy" else "unknown"),
             pads=parse_pads(fields["pads"]) if "pads" in fields else PUBLISHED_PADS if crop == "detector" else NO_PADS,
         )
     except (KeyError, ValueError, TypeError) as error:
@@ -270,6 +272,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         "ear": ("published", "sliding", "both"),
         "layout": LAYOUTS,
         "crop": CROPS,
+        "code": CODES,
     }
     for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:

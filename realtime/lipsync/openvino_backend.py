@@ -22,7 +22,7 @@ from lipstream.realtime.lipsync.predictor import FaceFeatures
 logger = logging.getLogger(__name__)
 
 _FORMAT = "12"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
-_SPEECH_INT8 = "speech-int8.xml"
+_SPEECH, _INT8 = "speech", "-int8"
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
@@ -39,6 +39,8 @@ def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) 
 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
     """Return the folder with the graphs of a weights file; convert them if they are missing.
+
+    Where the weights articulate, the mouth graph takes codes, and another graph gives them; else it takes mel windows.
 
     Raises:
         WeightsError: If the file is invalid.
@@ -63,12 +65,13 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
             folded = fold(network)
             face = FaceGraph(folded)
             levels = face(crops)
-            speech, mouth = SpeechGraph(folded), MouthGraph(folded, metadata.decoded_region)
-            for name, graph, example in (
-                ("face", face, (crops,)),
-                ("speech", speech, (mel,)),
-                ("mouth", mouth, (speech(mel), crops, *levels)),
-            ):
+            speech = SpeechGraph(folded)
+            mouth = MouthGraph(folded, metadata.decoded_region, of_codes=metadata.articulates)
+            heard = speech(mel) if metadata.articulates else mel
+            graphs = {"face": (face, (crops,)), "mouth": (mouth, (heard, crops, *levels))}
+            if metadata.articulates:
+                graphs[_SPEECH] = speech, (mel,)
+            for name, (graph, example) in graphs.items():
                 model = ov.convert_model(graph, example_input=example)
                 model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
                 ov.save_model(model, scratch / f"{name}.xml", compress_to_fp16=False)
@@ -87,7 +90,7 @@ def quantized(folder: Path) -> Path:
 
     The value ranges come from rendered faces and synthetic speech, which suit every network.
     """
-    mouth_path = folder / "mouth-int8.xml"
+    mouth_path = folder / f"mouth{_INT8}.xml"
     if mouth_path.exists():  # written last
         return mouth_path
     from lipstream.realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
@@ -100,12 +103,15 @@ def quantized(folder: Path) -> Path:
         crops = np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in known["crops"]])
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     levels = core.compile_model(folder / "face.xml", "CPU", exact)([crops])
-    codes = core.compile_model(folder / "speech.xml", "CPU", exact)([mel])[0]
+    heard, inputs = mel, {}
+    if (folder / f"{_SPEECH}.xml").exists():
+        heard = core.compile_model(folder / f"{_SPEECH}.xml", "CPU", exact)([mel])[0]
+        inputs[_SPEECH] = [[mel[at : at + 1]] for at in range(len(mel))]
     faces = [crops, *(levels[level] for level in range(len(levels)))]
-    windows = [[mel[at : at + 1]] for at in range(len(mel))]
-    mouths = [[codes[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel))]
-    for path, samples in ((folder / _SPEECH_INT8, windows), (mouth_path, mouths)):
-        model = core.read_model(folder / path.name.replace("-int8", ""))
+    inputs["mouth"] = [[heard[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel))]
+    for name, samples in inputs.items():
+        path = folder / f"{name}{_INT8}.xml"
+        model = core.read_model(folder / f"{name}.xml")
         quantize(model, samples, core)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
@@ -134,9 +140,8 @@ class OpenVinoPredictor:
     ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
         core = ov.Core()
-        speech_path, mouth_path = folder / "speech.xml", folder / "mouth.xml"
-        if precision == "int8":
-            mouth_path, speech_path = quantized(folder), folder / _SPEECH_INT8
+        mouth_path = quantized(folder) if precision == "int8" else folder / "mouth.xml"
+        speech_path = folder / mouth_path.name.replace("mouth", _SPEECH)
         if precision in (None, "int8"):
             precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
         options: dict[str, object] = {
@@ -148,7 +153,8 @@ class OpenVinoPredictor:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
-        self._speech, self._mouth = (_compiled(core, path, options) for path in (speech_path, mouth_path))
+        self._mouth = _compiled(core, mouth_path, options)
+        self._speech = _compiled(core, speech_path, options) if speech_path.exists() else None
 
     @property
     def metadata(self) -> WeightsMetadata:
@@ -168,21 +174,28 @@ class OpenVinoPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
-        return self.draw_mouths(self.encode_speech(mel), features, frames)
+        return self._draw(self.encode_speech(mel) if self._speech else mel, features, frames)
 
     def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
+        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``; for weights that articulate."""
+        assert self._speech is not None
         parts = [mel[batch] for batch in _batches(len(mel))]
         return np.concatenate([self._speech[len(part)]([part], share_inputs=True)[0] for part in parts])
 
     def draw_mouths(
         self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``."""
+        """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``; as above."""
+        assert self._speech is not None
+        return self._draw(codes, features, frames)
+
+    def _draw(
+        self, heard: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
         drawn = []
         for batch in _batches(len(frames)):
             part = frames[batch]
-            inputs = [codes[batch], features.crops[part], *(level[part] for level in features.levels)]
+            inputs = [heard[batch], features.crops[part], *(level[part] for level in features.levels)]
             drawn.append(self._mouth[len(part)](inputs, share_inputs=True)[0])
         return np.concatenate(drawn)
 

@@ -60,9 +60,9 @@ class MouthPredictor(Protocol):
 
 @runtime_checkable
 class CodedPredictor(MouthPredictor, Protocol):
-    """A predictor that also gives the code between audio encoder and face decoder.
+    """A predictor that also gives the code between audio encoder and face decoder, for weights that articulate.
 
-    ``predict`` equals ``draw_mouths`` of the codes from ``encode_speech``.
+    ``predict`` draws what ``draw_mouths`` draws of the codes from ``encode_speech``, up to rounding.
     """
 
     def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

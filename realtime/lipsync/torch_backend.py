@@ -1,6 +1,6 @@
-"""The CUDA back end: torch, with faces resident on the device and two CUDA graphs per batch size: speech and mouth.
+"""The CUDA back end: torch, with faces resident on the device and one CUDA graph per batch size.
 
-Only indices, mel windows and codes are copied to the device, and only codes and mouths back, through pinned memory. On
+Only indices and what was heard are copied to the device, and only mouths back, as bytes, both through pinned memory. On
 the CPU the same functions run without a graph, so that tests cover everything but the capture without a card.
 """
 
@@ -82,14 +82,17 @@ class TorchPredictor:
         self._metadata = metadata.with_pads(pads)
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[tuple[bool, int], _Call] = {}  # by whether codes are drawn, and by size of the batch
 
     @_telling_faults
     def _take(self, network: Wav2Lip, dtype: torch.dtype) -> None:
         network = network.to(self.on.device, dtype)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
-        self._face, self._speech = FaceGraph(network), SpeechGraph(network)
-        self._mouth = MouthGraph(network, self._metadata.decoded_region)
+        self._face = FaceGraph(network)
+        region = self._metadata.decoded_region
+        self._mouth = MouthGraph(network, region)
+        self._mouth_of_codes = MouthGraph(network, region, of_codes=True)
+        self._speech = SpeechGraph(network)
 
     @property
     def device(self) -> str:
@@ -117,17 +120,14 @@ class TorchPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
-        resident, drawn = self._resident_of(features), []
-        for part in _parts(len(frames)):
-            call = self._call(len(frames[part]))
-            drawn.append(call.draw(call.encode(mel[part]), resident, frames[part]))
-        return np.concatenate(drawn)
+        return self._draw(mel, features, frames, of_codes=False)
 
     @_telling_faults
     @torch.inference_mode()
     def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
-        return np.concatenate([self._call(len(mel[part])).encode_back(mel[part]) for part in _parts(len(mel))])
+        codes: npt.NDArray[np.float32] = self._speech(torch.from_numpy(mel).to(self.on.device)).cpu().numpy()
+        return codes
 
     @_telling_faults
     @torch.inference_mode()
@@ -135,16 +135,27 @@ class TorchPredictor:
         self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``."""
-        resident, drawn = self._resident_of(features), []
-        for part in _parts(len(frames)):
-            call = self._call(len(frames[part]))
-            drawn.append(call.draw(call.take(codes[part]), resident, frames[part]))
-        return np.concatenate(drawn)
+        return self._draw(codes, features, frames, of_codes=True)
 
-    def _resident_of(self, features: FaceFeatures) -> "_Resident":
+    def _draw(
+        self,
+        heard: npt.NDArray[np.float32],
+        features: FaceFeatures,
+        frames: npt.NDArray[np.int64],
+        *,
+        of_codes: bool,
+    ) -> npt.NDArray[np.uint8]:
         if features not in self._resident:
             self._resident[features] = _Resident(features, self.on.device)
-        return self._resident[features]
+        resident = self._resident[features]
+        largest = BATCHES[-1]
+        parts = [
+            self._call(min(largest, len(frames) - at), of_codes=of_codes).draw(
+                heard[at : at + largest], resident, frames[at : at + largest]
+            )
+            for at in range(0, len(frames), largest)
+        ]
+        return np.concatenate(parts)
 
     def try_out(self) -> None:
         """Predict one mouth in a black face, to test the device.
@@ -158,23 +169,20 @@ class TorchPredictor:
         self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return a function that repeats the last batch of a size without copies, for timing.
+        """Return a function that repeats :meth:`predict` of the last batch of a size without copies, for timing.
 
         Raises:
             KeyError: If no batch of this size in :data:`BATCHES` was used before.
         """
-        return self._calls[count].repeat
+        replay = self._calls[False, count].replay
+        assert replay is not None
+        return replay
 
-    def _call(self, count: int) -> "_Call":
-        size = next(size for size in BATCHES if size >= count)
-        if size not in self._calls:
-            self._calls[size] = _Call(self._speech, self._mouth, size, self.on)
-        return self._calls[size]
-
-
-def _parts(count: int) -> list[slice]:
-    """Return slices of the largest batch that cover ``count`` items."""
-    return [slice(at, min(at + BATCHES[-1], count)) for at in range(0, count, BATCHES[-1])]
+    def _call(self, count: int, *, of_codes: bool) -> "_Call":
+        key = of_codes, next(size for size in BATCHES if size >= count)
+        if key not in self._calls:
+            self._calls[key] = _Call(self._mouth_of_codes if of_codes else self._mouth, key[1], self.on)
+        return self._calls[key]
 
 
 class _Resident:
@@ -186,47 +194,26 @@ class _Resident:
 
 
 class _Call:
-    """The network at one batch size: fixed inputs on the device, and the graphs that read them."""
+    """The network at one batch size: fixed inputs on the device, and the graph that reads them."""
 
-    def __init__(self, speech: SpeechGraph, mouth: MouthGraph, size: int, on: Device) -> None:
-        self._speech, self._mouth, self._size, self._on = speech, mouth, size, on
-        self._mel = torch.full((size, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, device=on.device)
-        self._codes = speech(self._mel)  # the right shape
+    def __init__(self, mouth: MouthGraph, size: int, on: Device) -> None:
+        self._mouth, self._size, self._on = mouth, size, on
+        self._heard = torch.zeros((size, *mouth.heard_shape), device=on.device)
         self._faces: list[Tensor] = []  # crops and levels of the batch's frames
-        self._encode: Callable[[], Tensor] | None = None
-        self._draw: Callable[[], Tensor] | None = None
+        self.replay: Callable[[], Tensor] | None = None
         self._index_out = torch.zeros(size, dtype=torch.int64, pin_memory=on.pins)
-        self._mel_out = torch.zeros_like(self._mel, device="cpu", pin_memory=on.pins)
-        self._codes_out = torch.zeros_like(self._codes, device="cpu", pin_memory=on.pins)
+        self._heard_out = torch.zeros_like(self._heard, device="cpu", pin_memory=on.pins)
         region = mouth.region
         self._mouths_in = torch.zeros((size, region.height, region.width, 3), dtype=torch.uint8, pin_memory=on.pins)
 
-    def encode(self, mel: npt.NDArray[np.float32]) -> Tensor:
-        """Return codes of windows on the device, ``float32[size, C]``; the padding of the batch holds any."""
-        self._mel_out[: len(mel)] = torch.from_numpy(mel)
-        self._mel.copy_(self._mel_out, non_blocking=True)
-        if self._encode is None:
-            self._encode = self._on.capture(lambda: self._speech(self._mel))
-        return self._encode()
-
-    def encode_back(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return codes of windows, ``float32[B, C]``."""
-        self._codes_out.copy_(self.encode(mel), non_blocking=True)
-        self._on.wait()
-        codes: npt.NDArray[np.float32] = self._codes_out[: len(mel)].numpy().copy()
-        return codes
-
-    def take(self, codes: npt.NDArray[np.float32]) -> Tensor:
-        """Return codes ``[B, C]`` for :meth:`draw`."""
-        self._codes_out[: len(codes)] = torch.from_numpy(codes)
-        return self._codes_out
-
-    def draw(self, codes: Tensor, resident: _Resident, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Return the mouths of codes, ``float32[size, C]``, in the clip's ``frames``."""
+    def draw(
+        self, heard: npt.NDArray[np.float32], resident: _Resident, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
         count = len(frames)
+        self._heard_out[:count] = torch.from_numpy(heard)
         self._index_out[:count] = torch.from_numpy(frames)
         self._index_out[count:] = self._index_out[0]  # the padding of the batch is drawn and discarded
-        self._codes.copy_(codes, non_blocking=True)
+        self._heard.copy_(self._heard_out, non_blocking=True)
         index = self._index_out.to(self._on.device, non_blocking=True)
         sources = (resident.crops, *resident.levels)
         if not self._faces:
@@ -234,16 +221,9 @@ class _Call:
         else:
             for face, source in zip(self._faces, sources, strict=True):
                 torch.index_select(source, 0, index, out=face)
-        if self._draw is None:
-            self._draw = self._on.capture(lambda: self._mouth(self._codes, *self._faces))
-        self._mouths_in.copy_(self._draw(), non_blocking=True)
+        if self.replay is None:
+            self.replay = self._on.capture(lambda: self._mouth(self._heard, *self._faces))
+        self._mouths_in.copy_(self.replay(), non_blocking=True)
         self._on.wait()
         mouths: npt.NDArray[np.uint8] = self._mouths_in[:count].numpy().copy()
         return mouths
-
-    def repeat(self) -> Tensor:
-        """Repeat the last batch on the device; return its mouths."""
-        assert self._encode is not None
-        assert self._draw is not None
-        self._codes.copy_(self._encode())
-        return self._draw()

@@ -21,6 +21,7 @@ from lipstream.avatar_cache.source_mouth import (
     usual_mouth,
 )
 from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.mouth_painter import Box
 from tests.realtime.fakes import FakePredictor, worker_settings
 
@@ -58,11 +59,13 @@ def test_landmarks_outside_the_picture_show_no_teeth() -> None:
 
 def test_a_photograph_that_smiles_is_told_from_closed_lips() -> None:
     detector = create_detector("built-in")
-    (smiling, *_) = detector.find(photograph := cv2.imread(str(ASTRONAUT)))
+    photograph = np.asarray(cv2.imread(str(ASTRONAUT)), np.uint8)
+    (smiling, *_) = detector.find(photograph)
     assert teeth_share(photograph, smiling.points) > 2 * TEETH_SHARE
     for name in ("ada", "ben", "mira"):
         reader = cv2.VideoCapture(str(BUILT_IN / name / "clip.mp4"))
-        _, picture = reader.read()
+        _, read = reader.read()
+        picture = np.asarray(read, np.uint8)
         (face, *_) = detector.find(picture)
         assert teeth_share(picture, face.points) < TEETH_SHARE / 5, name
 
@@ -85,8 +88,9 @@ def test_only_a_photograph_that_smiles_keeps_its_mouth_and_the_note_says_what_is
 @pytest.mark.parametrize("rest", ["keep", "closed"])
 def test_a_kept_mouth_is_the_clips_own_and_a_closed_one_the_networks(tmp_path: Path, rest: Rest) -> None:
     class Darkening(FakePredictor):
-        def predict(self, *inputs: np.ndarray) -> np.ndarray:  # type: ignore[override]
-            return super().predict(*inputs) // 2  # type: ignore[arg-type]
+        def predict(self, mel: np.ndarray, features: FaceFeatures, frames: np.ndarray) -> np.ndarray:
+            mouths: np.ndarray = super().predict(mel, features, frames) // 2
+            return mouths
 
     cv2.imwrite(str(tmp_path / "drawing.png"), np.full((128, 128, 3), 150, np.uint8))
     store = AvatarStore(tmp_path / "store")

@@ -106,7 +106,7 @@ class SpeakingPredictor(FakePredictor):
 
     def __init__(self, settings: WorkerSettings) -> None:
         super().__init__(settings)
-        self.metadata = dataclasses.replace(self.metadata, head="copy")
+        self.metadata = dataclasses.replace(self.metadata, code="mouth")
 
     def predict(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
