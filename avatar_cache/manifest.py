@@ -84,11 +84,13 @@ class Manifest:
             return cls._parse(json.loads(path.read_text()))
         except OSError as error:
             raise AvatarError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise AvatarError(f"{path} is not an avatar manifest: {type(error).__name__} {error}") from error
 
     @classmethod
-    def _parse(cls, fields: dict[str, Any]) -> "Manifest":
+    def _parse(cls, fields: Any) -> "Manifest":
+        if not isinstance(fields, dict):
+            raise TypeError("it is no object")
         if fields.get("format", FORMAT) != FORMAT or fields["fps"] != FRAME_RATE_HZ:
             raise ValueError(f"format must be {FORMAT} and fps {FRAME_RATE_HZ}")
         width, height = (int(side) for side in fields["size"])
@@ -105,10 +107,11 @@ class Manifest:
         found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
         if found and len(found) != len(boxes):
             raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
-        if not boxes or fields["loop"] not in ("seamless", "pingpong"):
-            raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
-        if (rest := fields.get("rest", "closed")) not in RESTS:
-            raise ValueError(f"rest must be {' or '.join(RESTS)}, not {rest!r}")
+        rest = fields.get("rest", "closed")
+        if not boxes or fields["loop"] not in ("seamless", "pingpong") or rest not in RESTS:
+            raise ValueError(
+                "an avatar needs frames, a loop of 'seamless' or 'pingpong', and a rest of 'keep' or 'closed'"
+            )
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),

@@ -3,6 +3,7 @@
 Only the conversion imports torch: a server with converted graphs starts without it.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -18,11 +19,14 @@ import openvino as ov
 
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata, file_sha256
 from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.lipsync.sealed_folder import is_whole, seal, sync_folder
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = "12"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
 _SPEECH, _INT8 = "speech", "-int8"
+_GRAPHS = ("face.bin", "face.xml", "metadata.json", "mouth.bin", "mouth.xml", "speech.bin", "speech.xml")
+_SEAL, _INT8_SEAL = "graphs.sums.json", "int8.sums.json"
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
@@ -38,7 +42,7 @@ def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) 
 
 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
-    """Return the folder with the graphs of a weights file; convert them if they are missing.
+    """Return the folder with the graphs of a weights file; convert them if they are missing or damaged.
 
     Where the weights articulate, the mouth graph takes codes, and another graph gives them; else it takes mel windows.
 
@@ -46,8 +50,11 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
         WeightsError: If the file is invalid.
     """
     folder = graph_folder(weights, cache, window_offset_samples)
-    if (folder / "metadata.json").exists():
+    if is_whole(folder, _SEAL, _GRAPHS):
         return folder
+    if folder.exists():
+        logger.warning("the converted network in %s is damaged, and is made again", folder)
+        discard(weights, cache, window_offset_samples)
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
     from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
@@ -68,56 +75,73 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
             speech = SpeechGraph(folded)
             mouth = MouthGraph(folded, metadata.decoded_region, of_codes=metadata.articulates)
             heard = speech(mel) if metadata.articulates else mel
-            graphs = {"face": (face, (crops,)), "mouth": (mouth, (heard, crops, *levels))}
-            if metadata.articulates:
-                graphs[_SPEECH] = speech, (mel,)
-            for name, (graph, example) in graphs.items():
+            for name, graph, example in (
+                ("face", face, (crops,)),
+                (_SPEECH, speech, (mel,)),
+                ("mouth", mouth, (heard, crops, *levels)),
+            ):
                 model = ov.convert_model(graph, example_input=example)
                 model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
                 ov.save_model(model, scratch / f"{name}.xml", compress_to_fp16=False)
         (scratch / "metadata.json").write_text(metadata.to_json())
+        seal(scratch, _SEAL, _GRAPHS)
+        sync_folder(scratch)
         scratch.replace(folder)
     except OSError:
-        if not (folder / "metadata.json").exists():  # if it exists, another process has converted the file meanwhile
+        if not is_whole(folder, _SEAL, _GRAPHS):  # if it exists, another process has converted the file meanwhile
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
-def quantized(folder: Path) -> Path:
-    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it, and that of speech, if it is missing.
+def discard(weights: Path, cache: Path, window_offset_samples: int | None = None) -> None:
+    """Remove the converted graphs of a weights file, so that the next call of :func:`convert` makes them again."""
+    folder = graph_folder(weights, cache, window_offset_samples)
+    away = Path(tempfile.mkdtemp(prefix=".damaged-", dir=cache))  # another process never sees half a folder
+    with contextlib.suppress(FileNotFoundError):
+        folder.replace(away / folder.name)
+    shutil.rmtree(away, ignore_errors=True)
 
-    The value ranges come from rendered faces and synthetic speech, which suit every network.
+
+def quantized(folder: Path) -> Path:
+    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing or damaged.
+
+    Where the weights articulate, the 8-bit graph of speech is made with it. The value ranges come from rendered faces
+    and synthetic speech, which suit every network.
     """
-    mouth_path = folder / f"mouth{_INT8}.xml"
-    if mouth_path.exists():  # written last
-        return mouth_path
+    metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
+    graphs = (_SPEECH, "mouth") if metadata.articulates else ("mouth",)
+    path = folder / f"mouth{_INT8}.xml"
+    names = tuple(f"{graph}{_INT8}{kind}" for graph in graphs for kind in (".bin", ".xml"))
+    if is_whole(folder, _INT8_SEAL, names):
+        return path
     from lipstream.realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
 
     logger.info("fitting the network to eight bits, once")
     core = ov.Core()
-    size = WeightsMetadata.from_json((folder / "metadata.json").read_text()).size
+    size = metadata.size
     with np.load(CALIBRATION) as known:
         mel = known["mel"].astype(np.float32)
         crops = np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in known["crops"]])
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     levels = core.compile_model(folder / "face.xml", "CPU", exact)([crops])
-    heard, inputs = mel, {}
-    if (folder / f"{_SPEECH}.xml").exists():
-        heard = core.compile_model(folder / f"{_SPEECH}.xml", "CPU", exact)([mel])[0]
-        inputs[_SPEECH] = [[mel[at : at + 1]] for at in range(len(mel))]
     faces = [crops, *(levels[level] for level in range(len(levels)))]
-    inputs["mouth"] = [[heard[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel))]
-    for name, samples in inputs.items():
-        path = folder / f"{name}{_INT8}.xml"
-        model = core.read_model(folder / f"{name}.xml")
-        quantize(model, samples, core)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
-            for kind in (".bin", ".xml"):  # the .xml last: its presence means that both are complete
-                Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
-    return mouth_path
+    windows = [[mel[at : at + 1]] for at in range(len(mel))]
+    if metadata.articulates:
+        mel = core.compile_model(folder / f"{_SPEECH}.xml", "CPU", exact)([mel])[0]  # the mouth is drawn of codes
+    mouths = [[mel[at : at + 1], *(part[at % len(crops)][None] for part in faces)] for at in range(len(mel))]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for graph in graphs:
+            model = core.read_model(folder / f"{graph}.xml")
+            quantize(model, windows if graph == _SPEECH else mouths, core)
+            ov.save_model(model, Path(scratch, f"{graph}{_INT8}.xml"), compress_to_fp16=False)
+        seal(Path(scratch), _INT8_SEAL, names)
+        sync_folder(Path(scratch))
+        (folder / _INT8_SEAL).unlink(missing_ok=True)  # of files that are about to be replaced
+        for name in (*names, _INT8_SEAL):  # mouth.xml last of the graphs: without a seal, it says that all are there
+            Path(scratch, name).replace(folder / name)
+    return path
 
 
 class OpenVinoPredictor:
@@ -154,7 +178,7 @@ class OpenVinoPredictor:
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
         self._mouth = _compiled(core, mouth_path, options)
-        self._speech = _compiled(core, speech_path, options) if speech_path.exists() else None
+        self._speech = _compiled(core, speech_path, options) if self._metadata.articulates else None
 
     @property
     def metadata(self) -> WeightsMetadata:
