@@ -107,11 +107,10 @@ def discard(weights: Path, cache: Path, window_offset_samples: int | None = None
 def quantized(folder: Path) -> Path:
     """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing or damaged.
 
-    Where the weights articulate, the 8-bit graph of speech is made with it. The value ranges come from rendered faces
-    and synthetic speech, which suit every network.
+    The 8-bit graph of speech is made with it. The value ranges come from rendered faces and synthetic speech, which
+    suit every network.
     """
-    metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
-    graphs = (_SPEECH, "mouth") if metadata.articulates else ("mouth",)
+    graphs = (_SPEECH, "mouth") if (folder / f"{_SPEECH}.xml").exists() else ("mouth",)
     path = folder / f"mouth{_INT8}.xml"
     names = tuple(f"{graph}{_INT8}{kind}" for graph in graphs for kind in (".bin", ".xml"))
     if is_whole(folder, _INT8_SEAL, names):
@@ -120,6 +119,7 @@ def quantized(folder: Path) -> Path:
 
     logger.info("fitting the network to eight bits, once")
     core = ov.Core()
+    metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text())
     size = metadata.size
     with np.load(CALIBRATION) as known:
         mel = known["mel"].astype(np.float32)
