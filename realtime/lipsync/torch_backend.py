@@ -84,6 +84,8 @@ class TorchPredictor:
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
         self._calls: dict[tuple[bool, int], _Call] = {}  # by whether codes are drawn, and by size of the batch
 
+        self._speech_calls: dict[int, _SpeechCall] = {}
+
     @_telling_faults
     def _take(self, network: Wav2Lip, dtype: torch.dtype) -> None:
         network = network.to(self.on.device, dtype)
@@ -126,8 +128,14 @@ class TorchPredictor:
     @torch.inference_mode()
     def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
-        codes: npt.NDArray[np.float32] = self._speech(torch.from_numpy(mel).to(self.on.device)).cpu().numpy()
-        return codes
+        codes = []
+        for at in range(0, len(mel), BATCHES[-1]):
+            part = mel[at : at + BATCHES[-1]]
+            size = next(size for size in BATCHES if size >= len(part))
+            if size not in self._speech_calls:
+                self._speech_calls[size] = _SpeechCall(self._speech, size, self.on)
+            codes.append(self._speech_calls[size].encode(part))
+        return np.concatenate(codes)
 
     @_telling_faults
     @torch.inference_mode()
@@ -191,6 +199,24 @@ class _Resident:
     def __init__(self, features: FaceFeatures, device: torch.device) -> None:
         self.crops = torch.from_numpy(np.array(features.crops)).to(device)
         self.levels = [torch.from_numpy(np.array(level)).to(device) for level in features.levels]
+
+
+class _SpeechCall:
+    """The audio encoder at one batch size: a fixed input on the device, and the graph that reads it."""
+
+    def __init__(self, speech: SpeechGraph, size: int, on: Device) -> None:
+        self._speech, self._on = speech, on
+        self._mel = torch.full((size, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, device=on.device)
+        self._mel_out = torch.zeros_like(self._mel, device="cpu", pin_memory=on.pins)
+        self._replay: Callable[[], Tensor] | None = None
+
+    def encode(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        self._mel_out[: len(mel)] = torch.from_numpy(mel)
+        self._mel.copy_(self._mel_out, non_blocking=True)
+        if self._replay is None:
+            self._replay = self._on.capture(lambda: self._speech(self._mel))
+        codes: npt.NDArray[np.float32] = self._replay()[: len(mel)].cpu().numpy().copy()
+        return codes
 
 
 class _Call:

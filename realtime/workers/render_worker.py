@@ -59,6 +59,8 @@ MOST_FAILURES = 16
 """After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
 """After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
+_NO_STREAM = -1
+"""Stream of mouths that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,8 @@ class _RenderLoop:
 
     def _draw_silence(self, features: FaceFeatures, size: int) -> None:
         silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        self._predictor.predict(silence, features, np.zeros(size, np.int64))
+        spoken = [SpokenFrame(_NO_STREAM, 0, continues=False, articulation=1.0)] * size
+        self._speak(spoken, silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch of jobs of all sessions and avatars, and report it."""
@@ -254,15 +257,17 @@ class _RenderLoop:
         begun_s = time.perf_counter()
         features, frames = self._gather([(job.avatar, job.clip_frame) for job in jobs])
         gathered_s = time.perf_counter()
-        self._memory.mouths[slots] = self._speak(jobs, self._memory.mels[slots], features, frames)
+        spoken = [SpokenFrame(job.stream, job.frame, job.continues, job.articulation) for job in jobs]
+        self._memory.mouths[slots] = self._speak(spoken, self._memory.mels[slots], features, frames)
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
-    def _speak(self, jobs: list[Job], mel: Mel, features: FaceFeatures, frames: Frames) -> npt.NDArray[np.uint8]:
-        """Return the mouths of jobs: as heard, or shaped where the weights' code is a mouth."""
+    def _speak(
+        self, spoken: list[SpokenFrame], mel: Mel, features: FaceFeatures, frames: Frames
+    ) -> npt.NDArray[np.uint8]:
+        """Return mouths as heard, or shaped where the weights' code is a mouth."""
         predictor = self._predictor
         if not (predictor.metadata.articulates and isinstance(predictor, CodedPredictor)):
             return predictor.predict(mel, features, frames)
-        spoken = [SpokenFrame(job.stream, job.frame, job.continues, job.articulation) for job in jobs]
         codes, last = self._shaper.shape(predictor.encode_speech(mel), spoken)
         mouths = predictor.draw_mouths(codes, features, frames)
         self._shaper.keep(last)
