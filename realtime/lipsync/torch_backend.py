@@ -83,7 +83,6 @@ class TorchPredictor:
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
         self._calls: dict[tuple[bool, int], _Call] = {}  # by whether codes are drawn, and by size of the batch
-
         self._speech_calls: dict[int, _SpeechCall] = {}
 
     @_telling_faults
