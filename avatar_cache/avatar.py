@@ -46,7 +46,7 @@ class Avatar:
             facts = _read_facts(self.prepared_folder(fingerprint))
         except (OSError, ValueError):
             return False
-        if facts.get("weights") != fingerprint:
+        if facts.get("weights") != fingerprint or facts.get("rest", "closed") != self.manifest.rest:
             return False
         is_known = facts.get("format") in (PREPARED_FORMAT, _SQUARES_FORMAT)
         return bool(is_known and facts.get("clip") == file_sha256(self.clip))

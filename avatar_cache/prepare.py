@@ -96,6 +96,7 @@ def prepare(
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
             "clip": file_sha256(avatar.clip),
+            "rest": avatar.manifest.rest,
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
             "crop": geometry.crop,
@@ -133,11 +134,14 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
-        silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        mouths[batch] = predictor.predict(silence, features, batch)
-        for i in batch.tolist():
-            shown = crops[i, region.top : region.bottom, region.left : region.right]
-            painter.paint(frames[i], geometry.boxes[i], shown=shown, new=mouths[i])
+        shown = crops[batch, region.top : region.bottom, region.left : region.right]
+        if manifest.rest == "keep":
+            mouths[batch] = shown
+        else:
+            silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+            mouths[batch] = predictor.predict(silence, features, batch)
+            for i, mouth in zip(batch.tolist(), shown, strict=True):
+                painter.paint(frames[i], geometry.boxes[i], shown=mouth, new=mouths[i])
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
     for array in (frames, crops, mouths, *levels):
         array.flush()

@@ -35,6 +35,7 @@ LAYERS = (
             "realtime.errors",
             "realtime.log_format",
             "realtime.meters",
+            "realtime.lipsync.mouth_code",
             "realtime.metrics",
             "realtime.packets",
             "realtime.queue_depths",
