@@ -33,7 +33,6 @@ from lipstream.realtime.api.http_server import HttpServer, server_config
 from lipstream.realtime.log_format import Bounds
 from lipstream.realtime.metrics import percentiles
 from lipstream.realtime.server.sessions import Sessions
-from lipstream.realtime.session.grant import NO_LIMITS, Grant
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.test_client.click_track import clicks, voice
 from tests.server_process import free_port
@@ -143,18 +142,8 @@ class _Saying(Sessions):
     say: str | None = None
     watches: dict[str, Watch] | None = None
 
-    async def create(
-        self,
-        avatar_id: str | None,
-        offer_sdp: str | None,
-        *,
-        listens: bool = False,
-        local_audio: bool = False,
-        grant: Grant = NO_LIMITS,
-    ) -> tuple[Session, str | None]:
-        session, answer = await super().create(
-            avatar_id, offer_sdp, listens=listens, local_audio=local_audio, grant=grant
-        )
+    async def create(self, avatar_id: str | None, offer_sdp: str | None, **options: Any) -> tuple[Session, str | None]:
+        session, answer = await super().create(avatar_id, offer_sdp, **options)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
             session.speech.source = TimelineSource(session.clock, sound)
