@@ -136,7 +136,10 @@ def fit(
     rank = join_peers()
     torch.manual_seed(seed)
     pictures = Pictures(folder, "faces", crop)
-    network = (_known(weights, head, crop) if weights else new_network(head=head, width=width)).to(device)
+    network = _known(weights, head, crop) if weights else new_network(head=head, width=width)
+    if head == "paint" and not weights:
+        _start_with(network, pictures)
+    network = network.to(device)
     run = Run(network, learned_parts(network), checkpoint, minutes=minutes, rate=rate)
     judge = Critic().to(device) if critical else None
     judging = judge and Run(
@@ -190,6 +193,14 @@ def new_network(weights: Path | None = None, *, head: Head = "copy", width: floa
     return network
 
 
+@torch.no_grad()
+def _start_with(network: Wav2Lip, pictures: Pictures) -> None:
+    """Let a new network paint the mean colour of what it will draw."""
+    top, bottom, left, right = pictures.region
+    mean = pictures.images[:, 0, top:bottom, left:right].mean(axis=(0, 1, 2)) / 255
+    last_layer(network).get_parameter("bias").copy_(torch.from_numpy(mean).logit())
+
+
 def _known(weights: Path, head: Head, crop: str) -> Wav2Lip:
     _, metadata = load_weights(weights)
     found, wanted = (metadata.head, metadata.crop, metadata.size), (head, crop, CROP)
@@ -209,9 +220,9 @@ def _by_channels(network: Wav2Lip) -> Wav2Lip:
 def learned_parts(network: Wav2Lip) -> list[dict[str, Any]]:
     """Return the parameters of face encoder and decoder for `Run`.
 
-    A copying head's last layer starts near zero and must move far: a mask from 0.1 to 1 is 4 units of its input.
+    The last layer must move far: a mask from 0.1 to 1, or paint from dark to light, is 4 units of its input.
     """
     last = list(last_layer(network).parameters())
     apart = {id(parameter) for parameter in [*last, *network.audio_encoder.parameters()]}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in apart]
-    return [{"params": rest, "pace": 1.0}, {"params": last, "pace": 8.0 if network.head == "copy" else 1.0}]
+    return [{"params": rest, "pace": 1.0}, {"params": last, "pace": 8.0}]

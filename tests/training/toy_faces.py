@@ -1,9 +1,14 @@
-"""Faces of a few strokes, drawn with their 68 points: for tests of the whole way without rendered heads."""
+"""Faces of a few strokes, drawn with their 68 points, and a stand-in for a network that has learned to draw them.
+
+They serve tests of the whole way where there are no rendered heads and no minutes for a fit.
+"""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from lipstream.avatar_cache.crop_geometry import crop_face
 from lipstream.avatar_cache.detector_box import cropped_boxes, detector_box, to_rectangles
@@ -13,17 +18,43 @@ from lipstream.avatar_cache.face_track import face_windows, smooth, to_boxes
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.lipsync.metadata import NO_PADS
+from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.picture.i420 import bgr_to_i420
+from lipstream.realtime.workers.render_worker import WorkerSettings
 from tests.avatar_cache.clips import write_clip
+from training.codes import code_to_mouth
 from training.pairs import CROP
 from training.visemes import MOUTH_ACTIONS
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 WIDTH, HEIGHT, FRAMES = 240, 256, 8
 JAW = MOUTH_ACTIONS.index("jawOpen")
 _OPEN_MM = 22.0
 _FINE = 4  # bits of a pixel's fraction that OpenCV draws with
 _LOWER_LIP, _JAW_LINE = [55, 56, 57, 58, 59, 65, 66, 67], slice(4, 13)
-_SKIN, _BEHIND = (110, 140, 200), (150, 140, 130)
+_SKIN, _BEHIND = np.array((110.0, 140.0, 200.0)), (150, 140, 130)
+_LIP, _INSIDE = _SKIN * (0.55, 0.5, 0.85), np.array((25.0, 20.0, 45.0))
+
+
+def _fill(picture: Images, outline: Floats, colour: Floats) -> None:
+    fine = (outline * 2**_FINE).round().astype(np.int32)
+    cv2.fillPoly(picture, [fine], colour.tolist(), cv2.LINE_AA, _FINE)
+
+
+def _draw_mouth(picture: Images, points: Floats) -> None:
+    _fill(picture, points[48:60], _LIP)
+    _fill(picture, points[60:68], _INSIDE)
+
+
+def _flat(jaw: float) -> Floats:
+    """Return the points of the average face with its jaw opened, mm, x right, y down."""
+    flat = MEAN_FACE[:, [0, 2]] * (1, -1)
+    flat[_LOWER_LIP, 1] += _OPEN_MM * jaw
+    flat[_JAW_LINE, 1] += 0.7 * _OPEN_MM * jaw
+    return flat.astype(np.float32)
 
 
 class ToyFace:
@@ -35,47 +66,41 @@ class ToyFace:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._wide, self._long = rng.uniform(0.92, 1.08, 2)
-        self._skin = np.array(_SKIN) * rng.uniform(0.9, 1.1)
-        self._lip = self._skin * (0.55, 0.5, 0.85)
+        self._skin = _SKIN * rng.uniform(0.9, 1.1)
         self._px_per_mm = rng.uniform(0.95, 1.15)
         self._sway = rng.uniform(2, 5)
 
-    def points(self, frame: int, jaw: float) -> np.ndarray:
-        flat = MEAN_FACE[:, [0, 2]].copy()
-        flat[_LOWER_LIP, 1] -= _OPEN_MM * jaw
-        flat[_JAW_LINE, 1] -= 0.7 * _OPEN_MM * jaw
-        flat *= (self._wide, -self._long)
+    def points(self, frame: int, jaw: float) -> Floats:
+        """Return the 68 points in a frame of the clip, px."""
         place = (WIDTH / 2 + self._sway * np.sin(2 * np.pi * frame / FRAMES), HEIGHT * 0.52)
-        return (flat * self._px_per_mm + place).astype(np.float32)
+        points: Floats = (_flat(jaw) * self._px_per_mm * (self._wide, self._long) + place).astype(np.float32)
+        return points
 
-    def draw(self, points: np.ndarray) -> np.ndarray:
+    def draw(self, points: Floats) -> Images:
         """Return the picture with these points, ``uint8[HEIGHT, WIDTH, 3]``."""
         picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
         picture[:] = _BEHIND
-
-        def fill(outline: np.ndarray, colour: object) -> None:
-            fine = (outline * 2**_FINE).round().astype(np.int32)
-            cv2.fillPoly(picture, [fine], np.asarray(colour, float).tolist(), cv2.LINE_AA, _FINE)
-
         brow_top = points[17:27, 1].min()
         crown = points[[0, 16]].mean(axis=0) - (0, 0.75 * (points[8, 1] - brow_top))
-        forehead = points[16] + (crown - points[16]) * (0.35, 0.9), crown, points[0] + (crown - points[0]) * (0.35, 0.9)
-        fill(np.vstack([points[:17], *forehead]), self._skin)
+        sides = [ear + (crown - ear) * (0.35, 0.9) for ear in (points[16], points[0])]
+        _fill(picture, np.vstack([points[:17], sides[0], crown, sides[1]]), self._skin)
         for brow in (points[17:22], points[22:27]):
-            fill(np.vstack([brow, brow[::-1] + (0, 4)]), self._skin * 0.35)
+            _fill(picture, np.vstack([brow, np.add(brow[::-1], (0, 4))]), self._skin * 0.35)
         for eye in (points[36:42], points[42:48]):
-            fill(eye, (235, 235, 235))
-            cv2.circle(picture, tuple(eye.mean(axis=0).round().astype(int)), 3, (40, 30, 20), -1, cv2.LINE_AA)
-        fill(points[[27, 31, 33, 35]], self._skin * 0.85)
-        fill(points[48:60], self._lip)
-        fill(points[60:68], (25, 20, 45))
+            _fill(picture, eye, np.full(3, 235.0))
+            x, y = eye.mean(axis=0).round().astype(int).tolist()
+            cv2.circle(picture, (x, y), 3, (40, 30, 20), -1, cv2.LINE_AA)
+        _fill(picture, points[[27, 31, 33, 35]], self._skin * 0.85)
+        _draw_mouth(picture, points)
         return picture
 
-    def truth(self, frame: int, mouth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def truth(self, frame: int, mouth: Floats) -> tuple[Images, Floats]:
+        """Return the frame with another mouth, and its points; see `training.place.Model`."""
         points = self.points(frame, float(np.clip(mouth[JAW], 0, 1)))
         return self.draw(points), points
 
     def build(self, store: AvatarStore, avatar_id: str) -> None:
+        """Store the avatar, with the boxes that its landmarks give."""
         if (store.root / avatar_id).exists():
             return
         source = store.root / avatar_id
@@ -106,3 +131,30 @@ def write_faces(folder: Path, scenes: int, mouths: int, rng: np.random.Generator
         images.append(np.stack([crop_face(bgr_to_i420(one), place, CROP, "detector") for one in pictures]))
     identity = np.full(scenes, 1000)
     np.savez(folder / "detector-faces-0000.npz", images=np.stack(images), mouths=jaws, identity=identity)
+
+
+class Painter:
+    """A ``MouthPredictor`` that draws toy mouths where faces have them in a detector's crop, whatever the crop shows.
+
+    So does a network that has learned its place by heart. The sound is heard by the weights' own audio encoder.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._network, self.metadata = load_weights(settings.weights)
+        self.device = settings.device
+
+    def encode_faces(self, crops: Images) -> FaceFeatures:
+        return FaceFeatures(tuple(np.zeros((len(crops), 1, 1, 1), np.float16) for _ in range(7)), crops)
+
+    def predict(self, mel: Floats, features: FaceFeatures, frames: NDArray[np.int64]) -> Images:
+        with torch.no_grad():
+            codes = self._network.audio_encoder(torch.from_numpy(np.ascontiguousarray(mel))[:, None])[:, :, 0, 0]
+        left, top, right, bottom = detector_box(_flat(0.0))
+        region, drawn = self.metadata.decoded_region, []
+        for crop, jaw in zip(features.crops[frames], code_to_mouth(codes)[:, JAW].tolist(), strict=True):
+            face = np.array(crop)
+            face[CROP // 2 :] = face[CROP // 2 - 8, CROP // 4]
+            place = (_flat(min(max(jaw, 0.0), 1.0)) - (left, top)) * CROP / (right - left, bottom - top)
+            _draw_mouth(face, place.astype(np.float32))
+            drawn.append(face[region.top : region.bottom, region.left : region.right])
+        return np.stack(drawn)
