@@ -144,5 +144,5 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved
     tensor = _lit(torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255, rng)
     first = tensor[:, 0]
     face = face_input(first, _moved(first, rng) if moved else first)
-    targets = decoded(tensor[:, 1:], pictures.region).flatten(0, 1)
-    return Batch(torch.from_numpy(np.concatenate(mouths)), face, targets, first)
+    drawn = decoded(tensor[:, 1:], pictures.region).flatten(0, 1)
+    return Batch(torch.from_numpy(np.concatenate(mouths)), face, drawn, first)

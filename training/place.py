@@ -123,8 +123,8 @@ def find_lips(drawn: Images, truths: Sequence[tuple[Images, Floats]], scale: tup
     gaps = [float(points[_INNER_LOWER, 1] - points[_INNER_UPPER, 1]) * scale[1] for _, points in truths]
     rung = amid + _peak(best[amid - 1 : amid + 2])
     found = maps[chosen]
-    row, column = np.unravel_index(int(found.argmax()), found.shape)
-    row, column = int(np.clip(row, 1, found.shape[0] - 2)), int(np.clip(column, 1, found.shape[1] - 2))
+    at = np.unravel_index(int(found.argmax()), found.shape)
+    row, column = (int(np.clip(place, 1, side - 2)) for place, side in zip(at, found.shape, strict=True))
     return Lips(
         aside=column + _peak(found[row, column - 1 : column + 2]) - _MOST_ASIDE_PX,
         down=row + _peak(found[row - 1 : row + 2, column]) - _MOST_DOWN_PX,

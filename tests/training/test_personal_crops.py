@@ -30,6 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portrait that sways, with sound."""
     path = tmp_path_factory.mktemp("clip") / "me.mp4"
     photo = cv2.imread(str(PORTRAIT))
+    assert photo is not None
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "10", "preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -90,7 +91,7 @@ def test_a_reference_turns_with_the_head_in_the_picture_though_the_crop_is_squee
 
     def crop(moves: np.ndarray) -> np.ndarray:
         whole = squeeze @ moves
-        return cv2.warpAffine(photo, whole, (side, side), borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.warpAffine(photo, whole, (side, side), borderMode=cv2.BORDER_REPLICATE))
 
     moves = [np.eye(2, 3), turned]
     seen = Filmed(
@@ -125,8 +126,8 @@ def test_what_is_written_keeps_crop_pads_layout_and_offset(
     before, after = load_weights(weights)[1], load_weights(out)[1]
     assert after.crop == "detector"
     assert after.pads == (pads or Pads(0, 10, 0, 0))
-    own = {"name": before.name, "licence": before.licence, "sha256": before.sha256}
-    assert dataclasses.replace(after, **own) == before
+    same = dataclasses.replace(after, name=before.name, licence=before.licence, sha256=before.sha256)
+    assert same == before
 
 
 def test_the_built_in_weights_keep_their_square(clip: Path) -> None:

@@ -32,14 +32,14 @@ Floats = NDArray[np.float32]
 
 WIDTH, HEIGHT, FRAMES = 240, 256, 8
 JAW = MOUTH_ACTIONS.index("jawOpen")
-_OPEN_MM = 22.0
+_OPEN_MM = 14.0
 _FINE = 4  # bits of a pixel's fraction that OpenCV draws with
 _LOWER_LIP, _JAW_LINE = [55, 56, 57, 58, 59, 65, 66, 67], slice(4, 13)
 _SKIN, _BEHIND = np.array((110.0, 140.0, 200.0)), (150, 140, 130)
 _LIP, _INSIDE = _SKIN * (0.55, 0.5, 0.85), np.array((25.0, 20.0, 45.0))
 
 
-def _fill(picture: Images, outline: Floats, colour: Floats) -> None:
+def _fill(picture: Images, outline: Floats, colour: NDArray[np.float64]) -> None:
     fine = (outline * 2**_FINE).round().astype(np.int32)
     cv2.fillPoly(picture, [fine], colour.tolist(), cv2.LINE_AA, _FINE)
 
@@ -68,7 +68,7 @@ class ToyFace:
         self._wide, self._long = rng.uniform(0.92, 1.08, 2)
         self._skin = _SKIN * rng.uniform(0.9, 1.1)
         self._px_per_mm = rng.uniform(0.95, 1.15)
-        self._sway = rng.uniform(2, 5)
+        self._sway = rng.uniform(0.4, 1.2)
 
     def points(self, frame: int, jaw: float) -> Floats:
         """Return the 68 points in a frame of the clip, px."""
@@ -153,7 +153,7 @@ class Painter:
         region, drawn = self.metadata.decoded_region, []
         for crop, jaw in zip(features.crops[frames], code_to_mouth(codes)[:, JAW].tolist(), strict=True):
             face = np.array(crop)
-            face[CROP // 2 :] = face[CROP // 2 - 8, CROP // 4]
+            face[CROP // 2 :] = np.median(face[: CROP // 2], axis=(0, 1))
             place = (_flat(min(max(jaw, 0.0), 1.0)) - (left, top)) * CROP / (right - left, bottom - top)
             _draw_mouth(face, place.astype(np.float32))
             drawn.append(face[region.top : region.bottom, region.left : region.right])
