@@ -63,4 +63,5 @@ def export(
         name=name,
         crop=crop,
         pads=NO_PADS if crop == "detector" else None,
+        code="mouth",
     )

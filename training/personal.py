@@ -180,6 +180,7 @@ def personal_fit(
         name=clip.stem,
         crop=metadata.crop,
         pads=metadata.pads if metadata.crop == "detector" else None,
+        code=metadata.code,
     )
     checkpoint.unlink()
     return {name: (before[name], after[name]) for name in before}

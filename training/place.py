@@ -135,7 +135,7 @@ def find_lips(drawn: Images, truths: Sequence[tuple[Images, Floats]], scale: tup
 
 
 def with_crop(weights: Path, out: Path, crop: str) -> None:
-    """Write a weights file whose metadata say another crop.
+    """Write a weights file whose metadata say a crop, and nothing of its code: mouths are drawn as they are heard.
 
     Raises:
         WeightsError: If the file is invalid.
@@ -150,6 +150,8 @@ def with_crop(weights: Path, out: Path, crop: str) -> None:
         name=metadata.name,
         dtype=torch.float32,
         crop=crop,
+        pads=metadata.pads if crop == metadata.crop == "detector" else None,
+        code="unknown",
     )
 
 

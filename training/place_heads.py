@@ -120,11 +120,12 @@ def place(
     folder.mkdir(parents=True, exist_ok=True)
     renderer = Renderer(HeadSet.load(data / "heads.npz"), _SIDE_PX, samples=0, shells=3)
     models = [HeldHead(renderer, number, seed, folder) for number in range(heads)]
-    wrong = folder / "wrong.safetensors"
+    right, wrong = folder / "right.safetensors", folder / "wrong.safetensors"
+    with_crop(weights, right, "detector")
     with_crop(weights, wrong, "lipstream")
     ways = {
-        "a detector's crop": Way(weights),
-        "a detector's crop, the script's pads": Way(weights, PUBLISHED_PADS),
+        "a detector's crop": Way(right),
+        "a detector's crop, the script's pads": Way(right, PUBLISHED_PADS),
         "Lipstream's crop, for contrast": Way(wrong),
     }
     seen = measure(models, weights, sound, folder / "store", ways)

@@ -89,10 +89,11 @@ def test_lips_lie_where_they_should_and_not_where_the_wrong_crop_puts_them(
 ) -> None:
     stand_in = partial(WorkerSettings, predictor="tests.training.toy_faces:Painter")
     monkeypatch.setattr("training.place.WorkerSettings", stand_in)
-    wrong = tmp_path / "wrong.safetensors"
+    plain, wrong = tmp_path / "plain.safetensors", tmp_path / "wrong.safetensors"
+    with_crop(weights, plain, "detector")
     with_crop(weights, wrong, "lipstream")
     models = [ToyFace(np.random.default_rng(100 + number)) for number in range(2)]
-    seen = measure(models, weights, SOUND, tmp_path / "store", {"right": Way(weights), "wrong": Way(wrong)})
+    seen = measure(models, weights, SOUND, tmp_path / "store", {"right": Way(plain), "wrong": Way(wrong)})
     right, missed = (figures_of([sight.lips for sight in seen[way]]) for way in ("right", "wrong"))
     assert right["place, median error (px of 96)"] < 1
     assert right["opening, median error (px)"] < 1
