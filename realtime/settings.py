@@ -15,6 +15,7 @@ from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, pars
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
+    Retention,
     check_url,
     names_turn,
     parse_flag,
@@ -22,6 +23,7 @@ from lipstream.realtime.option_values import (
     parse_names,
     parse_networks,
     parse_ports,
+    parse_retention,
     parse_words,
     read_file,
 )
@@ -177,6 +179,14 @@ class Settings:
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for a new avatar, seconds")
     upload_pixels: int = _option(1920 * 1080, "most pixels in a picture of an upload")
+    record_minutes: float = _option(240.0, "longest recording, minutes; it then ends by itself", values="above 0")
+    recordings_keep: Retention | None = _option(
+        None,
+        "how long recordings are kept, as 30d, 50GB or both, comma-separated: the oldest are deleted "
+        "(default: until somebody deletes them)",
+        parse=parse_retention,
+        values="hours (h), days (d), MB, GB or TB",
+    )
     grace_s: float = _option(30.0, "seconds that live sessions have to end after SIGTERM")
     log_level: str = _option("info", "debug, info, warning or error", values=("debug", "info", "warning", "error"))
     log_format: str = _option("text", "text, or json: an object a line", values=("text", "json"))
@@ -243,6 +253,8 @@ class Settings:
             raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
         if self.picture_workers < 0:
             raise SettingsError(f"picture_workers {self.picture_workers} is less than 0")
+        if not self.record_minutes > 0:
+            raise SettingsError(f"record_minutes {self.record_minutes:g} is not above 0")
         if self.max_viewers < 0:
             raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
         for origin in self.allowed_origins:

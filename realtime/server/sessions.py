@@ -48,6 +48,8 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A new session waits this long for its first client."""
 _REAP_S = 1.0
+_LATE_TICK_S = 1.0
+"""A tick that is this late will not come."""
 _COLLECT_EVERY = 4
 """Number of ended sessions after which the garbage collector runs.
 
@@ -166,6 +168,10 @@ class Sessions:
     @property
     def _is_full(self) -> bool:
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+
+    def is_ticking(self, now_s: float) -> bool:
+        """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
+        return self._next_tick is not None and now_s < self._next_tick.when() + _LATE_TICK_S
 
     def unready_reason(self) -> UnreadyReason | None:
         """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
@@ -420,6 +426,7 @@ class Sessions:
             self._cost.note(self.all(), self.admission, self.pictures.seconds)
             self.admission.render_workers = max(1, self.workers.up)
             for session in list(self._sessions.values()):
+                session.limit_recording(now_s)
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):

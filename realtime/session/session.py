@@ -231,6 +231,12 @@ class Session:
         elif self._was_connected and self.lost_s is None:
             self.lost_s = now_s
 
+    def limit_recording(self, now_s: float) -> None:
+        """End a recording that has lasted too long, or in which nobody has taken part for some time."""
+        connected = self._peer is not None and self._peer.connected
+        attended = connected or self.viewers.connected or bool(self.listeners) or self.speaking
+        self.sinks.limit_recording(now_s, attended=attended)
+
     def fail(self, error: Exception | str) -> None:
         """End the session because of a fault, and tell its clients; other sessions go on."""
         if self._has_failed or self._closed:

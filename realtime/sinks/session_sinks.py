@@ -1,6 +1,7 @@
 """The sinks of one session: recording, live streams, virtual devices."""
 
 import asyncio
+import math
 from pathlib import Path
 
 from lipstream.realtime.encoding.broadcast import Broadcast
@@ -55,8 +56,11 @@ class SessionSinks:
             raise NotFoundError("this session is not being recorded")
         return self._recording
 
-    def record(self, folder: Path, facts: dict[str, str], avatar: str) -> Recording:
+    def record(self, folder: Path, facts: dict[str, str], avatar: str, *, longest_s: float = math.inf) -> Recording:
         """Start a recording.
+
+        Args:
+            longest_s: Time after which it ends by itself, s.
 
         Raises:
             ConflictError: If a recording runs.
@@ -67,9 +71,22 @@ class SessionSinks:
             raise NotFoundError("there is no such session")
         if self.is_recorded:
             raise ConflictError("this session is being recorded already")
-        self._recording = Recording(self._broadcast, self._session_id, folder, facts, self._on_event)
+        self._recording = Recording(
+            self._broadcast, self._session_id, folder, facts, self._on_event, longest_s=longest_s
+        )
         self._recording.begin(avatar)
         return self._recording
+
+    def limit_recording(self, now_s: float, *, attended: bool) -> None:
+        """End the recording if it has lasted too long, or if nobody has been there for some time.
+
+        Args:
+            now_s: Monotonic time, s.
+            attended: Whether somebody takes part, watches or speaks; a running stream or device counts too.
+        """
+        if self._recording and self._recording.running:
+            watched = self.streams.running or any(device.running for device in self._devices)
+            self._recording.limit(now_s, attended=attended or watched)
 
     async def stop_recording(self) -> Recording:
         """Stop the recording and return it.
