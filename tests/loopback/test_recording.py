@@ -141,7 +141,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
 
 
 async def test_a_session_is_recorded_twice_within_a_second(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording_module.time, "strftime", lambda *_: "20300101T000000Z")
+    monkeypatch.setattr(time, "strftime", lambda *_: "20300101T000000Z")
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     names = []
