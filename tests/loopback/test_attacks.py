@@ -16,7 +16,7 @@ TRIES = 10
 
 
 async def told(attack: Attack, url: str, what: str) -> dict[str, int]:
-    """Attack for :data:`SECONDS`, again if the machine was too busy for the attack to come so far; return the counts."""
+    """Attack for :data:`SECONDS`, again while the machine is too busy for the attack to come so far; return counts."""
     for _ in range(TRIES):
         counts = await asyncio.to_thread(attack, url, SECONDS)
         if counts and counts.get(what):
