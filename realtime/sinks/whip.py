@@ -43,7 +43,7 @@ class WhipDestination(Destination):
             self._broadcast,
             settings=self._rtc,
             addresses=_addresses(hosts, self._rtc.host),
-            allows=lambda ip: ip in hosts or self._targets.allows(ip),
+            allows=lambda ip: self._targets.allows_media(self.address, hosts, ip),
             on_gone=lost.put_nowait,
         )
         async with WhipClient(self.address, hosts, await asyncio.to_thread(authorities)) as client:
