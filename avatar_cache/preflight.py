@@ -6,6 +6,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.face_geometry import estimate_pose, lip_gap_mm
@@ -17,6 +18,8 @@ _ADVICE_SIDE = 160
 """Side to which faces are scaled before their sharpness is measured, px."""
 _OPEN_MM = 8.0
 """Lip gap from which a mouth counts as open, mm: on small faces the landmarks are no more precise."""
+_MOUTH_SHARE = 0.75
+"""Height of the mouth in a detector's box without pads, as a share of the box's height."""
 _LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
 
 
@@ -107,6 +110,7 @@ def examine(
     *,
     jump: float,
     size: tuple[int, int],
+    around: npt.NDArray[np.float64] | None = None,
 ) -> PreflightReport:
     """Return the report on the frames of an avatar.
 
@@ -115,10 +119,14 @@ def examine(
         faces: Landmarks of each frame; ``None`` if they are not known.
         jump: Change over the loop's seam, in median steps.
         size: Width and height of the picture, px.
+        around: Rectangle of the face detector in each frame, ``float64[N, 4]``: left, top, right, bottom, px, which may
+            extend beyond the picture; ``None`` or empty if it is not known.
     """
     side = float(np.median([box.width for box in boxes]))
     lines = [_line("face", side, "px", 160, 80, "film closer, or in a higher resolution: the face is small")]
     lines += _face_lines([face for face in faces if face])
+    if around is not None and len(around):
+        lines += _box_lines(around, faces, size)
     if looks:
         sharp, dark, bright = (
             float(np.median([getattr(look, key) for look in looks])) for key in PictureStatistics.__slots__
@@ -135,6 +143,25 @@ def examine(
     memory = len(boxes) * size[0] * size[1] * 1.5 / 2**20
     lines.append(_line("pictures", memory, "MiB", 600, 3000, "a shorter clip or a smaller --side needs less"))
     return PreflightReport(lines)
+
+
+def _box_lines(around: npt.NDArray[np.float64], faces: list[DetectedFace | None], size: tuple[int, int]) -> list[Line]:
+    """Return the lines for weights with a detector's crop: how much of the face is cut off, where the mouth lies."""
+    sides = around[:, 2:] - around[:, :2]
+    inside = np.clip(np.minimum(around[:, 2:], size) - np.maximum(around[:, :2], 0), 0, None)
+    outside = 1 - inside.prod(axis=1) / np.maximum(sides.prod(axis=1), 1)
+    advice = "leave room around the head: a part of the face is beyond the picture's edge"
+    lines = [_line("at the edge", 100 * float(np.percentile(outside, 90)), "% of face", 1, 10, advice)]
+    mouths = [
+        float((face.points[48:60, 1].mean() - box[1]) / (box[3] - box[1]))
+        for face, box in zip(faces, around, strict=True)
+        if face
+    ]
+    if mouths:
+        away = 100 * abs(float(np.median(mouths)) - _MOUTH_SHARE)
+        advice = "face the camera, or give the face with --box: its box does not fit"
+        lines.append(_line("mouth's place", away, "% of box off", 10, 18, advice))
+    return lines
 
 
 def _face_lines(faces: list[DetectedFace]) -> list[Line]:

@@ -66,7 +66,9 @@ def check_clip(path: Path, manifest: Manifest) -> None:
         pass
 
 
-def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
+def prepare(
+    avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None, keeps_old: bool = False
+) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or load it if it is prepared already and undamaged.
 
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
@@ -74,12 +76,14 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 
     Args:
         progress: Called with 0..1.
+        keeps_old: Whether to load what an earlier version prepared, or what was prepared from earlier boxes; default
+            false, which prepares it again.
 
     Raises:
         AvatarError: If the clip cannot be read.
     """
     fingerprint = predictor.metadata.fingerprint
-    if avatar.is_prepared(fingerprint):
+    if avatar.is_current(predictor.metadata) or (keeps_old and avatar.is_prepared(fingerprint)):
         try:
             return load_prepared(avatar, fingerprint)
         except AvatarError as error:

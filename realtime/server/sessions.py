@@ -78,6 +78,7 @@ class Sessions:
             precision=settings.precision,
             window_offset_samples=settings.window_offset,
             pads=settings.pads,
+            keeps_old=True,
         )
         self.meters = Meters()
         self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
@@ -122,12 +123,13 @@ class Sessions:
         """
         cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
-        await self.avatars.fill(self._metadata.fingerprint)
+        await self.avatars.fill(self._metadata)
         await self._rehearse()
         self.local_audio.start()
         self.pictures.start(self._metadata.decoded_region)  # in the background: the start does not wait for them
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
+        self.avatars.renew(self._shows)
         gc.collect()
         gc.freeze()  # otherwise a full collection visits all imported objects: 80 ms without media
 
@@ -240,6 +242,7 @@ class Sessions:
         self._check_ready()
         avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
         await self._rtc.offer_pacing.wait_turn()
+        avatar = await self.avatars.get(avatar.manifest.id)  # it may have been prepared again meanwhile
         self._check_ready()
         if self._is_full and (yielding := self._oldest_waiting()):
             await self._end_now(yielding, "yielded")
@@ -282,7 +285,10 @@ class Sessions:
             NotFoundError: If there is no such avatar.
             ConflictError: If it is built in, or a session shows it.
         """
-        await self.avatars.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
+        await self.avatars.remove(avatar_id, is_shown=lambda: self._shows(avatar_id))
+
+    def _shows(self, avatar_id: str) -> bool:
+        return any(session.avatar_id == avatar_id for session in self.all())
 
     def _check_ready(self) -> None:
         messages = {

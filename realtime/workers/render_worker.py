@@ -68,6 +68,8 @@ class WorkerSettings:
         precision: Arithmetic of the network: ``auto``, ``fp16``, ``bf16``, ``fp32`` or ``int8``.
         fall_back: Whether the CPU draws if the device cannot be used, as with ``auto``.
         pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
+        keeps_old: Whether avatars that an earlier version prepared are loaded as they are; default false, which
+            prepares them again first.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``.
         features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a callback for the
             progress (0..1), and returns ``FaceFeatures``.
@@ -81,6 +83,7 @@ class WorkerSettings:
     precision: str = "auto"
     fall_back: bool = False
     pads: Pads | None = None
+    keeps_old: bool = False
     predictor: str = "lipstream.realtime.workers.render_loading:load_predictor"
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 
