@@ -67,6 +67,7 @@ async def painted(
     avatars: int = 1,
     host: str = "127.0.0.1",
     synthesizer: str = "",
+    secret_file: Path | None = None,
 ) -> AsyncIterator[Sessions]:
     """Yield sessions with a painting predictor of the tests, on one of ``avatars`` avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +81,7 @@ async def painted(
             host=host,
             insecure=True,
             synthesizer=synthesizer,
+            secret_file=secret_file,
         )
         async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
