@@ -69,6 +69,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             assert not response.content
             return
         kind = response.headers["content-type"].partition(";")[0]
+        assert kind in described["content"]
         body = described["content"][kind]
         if kind == "application/json":
             whole = {**body["schema"], "components": {"schemas": closed(self.description["components"]["schemas"])}}
