@@ -66,7 +66,9 @@ def check_clip(path: Path, manifest: Manifest) -> None:
         pass
 
 
-def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
+def prepare(
+    avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None, keeps_old: bool = False
+) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or load it if it is prepared already and undamaged.
 
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
@@ -74,12 +76,14 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 
     Args:
         progress: Called with 0..1.
+        keeps_old: Whether to load what an earlier version prepared, or what was prepared from earlier boxes; default
+            false, which prepares it again.
 
     Raises:
         AvatarError: If the clip cannot be read.
     """
     fingerprint = predictor.metadata.fingerprint
-    if avatar.is_prepared(fingerprint):
+    if avatar.is_current(predictor.metadata) or (keeps_old and avatar.is_prepared(fingerprint)):
         try:
             return load_prepared(avatar, fingerprint)
         except AvatarError as error:
@@ -92,6 +96,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
             "clip": file_sha256(avatar.clip),
+            "rest": avatar.manifest.rest,
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
             "crop": geometry.crop,
@@ -129,11 +134,14 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
-        silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        mouths[batch] = predictor.predict(silence, features, batch)
-        for i in batch.tolist():
-            shown = crops[i, region.top : region.bottom, region.left : region.right]
-            painter.paint(frames[i], geometry.boxes[i], shown=shown, new=mouths[i])
+        shown = crops[batch, region.top : region.bottom, region.left : region.right]
+        if manifest.rest == "keep":
+            mouths[batch] = shown
+        else:
+            silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+            mouths[batch] = predictor.predict(silence, features, batch)
+            for i, mouth in zip(batch.tolist(), shown, strict=True):
+                painter.paint(frames[i], geometry.boxes[i], shown=mouth, new=mouths[i])
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
     for array in (frames, crops, mouths, *levels):
         array.flush()

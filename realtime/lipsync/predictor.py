@@ -1,7 +1,7 @@
-"""The protocol of the back ends: faces are encoded once, mouths are predicted from mel windows."""
+"""The protocols of the back ends: faces are encoded once, mouths are predicted from mel windows."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,34 @@ class MouthPredictor(Protocol):
         Args:
             mel: ``float32[B, 80, 16]``.
             frames: ``int[B]``, index of the clip frame for each window.
+
+        Returns:
+            ``uint8[B, h, w, 3]``, BGR, the decoded region.
+
+        Raises:
+            MemoryError: If the device has too little memory for the batch.
+            DeviceLostError: If the device fails.
+        """
+
+
+@runtime_checkable
+class CodedPredictor(MouthPredictor, Protocol):
+    """A predictor that also gives the code between audio encoder and face decoder, for weights that articulate.
+
+    ``predict`` draws what ``draw_mouths`` draws of the codes from ``encode_speech``, up to rounding.
+    """
+
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
+
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the mouths of codes.
+
+        Args:
+            codes: ``float32[B, C]``.
+            frames: ``int[B]``, index of the clip frame for each code.
 
         Returns:
             ``uint8[B, h, w, 3]``, BGR, the decoded region.

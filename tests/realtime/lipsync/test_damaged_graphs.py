@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import openvino as ov
 import pytest
 
 from lipstream.realtime.lipsync.openvino_backend import quantized
@@ -40,7 +41,7 @@ def test_damaged_eight_bits_are_fitted_again(tmp_path: Path, monkeypatch: pytest
     def begin() -> None:
         raise Fitting
 
-    monkeypatch.setattr("openvino.Core", begin)
+    monkeypatch.setattr(ov, "Core", begin)
     names = ("mouth-int8.bin", "mouth-int8.xml")
     for name in names:
         (tmp_path / name).write_bytes(b"eight bits")
