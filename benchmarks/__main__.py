@@ -20,6 +20,7 @@ SHORT = (
     "viewers",
     "hostile",
     "attacks",
+    "http_cost",
 )
 LONG = ("soak", "cycles", "limit", "core")
 

@@ -102,6 +102,7 @@ class Sessions:
             turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
+            peer_networks=settings.peer_networks,
         )
         self._targets = stream_targets(settings)
         self._synthesizer = choose_synthesizer(settings)
@@ -161,6 +162,11 @@ class Sessions:
     def all(self) -> list[Session]:
         """Return all sessions, including waiting ones, oldest first."""
         return list(self._sessions.values())
+
+    def being_recorded(self) -> set[str]:
+        """Return the names of recordings that are being written, without suffix; also those of ending sessions."""
+        sinks = [session.sinks for session in (*self._sessions.values(), *self._leaving)]
+        return {one.recording.path.stem for one in sinks if one.is_recorded}
 
     @property
     def count(self) -> int:
