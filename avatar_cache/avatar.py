@@ -14,15 +14,18 @@ import numpy.typing as npt
 from lipstream.avatar_cache.crop_geometry import CropGeometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
-PREPARED_FORMAT = 3
+PREPARED_FORMAT = 4
+_PIXELS_FORMAT = 3
+"""Earlier format whose mouths at rest are pixels, whatever the weights could draw."""
 _SQUARES_FORMAT = 2
-"""Earlier format without boxes and outline: its crops are the squares of the manifest, for Lipstream's own crop."""
+"""Earliest format, without boxes and outline: its crops are the squares of the manifest, Lipstream's own."""
 FACTS = "prepared.json"
 
 _loads = itertools.count()
@@ -40,15 +43,21 @@ class Avatar:
         """Return the folder for the avatar prepared for a weights file; it may not exist."""
         return self.prepared_root / fingerprint
 
-    def is_prepared(self, fingerprint: str) -> bool:
-        """Return whether the avatar is prepared for a weights file, in the current format and from this clip."""
+    def is_prepared(self, fingerprint: str, pixel_bytes: int | None = None) -> bool:
+        """Return whether the avatar is prepared for a weights file, in a known format and from this clip.
+
+        Args:
+            pixel_bytes: Bytes of one pixel that its mouths must have: 3 for BGR, 8 for fields; ``None`` for any.
+        """
         try:
             facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
         except (OSError, ValueError):
             return False
         if facts.get("weights") != fingerprint:
             return False
-        is_known = facts.get("format") in (PREPARED_FORMAT, _SQUARES_FORMAT)
+        is_known = facts.get("format") in (PREPARED_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
+        if pixel_bytes not in (None, facts.get("pixel_bytes", PIXEL_BYTES)):
+            return False
         return bool(is_known and facts.get("clip") == file_sha256(self.clip))
 
 
@@ -58,7 +67,8 @@ class PreparedAvatar:
 
     Attributes:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
-        rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
+        rest_mouths: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields, in the decoded region.
+        under: ``uint8[N, n]``, the clip's own pixels below the painted mouths; ``None`` for mouths of pixels.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
         loaded: Serial number of the load; differs between loads under one id.
@@ -67,6 +77,7 @@ class PreparedAvatar:
     manifest: Manifest
     frames: npt.NDArray[np.uint8]
     rest_mouths: npt.NDArray[np.uint8]
+    under: npt.NDArray[np.uint8] | None
     features: FaceFeatures
     geometry: CropGeometry
     region: Region
@@ -88,13 +99,14 @@ class PreparedAvatar:
             stamp,
             Origin(manifest.id, self.fingerprint, self.loaded, mark),
             self.geometry.crop,
+            self.under,
         )
 
     def bytes(self) -> dict[str, int]:
         """Return the bytes of each part: pictures for the server, crops and features for the render worker."""
         features = sum(level.nbytes for level in self.features.levels)
         return {
-            "pictures": self.frames.nbytes + self.rest_mouths.nbytes,
+            "pictures": self.frames.nbytes + self.rest_mouths.nbytes + (0 if self.under is None else self.under.nbytes),
             "crops": self.features.crops.nbytes,
             "features": features,
         }
@@ -150,6 +162,7 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             manifest=avatar.manifest,
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
+            under=arrays.get("under"),
             features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(levels)), arrays["crops"]),
             geometry=_geometry(avatar.manifest, facts),
             region=Region(*facts["region"]),

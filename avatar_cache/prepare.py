@@ -16,7 +16,9 @@ from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.fields import FIELD_BYTES
+from lipstream.realtime.lipsync.predictor import MouthPredictor, draw_with
+from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.mouth_painter import MouthPainter
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
@@ -62,6 +64,9 @@ def check_clip(path: Path, manifest: Manifest) -> None:
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
 
+    An avatar whose mouths at rest are pixels is prepared again for a predictor that draws fields, and the other way
+    round.
+
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
     proportion to the clip's length.
 
@@ -72,7 +77,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
         AvatarError: If the clip cannot be read.
     """
     fingerprint = predictor.metadata.fingerprint
-    if avatar.is_prepared(fingerprint):
+    if avatar.is_prepared(fingerprint, draw_with(predictor)[1]):
         return load_prepared(avatar, fingerprint)
     folder = avatar.prepared_folder(fingerprint)
     geometry = crop_geometry(avatar.manifest, predictor.metadata)
@@ -84,6 +89,7 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
             "clip": file_sha256(avatar.clip),
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
+            "pixel_bytes": draw_with(predictor)[1],
             "crop": geometry.crop,
             "boxes": [[box.x, box.y, box.width, box.height] for box in geometry.boxes],
             "outline": geometry.outline,
@@ -99,7 +105,10 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
 def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, folder: Path, report: Progress) -> None:
     """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
-    painter = MouthPainter(region, size, geometry.outline, geometry.crop)
+    draw, pixel_bytes = draw_with(predictor)
+    painter = (FieldPainter if pixel_bytes == FIELD_BYTES else MouthPainter)(
+        region, size, geometry.outline, geometry.crop
+    )
     if painter.feather.max() < _LEAST_MASK:
         raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
     count, (width, height) = manifest.frames, manifest.size
@@ -113,16 +122,25 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     for number, level in enumerate(features.levels):
         np.save(folder / f"level{number}.npy", level, allow_pickle=False)
     report(0.5)
-    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
+    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, pixel_bytes))
+    arrays = [frames, crops, mouths]
+    if isinstance(painter, FieldPainter):
+        most = max(painter.size(box) for box in geometry.boxes)
+        arrays.append(under := _new(folder / "under.npy", np.uint8, (count, most)))
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
         silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        mouths[batch] = predictor.predict(silence, features, batch)
+        mouths[batch] = draw(silence, features, batch)
         for i in batch.tolist():
-            shown = crops[i, region.top : region.bottom, region.left : region.right]
-            painter.paint(frames[i], geometry.boxes[i], shown=shown, new=mouths[i])
+            box = geometry.boxes[i]
+            if isinstance(painter, FieldPainter):
+                under[i, : painter.size(box)] = painter.cut(frames[i], box)
+                painter.paint(frames[i], box, rest=mouths[i], new=mouths[i])
+            else:
+                shown = crops[i, region.top : region.bottom, region.left : region.right]
+                painter.paint(frames[i], box, shown=shown, new=mouths[i])
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
-    for array in (frames, crops, mouths):
+    for array in arrays:
         array.flush()
 
 

@@ -29,7 +29,7 @@ from lipstream.realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
 from lipstream.realtime.encoding.pacing import picture_frame, speech_frame
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.predictor import MouthPredictor, draw_with
 from lipstream.realtime.packets import PcmChunk
 from lipstream.realtime.session.animator import Animator, ClipLoop
 from lipstream.realtime.timeline import (
@@ -85,6 +85,7 @@ def _measure(
     watch: _Stopwatch, predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]
 ) -> None:
     compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+    draw, _ = draw_with(predictor)
     animator = Animator(loop, window_offset_samples=predictor.metadata.window_offset_samples)
     pictures, words = LiveVp8Encoder(), SpeechEncoder()
     lock = SrtpSession(Policy(key=bytes(30), ssrc_type=Policy.SSRC_ANY_OUTBOUND))
@@ -99,7 +100,7 @@ def _measure(
             with watch.time("gather the batch"):
                 _ = [level[frames] for level in avatar.features.levels]
             with watch.time(_MODEL):
-                mouths = predictor.predict(job.mel[None], avatar.features, frames)
+                mouths = draw(job.mel[None], avatar.features, frames)
             with watch.time("composite"):
                 picture = compositor.compose(job.clip_frame, mouths[0], job.spoken)
             frame = picture_frame(index, picture)

@@ -20,7 +20,9 @@ from lipstream.realtime.lipsync.predictor import FaceFeatures
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "10"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_FORMAT = "11"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_PIXELS, _FIELDS = 0, 1
+"""Outputs of a mouth graph."""
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
 """``mel: float16[N, 80, 16]``, windows of speech, and ``crops: uint8[M, 96, 96, 3]``, BGR faces."""
 BATCHES = (8, 4, 2, 1)
@@ -37,6 +39,8 @@ def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
     """Return the folder with the graphs of a weights file; convert them if they are missing.
 
+    The mouth graph of a copying head has two outputs: pixels, then fields.
+
     Raises:
         WeightsError: If the file is invalid.
     """
@@ -46,7 +50,7 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
     from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
-    from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph  # noqa: PLC0415
+    from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph  # noqa: PLC0415
     from lipstream.realtime.lipsync.weights import load_weights  # noqa: PLC0415
 
     network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
@@ -60,7 +64,9 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
             folded = fold(network)
             face = FaceGraph(folded)
             levels = face(crops)
-            mouth = MouthGraph(folded, metadata.decoded_region)
+            region = metadata.decoded_region
+            copies = metadata.head == "copy"
+            mouth = FieldGraph(folded, region, pixels=True) if copies else MouthGraph(folded, region)
             for name, graph, example in (("face", face, (crops,)), ("mouth", mouth, (mel, crops, *levels))):
                 model = ov.convert_model(graph, example_input=example)
                 model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
@@ -135,11 +141,8 @@ class OpenVinoPredictor:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
-        mouth = core.read_model(mouth_path)
-        self._mouths: dict[int, Any] = {}
-        for size in BATCHES:
-            mouth.reshape({at: [size, *_known(mouth.input(at))] for at in range(len(mouth.inputs))})
-            self._mouths[size] = core.compile_model(mouth, "CPU", options)
+        self._core, self._options, self._mouth_path = core, options, mouth_path
+        self._compiled: dict[int, dict[int, Any]] = {}  # by output, then by size of the batch
 
     @property
     def metadata(self) -> WeightsMetadata:
@@ -159,13 +162,38 @@ class OpenVinoPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
+        return self._draw(_PIXELS, mel, features, frames)
+
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Predict ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`predict` predicts pixels."""
+        return self._draw(_FIELDS, mel, features, frames).view(np.uint8)
+
+    def _mouths(self, output: int) -> dict[int, Any]:
+        """Return the mouth graph with one of its outputs, compiled for each size of batch at the first call."""
+        if output not in self._compiled:
+            model = self._core.read_model(self._mouth_path)
+            for at, result in enumerate(model.get_results()):
+                if at != output:
+                    model.remove_result(result)
+            self._compiled[output] = {}
+            for size in BATCHES:
+                model.reshape({at: [size, *_known(model.input(at))] for at in range(len(model.inputs))})
+                self._compiled[output][size] = self._core.compile_model(model, "CPU", self._options)
+        return self._compiled[output]
+
+    def _draw(
+        self, output: int, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[Any]:
+        mouths = self._mouths(output)
         drawn = []
         start = 0
         for size in BATCHES:
             while len(frames) - start >= size:
                 part = frames[start : start + size]
                 inputs = [mel[start : start + size], features.crops[part], *(level[part] for level in features.levels)]
-                drawn.append(self._mouths[size](inputs, share_inputs=True)[0])
+                drawn.append(mouths[size](inputs, share_inputs=True)[0])
                 start += size
         return np.concatenate(drawn)
 

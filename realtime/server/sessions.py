@@ -119,7 +119,7 @@ class Sessions:
         await self.avatars.fill(self._metadata.fingerprint)
         await self._rehearse()
         self.local_audio.start()
-        self.pictures.start(self._metadata.decoded_region)  # in the background: the start does not wait for them
+        self.pictures.start(self._metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         gc.collect()

@@ -21,7 +21,7 @@ import numpy as np
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.metadata import Pads
-from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor, draw_with
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.child_signals import leave_to_server
 from lipstream.realtime.workers.messages import pack, unpack
@@ -124,6 +124,7 @@ class _RenderLoop:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
         self._connection, self._settings = connection, settings
         self._predictor: MouthPredictor = _named(settings.predictor)(settings)
+        self._draw_mouths, self._pixel_bytes = draw_with(self._predictor)
         self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
@@ -136,7 +137,8 @@ class _RenderLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, WorkerReady(self._predictor.metadata.to_json(), self._predictor.device))
+        facts = self._predictor.metadata.to_json()
+        _send(self._connection, WorkerReady(facts, self._predictor.device, self._pixel_bytes))
         jobs: list[Job] = []
         try:
             while True:
@@ -154,7 +156,7 @@ class _RenderLoop:
             case DrawJobs(jobs):
                 return jobs
             case UseMemory(name):
-                self._memory = JobMemory(self._predictor.metadata.decoded_region, name)
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name, self._pixel_bytes)
             case LoadAvatar(handle, avatar_id):
                 self._load(handle, avatar_id)
             case ForgetAvatar(handle):
@@ -200,7 +202,7 @@ class _RenderLoop:
 
     def _draw_silence(self, features: FaceFeatures, size: int) -> None:
         silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        self._predictor.predict(silence, features, np.zeros(size, np.int64))
+        self._draw_mouths(silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch of jobs of all sessions and avatars, and report it."""
@@ -249,7 +251,7 @@ class _RenderLoop:
         begun_s = time.perf_counter()
         features, frames = self._gather([(handle, frame) for _, handle, frame in jobs])
         gathered_s = time.perf_counter()
-        self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
+        self._memory.mouths[slots] = self._draw_mouths(self._memory.mels[slots], features, frames)
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
