@@ -26,15 +26,15 @@ def unpack_fields(mouth: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32]
     """Return a mouth's flow and paint.
 
     Args:
-        mouth: ``uint8[h, w, 8]``.
+        mouth: ``uint8[..., h, w, 8]``.
 
     Returns:
-        ``float32[h, w, 2]``, displacement x and y in shares of the crop's side, at most 0.25; and ``float32[h, w, 4]``,
-        mask, blue, green and red times the mask, 0..255.
+        ``float32[..., h, w, 2]``, displacement x and y in shares of the crop's side, at most 0.25; and
+        ``float32[..., h, w, 4]``, mask, blue, green and red times the mask, 0..255.
     """
-    flow = mouth.view("<i2")[..., :2].astype(np.float32)
-    flow *= np.float32(MAX_FLOW / 2 / FLOW_STEPS)
-    return flow, mouth[..., 4:].astype(np.float32)
+    halves = np.ascontiguousarray(mouth).view("<u4")  # four bytes a pixel each: several times as fast as strided bytes
+    steps, paint = (np.ascontiguousarray(halves[..., at])[..., None] for at in (0, 1))
+    return steps.view("<i2") * np.float32(MAX_FLOW / 2 / FLOW_STEPS), paint.view(np.uint8).astype(np.float32)
 
 
 def pack_fields(flow: npt.NDArray[np.float32], paint: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

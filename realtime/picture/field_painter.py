@@ -3,14 +3,16 @@
 With ``under`` the clip's frame without any painted mouth, ``up`` the map from the network's size to picture pixels, and
 ``soft`` (0..1) the share of each pixel that is painted::
 
-    out = under + soft * (sample(under, up(blur(flow))) * (1 - up(mask)) + up(paint) - under)
+    out = under + soft * (sample(under, up(settled(flow))) * (1 - up(mask)) + up(paint) - under)
 
 Luma and chroma are sampled apart, each at its own size, so that lips keep their lines and skin its pores. ``paint`` is
 already multiplied by the mask.
 """
 
+import functools
 import math
 import threading
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from lipstream.realtime.lipsync.fields import PAINT_STEPS, unpack_fields
 from lipstream.realtime.picture.i420 import BGR_TO_YCBCR, Picture, planes
-from lipstream.realtime.picture.mouth_painter import Box, Floats, Mouth, Place, Places
+from lipstream.realtime.picture.mouth_painter import Box, Floats, Mouth, Places
 
 _TO_COVER = np.zeros((4, 5), np.float32)
 """Maps mask, blue, green and red to the share that is kept, 0..1, and to Y, Cb, Cr times the mask."""
@@ -26,10 +28,12 @@ _TO_COVER[0] = (-1 / PAINT_STEPS, 0, 0, 0, 1)
 _TO_COVER[1:, 0] = np.array((16, 128, 128), np.float32) / PAINT_STEPS
 _TO_COVER[1:, 1:4] = BGR_TO_YCBCR
 
-
 FLOW_SOFTNESS = 0.8
 """Standard deviation of the blur of a flow, px of the crop: where it jumps from one pixel to the next, as along a jaw,
 a line of the picture would be squeezed until it breaks into dashes."""
+HOLD_PX = 0.2
+"""Displacement, px of the crop, that is halved; smaller ones vanish, since moving skin by a fraction of a pixel only
+blurs it and makes it shimmer, and larger ones stay as they are."""
 _STEPS = 3
 """Iterations that find where a point of a mouth on its way comes from; further ones move it by less than 0.1 px."""
 _LAID_FROM = 0.5
@@ -56,6 +60,10 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+def _into(name: str) -> Callable[[tuple[int, int]], Floats]:
+    return functools.partial(_scratch.floats, name)
 
 
 class FieldPainter(Places):
@@ -93,25 +101,42 @@ class FieldPainter(Places):
             weight: 0 paints ``rest``, 1 ``new``, between them a mouth on its way.
         """
         flow, paint = mix_fields(rest, new, weight, self.crop_size)
-        flow = np.asarray(cv2.GaussianBlur(flow, (0, 0), FLOW_SOFTNESS, borderType=cv2.BORDER_REPLICATE))
         place = self.of(box)
-        flow *= np.array((box.width, box.height), np.float32)
-        wide_flow, wide_cover = place.widen(flow), place.widen(np.asarray(cv2.transform(paint, _TO_COVER)))
+        x, y = (place.widen(plane) for plane in self._positions(_settled(flow, HOLD_PX / self.crop_size), box))
+        kept, lit, *tints = cv2.split(place.widen(np.asarray(cv2.transform(paint, _TO_COVER))))
         luma, *chroma = planes(picture)
-        top, left = place.luma_corner(box)
 
-        x, y = (_enlarged(place, wide_flow, at) for at in (0, 1))
-        sampled = _sample(luma, *_positions(x, y, top, left), cv2.INTER_CUBIC)
-        kept = _enlarged(place, wide_cover, 0)
-        np.clip(kept, 0, 1, out=kept)  # cubics overshoot
-        _lay(place.luma_of(luma, box), sampled, kept, _enlarged(place, wide_cover, 1), place.luma_mask)
+        # Linear interpolation keeps a grid of positions as it is, but for the half pixel at the region's edge, where
+        # the mask is 0.
+        across, down = place.luma_up(x, cv2.INTER_LINEAR, _into("x")), place.luma_up(y, cv2.INTER_LINEAR, _into("y"))
+        sampled = _sample(luma, across, down, cv2.INTER_CUBIC)
+        keeps, laid = (
+            place.luma_up(kept, cv2.INTER_CUBIC, _into("kept")),
+            place.luma_up(lit, cv2.INTER_CUBIC, _into("laid")),
+        )
+        _lay(place.luma_of(luma, box), sampled, keeps, laid, place.luma_mask)
 
-        x, y = cv2.split(place.chroma_up(wide_flow * np.float32(0.5)))
-        kept, _, *tints = cv2.split(place.chroma_up(wide_cover))
-        x, y = _positions(x, y, top // 2, left // 2)
+        # A pixel of chroma lies amid four of luma.
+        across, down = (
+            place.chroma_up(plane * np.float32(0.5) - np.float32(0.25), _into(name))
+            for plane, name in ((x, "x"), (y, "y"))
+        )
+        keeps = place.chroma_up(kept, _into("kept"))
         for plane, tint in zip(chroma, tints, strict=True):
-            sampled = _sample(plane, x, y, cv2.INTER_LINEAR)
-            _lay(place.chroma_of(plane, box), sampled, kept, tint, place.chroma_mask)
+            sampled, laid = _sample(plane, across, down, cv2.INTER_LINEAR), place.chroma_up(tint, _into("laid"))
+            _lay(place.chroma_of(plane, box), sampled, keeps, laid, place.chroma_mask)
+
+    def _positions(self, flow: tuple[Floats, Floats], box: Box) -> tuple[Floats, Floats]:
+        """Return the columns and rows of the picture, px, where the region's pixels come from, ``float32[h, w]``."""
+        x, y = flow
+        across, down = box.width / self.crop_size, box.height / self.crop_size
+        height, width = x.shape
+        columns = (np.arange(self.region.left, self.region.left + width) + 0.5) * across + (box.x - 0.5)
+        rows = (np.arange(self.region.top, self.region.top + height) + 0.5) * down + (box.y - 0.5)
+        return (
+            x * np.float32(box.width) + columns.astype(np.float32),
+            y * np.float32(box.height) + rows.astype(np.float32)[:, None],
+        )
 
 
 def mix_fields(rest: Mouth, new: Mouth, weight: float, crop_size: int) -> tuple[Floats, Floats]:
@@ -152,10 +177,13 @@ def _at(field: Floats, across: Floats, down: Floats) -> Floats:
     return np.asarray(cv2.remap(field, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _enlarged(place: Place, wide: Floats, channel: int) -> Floats:
-    """Return a channel at the picture's size, in an array of this thread that the next call of a painter reuses."""
-    name = f"channel {channel} of {wide.shape[2]}"
-    return place.luma_up(cv2.extractChannel(wide, channel), cv2.INTER_CUBIC, lambda shape: _scratch.floats(name, shape))
+def _settled(flow: Floats, hold: float) -> tuple[Floats, Floats]:
+    """Return a flow's x and y without jumps, and without displacements far below ``hold``, in shares of the crop."""
+    blurred: Floats = cv2.GaussianBlur(flow, (0, 0), FLOW_SOFTNESS, borderType=cv2.BORDER_REPLICATE)
+    x, y = cv2.split(blurred)
+    square = x * x + y * y
+    share = square / (square + np.float32(hold * hold))
+    return x * share, y * share
 
 
 def _sample(plane: Picture, x: Floats, y: Floats, interpolation: int) -> npt.NDArray[np.uint8]:
@@ -163,14 +191,6 @@ def _sample(plane: Picture, x: Floats, y: Floats, interpolation: int) -> npt.NDA
     sampled = _scratch.bytes("sampled", x.shape)
     cv2.remap(plane, x, y, interpolation, sampled, cv2.BORDER_REPLICATE)
     return sampled
-
-
-def _positions(x: Floats, y: Floats, top: int, left: int) -> tuple[Floats, Floats]:
-    """Add each pixel's own position in a plane to its displacement, in place."""
-    height, width = x.shape
-    x += np.arange(left, left + width, dtype=np.float32)
-    y += np.arange(top, top + height, dtype=np.float32)[:, None]
-    return x, y
 
 
 def _lay(view: Picture, sampled: npt.NDArray[np.uint8], kept: Floats, paint: Floats, soft: Floats) -> None:

@@ -110,12 +110,13 @@ class Places:
         crop: Content of the face crop: ``lipstream`` or ``detector``.
 
     Attributes:
+        region: The decoded region, px of the crop.
         crop_size: Side of the crop, px.
         feather: ``float32[h, w]``: share of each of the region's pixels that is painted, 0..1.
     """
 
     def __init__(self, region: Region, crop_size: int, outline: Outline = (), crop: str = "lipstream") -> None:
-        self._region, self.crop_size = region, crop_size
+        self.region, self.crop_size = region, crop_size
         self.feather = (paste_mask if crop == "detector" else feather_mask)(region, crop_size, outline)
         self._places: dict[tuple[int, int, int, int], Place] = {}
 
@@ -134,7 +135,7 @@ class Places:
         if place is None:
             if len(self._places) >= _MOST_PLACES:
                 self._places.clear()
-            place = self._places[key] = Place(self._region, self.crop_size, box, self.feather)
+            place = self._places[key] = Place(self.region, self.crop_size, box, self.feather)
         return place
 
 
@@ -241,13 +242,14 @@ class Place:
         up: Floats = cv2.resize(wide, (columns.size, rows.size), out, interpolation=interpolation)
         return up[rows.within, columns.within]
 
-    def chroma_up(self, wide: Floats) -> Floats:
-        """Return the region's rectangle at half the picture's size."""
+    def chroma_up(self, wide: Floats, into: Callable[[tuple[int, int]], Floats] | None = None) -> Floats:
+        """Return the region's rectangle at half the picture's size; ``into`` as for :meth:`luma_up`."""
         if not (self._rows.even and self._columns.even):
             up = self.luma_up(wide, cv2.INTER_LINEAR)
             return np.asarray(cv2.resize(up, (up.shape[1] // 2, up.shape[0] // 2), interpolation=cv2.INTER_AREA))
-        size = self._columns.size // 2, self._rows.size // 2
-        half: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
+        rows, columns = self._rows.size // 2, self._columns.size // 2
+        out = into((rows, columns)) if into else None
+        half: Floats = cv2.resize(wide, (columns, rows), out, interpolation=cv2.INTER_LINEAR)
         return half[self._rows.half, self._columns.half]
 
     def luma_corner(self, box: Box) -> tuple[int, int]:
