@@ -32,6 +32,9 @@ class Origin:
 class Compositor:
     """The pictures of one avatar: its rest frames, with a spoken mouth painted in where one is given.
 
+    Attributes:
+        mouth_px: Mean size of the rectangle that is painted, px of the picture.
+
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
         rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields.
@@ -61,6 +64,8 @@ class Compositor:
         self.origin = origin
         self._mark = mark
         self._frames = frames
+        share = region.height * region.width / crop_size**2
+        self.mouth_px = share * sum(box.width * box.height for box in boxes) / max(len(boxes), 1)
         self._mouths: ClipMouths
         if under is None:
             self._mouths = PixelMouths(rest_mouths, boxes, MouthPainter(region, crop_size, outline, crop))

@@ -34,6 +34,9 @@ a line of the picture would be squeezed until it breaks into dashes."""
 HOLD_PX = 0.2
 """Displacement, px of the crop, that is halved; smaller ones vanish, since moving skin by a fraction of a pixel only
 blurs it and makes it shimmer, and larger ones stay as they are."""
+_WAY_SOFTNESS = 1.5
+"""Standard deviation of the blur of the way from one mouth to another, px of the crop: where it jumps, along a lip, the
+paint beside it would be drawn out into dots."""
 _STEPS = 3
 """Iterations that find where a point of a mouth on its way comes from; further ones move it by less than 0.1 px."""
 _LAID_FROM = 0.5
@@ -142,10 +145,10 @@ class FieldPainter(Places):
 def mix_fields(rest: Mouth, new: Mouth, weight: float, crop_size: int) -> tuple[Floats, Floats]:
     """Return flow and paint of the mouth at ``weight`` of the way from ``rest`` to ``new``: the lips move.
 
-    A point that ``new`` shows at ``p`` lies in ``rest`` at ``p + d(p)``, with ``d`` the difference of their flows, and
-    on its way at ``p + (1 - weight) d(p)``. So the mixture shows at ``q`` what ``new`` has at the ``p`` that solves
-    ``q = p + (1 - weight) d(p)``, found by iteration. Teeth and the dark between them keep to the lips, and are laid
-    over the rest mouth in full from half the way on.
+    A point that ``new`` shows at ``p`` lies in ``rest`` at ``p + d(p)``, with ``d`` the blurred difference of their
+    flows, and on its way at ``p + (1 - weight) d(p)``. So the mixture shows at ``q`` what ``new`` has at the ``p`` that
+    solves ``q = p + (1 - weight) d(p)``, found by iteration. Teeth and the dark between them keep to the lips, and are
+    laid over the rest mouth in full from half the way on.
 
     Args:
         rest: ``uint8[h, w, 8]``.
@@ -159,7 +162,8 @@ def mix_fields(rest: Mouth, new: Mouth, weight: float, crop_size: int) -> tuple[
     if weight >= 1 or weight <= 0:
         return unpack_fields(new if weight >= 1 else rest)
     (flow, paint), (at_rest, bare) = unpack_fields(new), unpack_fields(rest)
-    back = (flow - at_rest) * np.float32((weight - 1) * crop_size)
+    back: Floats = cv2.GaussianBlur(flow - at_rest, (0, 0), _WAY_SOFTNESS, borderType=cv2.BORDER_REPLICATE)
+    back *= np.float32((weight - 1) * crop_size)
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     across, down = columns, rows
     for _ in range(_STEPS):

@@ -161,9 +161,9 @@ class Sessions:
         """Number of sessions with a connected client."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
-    @property
-    def _is_full(self) -> bool:
-        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+    def _is_full(self, mouth_px: float | None = None) -> bool:
+        """Return whether there is no room for a session with a mouth of this size; ``None`` for the usual one."""
+        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count, mouth_px)
 
     def unready_reason(self) -> UnreadyReason | None:
         """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
@@ -173,7 +173,7 @@ class Sessions:
             return "warming"
         if not self.workers.usable:
             return "renderer"
-        return "full" if self._is_full and self._oldest_waiting() is None else None
+        return "full" if self._is_full() and self._oldest_waiting() is None else None
 
     async def create(
         self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
@@ -233,7 +233,11 @@ class Sessions:
         avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
         await self._rtc.offer_pacing.wait_turn()
         self._check_ready()
-        if self._is_full and (yielding := self._oldest_waiting()):
+        mouth_px = avatar.compositor(self.settings.mark).mouth_px
+        if self._is_full(mouth_px):
+            if not (yielding := self._oldest_waiting()):
+                self.meters.sessions_refused.labels("full").inc()
+                raise UnavailableError("there is no room for a face of this size now", reason="full")
             self._end(yielding, "yielded")
         assert self._metadata is not None
         session = Session(

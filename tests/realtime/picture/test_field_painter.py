@@ -43,7 +43,7 @@ def _formula(picture: np.ndarray, box: Box, region: Region, mouth: np.ndarray) -
     flow, paint = unpack_fields(mouth)
     flow = np.asarray(cv2.GaussianBlur(flow, (0, 0), FLOW_SOFTNESS, borderType=cv2.BORDER_REPLICATE))
     length = np.hypot(flow[..., :1], flow[..., 1:]) * CROP / HOLD_PX
-    flow = flow * length**2 / (1 + length**2)
+    flow = np.asarray(flow * length**2 / (1 + length**2), np.float32)
     mask = paint[..., :1] / 255
     colours = paint[..., 1:] @ BGR_TO_YCBCR.T + mask * np.array([16, 128, 128], np.float32)
     feather = FieldPainter(region, CROP).feather
