@@ -50,7 +50,7 @@ class Avatar:
             pixel_bytes: Bytes of one pixel that its mouths must have: 3 for BGR, 8 for fields; ``None`` for any.
         """
         try:
-            facts = json.loads((self.prepared_folder(fingerprint) / FACTS).read_text())
+            facts = _read_facts(self.prepared_folder(fingerprint))
         except (OSError, ValueError):
             return False
         if facts.get("weights") != fingerprint:
@@ -132,9 +132,9 @@ def verify_prepared(avatar: Avatar, folder: Path) -> None:
         AvatarError: If a file is missing or changed, or belongs to other weights or another clip.
     """
     try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
-        sums: dict[str, str] = facts["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts = _read_facts(folder)
+        sums: dict[str, str] = dict(facts["sha256"].items())
+    except (AttributeError, OSError, ValueError, KeyError) as error:
         raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is prepared again") from error
     if facts.get("weights") != folder.name:
         raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is prepared again")
@@ -155,10 +155,10 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
     if not avatar.is_prepared(fingerprint):
         raise AvatarError(f"avatar {avatar.manifest.id!r} is not prepared for weights {fingerprint}")
     try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        facts = _read_facts(folder)
         arrays = {path.stem: _map(path) for path in folder.glob("*.npy")}
         levels = sum(name.startswith("level") for name in facts["sha256"])
-        return PreparedAvatar(
+        prepared = PreparedAvatar(
             manifest=avatar.manifest,
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
@@ -170,8 +170,45 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             fingerprint=fingerprint,
             loaded=next(_loads),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check_shapes(prepared)
+    except Exception as error:
         raise AvatarError(f"prepared avatar in {folder} is damaged: {error}") from error
+    return prepared
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    """Return what is known of a prepared avatar.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no JSON object.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(facts, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 (as for text that is no JSON)
+    return facts
+
+
+def _check_shapes(prepared: PreparedAvatar) -> None:
+    """Raise ValueError unless each array has the type and shape that the manifest and the facts give it."""
+    count, (width, height) = prepared.manifest.frames, prepared.manifest.size
+    region, size, features = prepared.region, prepared.crop_size, prepared.features
+    expected = {
+        "frames": (prepared.frames, np.uint8, (count, height * 3 // 2, width)),
+        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, 3)),
+        "crops": (features.crops, np.uint8, (count, size, size, 3)),
+    }
+    for name, (array, dtype, shape) in expected.items():
+        if array.dtype != dtype or array.shape != shape:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}")
+    are_levels = [level.dtype == np.float16 and level.ndim == 4 and len(level) == count for level in features.levels]
+    if not are_levels or not all(are_levels):
+        raise ValueError("the face features have another shape")
+    if len(prepared.geometry.boxes) != count:
+        raise ValueError(f"{len(prepared.geometry.boxes)} boxes for {count} frames")
 
 
 def _map(path: Path) -> npt.NDArray[Any]:

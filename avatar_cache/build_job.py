@@ -6,6 +6,7 @@ The job is JSON on standard input: ``store``, ``source``, ``id``, ``name``, ``li
 ``{"failed": message}``.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -25,7 +26,10 @@ def _tell(**message: Any) -> None:
 
 
 def _bound(job: dict[str, Any]) -> None:
-    """Limit the processor time and memory of this process, so that a hostile file cannot exhaust the machine."""
+    """Limit the processor time and memory of this process, so that a hostile file cannot exhaust the machine.
+
+    When memory runs out, the kernel ends this process before any other of the machine or the service.
+    """
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 (missing on Windows)
@@ -33,6 +37,8 @@ def _bound(job: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (job["cpu_s"], job["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_DATA, (job["memory_bytes"], job["memory_bytes"]))
     os.nice(10)
+    with contextlib.suppress(OSError):  # missing on other systems than Linux
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _build(job: dict[str, Any]) -> None:

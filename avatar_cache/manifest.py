@@ -80,11 +80,13 @@ class Manifest:
             return cls._parse(json.loads(path.read_text()))
         except OSError as error:
             raise AvatarError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise AvatarError(f"{path} is not an avatar manifest: {type(error).__name__} {error}") from error
 
     @classmethod
-    def _parse(cls, fields: dict[str, Any]) -> "Manifest":
+    def _parse(cls, fields: Any) -> "Manifest":
+        if not isinstance(fields, dict):
+            raise TypeError("it is no object")
         if fields.get("format", FORMAT) != FORMAT or fields["fps"] != FRAME_RATE_HZ:
             raise ValueError(f"format must be {FORMAT} and fps {FRAME_RATE_HZ}")
         width, height = (int(side) for side in fields["size"])

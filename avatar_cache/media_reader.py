@@ -64,6 +64,7 @@ class Source:
     expected_frames: int = 1
     notes: list[str] = field(default_factory=list)
     _aspect: float = 1.0
+    _matrix: npt.NDArray[np.float64] | None = None
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def pictures(self) -> Iterator[Bgr]:
@@ -91,7 +92,7 @@ class Source:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             stream.codec_context.options = _largest(self.limits)
-            self._aspect = float(stream.sample_aspect_ratio or 1)
+            self._aspect, self._matrix = float(stream.sample_aspect_ratio or 1), None
             announced_s, end_s = float((container.duration or 0) / av.time_base), 0.0
             damaged, begin_s = False, None
             try:
@@ -136,7 +137,9 @@ class Source:
             picture = to_standard(np.asarray(converted, np.uint16), transfer)
         else:
             picture = over_grey(np.asarray(converted, np.uint8))
-        return even(_turn(picture, _display_matrix(frame)))
+        if self._matrix is None:  # once: a frame whose side data was read is only freed by the garbage collector
+            self._matrix = _display_matrix(frame)
+        return even(_turn(picture, self._matrix))
 
 
 def open_source(path: Path, limits: Limits, *, side: int) -> Source:

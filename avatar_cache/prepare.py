@@ -1,6 +1,7 @@
 """Prepares an avatar for a weights file: encodes every face of its clip and paints the mouths at rest, once."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
 from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_face, crop_geometry
@@ -17,15 +19,20 @@ from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.lipsync.fields import FIELD_BYTES
-from lipstream.realtime.lipsync.predictor import MouthPredictor, draw_with
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, draw_with
+from lipstream.realtime.lipsync.sealed_folder import sync_folder
 from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.mouth_painter import MouthPainter
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[float], None]
+_Mapped = np.memmap[Any, np.dtype[Any]]
 
 _BATCH = 8
+_ENCODED_AT_ONCE = 64
 _LEAST_MASK = 0.5
 
 
@@ -62,7 +69,7 @@ def check_clip(path: Path, manifest: Manifest) -> None:
 
 
 def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | None = None) -> PreparedAvatar:
-    """Prepare an avatar for the predictor's weights, or load it if it is prepared already.
+    """Prepare an avatar for the predictor's weights, or load it if it is prepared already and undamaged.
 
     An avatar whose mouths at rest are pixels is prepared again for a predictor that draws fields, and the other way
     round.
@@ -78,7 +85,10 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
     """
     fingerprint = predictor.metadata.fingerprint
     if avatar.is_prepared(fingerprint, draw_with(predictor)[1]):
-        return load_prepared(avatar, fingerprint)
+        try:
+            return load_prepared(avatar, fingerprint)
+        except AvatarError as error:
+            logger.warning("%s: it is prepared again", error.message)
     folder = avatar.prepared_folder(fingerprint)
     geometry = crop_geometry(avatar.manifest, predictor.metadata)
     with scratch_folder(folder.parent) as scratch:
@@ -96,6 +106,10 @@ def prepare(avatar: Avatar, predictor: MouthPredictor, *, progress: Progress | N
             "sha256": {path.name: file_sha256(path) for path in sorted(scratch.glob("*.npy"))},
         }
         (scratch / FACTS).write_text(json.dumps(facts))
+        if os.name == "posix":  # Windows could not remove them any more
+            for path in scratch.glob("*.npy"):
+                path.chmod(0o400)  # a file that is cut while it is mapped ends the processes that map it
+        sync_folder(scratch)
         _replace(scratch, folder)
     if progress:
         progress(1.0)
@@ -118,9 +132,8 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
         frames[index] = frame
         crops[index] = crop_face(frame, geometry.boxes[index], size, geometry.crop)
     report(0.2)
-    features = predictor.encode_faces(crops)
-    for number, level in enumerate(features.levels):
-        np.save(folder / f"level{number}.npy", level, allow_pickle=False)
+    levels = _encode(predictor, crops, folder)
+    features = FaceFeatures(tuple(levels), crops)
     report(0.5)
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, pixel_bytes))
     arrays = [frames, crops, mouths]
@@ -140,12 +153,25 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
                 shown = crops[i, region.top : region.bottom, region.left : region.right]
                 painter.paint(frames[i], box, shown=shown, new=mouths[i])
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
-    for array in arrays:
+    for array in (*arrays, *levels):
         array.flush()
 
 
-def _new(path: Path, dtype: type[np.uint8], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+def _encode(predictor: MouthPredictor, crops: npt.NDArray[np.uint8], folder: Path) -> list[_Mapped]:
+    """Encode the crops in parts into mapped files: the features of a long clip are larger than its build may be."""
+    levels: list[_Mapped] = []
+    for start in range(0, len(crops), _ENCODED_AT_ONCE):
+        part = predictor.encode_faces(np.asarray(crops[start : start + _ENCODED_AT_ONCE])).levels
+        if not levels:
+            shapes = ((len(crops), *level.shape[1:]) for level in part)
+            levels = [_new(folder / f"level{number}.npy", np.float16, shape) for number, shape in enumerate(shapes)]
+        for level, encoded in zip(levels, part, strict=True):
+            level[start : start + len(encoded)] = encoded
+    return levels
+
+
+def _new(path: Path, dtype: type[np.uint8 | np.float16], shape: tuple[int, ...]) -> _Mapped:
+    array: _Mapped = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):  # writing into a sparse mapped file on a full disk would end the process
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -1,7 +1,7 @@
 """The avatar store: built-in avatars, and those in the store's folder."""
 
 import dataclasses
-import os
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +15,16 @@ from lipstream.avatar_cache.clip_builder import BuildOptions, ingest
 from lipstream.avatar_cache.manifest import Manifest, check_id
 from lipstream.avatar_cache.prepare import check_clip
 from lipstream.avatar_cache.scratch_folder import scratch_folder
+from lipstream.avatar_cache.store_root import default_root
 from lipstream.realtime.errors import AvatarError, NotFoundError
+from lipstream.realtime.lipsync.sealed_folder import sync_folder
 from lipstream.realtime.picture.i420 import i420_to_bgr
+
+__all__ = ["BUILT_IN", "AvatarStore", "default_root"]
 
 BUILT_IN = Path(__file__).parent / "builtin"
 
 _CLIP, _MANIFEST, _REPORT = "clip.mp4", "avatar.json", "report.json"
-
-
-def default_root() -> Path:
-    """Return ``$LIPSTREAM_STORE``, else ``$XDG_DATA_HOME/lipstream``, else ``~/.local/share/lipstream``."""
-    if chosen := os.environ.get("LIPSTREAM_STORE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "lipstream"
 
 
 class AvatarStore:
@@ -125,19 +122,24 @@ class AvatarStore:
                 (scratch / _MANIFEST).write_text(dataclasses.replace(manifest, id=avatar_id).to_json())
             else:
                 ingest(source, avatar_id, scratch, options or BuildOptions(), report)
+            sync_folder(scratch)
             self.remove(avatar_id, missing_ok=True)
             scratch.replace(self._avatars / avatar_id)
         report(1.0)
         return self.load(avatar_id)
 
     def report(self, avatar_id: str) -> str | None:
-        """Return the preflight report of an avatar as JSON; ``None`` if it has none.
+        """Return the preflight report of an avatar as JSON; ``None`` if it has none or a damaged one.
 
         Raises:
             NotFoundError: If there is no such avatar.
         """
         path = self._folder(avatar_id) / _REPORT
-        return path.read_text() if path.exists() else None
+        try:
+            text = path.read_text()
+            return text if isinstance(json.loads(text), dict) else None
+        except (OSError, ValueError, RecursionError):
+            return None
 
     def verify(self, avatar_id: str) -> None:
         """Check an avatar and its prepared forms, byte by byte where a checksum is known.

@@ -3,6 +3,7 @@
 Each command imports its modules when it is called, because child processes import this module and need none of them.
 """
 
+import faulthandler
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from lipstream import __version__
 from lipstream.realtime import log_format
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.settings import read_settings
-from lipstream.realtime.workers import child_process
+from lipstream.realtime.workers import child_process, child_signals
 
 
 def main() -> int:
@@ -41,10 +42,11 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
 
     Returns:
         The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.
-        The exit status: 0 ended as told, 1 could not serve, 2 wrong options.
     """
     try:
+        child_signals.ignore_hangup()
         settings = read_settings(arguments, os.environ, program=program)
+        faulthandler.enable()  # where it stood, if a watchdog or a fault of a library ends it
         log_format.set_up(settings.log_level, settings.log_format)
         child_process.warm_up()
         from lipstream.realtime.api.serving import serve as serve_with  # (imported while the workers' modules are)
@@ -85,6 +87,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def _health(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.api.health import main
+
+    return main(arguments)
+
+
 def _selftest(arguments: Sequence[str]) -> int:
     from lipstream.realtime.selftest import main
 
@@ -98,6 +106,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "weights": (_weights, "show what a Wav2Lip checkpoint is, or convert it"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
     "doctor": (_doctor, "find out why a call to a server fails"),
+    "health": (_health, "ask this machine's server whether it serves, for a container's health check"),
     "selftest": (_selftest, "call a server and measure the call"),
 }
 

@@ -3,10 +3,12 @@
 Each ``parse_…`` raises ``ValueError``, ``TypeError`` or ``KeyError`` for what it cannot read.
 """
 
+import ipaddress
 import json
 import re
 import tomllib
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,9 @@ TURN_URL = re.compile(r"turns?:[^?:\s]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 """RFC 7065, without addresses of IPv6: browsers take those, aiortc does not."""
 
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
+
+HOST = re.compile(r"(?!-)[a-z0-9_\-]{1,63}(\.[a-z0-9_\-]{1,63}){0,20}\.?", re.IGNORECASE)
+"""A host name, or an address of IPv4."""
 
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
@@ -33,6 +38,15 @@ def parse_names(value: Any) -> tuple[str, ...]:
     return tuple(name.strip() for name in names if name.strip())
 
 
+def parse_networks(value: Any) -> tuple[str, ...]:
+    """Return host names, IP addresses and networks of a list, or of a text in which commas separate them."""
+    names = parse_names(value)
+    for name in names:
+        if not HOST.fullmatch(name):
+            ipaddress.ip_network(name, strict=False)
+    return names
+
+
 def parse_words(value: Any) -> tuple[str, ...]:
     """Return the words of a list, or of a text in which spaces separate them."""
     return tuple(value.split() if isinstance(value, str) else map(str, value))
@@ -44,6 +58,38 @@ def parse_ports(value: Any) -> tuple[int, int]:
     if not 1 <= first <= last <= 65535:
         raise ValueError("expected FIRST-LAST between 1 and 65535")
     return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long recordings are kept.
+
+    Attributes:
+        seconds: Age since the last write at which a recording is deleted, s; ``None`` for no limit.
+        bytes: Size of all recordings together above which the oldest are deleted, bytes; ``None`` for no limit.
+    """
+
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+_HOURS = {"h": 1, "d": 24}
+_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(h|d|MB|GB|TB)")
+
+
+def parse_retention(value: Any) -> Retention | None:
+    """Return an age, a size or both from ``30d``, ``12h``, ``50GB`` and their like; ``None`` for nothing."""
+    seconds, size = None, None
+    for text in parse_names(value):
+        match = _AMOUNT.fullmatch(text)
+        if not match or not float(match[1]):
+            raise ValueError(f"{text!r} is no age or size such as 30d or 50GB")
+        if match[2] in _HOURS:
+            seconds = float(match[1]) * _HOURS[match[2]] * 3600
+        else:
+            size = round(float(match[1]) * _BYTES[match[2]])
+    return Retention(seconds, size) if seconds or size else None
 
 
 def parse_ice_servers(value: Any) -> tuple[IceServer, ...]:

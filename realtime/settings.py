@@ -15,18 +15,23 @@ from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, pars
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
+    Retention,
     check_url,
     names_turn,
     parse_flag,
     parse_ice_servers,
     parse_names,
+    parse_networks,
     parse_ports,
+    parse_retention,
     parse_words,
     read_file,
 )
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 from lipstream.realtime.wire.session_answers import IceServer
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _PREFIX = "LIPSTREAM_"
 
@@ -123,6 +128,12 @@ class Settings:
         parse=parse_words,
         secret=True,
     )
+    push_to: tuple[str, ...] | None = _option(
+        None,
+        "hosts, addresses and networks (CIDR), comma-separated, that requests may stream to beside public addresses",
+        parse=parse_networks,
+        computed="loopback if only this machine can reach the server and no secret is asked for, otherwise none",
+    )
     mark_text: str = _option("AI", "what the mark on every picture says")
     mark_corner: Corner = _option("top-left", f"corner of the mark: {', '.join(CORNERS)}")
     mark_size: float = _option(0.05, "height of the mark's letters, as a share of the picture's short side")
@@ -168,6 +179,14 @@ class Settings:
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for a new avatar, seconds")
     upload_pixels: int = _option(1920 * 1080, "most pixels in a picture of an upload")
+    record_minutes: float = _option(240.0, "longest recording, minutes; it then ends by itself", values="above 0")
+    recordings_keep: Retention | None = _option(
+        None,
+        "how long recordings are kept, as 30d, 50GB or both, comma-separated: the oldest are deleted "
+        "(default: until somebody deletes them)",
+        parse=parse_retention,
+        values="hours (h), days (d), MB, GB or TB",
+    )
     grace_s: float = _option(30.0, "seconds that live sessions have to end after SIGTERM")
     log_level: str = _option("info", "debug, info, warning or error", values=("debug", "info", "warning", "error"))
     log_format: str = _option("text", "text, or json: an object a line", values=("text", "json"))
@@ -234,11 +253,20 @@ class Settings:
             raise SettingsError(f"max_sessions {self.max_sessions} is not at least 1")
         if self.picture_workers < 0:
             raise SettingsError(f"picture_workers {self.picture_workers} is less than 0")
+        if not self.record_minutes > 0:
+            raise SettingsError(f"record_minutes {self.record_minutes:g} is not above 0")
         if self.max_viewers < 0:
             raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")
+
+    @property
+    def streamed_to(self) -> tuple[str, ...]:
+        """Hosts, addresses and networks beside public ones that requests may stream to."""
+        if self.push_to is not None:
+            return self.push_to
+        return LOOPBACK if self.on_loopback and self.secret_file is None else ()
 
     @property
     def on_loopback(self) -> bool:

@@ -41,6 +41,14 @@ def snippet(kind: str) -> str:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for ``localhost``, and its key."""
     folder = tmp_path_factory.mktemp("certificate")
+    made, key = self_signed()
+    (folder / "cert.pem").write_bytes(made)
+    (folder / "key.pem").write_bytes(key)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def self_signed() -> tuple[bytes, bytes]:
+    """Return a new certificate for ``localhost`` and its key, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -51,12 +59,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )  # fmt: skip
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    (folder / "key.pem").write_bytes(private)
-    return folder / "cert.pem", folder / "key.pem"
+    return made.public_bytes(serialization.Encoding.PEM), private
 
 
 @pytest.fixture
@@ -173,6 +179,8 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
         ["systemd-analyze", "security", "--offline=true", str(unit)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
+    for line in ("OOMPolicy=continue", "RestartPreventExitStatus=2", "Type=notify", "WatchdogSec=10"):
+        assert line in text.splitlines()
     level = float(re.findall(r"exposure level for \S+: ([0-9.]+)", rated.stdout)[0])
     assert level <= 2.0
 
@@ -193,5 +201,6 @@ def test_the_container_copies_what_there_is() -> None:
         for source in sources.split():
             assert (ROOT / source).exists(), source
             assert f"!{source}" in (ROOT / ".containerignore").read_text().split()
+    assert '"-m", "lipstream", "health"' in containerfile
     (arguments,) = re.findall(r"^CMD (\[\"--.*\])$", containerfile, re.MULTILINE)
     assert read_settings(json.loads(arguments), {}).udp_ports == (50000, 50199)

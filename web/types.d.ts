@@ -62,6 +62,12 @@ export interface SessionFigures {
   streams: { count: number; live: number };
 }
 
+/** `GET /api/sessions/{id}/notices`. */
+export interface Notices {
+  recorded: boolean;
+  streamed: boolean;
+}
+
 /** The `error` of an answer that is not 2xx. */
 export interface ErrorBody {
   code?: string;
@@ -128,6 +134,7 @@ export interface Elements {
   portrait: HTMLDivElement;
   push: HTMLButtonElement;
   'push-words': HTMLSpanElement;
+  recorded: HTMLElement;
   sound: HTMLButtonElement;
   start: HTMLButtonElement;
   'status-detail': HTMLSpanElement;

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lipstream.realtime.agent.agent import AgentError
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
+from lipstream.realtime.wire.answer_body import UNCOMPRESSED, body_lines, read_body
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,10 @@ SILENT_S = 30.0
 """An endpoint that sends nothing for this long has failed."""
 LONGEST_ANSWER = 4_000
 """Limit of characters in an answer; the rest is not read."""
-_MOST_LINE = 1 << 20
+_MOST_LINE = 256 * 1024
+_MOST_BYTES = 4 << 20
+"""Limit of an answer with all that an endpoint sends around it."""
+_MOST_TRANSCRIPT_BYTES = 64 * 1024
 _OK = 200
 
 Message = dict[str, str]
@@ -37,7 +41,7 @@ class Endpoint:
 
     def __init__(self, what: str, url: str, key: str) -> None:
         self.what, self.url = what, url
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = UNCOMPRESSED | ({"Authorization": f"Bearer {key}"} if key else {})
         self.client = httpx.AsyncClient(timeout=SILENT_S, headers=headers)
 
     @contextmanager
@@ -56,7 +60,7 @@ class Endpoint:
         except httpx.HTTPError as error:
             logger.warning("the %s broke off: %s", self.what, type(error).__name__)
             raise AgentError(f"the {self.what} broke off") from error
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise AgentError(f"the {self.what} sent an answer that its API does not allow") from error
 
     def check(self, answer: httpx.Response) -> None:
@@ -91,10 +95,10 @@ class Transcriber:
         endpoint = self._endpoint
         with endpoint.explained():
             files = {"file": ("speech.wav", _wav(speech), "audio/wav")}
-            answer = await endpoint.client.post(endpoint.url, data=self._form, files=files)
-            endpoint.check(answer)
-            text: str = answer.json()["text"].strip()
-            return text
+            async with endpoint.client.stream("POST", endpoint.url, data=self._form, files=files) as answer:
+                endpoint.check(answer)
+                text: str = json.loads(await read_body(answer, _MOST_TRANSCRIPT_BYTES))["text"].strip()
+                return text
 
     async def close(self) -> None:
         """Close the connections."""
@@ -124,7 +128,7 @@ class Chat:
         with endpoint.explained():
             async with endpoint.client.stream("POST", endpoint.url, json=request) as answer:
                 endpoint.check(answer)
-                async for line in answer.aiter_lines():
+                async for line in body_lines(answer, _MOST_BYTES, _MOST_LINE):
                     if line == "data: [DONE]":
                         return
                     piece = _content(line)
@@ -141,8 +145,6 @@ class Chat:
 
 def _content(line: str) -> str:
     """Return the text in a line of server-sent events, or in a line that is a complete answer without streaming."""
-    if len(line) > _MOST_LINE:
-        raise ValueError("too long a line")
     if line.startswith("{"):
         return str(json.loads(line)["choices"][0]["message"]["content"] or "")
     if not line.startswith("data:"):

@@ -15,7 +15,14 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from pydantic import BaseModel
 
-from lipstream.realtime.api import audio_socket, avatar_routes, session_routes, sink_routes, whip_whep_routes
+from lipstream.realtime.api import (
+    audio_socket,
+    avatar_routes,
+    recording_routes,
+    session_routes,
+    sink_routes,
+    whip_whep_routes,
+)
 from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, operator
 from lipstream.realtime.api.error_responses import answer_errors, error_answers
 from lipstream.realtime.api.metrics_exporter import MetricsExporter
@@ -23,6 +30,7 @@ from lipstream.realtime.api.openapi import openapi_of
 from lipstream.realtime.api.request_filter import RequestFilter
 from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
+from lipstream.realtime.server.recordings import Recordings
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
@@ -60,6 +68,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         running = [
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
+            asyncio.create_task(app.state.recordings.run(), name="recordings"),
         ]
         await rehearse_request(app)
         try:
@@ -83,17 +92,25 @@ def create_app(sessions: Sessions) -> FastAPI:
         on_built=sessions.avatars.add,
         pads=sessions.worker_settings.pads,
     )
+    app.state.recordings = Recordings(sessions)
     app.state.exporter = MetricsExporter(sessions, app.state.builds)
     app.state.authorization = Authorization(tokens, limited=tokens.required or not settings.on_loopback)
     app.add_middleware(RequestFilter, settings=settings)
     answer_errors(app)
     guarded = (
         _for_operators,
-        *(session_routes.operators, session_routes.guests, session_routes.owners),
+        *(session_routes.operators, session_routes.guests, session_routes.owners, session_routes.viewers),
         *(avatar_routes.readers, avatar_routes.makers),
     )
     over_sdp = (whip_whep_routes.viewing, whip_whep_routes.publishing, whip_whep_routes.options)
-    for router in (_open, *guarded, sink_routes.sinks, audio_socket.sockets, *over_sdp):
+    for router in (
+        _open,
+        *guarded,
+        sink_routes.sinks,
+        recording_routes.stored_recordings,
+        audio_socket.sockets,
+        *over_sdp,
+    ):
         app.include_router(router)
     for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
         app.add_api_route(path, partial(_page, name), include_in_schema=False)

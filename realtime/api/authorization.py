@@ -6,6 +6,7 @@ Without a secret file every caller is admitted; ``realtime.api.request_filter`` 
 import hmac
 import math
 import time
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request, WebSocket
@@ -29,6 +30,14 @@ class Authorization:
         self.tokens = tokens
         self._limited = limited
         self._asked, self._refused = RateLimit(BURST, PER_SECOND), RateLimit(BURST, PER_SECOND)
+
+    def reload(self, secret_file: Path) -> None:
+        """Use the keys that a secret file holds now, instead of those before.
+
+        Raises:
+            SettingsError: If the file cannot be used; the keys stay.
+        """
+        self.tokens = Tokens.read(secret_file)
 
     def caller(self, request: HTTPConnection) -> Role:
         """Return the role of the caller."""

@@ -17,6 +17,7 @@ from lipstream.realtime.api.listening import (
     connection_room,
     listen_on,
 )
+from lipstream.realtime.api.websocket_protocol import WebSocketProtocol
 from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": 3,
+        "ws": WebSocketProtocol,
+        "ws_per_message_deflate": False,  # some bytes could become a queue of large messages
         "ws_max_size": WEBSOCKET_FRAME_BYTES,
         "ssl_certfile": settings.tls_cert,
         "ssl_keyfile": settings.tls_key,

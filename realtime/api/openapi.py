@@ -10,7 +10,7 @@ _TOKENS = {
     "api_key": "A line of the server's secret file. It opens every route.",
     "join_token": "From `POST /api/tokens`. It lists avatars and begins sessions.",
     "session_token": "From `POST /api/sessions`. It opens the routes of the session.",
-    "viewer_token": "From `POST /api/sessions`. It opens WHEP of the session, and nothing else.",
+    "viewer_token": "From `POST /api/sessions`. It opens the session's WHEP and notices, and nothing else.",
 }
 _CALLERS = {
     "everybody": (),

@@ -1,17 +1,27 @@
-"""Runs the server: uvicorn answers while the sessions start, and two signals end it in two steps."""
+"""Runs the server: uvicorn answers while the sessions start, and two signals end it in two steps.
+
+A third signal, SIGHUP, never ends it: it reads keys and certificates again.
+"""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.http_protocol import HttpConfig
 from lipstream.realtime.api.http_server import HttpServer, server_config
+from lipstream.realtime.api.reloading import reload_secrets, warn_of_open_secrets
+from lipstream.realtime.api.service_manager import ServiceManager
 from lipstream.realtime.encoding.encoders import encode_pool
-from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.errors import ConflictError, LipstreamError, SettingsError
 from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.store_lock import StoreLock, local_url
 from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger("lipstream")
@@ -22,13 +32,19 @@ _DRAIN_LOOK_S = 0.2
 class DrainingServer(HttpServer):
     """Uvicorn with two steps to stop: the first signal gives live sessions the grace time, the second ends them.
 
+    Args:
+        reload: Called on the event loop at each SIGHUP.
+        manager: Told when the server is ready, while its sessions tick, and when it stops.
+
     Attributes:
         refused: Error of the settings that prevented the start; ``None`` without one.
     """
 
-    def __init__(self, config: HttpConfig, sessions: Sessions) -> None:
+    def __init__(
+        self, config: HttpConfig, sessions: Sessions, *, reload: Callable[[], None], manager: ServiceManager
+    ) -> None:
         super().__init__(config)
-        self._sessions = sessions
+        self._sessions, self._reload, self._manager = sessions, reload, manager
         self.failed = False
         self.refused: SettingsError | None = None
         self._grace_s = sessions.settings.grace_s
@@ -40,7 +56,8 @@ class DrainingServer(HttpServer):
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(encode_pool((os.cpu_count() or 1) + self._sessions.settings.max_sessions))
         starting = asyncio.create_task(self._start_sessions(), name="start")
-        await super().serve(sockets)  # type: ignore[arg-type]
+        with self._reload_signal():
+            await super().serve(sockets)  # type: ignore[arg-type]
         for task in (starting, self._drain):
             if task:
                 task.cancel()
@@ -62,9 +79,32 @@ class DrainingServer(HttpServer):
             address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
             scheme = "https" if self.config.is_ssl else "http"
             logger.info("ready: open %s://%s:%d", scheme, address, self.config.port)
+            self._manager.ready()
+
+    @contextlib.contextmanager
+    def _reload_signal(self) -> Iterator[None]:
+        """Reload at each SIGHUP; not on Windows, nor in a thread that gets no signals."""
+        if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell the service manager that the server works, as long as its sessions tick."""
+        now_s = asyncio.get_running_loop().time()
+        if self._sessions.is_ticking(now_s):
+            self._manager.alive(now_s)
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Begin to drain; stop at once if the server is draining or has not begun to serve."""
+        self._manager.stopping()
         if self._loop is None or self._sessions.draining:
             self.should_exit = True
             return
@@ -89,10 +129,23 @@ def serve(settings: Settings) -> bool:
     Raises:
         SettingsError: If a file or a device that the settings name cannot be used.
     """
+    warn_of_open_secrets(settings)
+    manager = ServiceManager.of_this_process(os.environ)
     sessions = Sessions(settings)
-    config = server_config(create_app(sessions), settings)
-    server = DrainingServer(config, sessions)
-    server.run()
+    app = create_app(sessions)
+    config = server_config(app, settings)
+    try:
+        config.load()
+    except (OSError, ValueError) as error:  # of OpenSSL
+        raise SettingsError(f"the certificate {settings.tls_cert} or its key cannot be used: {error}") from error
+    reload = partial(reload_secrets, settings, app.state.authorization, config.ssl)
+    server = DrainingServer(config, sessions, reload=reload, manager=manager)
+    try:
+        with StoreLock(sessions.store.root, local_url(settings.host, settings.port, tls=config.is_ssl)):
+            server.run()
+    except ConflictError as error:
+        logger.error("cannot start: %s", error.message)  # noqa: TRY400 (a trace would add nothing)
+        return False
     if server.refused:
         raise server.refused
     return server.started and not server.failed

@@ -9,6 +9,7 @@ from lipstream.realtime.api.authorization import (
     REFUSALS,
     AllSessions,
     OneSession,
+    WatchedSession,
     guest,
     new_guest,
     operator,
@@ -26,6 +27,7 @@ from lipstream.realtime.errors import (
 from lipstream.realtime.wire.answers import SessionListItem
 from lipstream.realtime.wire.session_answers import (
     ConnectivityAnswer,
+    NoticesAnswer,
     PeerAnswer,
     SampleAnswer,
     SdpAnswer,
@@ -49,6 +51,10 @@ owners = APIRouter(
     dependencies=[Depends(owner)],
     tags=["owners"],
     responses=error_answers(*REFUSALS, NotFoundError),
+)
+
+viewers = APIRouter(
+    prefix="/api/sessions/{session_id}", tags=["viewers"], responses=error_answers(*REFUSALS, NotFoundError)
 )
 
 
@@ -169,6 +175,12 @@ async def connectivity(session: OneSession, sessions: AllSessions) -> Connectivi
 async def session_figures(session: OneSession) -> SessionStats:
     """Return a session's live figures."""
     return session.stats()
+
+
+@viewers.get("/notices")
+async def notices(session: WatchedSession) -> NoticesAnswer:
+    """Return what a page must tell those who see or hear the session."""
+    return NoticesAnswer(recorded=session.sinks.is_recorded, streamed=session.sinks.streams.live > 0)
 
 
 @owners.post("/interrupt")

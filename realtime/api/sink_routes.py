@@ -6,11 +6,9 @@ from pydantic import BaseModel, Field
 from lipstream.realtime.api.authorization import REFUSALS, AllSessions, operator
 from lipstream.realtime.api.error_responses import error_answers
 from lipstream.realtime.errors import BadRequestError, ConflictError, NotFoundError, UnavailableError
+from lipstream.realtime.server.recordings import FOLDER
 from lipstream.realtime.sinks.stream_address import LONGEST_ADDRESS
 from lipstream.realtime.wire.answers import RecordingAnswer, StreamAnswer
-
-RECORDINGS = "recordings"
-"""Folder of the store."""
 
 sinks = APIRouter(
     prefix="/api/sessions/{session_id}",
@@ -35,7 +33,8 @@ async def record(session_id: str, sessions: AllSessions) -> RecordingAnswer:
     """Begin to record a session."""
     facts = await sessions.facts(session_id)
     session = sessions.get(session_id)
-    return session.sinks.record(sessions.store.root / RECORDINGS, facts, session.avatar_id).stats()
+    longest_s = 60 * sessions.settings.record_minutes
+    return session.sinks.record(sessions.store.root / FOLDER, facts, session.avatar_id, longest_s=longest_s).stats()
 
 
 @sinks.get("/recording")

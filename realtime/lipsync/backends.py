@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.errors import SettingsError, is_no_room
 from lipstream.realtime.lipsync.devices import resolve_device
 from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
@@ -107,8 +107,15 @@ def _on_cpu(
 ) -> MouthPredictor:
     if openvino_backend is not None:
         hint = {"fp32": "f32"}.get(precision or "", precision)
-        folder = openvino_backend.convert(weights, cache, window_offset_samples)
-        return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint, pads=pads)
+        for attempt in (1, 2):
+            folder = openvino_backend.convert(weights, cache, window_offset_samples)
+            try:
+                return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint, pads=pads)
+            except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+                if attempt == 2 or is_no_room(error):
+                    raise
+                logger.warning("the converted network in %s cannot be used, and is made again: %s", folder, error)
+                openvino_backend.discard(weights, cache, window_offset_samples)
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
     logger.warning("OpenVINO is not installed: torch is used in its place, at several times the cost")

@@ -3,6 +3,7 @@
 Only the conversion imports torch: a server with converted graphs starts without it.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -17,10 +18,13 @@ import openvino as ov
 
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata, file_sha256
 from lipstream.realtime.lipsync.predictor import FaceFeatures
+from lipstream.realtime.lipsync.sealed_folder import is_whole, seal, sync_folder
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = "11"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_GRAPHS = ("face.bin", "face.xml", "metadata.json", "mouth.bin", "mouth.xml")
+_SEAL, _INT8_SEAL = "graphs.sums.json", "int8.sums.json"
 _PIXELS, _FIELDS = 0, 1
 """Outputs of a mouth graph."""
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
@@ -37,7 +41,7 @@ def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) 
 
 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
-    """Return the folder with the graphs of a weights file; convert them if they are missing.
+    """Return the folder with the graphs of a weights file; convert them if they are missing or damaged.
 
     The mouth graph of a copying head has two outputs: pixels, then fields.
 
@@ -45,8 +49,11 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
         WeightsError: If the file is invalid.
     """
     folder = graph_folder(weights, cache, window_offset_samples)
-    if (folder / "metadata.json").exists():
+    if is_whole(folder, _SEAL, _GRAPHS):
         return folder
+    if folder.exists():
+        logger.warning("the converted network in %s is damaged, and is made again", folder)
+        discard(weights, cache, window_offset_samples)
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
     from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
@@ -72,22 +79,34 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
                 model.reshape({i: [-1, *x.shape[1:]] for i, x in enumerate(example)})
                 ov.save_model(model, scratch / f"{name}.xml", compress_to_fp16=False)
         (scratch / "metadata.json").write_text(metadata.to_json())
+        seal(scratch, _SEAL, _GRAPHS)
+        sync_folder(scratch)
         scratch.replace(folder)
     except OSError:
-        if not (folder / "metadata.json").exists():  # if it exists, another process has converted the file meanwhile
+        if not is_whole(folder, _SEAL, _GRAPHS):  # if it exists, another process has converted the file meanwhile
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
+def discard(weights: Path, cache: Path, window_offset_samples: int | None = None) -> None:
+    """Remove the converted graphs of a weights file, so that the next call of :func:`convert` makes them again."""
+    folder = graph_folder(weights, cache, window_offset_samples)
+    away = Path(tempfile.mkdtemp(prefix=".damaged-", dir=cache))  # another process never sees half a folder
+    with contextlib.suppress(FileNotFoundError):
+        folder.replace(away / folder.name)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def quantized(folder: Path) -> Path:
-    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing.
+    """Return the 8-bit mouth graph in a folder from :func:`convert`; make it if it is missing or damaged.
 
     The value ranges come from rendered faces and synthetic speech, which suit every network.
     """
     path = folder / "mouth-int8.xml"
-    if path.exists():
+    names = (path.with_suffix(".bin").name, path.name)
+    if is_whole(folder, _INT8_SEAL, names):
         return path
     from lipstream.realtime.lipsync.quantize import quantize  # noqa: PLC0415 (only a conversion needs it)
 
@@ -104,8 +123,14 @@ def quantized(folder: Path) -> Path:
     quantize(model, samples, core)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         ov.save_model(model, Path(scratch, path.name), compress_to_fp16=False)
-        for kind in (".bin", ".xml"):  # the .xml last: its presence means that both are complete
-            Path(scratch, path.name).with_suffix(kind).replace(path.with_suffix(kind))
+        seal(Path(scratch), _INT8_SEAL, names)
+        sync_folder(Path(scratch))
+        (folder / _INT8_SEAL).unlink(missing_ok=True)  # of files that are about to be replaced
+        for name in (
+            *names,
+            _INT8_SEAL,
+        ):  # the .xml after the .bin: without a seal, its presence means that both are there
+            Path(scratch, name).replace(folder / name)
     return path
 
 
@@ -143,6 +168,7 @@ class OpenVinoPredictor:
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
         self._core, self._options, self._mouth_path = core, options, mouth_path
         self._compiled: dict[int, dict[int, Any]] = {}  # by output, then by size of the batch
+        self._mouths(_FIELDS if self._metadata.head == "copy" else _PIXELS)  # what a server draws
 
     @property
     def metadata(self) -> WeightsMetadata:
@@ -171,7 +197,7 @@ class OpenVinoPredictor:
         return self._draw(_FIELDS, mel, features, frames).view(np.uint8)
 
     def _mouths(self, output: int) -> dict[int, Any]:
-        """Return the mouth graph with one of its outputs, compiled for each size of batch at the first call."""
+        """Return the mouth graph with one of its outputs, compiled for each size of batch by the first call."""
         if output not in self._compiled:
             model = self._core.read_model(self._mouth_path)
             for at, result in enumerate(model.get_results()):

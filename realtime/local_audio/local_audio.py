@@ -27,6 +27,7 @@ from lipstream.realtime.local_audio.sound_devices import (
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import BLOCK_SOUND, SOUND_RATE_HZ
 from lipstream.realtime.wire.events import ServerEvent
+from lipstream.realtime.workers.programs import kill_program
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +159,7 @@ class LocalAudio:
         try:
             listed = json.loads((await process.communicate())[0] or b"[]")
         finally:
-            if process.returncode is None:
-                process.kill()
+            kill_program(process)
         devices = [SoundDevice(**one) for one in listed]
         for direction, name in self.wanted.items():
             if direction not in self.running:

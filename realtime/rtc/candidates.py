@@ -75,6 +75,11 @@ def is_candidate(line: str) -> bool:
     return line.startswith(CANDIDATE_PREFIX)
 
 
+def address_of(line: str) -> str:
+    """Return the address in a candidate line that has all its fields."""
+    return line.removeprefix(CANDIDATE_PREFIX).split()[4]
+
+
 def is_usable(line: str, *, allow_loopback: bool) -> bool:
     """Return whether the server may send connectivity checks to a candidate."""
     fields = line.removeprefix(CANDIDATE_PREFIX).split()

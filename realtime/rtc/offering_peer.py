@@ -1,6 +1,6 @@
 """A peer that makes the offer: it publishes a session's broadcast to a WHIP server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiortc import RTCIceServer, RTCSessionDescription
 
@@ -9,7 +9,7 @@ from lipstream.realtime.errors import OfferError
 from lipstream.realtime.rtc.aiortc_patches import peer_connection
 from lipstream.realtime.rtc.peer import OnGone, Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, multiplexed_only
+from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, check_answer, multiplexed_only
 
 
 class OfferingPeer(Peer):
@@ -17,14 +17,21 @@ class OfferingPeer(Peer):
 
     Args:
         addresses: Addresses to listen on; ``None`` for all but loopback.
+        allows: Returns whether the peer may send connectivity checks to an IP address; default: to any.
         on_gone: Called once with the reason when the peer is lost; not called after ``close``.
     """
 
     def __init__(
-        self, broadcast: Broadcast, *, settings: RtcSettings, addresses: Sequence[str] | None, on_gone: OnGone
+        self,
+        broadcast: Broadcast,
+        *,
+        settings: RtcSettings,
+        addresses: Sequence[str] | None,
+        allows: Callable[[str], bool] = lambda _: True,
+        on_gone: OnGone,
     ) -> None:
         super().__init__(broadcast, terms=WATCHING, settings=settings, on_gone=on_gone)
-        self._addresses = addresses
+        self._addresses, self._allows = addresses, allows
 
     async def offer(self) -> str:
         """Return the offer with all candidates.
@@ -57,7 +64,8 @@ class OfferingPeer(Peer):
         if len(answer_sdp) > MAX_OFFER_BYTES:
             raise OfferError("the server's answer is too long")
         try:
-            await connection.setRemoteDescription(RTCSessionDescription(sdp=answer_sdp, type="answer"))
+            answer = RTCSessionDescription(sdp=check_answer(answer_sdp, self._allows), type="answer")
+            await connection.setRemoteDescription(answer)
         except Exception as error:  # aiortc's parser raises many types
             raise OfferError("the server's answer cannot be used") from error
         if any(transceiver.currentDirection != "sendonly" for transceiver in connection.getTransceivers()):

@@ -3,11 +3,11 @@
 The parser's work grows with the square of the number of candidates: 5,000 of them stop the event loop for 3 s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lipstream.realtime.errors import OfferError, TooLargeError
-from lipstream.realtime.rtc.candidates import END_OF_CANDIDATES, is_candidate, is_usable
+from lipstream.realtime.rtc.candidates import END_OF_CANDIDATES, address_of, is_candidate, is_usable
 from lipstream.realtime.rtc.sdp_sections import DIRECTIONS, FINGERPRINT_PREFIX, MediaSection, split_sections
 
 MAX_OFFER_BYTES = 64 * 1024
@@ -107,6 +107,24 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
         lines += [line for line in led if not is_candidate(line) and line != END_OF_CANDIDATES]
         lines += kept
     return CheckedOffer(_text(lines), tuple(sections), bundle, tuple(section.kind for section in taken))
+
+
+def check_answer(sdp: str, allows: Callable[[str], bool]) -> str:
+    """Return a server's answer that is safe to parse, with candidates at allowed addresses alone.
+
+    Args:
+        allows: Returns whether connectivity checks may be sent to an IP address.
+
+    Raises:
+        TooLargeError: If the answer is larger than 64 KiB.
+        OfferError: If it has too many lines.
+    """
+    lines = _read(sdp)
+    candidates = [line for line in lines if is_candidate(line)]
+    kept = {line for line in candidates if is_usable(line, allow_loopback=True) and allows(address_of(line))}
+    for line in list(dict.fromkeys(candidates))[MAX_CANDIDATES:]:
+        kept.discard(line)
+    return _text(line for line in lines if not is_candidate(line) or line in kept)
 
 
 def _read(sdp: str) -> list[str]:

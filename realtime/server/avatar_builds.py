@@ -30,7 +30,8 @@ from lipstream.realtime.wire.answers import AvatarState
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 4
-MEMORY_BYTES = 4 << 30
+MEMORY_BYTES = 3 << 29
+"""1.5 GiB: a build shares the memory of the service with the calls. A minute of 1920x1080 takes under half of it."""
 CPU_S = 600
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,png_pipe,jpeg_pipe,webp_pipe"
 """FFmpeg demuxers that uploads may use; the command line takes every format that PyAV reads."""
@@ -254,7 +255,9 @@ class AvatarBuilds:
 
 
 def _keep(file: BinaryIO, folder: Path) -> None:
-    folder.mkdir(parents=True)
+    """Copy an upload into a new folder that only this user may enter."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)
     try:
         with (folder / "upload").open("wb") as kept:
             shutil.copyfileobj(file, kept)

@@ -10,6 +10,7 @@ from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, UnavailableError
 from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.wire.answers import AvatarState
+from lipstream.realtime.workers.programs import kill_program
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
@@ -140,5 +141,5 @@ class LoadedAvatars:
                 self._failed.add(avatar_id)
         finally:
             if process.returncode is None:
-                process.kill()
+                kill_program(process)
                 await process.wait()

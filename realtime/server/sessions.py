@@ -33,6 +33,7 @@ from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
 from lipstream.realtime.session.speech_pipeline import first_window_samples
 from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
 from lipstream.realtime.settings import Settings
+from lipstream.realtime.sinks.stream_targets import stream_targets
 from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 from lipstream.realtime.wire.session_answers import ConnectivityAnswer
@@ -47,6 +48,8 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A new session waits this long for its first client."""
 _REAP_S = 1.0
+_LATE_TICK_S = 1.0
+"""A tick that is this late will not come."""
 _COLLECT_EVERY = 4
 """Number of ended sessions after which the garbage collector runs.
 
@@ -61,7 +64,8 @@ class Sessions:
         worker_settings: Settings of the render workers; ``None`` derives them from ``settings``.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, or a configured engine or PortAudio is missing.
+        SettingsError: If the TURN secret cannot be read, a configured engine or PortAudio is missing, or an address of
+            ``push`` cannot be streamed to; the message does not repeat the address, which may hold a key.
     """
 
     def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
@@ -98,6 +102,7 @@ class Sessions:
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
         )
+        self._targets = stream_targets(settings)
         self._synthesizer = choose_synthesizer(settings)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._new_agent = choose_agent(settings, self._synthesizer)
@@ -105,7 +110,8 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._next_tick: asyncio.TimerHandle | None = None
         self._reaper: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._leaving: dict[Session, asyncio.Task[None]] = {}
+        """Sessions that have ended, with the task that closes each, until nothing of them is left."""
 
     async def start(self) -> None:
         """Start the workers, prepare every avatar, and begin to tick.
@@ -134,12 +140,10 @@ class Sessions:
             await asyncio.wait([self._reaper])
         self._next_tick = self._reaper = None
         await self.avatars.close()
-        sessions, self._sessions = list(self._sessions.values()), {}
-        for session in sessions:
-            self._note_end(session, "shutdown")
-        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
-        if self._ending:
-            await asyncio.wait(self._ending)
+        for session in self.all():
+            self._end(session, "shutdown")
+        if self._leaving:
+            await asyncio.wait(self._leaving.values())
         await self.local_audio.close()
         if self._synthesizer:
             await self._synthesizer.close()
@@ -153,8 +157,8 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """Number of sessions, including waiting ones."""
-        return len(self._sessions)
+        """Number of sessions, including waiting ones and those that have ended and are not gone yet."""
+        return len(self._sessions) + sum(not session.gone for session in self._leaving)
 
     @property
     def live(self) -> int:
@@ -164,6 +168,10 @@ class Sessions:
     def _is_full(self, mouth_px: float | None = None) -> bool:
         """Return whether there is no room for a session with a mouth of this size; ``None`` for the usual one."""
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count, mouth_px)
+
+    def is_ticking(self, now_s: float) -> bool:
+        """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
+        return self._next_tick is not None and now_s < self._next_tick.when() + _LATE_TICK_S
 
     def unready_reason(self) -> UnreadyReason | None:
         """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
@@ -198,7 +206,7 @@ class Sessions:
             try:
                 self.local_audio.lend(session)
             except ConflictError:
-                self._end(session, "never_connected")
+                await self._end_now(session, "never_connected")
                 raise
         return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
 
@@ -234,11 +242,12 @@ class Sessions:
         await self._rtc.offer_pacing.wait_turn()
         self._check_ready()
         mouth_px = avatar.compositor(self.settings.mark).mouth_px
-        if self._is_full(mouth_px):
+        while self._is_full(mouth_px):
             if not (yielding := self._oldest_waiting()):
                 self.meters.sessions_refused.labels("full").inc()
                 raise UnavailableError("there is no room for a face of this size now", reason="full")
-            self._end(yielding, "yielded")
+            await self._end_now(yielding, "yielded")
+            self._check_ready()
         assert self._metadata is not None
         session = Session(
             avatar,
@@ -254,6 +263,7 @@ class Sessions:
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
             open_backend=self.pictures.open,
+            targets=self._targets,
         )
         self._sessions[session.id] = session
         self.created += 1
@@ -266,6 +276,7 @@ class Sessions:
             return await answering
         except BaseException:
             self._end(session, "never_connected")
+            await session.close()  # its place is free when the caller is told
             raise
 
     async def remove_avatar(self, avatar_id: str) -> None:
@@ -331,11 +342,7 @@ class Sessions:
         Raises:
             NotFoundError: If there is no session with this id.
         """
-        session = self.get(session_id)
-        del self._sessions[session_id]
-        self._note_end(session, "asked")
-        await session.close()
-        asyncio.get_running_loop().call_soon(self._collect)  # takes milliseconds, so it runs after the answer
+        await self._end_now(self.get(session_id), "asked")
 
     def drain(self) -> None:
         """Begin no more sessions; the live ones go on."""
@@ -370,10 +377,21 @@ class Sessions:
         if self._sessions.pop(session.id, None):
             session.leave_worker()  # now, since a new session may be placed in this round of the event loop
             self._note_end(session, why)
-            task = asyncio.create_task(session.close(), name="end-session")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-            task.add_done_callback(lambda _: self._collect())
+            task = self._leaving[session] = asyncio.create_task(session.close(), name="end-session")
+            task.add_done_callback(lambda _: self._closed_one())
+
+    async def _end_now(self, session: Session, why: str) -> None:
+        """End a session, and wait until it is closed."""
+        self._end(session, why)
+        await session.close()
+
+    def _closed_one(self) -> None:
+        self._forget_gone()
+        asyncio.get_running_loop().call_soon(self._collect)  # takes milliseconds, so it runs after an answer
+
+    def _forget_gone(self) -> None:
+        for session in [session for session in self._leaving if session.gone]:
+            del self._leaving[session]
 
     def _collect(self) -> None:
         self._closed += 1
@@ -408,9 +426,11 @@ class Sessions:
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
+            self._forget_gone()
             self._cost.note(self.all(), self.admission, self.pictures.seconds)
             self.admission.render_workers = max(1, self.workers.up)
             for session in list(self._sessions.values()):
+                session.limit_recording(now_s)
                 if (session.lost_s is not None and now_s - session.lost_s > WAITING_S) or (
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):

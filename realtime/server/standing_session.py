@@ -3,11 +3,10 @@
 import asyncio
 import logging
 
-from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.session import Session
-from lipstream.realtime.sinks.stream_address import StreamAddress
 from lipstream.realtime.sinks.virtual_camera import pyvirtualcam
 from lipstream.realtime.sinks.virtual_microphone import check_programs
 
@@ -23,19 +22,13 @@ class StandingSession:
     name them.
 
     Raises:
-        SettingsError: If an address cannot be streamed to, or a program or library for a virtual device is missing.
-            The message does not repeat the address, which may hold a key.
+        SettingsError: If a program or library for a virtual device is missing.
     """
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._settings = settings = sessions.settings
         self._urls = settings.push
-        for place, url in enumerate(self._urls, 1):
-            try:
-                StreamAddress.parse(url)
-            except LipstreamError as error:
-                raise SettingsError(f"push, address {place}: {error.message}") from error
         if settings.virtual_camera:
             pyvirtualcam()
         if settings.virtual_microphone:

@@ -30,11 +30,13 @@ from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.session.bounded_closing import BoundedClosing
 from lipstream.realtime.session.playout import PlayoutBuffer
 from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
 from lipstream.realtime.session.tick_schedule import tick_of
 from lipstream.realtime.session.viewers import Viewers
 from lipstream.realtime.sinks.session_sinks import SessionSinks
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
 from lipstream.realtime.wire.control_messages import ControlMessage, unknown_type
@@ -64,6 +66,7 @@ class Session:
         listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
         open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
+        targets: Where streams may go; default: public addresses.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Session:
         listens: bool = False,
         agent: Agent | None = None,
         open_backend: Callable[[], PictureBackend] = ThreadBackend,
+        targets: StreamTargets = StreamTargets(),  # noqa: B008 (immutable)
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -114,11 +118,13 @@ class Session:
         self._has_failed = False
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer only sends sound
-        self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc)
+        self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc, targets)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
-        self._closing: set[asyncio.Task[None]] = set()
+        self._replaced: set[asyncio.Task[None]] = set()  # tasks that close earlier peers
         self._closed = False
+        self._parts = BoundedClosing()
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> SessionState:
@@ -139,8 +145,13 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended."""
+        """Whether the session has ended; its parts may still be closing."""
         return self._closed
+
+    @property
+    def gone(self) -> bool:
+        """Whether the session has ended and nothing of it is left."""
+        return self._closing is not None and self._closing.done() and not self._parts.unfinished
 
     @property
     def unclaimed(self) -> bool:
@@ -219,6 +230,12 @@ class Session:
             self.lost_s = None
         elif self._was_connected and self.lost_s is None:
             self.lost_s = now_s
+
+    def limit_recording(self, now_s: float) -> None:
+        """End a recording that has lasted too long, or in which nobody has taken part for some time."""
+        connected = self._peer is not None and self._peer.connected
+        attended = connected or self.viewers.connected or bool(self.listeners) or self.speaking
+        self.sinks.limit_recording(now_s, attended=attended)
 
     def fail(self, error: Exception | str) -> None:
         """End the session because of a fault, and tell its clients; other sessions go on."""
@@ -307,19 +324,38 @@ class Session:
         self._stream.close()
 
     async def close(self) -> None:
-        """End the session with all its parts. May be called again."""
+        """End the session with all its parts. May be called again, also while it closes.
+
+        The parts close side by side, so that none of them keeps media flowing. One that does not end within its time
+        is logged; :attr:`gone` then stays false until it has ended.
+        """
         self.leave_worker()
-        await self.speech.close()
+        if self._closing is None:
+            with in_session(self.id):
+                self._closing = asyncio.create_task(self._close(), name="close-session")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        parts = {
+            "viewers": self.viewers.close(),
+            "sinks": self.sinks.close(),
+            "speech": self.speech.close(),
+            "earlier peers": self._close_replaced(),
+        }
         peer, self._peer = self._peer, None
         if peer:
-            if self._has_failed:
-                await peer.flush_control()
-            await peer.close()
-        await self.viewers.close()
-        await self.sinks.close()
-        if self._closing:
-            await asyncio.wait(self._closing)
-        await self.broadcast.close()
+            parts["peer"] = self._part_from(peer)
+        await self._parts.close(parts)
+        await self._parts.close({"broadcast": self.broadcast.close()})
+
+    async def _part_from(self, peer: Peer) -> None:
+        if self._has_failed:
+            await peer.flush_control()
+        await peer.close()
+
+    async def _close_replaced(self) -> None:
+        if self._replaced:
+            await asyncio.wait(self._replaced)
 
     def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
         """Carry out a control message of the data channel or of the WebSocket.
@@ -370,5 +406,5 @@ class Session:
 
     def _close_later(self, peer: Peer) -> None:
         task = asyncio.create_task(peer.close(), name="close-peer")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._replaced.add(task)
+        task.add_done_callback(self._replaced.discard)

@@ -266,6 +266,4 @@ class SpeechPipeline:
 
     async def close(self) -> None:
         """Stop synthesis and end the conversation. May be called again."""
-        await self.text_queue.close()
-        if self.conversation:
-            await self.conversation.close()
+        await asyncio.gather(self.text_queue.close(), *([self.conversation.close()] if self.conversation else []))

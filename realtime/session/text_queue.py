@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
 from lipstream.realtime.audio.sentences import clean_text, split_sentences
-from lipstream.realtime.errors import BadRequestError, ConflictError, RateLimitError, TooLargeError, UnavailableError
+from lipstream.realtime.errors import (
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    RateLimitError,
+    TooLargeError,
+    UnavailableError,
+)
 from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.synthesis.synthesizer import (
     LONGEST_S,
@@ -95,6 +102,7 @@ class TextQueue:
         self._waits = ReadWaits()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def queued_characters(self) -> int:
@@ -109,7 +117,10 @@ class TextQueue:
             BadRequestError: If there is nothing to say in the text.
             TooLargeError: If it is longer than :data:`LONGEST_TEXT`.
             RateLimitError: If more than :data:`MOST_WAITING` characters would wait.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         if self._synthesizer is None:
             raise ConflictError(NOT_CONFIGURED)
         if len(text) > LONGEST_TEXT:
@@ -125,7 +136,12 @@ class TextQueue:
         return spoken
 
     def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
-        """Queue an answer behind the waiting texts; its generator is closed when the answer is over or dropped."""
+        """Queue an answer behind the waiting texts; its generator is closed when the answer is over or dropped.
+
+        After :meth:`close` the answer is not begun.
+        """
+        if self._closed:
+            return
         self._waiting.append(Answer(sentences, SayRequest(asyncio.get_running_loop().create_future())))
         self._begin()
 
@@ -177,7 +193,8 @@ class TextQueue:
         return PlayedText(" ".join(whole), " ".join(cut))
 
     async def close(self) -> None:
-        """Stop; ``on_error`` is not called any more. May be called again."""
+        """Stop and take no more texts; ``on_error`` is not called any more. May be called again."""
+        self._closed = True
         self.interrupt(0)
         if self._ended:
             await asyncio.wait(self._ended)
@@ -193,8 +210,11 @@ class TextQueue:
             task.cancel()
 
     async def _run(self) -> None:
-        """Say the waiting texts, then let other sources be heard."""
-        while True:
+        """Say the waiting texts, then let other sources be heard.
+
+        The loop ends as soon as another task takes its place, even if an engine's library swallows the cancellation.
+        """
+        while self._task is asyncio.current_task():
             await self._waits.until(lambda: bool(self._waiting) or not (self.source and self.source.level))
             if not self._waiting:
                 break
@@ -210,8 +230,9 @@ class TextQueue:
             except Exception:
                 logger.exception("synthesis failed")
                 self._give_up(one.of, "the text could not be said")
-        self.source = None
-        self._spoken.clear()
+        if self._task is asyncio.current_task():
+            self.source = None
+            self._spoken.clear()
 
     async def _say_answer(self, answer: Answer) -> None:
         async with contextlib.aclosing(answer.sentences) as sentences:

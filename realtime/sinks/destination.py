@@ -9,13 +9,14 @@ import socket
 import ssl
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.sinks.backoff import Backoff
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection, StreamConnectionError
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.wire.answers import StreamAnswer
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class Destination:
         self._become("live")
 
     async def _keep(self) -> None:
-        while True:
+        """Connect again and again, until closed; a library that swallows the cancellation does not prolong it."""
+        while self._task is asyncio.current_task():
             try:
                 await self._serve()
             except LipstreamError as error:
@@ -103,6 +105,8 @@ class Destination:
             except Exception:
                 logger.exception("stream %s failed", self.id)
                 self.reason = "a fault of the server"
+            if self._task is not asyncio.current_task():
+                break
             pause_s = self._back_off.fails(asyncio.get_running_loop().time(), random.random())
             logger.warning("stream %s to %s: %s; again in %.1f s", self.id, self.address, self.reason, pause_s)
             self._become("waiting")
@@ -126,12 +130,13 @@ class TagDestination(Destination):
         address: StreamAddress,
         on_change: Callable[[Destination], None],
         *,
-        open_link: Callable[[StreamAddress], Awaitable[StreamConnection]],
+        targets: StreamTargets,
+        open_link: Callable[[StreamAddress, Sequence[str]], Awaitable[StreamConnection]],
         headers: Callable[[], list[Tag]],
     ) -> None:
         super().__init__(address, on_change)
         self.lost = 0
-        self._open_link, self._headers = open_link, headers
+        self._targets, self._open_link, self._headers = targets, open_link, headers
         self._tags: deque[Tag] = deque()
         self._more = asyncio.Event()
         self._has_key = False
@@ -161,7 +166,7 @@ class TagDestination(Destination):
 
     async def _serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):
-            link = await self._open_link(self.address)
+            link = await self._open_link(self.address, await self._targets.resolve(self.address))
         try:
             self._tags.clear()
             self._has_key = False

@@ -1,8 +1,11 @@
 """Records a session as fragmented MP4, which stays playable if the server is killed, with a transcript of events."""
 
+import contextlib
 import errno
+import itertools
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -16,10 +19,11 @@ from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.sinks.muxer import Muxer
+from lipstream.realtime.sinks.recording_files import PICTURE_SUFFIX
 from lipstream.realtime.sinks.sink import OnEvent, Sink, begins_at, write_unit
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ
 from lipstream.realtime.wire.answers import RecordingAnswer
-from lipstream.realtime.wire.events import RecordingEndedEvent, RecordingStartedEvent, ServerEvent
+from lipstream.realtime.wire.events import RecordingEnd, RecordingEndedEvent, RecordingStartedEvent, ServerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -28,38 +32,77 @@ RESERVE_BYTES = 256 << 20
 KEPT_FACTS = ("type", "sample", "heard_ms", "seconds", "code", "reason", "avatar", "time")
 """Fields of an event that the transcript keeps; spoken text is not among them."""
 
+UNATTENDED_S = 600.0
+"""A recording in which nobody takes part, watches or speaks ends after this time, s."""
+
 RecordingState = Literal["recording", "ended", "failed"]
 
 
 class Recording(Sink):
     """One recording.
 
+    Args:
+        longest_s: Time after which the recording ends, s.
+
     Raises:
         UnavailableError: If the disk is full or cannot be written to.
     """
 
     def __init__(
-        self, broadcast: Broadcast, session_id: str, folder: Path, facts: dict[str, str], on_event: OnEvent
+        self,
+        broadcast: Broadcast,
+        session_id: str,
+        folder: Path,
+        facts: dict[str, str],
+        on_event: OnEvent,
+        *,
+        longest_s: float = math.inf,
     ) -> None:
         super().__init__(broadcast, session_id)
         self.state: RecordingState = "recording"
-        self.reason = ""
-        name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-        self.path, self.transcript = folder / f"{name}.mp4", folder / f"{name}.jsonl"
+        self.reason: RecordingEnd | None = None
         self._facts, self._on_event = facts, on_event
+        self._longest_s = longest_s
+        self._began_s = self._attended_s = self._loop.time()
         self._muxer: Muxer | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = _File(self.path)
-            self._lines: IO[str] = os.fdopen(_create(self.transcript), "w", buffering=1)
+            self.transcript, transcript = _create_new(folder, session_id)
+            self._lines: IO[str] = os.fdopen(transcript, "w", buffering=1)
+            self.path = self.transcript.with_suffix(PICTURE_SUFFIX)
+            try:
+                self._file = _File(self.path)
+            except OSError:
+                self._lines.close()
+                self.transcript.unlink()
+                raise
         except OSError as error:
-            raise UnavailableError(f"the recording cannot be written: {error.strerror}", reason="disk") from error
+            message = f"the recording cannot be written: {error.strerror or error}"
+            raise UnavailableError(message, reason="disk") from error
 
     def begin(self, avatar: str) -> None:
         """Start recording, and report an event."""
         self.start()
         self._on_event(RecordingStartedEvent(type="recording_started", avatar=avatar, time=_now()))
         logger.info("recording begins: %s", self.path.name)
+
+    def limit(self, now_s: float, *, attended: bool) -> None:
+        """End the recording if it has lasted too long, or if nobody has been there for :data:`UNATTENDED_S`.
+
+        Args:
+            now_s: Monotonic time, s.
+            attended: Whether somebody takes part, watches or speaks now.
+        """
+        if attended:
+            self._attended_s = now_s
+        if self.reason or not self.running:
+            return
+        if now_s - self._began_s > self._longest_s:
+            self.reason = "longest"
+        elif now_s - self._attended_s > UNATTENDED_S:
+            self.reason = "unattended"
+        if self.reason:
+            self._leave()
 
     def hear(self, event: ServerEvent) -> None:
         """Write an event of the session into the transcript."""
@@ -116,7 +159,9 @@ class Recording(Sink):
         event = RecordingEndedEvent(type="recording_ended", time=_now())
         if error is None:
             self.state = "ended"
-            logger.info("recording ends: %s", self.path.name)
+            if self.reason:
+                event["reason"] = self.reason
+            logger.info("recording ends: %s%s", self.path.name, f" ({self.reason})" if self.reason else "")
         else:
             self.state = "failed"
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -171,6 +216,16 @@ class _File:
     def _check_room(self, size: int) -> None:
         if shutil.disk_usage(self._folder).free < RESERVE_BYTES + size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _create_new(folder: Path, session_id: str) -> tuple[Path, int]:
+    """Create the transcript of a recording that begins now; return its path and descriptor."""
+    name = f"{session_id}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    for place in itertools.count(1):  # a session may be recorded twice within a second
+        path = folder / (f"{name}.jsonl" if place == 1 else f"{name}-{place}.jsonl")
+        with contextlib.suppress(FileExistsError):
+            return path, _create(path)
+    raise AssertionError
 
 
 def _create(path: Path) -> int:

@@ -78,14 +78,14 @@ class RtmpPublisher:
         """
         self._received += data
         self._counted += len(data)
-        answer = self._finish_handshake() if self.state == "handshake" else b""
+        answer = bytearray(self._finish_handshake() if self.state == "handshake" else b"")
         if self.state != "handshake":
             while (message := self._next_message()) is not None:
                 answer += self._heard(*message)
         if self._window and self._counted - self._told >= self._window // 2:
             self._told = self._counted
             answer += _control(_ACKNOWLEDGEMENT, (self._counted & 0xFFFFFFFF).to_bytes(4, "big"))
-        return answer
+        return bytes(answer)
 
     def message(self, tag: Tag) -> bytes:
         """Return the bytes of a tag. The state must be ``published``."""

@@ -3,15 +3,22 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Sequence
 
 from lipstream.realtime.sinks.flv import Tag
 from lipstream.realtime.sinks.rtmp import RtmpError, RtmpPublisher
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
+from lipstream.realtime.sinks.stream_targets import port_of
 
-PORT, TLS_PORT = 1935, 443
 MOST_UNSENT_BYTES = 64 * 1024
-_READ_BYTES = 65536
+_READ_BYTES = 4096
+_READ_BYTES_PER_S = 64 * 1024
+"""A server has little to say to a publisher; what it sends faster waits in its own buffers."""
+_MOST_BEGINNING_BYTES = 64 * 1024
+"""Limit of what a server may say until it accepts the stream."""
 _FAREWELL_S = 1.0
+_NEXT_HOST_S = 3.0
+"""Time for an address to answer before the next one is tried."""
 
 
 class RtmpLink:
@@ -22,8 +29,11 @@ class RtmpLink:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, address: StreamAddress) -> "RtmpLink":
+    async def open(cls, address: StreamAddress, hosts: Sequence[str]) -> "RtmpLink":
         """Connect and wait until the server accepts the stream.
+
+        Args:
+            hosts: IP addresses of the server; they are tried in order, and no name is looked up.
 
         Raises:
             StreamConnectionError: If the server refuses.
@@ -33,14 +43,11 @@ class RtmpLink:
         app, _, key = parts.path.strip("/").rpartition("/")
         publisher = RtmpPublisher(app=app, key=f"{key}?{parts.query}" if parts.query else key, url=f"{address}/{app}")
         trust = ssl.create_default_context() if parts.scheme == "rtmps" else None
-        port = parts.port or (TLS_PORT if trust else PORT)
-        reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=trust)
+        reader, writer = await _connect(hosts, port_of(address), trust, parts.hostname)
         writer.transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         link = cls(publisher, reader, writer)
         try:
-            writer.write(publisher.begin())
-            while publisher.state != "published":
-                await link._take_in()
+            await link._begin()
         except BaseException:
             writer.transport.abort()
             raise
@@ -72,11 +79,22 @@ class RtmpLink:
                 await self._writer.wait_closed()
         self._writer.transport.abort()
 
+    async def _begin(self) -> None:
+        """Wait until the server has accepted the stream."""
+        self._writer.write(self._publisher.begin())
+        received = 0
+        while self._publisher.state != "published":
+            received += await self._take_in()
+            if received > _MOST_BEGINNING_BYTES:
+                raise StreamConnectionError("the server does not accept the stream")
+
     async def _listen(self) -> None:
         while True:
-            await self._take_in()
+            received = await self._take_in()
+            await asyncio.sleep(received / _READ_BYTES_PER_S)
 
-    async def _take_in(self) -> None:
+    async def _take_in(self) -> int:
+        """Take in bytes of the server; return their number."""
         data = await self._reader.read(_READ_BYTES)
         if not data:
             raise StreamConnectionError("the server closed the connection")
@@ -86,3 +104,16 @@ class RtmpLink:
             raise StreamConnectionError(error.message) from error
         if answer:
             self._writer.write(answer)
+            await self._writer.drain()  # a server that does not read its answers is not read either
+        return len(data)
+
+
+async def _connect(
+    hosts: Sequence[str], port: int, trust: ssl.SSLContext | None, name: str | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first address that answers; the certificate must be for ``name``."""
+    for host in hosts[:-1]:
+        with contextlib.suppress(OSError):  # a TimeoutError too
+            async with asyncio.timeout(_NEXT_HOST_S):
+                return await asyncio.open_connection(host, port, ssl=trust, server_hostname=name if trust else None)
+    return await asyncio.open_connection(hosts[-1], port, ssl=trust, server_hostname=name if trust else None)

@@ -1,6 +1,7 @@
 """The sinks of one session: recording, live streams, virtual devices."""
 
 import asyncio
+import math
 from pathlib import Path
 
 from lipstream.realtime.encoding.broadcast import Broadcast
@@ -9,6 +10,7 @@ from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.recording import Recording
 from lipstream.realtime.sinks.sink import OnEvent
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.sinks.streams import Streams
 from lipstream.realtime.sinks.virtual_camera import VirtualCamera
 from lipstream.realtime.sinks.virtual_device import DeviceSink
@@ -18,13 +20,20 @@ from lipstream.realtime.wire.session_answers import DeviceStats
 
 
 class SessionSinks:
-    """Starts, stops and reports a session's sinks."""
+    """Starts, stops and reports a session's sinks.
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
+    Args:
+        targets: Where streams may go.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings, targets: StreamTargets
+    ) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
         self._recording: Recording | None = None
         self._devices: list[DeviceSink] = []
-        self.streams = Streams(broadcast, session_id, on_event, rtc)
+        self._closed = False
+        self.streams = Streams(broadcast, session_id, on_event, rtc, targets)
 
     @property
     def running(self) -> bool:
@@ -47,18 +56,37 @@ class SessionSinks:
             raise NotFoundError("this session is not being recorded")
         return self._recording
 
-    def record(self, folder: Path, facts: dict[str, str], avatar: str) -> Recording:
+    def record(self, folder: Path, facts: dict[str, str], avatar: str, *, longest_s: float = math.inf) -> Recording:
         """Start a recording.
+
+        Args:
+            longest_s: Time after which it ends by itself, s.
 
         Raises:
             ConflictError: If a recording runs.
             UnavailableError: If the disk is full or cannot be written to.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         if self.is_recorded:
             raise ConflictError("this session is being recorded already")
-        self._recording = Recording(self._broadcast, self._session_id, folder, facts, self._on_event)
+        self._recording = Recording(
+            self._broadcast, self._session_id, folder, facts, self._on_event, longest_s=longest_s
+        )
         self._recording.begin(avatar)
         return self._recording
+
+    def limit_recording(self, now_s: float, *, attended: bool) -> None:
+        """End the recording if it has lasted too long, or if nobody has been there for some time.
+
+        Args:
+            now_s: Monotonic time, s.
+            attended: Whether somebody takes part, watches or speaks; a running stream or device counts too.
+        """
+        if self._recording and self._recording.running:
+            watched = self.streams.running or any(device.running for device in self._devices)
+            self._recording.limit(now_s, attended=attended or watched)
 
     async def stop_recording(self) -> Recording:
         """Stop the recording and return it.
@@ -103,7 +131,7 @@ class SessionSinks:
         return recorded | self.streams.queue_depths()
 
     async def close(self) -> None:
-        """Stop all sinks. Later calls do nothing."""
-        await asyncio.gather(self.streams.close(), *(device.close() for device in self._devices))
-        if self._recording:
-            await self._recording.close()
+        """Stop all sinks, side by side, and take no more. Later calls do nothing."""
+        self._closed = True
+        sinks = [*self._devices, *([self._recording] if self._recording else [])]
+        await asyncio.gather(self.streams.close(), *(sink.close() for sink in sinks))

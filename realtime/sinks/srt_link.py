@@ -1,13 +1,14 @@
 """SRT through a child process: a fault in libsrt cannot harm the server, and no command line shows the address."""
 
 import asyncio
-import contextlib
 import json
 import sys
+from collections.abc import Sequence
 
 from lipstream.realtime.sinks.flv import FILE_HEADER, Tag
 from lipstream.realtime.sinks.srt_process import FAILED, LIVE
-from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
+from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError, netloc_of
+from lipstream.realtime.workers.programs import kill_program
 
 _FAREWELL_S = 1.0
 MOST_UNSENT_BYTES = 64 * 1024
@@ -23,8 +24,11 @@ class SrtLink:
         self._input, self._output = process.stdin, process.stdout
 
     @classmethod
-    async def open(cls, address: StreamAddress) -> "SrtLink":
+    async def open(cls, address: StreamAddress, hosts: Sequence[str]) -> "SrtLink":
         """Start the child process and wait until it is connected.
+
+        Args:
+            hosts: IP addresses of the other end; the child connects to the first one.
 
         Raises:
             StreamConnectionError: If the connection fails.
@@ -39,7 +43,8 @@ class SrtLink:
         )
         try:
             link._input.transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
-            link._input.write(json.dumps(address.parts.geturl()).encode() + b"\n" + FILE_HEADER)
+            url = address.parts._replace(netloc=netloc_of(hosts[0], address.parts.port)).geturl()
+            link._input.write(json.dumps(url).encode() + b"\n" + FILE_HEADER)
             await link._hear(LIVE)
         except BaseException:
             await link.close()
@@ -65,8 +70,7 @@ class SrtLink:
             async with asyncio.timeout(_FAREWELL_S):
                 await self._process.wait()
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            kill_program(self._process)
             await self._process.wait()
 
     async def _hear(self, wanted: str) -> None:

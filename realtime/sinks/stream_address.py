@@ -8,8 +8,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.sinks.flv import Tag
 
-SCHEMES = ("rtmp", "rtmps", "srt", "http", "https")
-"""``http`` and ``https`` are WHIP endpoints."""
+PORTS = {"rtmp": 1935, "rtmps": 443, "srt": 0, "http": 80, "https": 443}
+"""Schemes with their ports; ``http`` and ``https`` are WHIP endpoints, and an SRT address names its port."""
 LONGEST_ADDRESS = 2000
 SRT_OPTIONS = {"latency": int, "passphrase": str, "pbkeylen": int, "streamid": str, "mode": str}
 """Options in an SRT address's query with their types; ``latency`` in milliseconds."""
@@ -39,7 +39,7 @@ class StreamAddress:
             reachable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
         except ValueError:
             reachable = False
-        if not reachable or parts.scheme not in SCHEMES or len(url) > LONGEST_ADDRESS or not url.isprintable():
+        if not reachable or parts.scheme not in PORTS or len(url) > LONGEST_ADDRESS or not url.isprintable():
             raise BadRequestError(
                 "a stream needs an address that begins with rtmp://, rtmps://, srt:// or https:// (WHIP)"
             )
@@ -54,9 +54,12 @@ class StreamAddress:
 
     def __str__(self) -> str:
         """Return protocol and host, the parts that may be shown."""
-        host = self.parts.hostname or ""
-        port = f":{self.parts.port}" if self.parts.port else ""
-        return f"{self.parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+        return f"{self.parts.scheme}://{netloc_of(self.parts.hostname or '', self.parts.port)}"
+
+
+def netloc_of(host: str, port: int | None) -> str:
+    """Return a host and a port as a URL writes them, without the port if it is ``None``."""
+    return (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
 
 
 def _check_srt(parts: SplitResult) -> None:

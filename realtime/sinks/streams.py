@@ -1,11 +1,11 @@
 """The live streams of one session, and the encode that they share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from lipstream.realtime.encoding.broadcast import Broadcast
-from lipstream.realtime.errors import ConflictError, found
+from lipstream.realtime.errors import ConflictError, NotFoundError, found
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.sinks.destination import MOST_TAGS, Destination, DestinationState, TagDestination
@@ -15,13 +15,14 @@ from lipstream.realtime.sinks.rtmp_link import RtmpLink
 from lipstream.realtime.sinks.sink import OnEvent
 from lipstream.realtime.sinks.srt_link import SrtLink
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnection
+from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.sinks.whip import WhipDestination
 from lipstream.realtime.wire.answers import StreamAnswer
 from lipstream.realtime.wire.events import StreamEvent
 
 MOST = 8
 """Limit of streams of one session at a time."""
-_LINKS: dict[str, Callable[[StreamAddress], Awaitable[StreamConnection]]] = {
+_LINKS: dict[str, Callable[[StreamAddress, Sequence[str]], Awaitable[StreamConnection]]] = {
     "rtmp": RtmpLink.open,
     "rtmps": RtmpLink.open,
     "srt": SrtLink.open,
@@ -35,14 +36,21 @@ _EVENTS: dict[DestinationState, Literal["stream_started", "stream_lost", "stream
 
 
 class Streams:
-    """Streams a session to several servers; a slow server does not delay the others."""
+    """Streams a session to several servers; a slow server does not delay the others.
 
-    def __init__(self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings) -> None:
+    Args:
+        targets: Where streams may go.
+    """
+
+    def __init__(
+        self, broadcast: Broadcast, session_id: str, on_event: OnEvent, rtc: RtcSettings, targets: StreamTargets
+    ) -> None:
         self._broadcast, self._session_id, self._on_event = broadcast, session_id, on_event
-        self._rtc = rtc
+        self._rtc, self._targets = rtc, targets
         self._destinations: dict[str, Destination] = {}
         self._encode: FlvSink | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def running(self) -> bool:
@@ -61,10 +69,14 @@ class Streams:
             url: ``rtmp://``, ``rtmps://`` or ``srt://`` address, or a WHIP endpoint.
 
         Raises:
-            BadRequestError: If the URL cannot be streamed to.
+            BadRequestError: If the URL cannot be streamed to, or a stream may not go to the address in it.
             ConflictError: If the session is streamed there already or has ``MOST`` streams.
+            NotFoundError: If the session has ended.
         """
+        if self._closed:
+            raise NotFoundError("there is no such session")
         address = StreamAddress.parse(url)
+        self._targets.check(address)
         running = [destination for destination in self._destinations.values() if destination.running]
         if any(destination.address == address for destination in running):
             raise ConflictError("this session is streamed there already")
@@ -73,9 +85,13 @@ class Streams:
         destination: Destination
         if open_link := _LINKS.get(address.parts.scheme):
             encode = self._open_encode(facts)
-            destination = TagDestination(address, self._changed, open_link=open_link, headers=lambda: encode.headers)
+            destination = TagDestination(
+                address, self._changed, targets=self._targets, open_link=open_link, headers=lambda: encode.headers
+            )
         else:
-            destination = WhipDestination(address, self._changed, broadcast=self._broadcast, rtc=self._rtc)
+            destination = WhipDestination(
+                address, self._changed, targets=self._targets, broadcast=self._broadcast, rtc=self._rtc
+            )
         self._destinations = {d.id: d for d in running} | {destination.id: destination}
         destination.start()
         return destination
@@ -123,9 +139,9 @@ class Streams:
         return destination
 
     async def close(self) -> None:
-        """End all streams. Later calls do nothing."""
-        await asyncio.gather(*(destination.close() for destination in self._destinations.values()))
-        await self._stop_encode()
+        """End all streams and take no more. Later calls do nothing."""
+        self._closed = True
+        await asyncio.gather(self._stop_encode(), *(destination.close() for destination in self._destinations.values()))
         if self._closing:
             await asyncio.wait(self._closing)
 

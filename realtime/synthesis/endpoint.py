@@ -6,14 +6,18 @@ from pathlib import Path
 
 import httpx
 
+from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ
 from lipstream.realtime.errors import SettingsError
-from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
+from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, LONGEST_S, SpokenPcm, SynthesisError
 from lipstream.realtime.synthesis.wave_stream import WaveStream
+from lipstream.realtime.wire.answer_body import UNCOMPRESSED, AnswerBodyError, body_pieces
 
 logger = logging.getLogger(__name__)
 
 PCM_RATE_HZ = 24_000
 """Rate of ``response_format: pcm`` by the API reference."""
+MOST_BYTES = 2 * HIGHEST_RATE_HZ * LONGEST_S
+"""Limit of the sound of a sentence; at most rates :data:`LONGEST_S` is reached first."""
 DEFAULT_VOICE = "alloy"
 _NO_SOUND = (
     "text/",
@@ -40,7 +44,7 @@ class SpeechEndpoint:
     def __init__(self, url: str, *, voice: str, model: str, response_format: str, key: str = "") -> None:
         self._url = f"{url.rstrip('/')}/audio/speech"
         self._request = {"model": model, "voice": voice, "response_format": response_format}
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = UNCOMPRESSED | ({"Authorization": f"Bearer {key}"} if key else {})
         self._client: httpx.AsyncClient | None = None
 
     async def speak(self, text: str) -> AsyncGenerator[SpokenPcm]:
@@ -56,10 +60,12 @@ class SpeechEndpoint:
         try:
             async with self._client.stream("POST", self._url, json={**self._request, "input": text}) as answer:
                 _check(answer)
-                async for data in answer.aiter_bytes():
+                async for data in body_pieces(answer, MOST_BYTES):
                     pcm = wave.push(data) if wave else data
                     if pcm:
                         yield SpokenPcm(wave.rate_hz if wave else PCM_RATE_HZ, pcm)
+        except AnswerBodyError as error:
+            raise SynthesisError(f"the speech endpoint {error}") from error
         except httpx.TimeoutException as error:
             raise SynthesisError(f"the speech endpoint was silent for {ENGINE_SILENT_S:.0f} s") from error
         except httpx.ConnectError as error:

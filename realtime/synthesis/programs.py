@@ -12,6 +12,7 @@ from pathlib import Path
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, SpokenPcm, SynthesisError
 from lipstream.realtime.synthesis.wave_stream import WaveStream
+from lipstream.realtime.workers.programs import close_pipes, kill_program
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +62,8 @@ class SpeakingProgram:
             raise SynthesisError(f"{self._name} was silent for {ENGINE_SILENT_S:.0f} s") from None
         finally:
             complaints.cancel()
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            # wait() would never return while a full output pipe is open.
-            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+            kill_program(process)
+            close_pipes(process)
             await asyncio.wait([complaints, asyncio.ensure_future(process.wait())])
 
     async def _listen(self, process: asyncio.subprocess.Process, text: str) -> AsyncGenerator[SpokenPcm]:

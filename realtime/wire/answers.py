@@ -165,7 +165,8 @@ class RecordingAnswer(TypedDict):
         repeated_pictures: Number of pictures that stand in for lost ones.
         silent_packets: Number of packets of 20 ms that stand in for lost ones.
         lost_units: Number of pictures and packets that came faster than they could be stored.
-        reason: ``disk_full`` or ``failed``; absent unless a fault ended it.
+        reason: ``disk_full`` or ``failed`` after a fault, ``longest`` at the longest time that is allowed,
+            ``unattended`` if nobody was there any more; absent if it was ended by a request or with its session.
     """
 
     state: Literal["recording", "ended", "failed"]
@@ -177,6 +178,36 @@ class RecordingAnswer(TypedDict):
     silent_packets: int
     lost_units: int
     reason: NotRequired[str]
+
+
+class StoredRecording(TypedDict):
+    """A recording in the store.
+
+    Attributes:
+        name: Names it in routes; starts with the session's id. Its files are ``name.mp4`` and ``name.jsonl``.
+        bytes: Size of both files, bytes.
+        changed: Time of the last write, UTC, ISO 8601.
+        running: Whether it is being written: then it can be neither fetched nor deleted.
+    """
+
+    name: str
+    bytes: int
+    changed: str
+    running: bool
+
+
+class RecordingListAnswer(TypedDict):
+    """The recordings in the store.
+
+    Attributes:
+        count: Number of all of them.
+        bytes: Size of all of them, bytes.
+        recordings: The part that was asked for, the latest first.
+    """
+
+    count: int
+    bytes: int
+    recordings: list[StoredRecording]
 
 
 class EncodeStats(TypedDict):

@@ -87,6 +87,9 @@ class NoAnswerEvent(TypedDict):
     type: Literal["no_answer"]
 
 
+RecordingEnd = Literal["disk_full", "failed", "longest", "unattended"]
+
+
 class RecordingStartedEvent(TypedDict):
     """From now on picture and sound are stored.
 
@@ -105,12 +108,13 @@ class RecordingEndedEvent(TypedDict):
 
     Attributes:
         time: UTC, ISO 8601.
-        reason: ``disk_full`` or ``failed``; absent unless a fault ended it.
+        reason: ``disk_full`` or ``failed`` after a fault, ``longest`` at the longest time that is allowed,
+            ``unattended`` if nobody was there any more; absent if it was ended by a request or with its session.
     """
 
     type: Literal["recording_ended"]
     time: str
-    reason: NotRequired[Literal["disk_full", "failed"]]
+    reason: NotRequired[RecordingEnd]
 
 
 class StreamEvent(TypedDict):

@@ -277,3 +277,15 @@ class SessionStats(TypedDict):
     recorded: bool
     streams: StreamCounts
     devices: list[DeviceStats]
+
+
+class NoticesAnswer(TypedDict):
+    """What a page must tell those who see or hear a session.
+
+    Attributes:
+        recorded: Whether a recording runs.
+        streamed: Whether a live stream is connected.
+    """
+
+    recorded: bool
+    streamed: bool

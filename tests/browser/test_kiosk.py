@@ -72,6 +72,11 @@ def test_a_kiosk_starts_once_with_a_hand_and_then_alone_and_never_gives_up(
         assert only_session(server) == session, "it came back to its own session"
         page.until("document.documentElement.dataset.awake === 'true'")
 
+        server.post(f"/api/sessions/{session}/recording", {})
+        page.until("!document.getElementById('recorded').hidden")
+        server.delete(f"/api/sessions/{session}/recording")
+        page.until("document.getElementById('recorded').hidden")
+
         said = json.dumps({"text": "Good morning. " + "Come a little closer, and tell me your name. " * 20})
         page.run(f"fetch('/api/sessions/{session}/say', {{method: 'POST', body: {said!r},"
                  " headers: {'Content-Type': 'application/json'}}).then((answer) => answer.status)")  # fmt: skip

@@ -60,6 +60,13 @@ def test_a_browser_source_shows_the_face_cut_out_and_comes_back(
         page.open(f"{server.url}/stage?session={second['id']}&background=00b140#token={second['viewer_token']}")
         page.until(LIVE)
         assert page.run("getComputedStyle(document.documentElement).backgroundColor") == "rgb(0, 177, 64)"
+        recording = f"{second['urls']['self']}/recording"
+        server.post(recording, {})
+        page.until("document.body.innerText.trim() === 'Recorded'")
+        page.open(page.run("location.href") + f"&notice=off#token={second['viewer_token']}")
+        page.until(LIVE)
+        see_nothing_else(page)
+        server.delete(recording)
         (address,) = re.findall(r"```url\n(\S+)\n", DOCUMENT)
         page.open(address.replace("http://127.0.0.1:8080", server.url) + f"#token={KEY}")
         page.until(LIVE)

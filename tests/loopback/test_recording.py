@@ -1,6 +1,8 @@
 """Sessions as files: what is recorded, when it ends, and what a killed server leaves behind."""
 
+import asyncio
 import json
+import math
 import resource
 import signal
 import time
@@ -197,3 +199,84 @@ def test_a_killed_server_leaves_a_file_that_plays(start_server: Callable[..., Se
     assert len(pictures) >= (seconds - 2.2) * FRAME_RATE_HZ
     assert "comment" in facts
     assert transcript(server.store / "recordings" / begun["transcript"])[0]["type"] == "recording_started"
+
+
+async def test_stored_recordings_are_listed_fetched_in_parts_and_deleted(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    app = create_app(sessions)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+        assert (await client.get("/api/recordings")).json() == {"count": 0, "bytes": 0, "recordings": []}
+        route = f"/api/sessions/{session.id}/recording"
+        first = (await client.post(route)).json()
+        recording = session.sinks.recording
+        await until(lambda: recording.stats()["seconds"] >= 2, "two seconds")
+        name = first["file"].removesuffix(".mp4")
+        (running,) = (await client.get("/api/recordings")).json()["recordings"]
+        assert (running["name"], running["running"]) == (name, True)
+        for method, path in (("GET", f"{name}.mp4"), ("GET", f"{name}.jsonl"), ("DELETE", name)):
+            assert (await client.request(method, f"/api/recordings/{path}")).status_code == 409
+        await client.delete(route)
+        second = (await client.post(route)).json()  # perhaps within the same second
+        assert second["file"] != first["file"]
+        await client.delete(route)
+
+        whole = (sessions.store.root / "recordings" / first["file"]).read_bytes()
+        answer = await client.get(f"/api/recordings/{first['file']}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+        assert answer.content == whole
+        part = await client.get(f"/api/recordings/{first['file']}", headers={"Range": "bytes=100-299"})
+        assert (part.status_code, part.content) == (206, whole[100:300])
+        assert part.headers["content-range"] == f"bytes 100-299/{len(whole)}"
+        beyond = await client.get(f"/api/recordings/{first['file']}", headers={"Range": f"bytes={len(whole)}-"})
+        assert beyond.status_code == 416
+        lines = await client.get(f"/api/recordings/{first['transcript']}")
+        assert json.loads(lines.text.splitlines()[0])["type"] == "recording_started"
+
+        listed = (await client.get("/api/recordings", params={"limit": 1, "offset": 1})).json()
+        assert (listed["count"], len(listed["recordings"])) == (2, 1)
+        assert (await client.get("/api/recordings", params={"limit": 1001})).status_code == 400
+        assert (await client.delete(f"/api/recordings/{name}")).status_code == 204
+        assert (await client.delete(f"/api/recordings/{name}")).status_code == 404
+        assert (await client.get(f"/api/recordings/{first['transcript']}")).status_code == 404
+        assert (await client.get("/api/recordings")).json()["count"] == 1
+
+
+async def test_a_recording_ends_at_its_longest_time_and_when_nobody_is_there(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    loop = asyncio.get_running_loop()
+    limits = ((math.inf, recording_module.UNATTENDED_S, "unattended"), (60.0, 60.0, "longest"))
+    for longest_s, ends_after_s, reason in limits:
+        recording = session.sinks.record(sessions.store.root / "recordings", {}, "ann", longest_s=longest_s)
+        began_s = loop.time()
+        await until(lambda: session.sinks.recording.stats()["seconds"] > 0, "pictures")
+        session.limit_recording(began_s + ends_after_s - 1)
+        assert recording.running
+        session.limit_recording(began_s + ends_after_s + 1)
+        await until(lambda: not session.sinks.is_recorded, "the end")
+        assert (recording.stats()["state"], recording.stats()["reason"]) == ("ended", reason)
+        assert transcript(recording.transcript)[-1]["reason"] == reason
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_recording_without_a_transcript_leaves_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    create = recording_module._create
+
+    def refuse(path: Path) -> int:
+        if path.suffix == ".jsonl":
+            raise PermissionError(13, "Permission denied")
+        return create(path)
+
+    monkeypatch.setattr(recording_module, "_create", refuse)
+    before = open_files()
+    for _ in range(20):
+        with pytest.raises(UnavailableError, match="Permission denied"):
+            record(sessions, session)
+    assert open_files() < before + 10
+    assert not list((sessions.store.root / "recordings").iterdir())

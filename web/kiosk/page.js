@@ -41,6 +41,11 @@ function announce(text) {
   byId('banner').textContent = text;
 }
 
+/** @param {boolean} recorded */
+function tellRecording(recorded) {
+  byId('recorded').hidden = !recorded;
+}
+
 function play() {
   video.muted = call.session?.local_audio?.includes('output') ?? false;
   video.play().catch(() => {
@@ -130,8 +135,14 @@ function connectCall() {
     const take = () => { video.srcObject = peer.stream; play(); };
     if (peer.stream) take();
     peer.addEventListener('stream', take);
-    peer.addEventListener('message', ({ detail }) => scene.hear(detail, performance.now()));
+    peer.addEventListener('message', ({ detail }) => {
+      scene.hear(detail, performance.now());
+      if (detail.type === 'recording_started') tellRecording(true);
+      if (detail.type === 'recording_ended') tellRecording(false);
+    });
   });
+  // Also of a recording that began before this page was there.
+  monitor.addEventListener('figures', ({ detail: { server } }) => { if (server) tellRecording(server.recorded); });
   microphone.addEventListener('track', ({ detail: track }) => call.peer?.replaceTrack(track));
   addEventListener('online', () => call.hurry());
   addEventListener('pagehide', () => resumable.leave(call.leave()));

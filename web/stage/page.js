@@ -3,7 +3,8 @@
  *
  * `/stage?session=ID#token=TOKEN` shows that session; without `session` the newest one that is listed to the token.
  * `background=transparent` cuts out the avatar's green, `background=RRGGBB` puts a colour there, without either the
- * window is filled with the colour of the picture's edge; `muted` keeps quiet.
+ * window is filled with the colour of the picture's edge; `muted` keeps quiet. A corner says while the session is
+ * recorded; `notice=off` is for a picture that is captured and says so itself.
  */
 import { byId, contextOf, remembered, storageNamed } from '../shared/dom.js';
 import { messageOf } from '../shared/words.js';
@@ -11,6 +12,7 @@ import { cutOut } from './keyer.js';
 import { backoffMs } from '../shared/retry.js';
 import { authorization, watch } from './whep.js';
 
+const NOTICE_MS = 2000;
 const root = document.documentElement;
 const options = new URLSearchParams(location.search);
 const background = options.get('background');
@@ -75,6 +77,25 @@ async function play(stream) {
   await video.play().catch(() => { video.muted = true; return video.play(); }).catch(() => {});
 }
 
+/**
+ * Say while a session is recorded, until the returned function is called.
+ *
+ * @param {string} whep where it is watched @param {string} token
+ */
+function tellRecording(whep, token) {
+  const notices = `${whep.replace(/\/whep$/, '')}/notices`;
+  const ask = async () => {
+    const answer = await fetch(notices, { headers: authorization(token), cache: 'no-store' }).catch(() => null);
+    if (!answer?.ok) return;
+    /** @type {import('../types.js').Notices} */
+    const { recorded } = await answer.json();
+    byId('recorded').hidden = !recorded;
+  };
+  const timer = options.get('notice') === 'off' ? 0 : setInterval(ask, NOTICE_MS);
+  if (timer) ask();
+  return () => { clearInterval(timer); byId('recorded').hidden = true; };
+}
+
 async function run() {
   const token = takeToken();
   for (let attempt = 1; ; attempt += 1) {
@@ -88,7 +109,9 @@ async function run() {
         if (!background) extend();
         document.title = 'Lipstream: live';
         attempt = 1;
+        const toldEnough = tellRecording(whep, token);
         await viewer.lost;
+        toldEnough();
         viewer.close();
       }
     } catch (error) {

@@ -36,6 +36,7 @@ RECORDING = "/api/sessions/{session_id}/recording"
 STREAMS = "/api/sessions/{session_id}/streams"
 OPERATORS = {("POST", RECORDING), ("GET", RECORDING), ("DELETE", RECORDING)}
 OPERATORS |= {("POST", STREAMS), ("GET", STREAMS), ("DELETE", STREAMS + "/{stream_id}")}
+NOTICES = "/api/sessions/{session_id}/notices"
 WHEP = "/api/sessions/{session_id}/whep"
 UNSIGNED = "eyJhbGciOiJub25lIn0.eyJleHAiOjk5OTk5OTk5OTl9."
 """A JSON Web Token of the algorithm "none" that expires in the year 2286."""
@@ -92,6 +93,8 @@ async def ask(client: httpx.AsyncClient, route: tuple[str, str], session: str, t
         .replace("{avatar_id}", "ann")
         .replace("{viewer_id}", "v")
         .replace("{stream_id}", "s")
+        .replace("{file}", "f.mp4")
+        .replace("{name}", "f")
     )
     client.headers.update({"Authorization": ""})
     body = {"avatar": "unknown"} if (method, path) == ("POST", "/api/sessions") else {}
@@ -130,7 +133,7 @@ async def test_every_route_admits_whom_it_should_and_nobody_else(app: FastAPI, c
             admitted = set(tokens)
         elif route in GUESTS:
             admitted |= {"join", "kiosk"}
-        elif route[1].startswith(WHEP):
+        elif route[1].startswith(WHEP) or route[1] == NOTICES:
             admitted |= {"mine", "viewer"}
         elif route[1].startswith("/api/sessions/{session_id}") and route not in OPERATORS:
             admitted |= {"mine"}

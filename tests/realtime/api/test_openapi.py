@@ -84,13 +84,16 @@ async def _take_session(client: httpx.AsyncClient, peers: list[Client]) -> None:
     offer = {"sdp": await peers[0].offer(), "type": "offer"}
     path = (await client.post("/api/sessions", json={"avatar": "ann", "offer": offer})).json()["urls"]["self"]
     await client.post(f"{path}/peer", json=offer)
-    for route in ("", "/connectivity"):
+    for route in ("", "/connectivity", "/notices"):
         await client.get(path + route)
     await client.post(f"{path}/say", json={"text": "A short text."})
     await client.post(f"{path}/interrupt")
     await client.patch(path, json={"avatar": "bob"})
     for ask in (client.post, client.get, client.delete):
-        await ask(f"{path}/recording")
+        recorded = await ask(f"{path}/recording")
+    for route in ("", f"/{recorded.json()['file']}", f"/{recorded.json()['transcript']}"):
+        await client.get(f"/api/recordings{route}")
+    await client.delete(f"/api/recordings/{recorded.json()['file'].removesuffix('.mp4')}")
     stream = await client.post(f"{path}/streams", json={"url": "rtmp://127.0.0.1:9/live/key"})
     await client.get(f"{path}/streams")
     await client.get(path)

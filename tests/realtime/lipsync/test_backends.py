@@ -1,3 +1,5 @@
+import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +79,23 @@ def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> No
         TorchPredictor(weights, device="cpu")
     )
     assert np.abs(difference).mean() < 1.5
+
+
+@pytest.mark.timeout(600)
+def test_graphs_that_cannot_be_read_are_converted_again(
+    weights: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(cache, tmp_path / "cache")
+    folder = convert(weights, tmp_path / "cache")
+    (folder / "graphs.sums.json").unlink()  # as earlier versions left them
+    made_at = (folder / "mouth.xml").stat().st_mtime_ns
+    assert convert(weights, tmp_path / "cache") == folder
+    assert (folder / "mouth.xml").stat().st_mtime_ns == made_at
+    (folder / "metadata.json").write_text("[]")
+    with caplog.at_level(logging.WARNING):
+        create_predictor(weights, device="cpu", cache=tmp_path / "cache", threads=1)
+    assert "cannot be used, and is made again" in caplog.text
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folder.name]
 
 
 def test_eight_bits_draw_nearly_what_floats_draw(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ async def test_ffmpeg_reads_a_stream_that_is_a_day_old(tmp_path: Path) -> None:
     async with asyncio.timeout(30):
         while True:
             try:
-                link = await RtmpLink.open(address)
+                link = await RtmpLink.open(address, ["127.0.0.1"])
                 break
             except OSError:
                 await asyncio.sleep(0.1)
