@@ -14,10 +14,11 @@ import numpy.typing as npt
 from lipstream.avatar_cache.crop_geometry import CropGeometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.fields import PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
+from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
@@ -170,7 +171,7 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             fingerprint=fingerprint,
             loaded=next(_loads),
         )
-        _check_shapes(prepared)
+        _check_shapes(prepared, facts.get("pixel_bytes", PIXEL_BYTES))
     except Exception as error:
         raise AvatarError(f"prepared avatar in {folder} is damaged: {error}") from error
     return prepared
@@ -192,15 +193,22 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _check_shapes(prepared: PreparedAvatar) -> None:
+def _check_shapes(prepared: PreparedAvatar, pixel_bytes: int) -> None:
     """Raise ValueError unless each array has the type and shape that the manifest and the facts give it."""
     count, (width, height) = prepared.manifest.frames, prepared.manifest.size
     region, size, features = prepared.region, prepared.crop_size, prepared.features
     expected = {
         "frames": (prepared.frames, np.uint8, (count, height * 3 // 2, width)),
-        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, 3)),
+        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, pixel_bytes)),
         "crops": (features.crops, np.uint8, (count, size, size, 3)),
     }
+    if pixel_bytes == FIELD_BYTES:
+        geometry = prepared.geometry
+        painter = FieldPainter(region, size, geometry.outline, geometry.crop)
+        most = painter.size(max(geometry.boxes, key=lambda box: box.width * box.height))
+        under = prepared.under
+        if under is None or under.dtype != np.uint8 or under.ndim != 2 or len(under) != count or under.shape[1] < most:
+            raise ValueError("the clip's pixels below the mouths are missing or have another shape")
     for name, (array, dtype, shape) in expected.items():
         if array.dtype != dtype or array.shape != shape:
             raise ValueError(f"{name} is {array.dtype}{array.shape}")
