@@ -10,7 +10,10 @@ from pathlib import Path
 from lipstream.avatar_cache.avatar import Avatar, PreparedAvatar
 from lipstream.avatar_cache.blend_quality import measure_blend
 from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.crop_change import CropChange
+from lipstream.avatar_cache.detector_box import Rectangle
 from lipstream.avatar_cache.detectors import DETECTORS
+from lipstream.avatar_cache.manifest import BOX_SMOOTHINGS, RESTS
 from lipstream.avatar_cache.media_reader import Limits
 from lipstream.avatar_cache.preflight import PreflightReport
 from lipstream.avatar_cache.prepare import decode_clip, prepare
@@ -23,6 +26,8 @@ from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
+_SQUARE_FORM, _RECTANGLE_FORM = "X,Y,SIDE", "TOP,BOTTOM,LEFT,RIGHT"
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipstream avatar", description="Build, prepare, show and remove avatars.")
@@ -32,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands.add_parser("build", help="make an avatar of a video, a photograph, or an avatar's folder"))
     for name, meaning in (("show", "an avatar's facts"), ("verify", "check every byte"), ("remove", "remove it")):
         commands.add_parser(name, help=meaning).add_argument("id")
+    crop = commands.add_parser("crop", help="find or set the face detector's box, for weights with a detector's crop")
+    crop.add_argument("id")
+    crop.add_argument("--box", metavar=_RECTANGLE_FORM, help="the box by hand, as with `build`")
+    crop.add_argument("--detector", choices=DETECTORS, help="find the boxes again (default: only if there are none)")
+    crop.add_argument("--box-smoothing", choices=BOX_SMOOTHINGS, help="as with `build` (default: as it is)")
     ready = commands.add_parser("prepare", help="compute what the server needs of it, once for each weights file")
     ready.add_argument("id")
     for parser_with_weights in (ready, commands.choices["build"]):
@@ -50,9 +60,26 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--consent", default="", help="whose face it is and how they agreed, for the record: 'mine', 'Ada, by letter'"
     )
     build.add_argument("--face", type=int, default=1, metavar="N", help="which face, the largest is 1")
-    build.add_argument("--box", metavar="X,Y,SIDE", help="the face box by hand: from the brows to under the chin")
+    build.add_argument(
+        "--box",
+        metavar=f"{_SQUARE_FORM}|{_RECTANGLE_FORM}",
+        help="the face by hand, px of the stored picture: a square from the brows to under the chin, or the box of a "
+        "face detector, as of the Wav2Lip script: the same in every frame, without pads",
+    )
+    build.add_argument(
+        "--box-smoothing",
+        choices=BOX_SMOOTHINGS,
+        default=BOX_SMOOTHINGS[0],
+        help="how the boxes for weights with a detector's crop are smoothed over time: the mean of five frames as "
+        "published, a steadier filter, or not at all (default: %(default)s)",
+    )
     build.add_argument("--still", action="store_true", help="leave a photograph as it is")
     build.add_argument("--loop", choices=("seamless", "pingpong"), help="how the clip repeats (default: what suits it)")
+    build.add_argument(
+        "--rest",
+        choices=RESTS,
+        help="mouth at rest: the source's own, or drawn closed (default: closed, but a photograph keeps its smile)",
+    )
     build.add_argument("--side", type=int, default=1280, help="longer side of the stored picture, px")
     build.add_argument(
         "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
@@ -63,15 +90,19 @@ def _add_build(build: argparse.ArgumentParser) -> None:
 
 
 def _options(chosen: argparse.Namespace) -> BuildOptions:
+    rectangle = _rectangle(chosen.box) if chosen.box and chosen.box.count(",") == 3 else None
     return BuildOptions(
         name=chosen.name,
         licence=chosen.licence,
         consent=chosen.consent,
         face=chosen.face,
-        box=_box(chosen.box) if chosen.box else None,
+        box=None if rectangle or not chosen.box else _box(chosen.box),
+        rectangle=rectangle,
+        box_smoothing=chosen.box_smoothing,
         still=chosen.still,
         loop=chosen.loop,
         side=chosen.side,
+        rest=chosen.rest,
         detector=chosen.detector,
         limits=Limits(seconds=chosen.max_seconds),
     )
@@ -81,8 +112,18 @@ def _box(text: str) -> Box:
     try:
         x, y, side = (2 * round(float(part) / 2) for part in text.split(","))
     except ValueError as error:
-        raise SettingsError(f"--box {text!r} must be three numbers: X,Y,SIDE") from error
+        raise SettingsError(
+            f"--box {text!r} must be three numbers, {_SQUARE_FORM}, or four, {_RECTANGLE_FORM}"
+        ) from error
     return Box(x, y, side, side)
+
+
+def _rectangle(text: str) -> Rectangle:
+    try:
+        top, bottom, left, right = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"--box {text!r} must be four whole numbers: {_RECTANGLE_FORM}") from error
+    return left, top, right, bottom
 
 
 def _show_progress(share: float) -> None:
@@ -147,6 +188,12 @@ def _run(chosen: argparse.Namespace) -> None:
         )
     elif chosen.command == "build":
         _build(store, chosen)
+    elif chosen.command == "crop":
+        box = _rectangle(chosen.box) if chosen.box else None
+        change = CropChange(chosen.detector, box, chosen.box_smoothing)
+        manifest = store.change_crop(chosen.id, change, progress=_show_progress).manifest
+        where = "by hand" if manifest.box_by_hand else f"smoothing {manifest.box_smoothing}"
+        print(f"{manifest.id}: the detector's boxes are set, {where}; `lipstream avatar prepare` uses them")
     elif chosen.command == "verify":
         store.verify(chosen.id)
         print(f"{chosen.id}: whole")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lipstream.avatar_cache.crop_geometry import CropGeometry
+from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
-from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
 from lipstream.realtime.picture.field_painter import FieldPainter
@@ -54,12 +54,27 @@ class Avatar:
             facts = _read_facts(self.prepared_folder(fingerprint))
         except (OSError, ValueError):
             return False
-        if facts.get("weights") != fingerprint:
+        if facts.get("weights") != fingerprint or facts.get("rest", "closed") != self.manifest.rest:
             return False
         is_known = facts.get("format") in (PREPARED_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
         if pixel_bytes not in (None, facts.get("pixel_bytes", PIXEL_BYTES)):
             return False
         return bool(is_known and facts.get("clip") == file_sha256(self.clip))
+
+    def is_current(self, metadata: WeightsMetadata) -> bool:
+        """Return whether the avatar is prepared for these weights as :func:`prepare.prepare` would do it.
+
+        Otherwise, an earlier version prepared it, or the detector's boxes have changed since.
+        """
+        if not self.is_prepared(metadata.fingerprint):
+            return False
+        try:
+            facts = _read_facts(self.prepared_folder(metadata.fingerprint))
+            boxes = crop_geometry(self.manifest, metadata).boxes
+        except (OSError, ValueError, AvatarError):
+            return False
+        same = facts.get("boxes") == [[box.x, box.y, box.width, box.height] for box in boxes]
+        return bool(facts["format"] in (PREPARED_FORMAT, _PIXELS_FORMAT) and same)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

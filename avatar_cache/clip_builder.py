@@ -6,19 +6,19 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import file_sha256
 from lipstream.avatar_cache.clip_file import write_clip
-from lipstream.avatar_cache.detector_box import Rectangle, follow_box, to_rectangles
+from lipstream.avatar_cache.detector_box import Rectangle, box_by_hand, follow_box, square_of_box, to_rectangles
 from lipstream.avatar_cache.detectors import create_detector
 from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
-from lipstream.avatar_cache.face_geometry import jaw_outline
+from lipstream.avatar_cache.face_geometry import estimate_pose, jaw_outline, lip_gap_mm
 from lipstream.avatar_cache.face_track import (
     FaceTracker,
     Windows,
     face_windows,
     longest_run,
-    shared_windows,
     smooth,
     spans,
     thumbnail,
@@ -26,10 +26,11 @@ from lipstream.avatar_cache.face_track import (
 )
 from lipstream.avatar_cache.idle_motion import LivingPhoto
 from lipstream.avatar_cache.loop_finder import Cut, find_cut
-from lipstream.avatar_cache.manifest import Loop, Manifest
+from lipstream.avatar_cache.manifest import BoxSmoothing, Loop, Manifest, Rest
 from lipstream.avatar_cache.media_reader import Limits, Source, open_source
 from lipstream.avatar_cache.photo import Bgr
 from lipstream.avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
+from lipstream.avatar_cache.source_mouth import SourceMouth, default_rest, mouth_note, source_mouth, usual_mouth
 from lipstream.realtime.errors import AvatarError, SettingsError
 from lipstream.realtime.picture.mouth_painter import Box, Outline
 from lipstream.realtime.timeline import FRAME_RATE_HZ
@@ -50,10 +51,13 @@ class BuildOptions:
         name: Name for users; empty for one derived from the id.
         consent: Statement of whose face it is and how they agreed; empty if there is none.
         face: Number of the face to use, from 1, the largest first.
-        box: Face box set by hand, px of the stored picture; ``None`` to detect the face.
+        box: Square set by hand, px of the stored picture; ``None`` to detect the face.
+        rectangle: Detector's box set by hand: left, top, right, bottom, px of the stored picture; ``None`` without one.
+        box_smoothing: Smoothing of the detector's boxes, as in the manifest.
         still: Whether a photograph gets no idle motion; default false.
         loop: How the clip repeats; ``None`` chooses by the clip.
         side: Longer side of the stored picture, px; larger sources are scaled down.
+        rest: Mouth at rest: ``keep`` shows the source's own, ``closed`` the network's; ``None`` chooses by the source.
     """
 
     name: str = ""
@@ -61,11 +65,21 @@ class BuildOptions:
     consent: str = ""
     face: int = 1
     box: Box | None = None
+    rectangle: Rectangle | None = None
+    box_smoothing: BoxSmoothing = "published"
     still: bool = False
     loop: Loop | None = None
     side: int = 1280
+    rest: Rest | None = None
     detector: str = "built-in"
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def square(self) -> tuple[float, float, float] | None:
+        """Centre x, y and half the side of the square set by hand, or worked out from the rectangle; else ``None``."""
+        if self.box:
+            return self.box.x + self.box.width / 2, self.box.y + self.box.height / 2, self.box.width / 2
+        return square_of_box(self.rectangle) if self.rectangle else None
 
 
 @dataclass(slots=True)
@@ -90,6 +104,8 @@ class _Film:
         outline: Polygon around lips and jaw, in shares of the face box.
         size: Width and height, px.
         detector_boxes: Face detector's rectangle in each picture; empty if no face was looked for.
+        mouth: What the source's mouth does; ``None`` if no landmarks were looked for.
+        rest: Mouth at rest.
     """
 
     pictures: Iterator[Bgr]
@@ -99,6 +115,8 @@ class _Film:
     size: tuple[int, int]
     report: PreflightReport
     detector_boxes: tuple[Rectangle, ...]
+    mouth: SourceMouth | None
+    rest: Rest
 
 
 def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
@@ -138,9 +156,14 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         tool=TOOL,
         consent=options.consent,
         detector_boxes=film.detector_boxes,
+        box_smoothing=options.box_smoothing,
+        box_by_hand=options.rectangle is not None,
+        rest=film.rest,
     )
     (folder / "avatar.json").write_text(manifest.to_json())
     film.report.notes = source.notes + film.report.notes
+    if film.mouth:
+        film.report.notes.append(mouth_note(film.mouth, film.rest))
     (folder / "report.json").write_text(film.report.to_json())
 
 
@@ -150,13 +173,14 @@ def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fil
     boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
     first, last = start + cut.start, start + cut.end
     looks = [look for at, look in seen.looks if first <= at < last]
-    report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size)
+    mouth = _mouth(seen, first, last)
+    # Followed over the whole part with a face: a gap at the cut is bridged from both its sides.
+    around = _found(seen, options, start, start + len(windows))[cut.start : cut.end]
+    report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size, around=around)
     report.notes = _notes(seen, start, start + len(windows), cut)
     outline = _outline(seen.faces[first:last], boxes)
-    pictures = islice(source.pictures(), first, last)
-    # Followed over the whole part with a face: a gap at the cut is bridged from both its sides.
-    found = to_rectangles(follow_box(seen.faces[start : start + len(windows)])[cut.start : cut.end])
-    return _Film(pictures, boxes, cut.loop, outline, seen.size, report, found)
+    pictures, found = islice(source.pictures(), first, last), to_rectangles(around)
+    return _Film(pictures, boxes, cut.loop, outline, seen.size, report, found, mouth, _rest(mouth, options))
 
 
 def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
@@ -164,27 +188,37 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
     windows, _ = _windows(seen, options)
     x, y, half = windows[0].tolist()
     looks, faces = [look for _, look in seen.looks], seen.faces
+    around = _found(seen, options, 0, 1)
+    mouth = _mouth(seen, 0, 1)
+    rest = _rest(mouth, options, is_photo=True)
     if options.still:
         boxes = to_boxes(windows, *seen.size)
-        report = examine(boxes, faces, looks, jump=0, size=seen.size)
-        found = to_rectangles(follow_box(faces))
-        return _Film(source.pictures(), boxes, "pingpong", _outline(faces, boxes), seen.size, report, found)
+        report = examine(boxes, faces, looks, jump=0, size=seen.size, around=around)
+        outline, found = _outline(faces, boxes), to_rectangles(around)
+        return _Film(source.pictures(), boxes, "pingpong", outline, seen.size, report, found, mouth, rest)
     points = faces[0].points if faces[0] else None
     photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
     outline = _outline(faces, to_boxes(windows, *seen.size))
     middles = np.array(list(photo.middles()))
     moved = np.column_stack((middles, np.full(len(middles), half)))
     boxes = to_boxes(moved, *seen.size)
-    report = examine(boxes, faces, looks, jump=1, size=seen.size)
+    report = examine(boxes, faces, looks, jump=1, size=seen.size, around=around)
     report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
     away = np.tile(middles - (x, y), 2)
-    found = to_rectangles(follow_box(faces) + away if faces[0] else np.empty((0, 4)))
-    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found)
+    found = to_rectangles(around + away if len(around) else around)
+    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found, mouth, rest)
+
+
+def _found(seen: _ClipSurvey, options: BuildOptions, start: int, end: int) -> npt.NDArray[np.float64]:
+    """Return the detector's rectangles in a range of frames, ``float64[N, 4]``, px; empty if no face was looked for."""
+    if options.rectangle:
+        return np.tile(box_by_hand(options.rectangle, seen.size), (end - start, 1)).astype(np.float64)
+    return follow_box(seen.faces[start:end])
 
 
 def _look_through(source: Source, options: BuildOptions, progress: Progress) -> _ClipSurvey:
     """Read the clip once to track the face and measure the pictures."""
-    detector: FaceDetector | None = None if options.box else create_detector(options.detector)
+    detector: FaceDetector | None = None if options.square else create_detector(options.detector)
     tracker = FaceTracker(detector, options.face) if detector else None
     seen = _ClipSurvey()
     expected = max(source.expected_frames, 1)
@@ -196,7 +230,7 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
         face = tracker.push(picture) if tracker else None
         seen.thumbnails.append(thumbnail(picture))
         if index % _LOOK_EVERY == 0 and (where := _where(face, options)):
-            seen.looks.append((index, look_at(picture, *where)))
+            seen.looks.append((index, look_at(picture, *where, face)))
         progress(min(0.6 * (index + 1) / expected, 0.6))
     if tracker:
         seen.faces, seen.found = tracker.track.faces, len(tracker.track.seen)
@@ -205,11 +239,24 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
     return seen
 
 
+def _mouth(seen: _ClipSurvey, first: int, last: int) -> SourceMouth | None:
+    """Return what the mouth does in most of the measured pictures from ``first`` to before ``last``."""
+    mouths = [
+        source_mouth(lip_gap_mm(face.points, estimate_pose(face.points)), look.teeth)
+        for at, look in seen.looks
+        if first <= at < last and (face := seen.faces[at]) and look.teeth is not None
+    ]
+    return usual_mouth(mouths) if mouths else None
+
+
+def _rest(mouth: SourceMouth | None, options: BuildOptions, *, is_photo: bool = False) -> Rest:
+    return options.rest or default_rest(mouth or "closed", is_photo=is_photo)
+
+
 def _where(face: DetectedFace | None, options: BuildOptions) -> tuple[float, float, float] | None:
     """Return centre x, centre y and half the side of the square to measure, px; ``None`` without a face."""
-    if options.box:
-        x, y, half = shared_windows(options.box, 1)[0].tolist()
-        return x, y, half
+    if options.square:
+        return options.square
     return (float(face.centre[0]), float(face.centre[1]), face.side / 2) if face else None
 
 
@@ -219,7 +266,10 @@ def _windows(seen: _ClipSurvey, options: BuildOptions) -> tuple[Windows, int]:
         box = options.box
         if min(box.x, box.y) < 0 or box.x + box.width > seen.size[0] or box.y + box.height > seen.size[1]:
             raise AvatarError(f"the box is not inside the picture, which is {seen.size[0]}x{seen.size[1]} as stored")
-        return shared_windows(box, len(seen.thumbnails)), 0
+    if options.rectangle:
+        box_by_hand(options.rectangle, seen.size)  # raises if it leaves too little
+    if options.square:
+        return np.tile(options.square, (len(seen.thumbnails), 1)), 0
     if not any(seen.faces) and options.face > 1:
         raise AvatarError(f"there is no face number {options.face}: leave --face out for the largest one")
     start, end = longest_run(seen.faces)

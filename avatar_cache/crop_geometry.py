@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lipstream.avatar_cache.detector_box import box_of_square, cropped_boxes, to_rectangles
 from lipstream.avatar_cache.manifest import Manifest
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import NO_PADS, WeightsMetadata
 from lipstream.realtime.picture.i420 import Picture, i420_to_bgr
 from lipstream.realtime.picture.mouth_painter import Box, Outline
 
@@ -31,8 +31,8 @@ class CropGeometry:
 def crop_geometry(manifest: Manifest, metadata: WeightsMetadata) -> CropGeometry:
     """Return the geometry of an avatar for some weights.
 
-    A manifest without detector boxes (the avatar is older than they are, or its box was given by hand) has them derived
-    from its squares.
+    A manifest without detector boxes (the avatar is older than they are, or its square was given by hand) has them
+    derived from its squares.
 
     Raises:
         AvatarError: If a detector's box leaves too little of the face in the picture.
@@ -40,7 +40,8 @@ def crop_geometry(manifest: Manifest, metadata: WeightsMetadata) -> CropGeometry
     if metadata.crop == "lipstream":
         return CropGeometry(metadata.crop, manifest.boxes, manifest.outline)
     found = manifest.detector_boxes or to_rectangles(np.array([box_of_square(box) for box in manifest.boxes]))
-    boxes = cropped_boxes(found, metadata.pads, manifest.size)
+    pads = NO_PADS if manifest.box_by_hand else metadata.pads
+    boxes = cropped_boxes(found, pads, manifest.size, manifest.box_smoothing)
     return CropGeometry(metadata.crop, boxes, _moved(manifest.outline, manifest.boxes, boxes))
 
 

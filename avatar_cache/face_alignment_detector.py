@@ -1,5 +1,8 @@
 """The published method's detector: S3FD boxes and FAN landmarks, from the ``face-alignment`` package."""
 
+from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,10 +15,12 @@ _SURE_OF_POINTS = 0.6
 
 
 class FaceAlignmentDetector:
-    """S3FD and FAN on the CPU. The package downloads their weights on first use.
+    """S3FD and FAN on the CPU, as the published script runs them: without a second, mirrored look.
+
+    The package downloads their weights on first use.
 
     Raises:
-        SettingsError: If the package is not installed or the weights cannot be downloaded.
+        SettingsError: If the package is not installed or too old, or if its weights cannot be read.
     """
 
     def __init__(self) -> None:
@@ -23,14 +28,19 @@ class FaceAlignmentDetector:
             import face_alignment  # type: ignore[import-not-found] # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise SettingsError(
-                "the detector 'face-alignment' is not installed: `pip install face-alignment`, or use 'built-in'"
+                "the detector 'face-alignment' is not installed: `pip install -e '.[wav2lip]'`, or use 'built-in'"
             ) from error
         try:
-            self._model: Any = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, device="cpu")
-        except (OSError, RuntimeError) as error:
-            raise SettingsError(
-                "the weights of 'face-alignment' cannot be downloaded: connect once, or use the detector 'built-in'"
-            ) from error
+            self._model: Any = face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D,
+                device="cpu",
+                flip_input=False,
+                compile=False,  # a minute and a C++ compiler, to save little on a clip
+            )
+        except TypeError as error:
+            raise SettingsError("the package face-alignment is too old: `pip install -e '.[wav2lip]'`") from error
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            raise SettingsError(_unreadable(face_alignment, error)) from error
 
     def find(self, picture: Bgr) -> list[DetectedFace]:
         """Return all faces of a picture, largest first."""
@@ -53,3 +63,14 @@ class FaceAlignmentDetector:
         """Return the face of the previous picture in this one; ``None`` if it is gone."""
         near = [face for face in self.find(picture) if np.hypot(*(face.centre - before.centre)) < before.side]
         return min(near, key=lambda face: float(np.hypot(*(face.centre - before.centre))), default=None)
+
+
+def _unreadable(package: ModuleType, error: Exception) -> str:
+    """Return one sentence that names the files of the weights and their folder."""
+    urls = package.detection.sfd.sfd_detector.models_urls["s3fd"], package.api.models_urls["2DFAN-4"]
+    names = " and ".join(PurePosixPath(url).name for url in urls)
+    why = str(getattr(error, "reason", error)).strip().partition("\n")[0] or type(error).__name__
+    return (
+        f"the weights of 'face-alignment' cannot be fetched or read ({why}): connect once, or copy {names} into "
+        f"{Path(package.utils.get_dir()) / 'checkpoints'}, or use the detector 'built-in'"
+    )

@@ -114,10 +114,14 @@ def bridge(at: npt.NDArray[np.int_], values: npt.NDArray[np.float64], count: int
 
 
 def smooth(windows: Windows) -> Windows:
-    """Return the windows without jitter; the filter is symmetric in time and therefore has no lag."""
+    """Return the windows without jitter; the filter is symmetric in time and therefore has no lag.
+
+    Args:
+        windows: ``float64[N, 2 + k]``: centre x and y, then the sizes, px.
+    """
     place = _blur(windows[:, :2], _CENTRE_FRAMES)
     size = _blur(windows[:, 2:], _SIZE_FRAMES)
-    middle = float(np.median(size))
+    middle = np.median(size, axis=0)
     if np.abs(size / middle - 1).max() < _ONE_SIZE:
         size[:] = middle
     return np.concatenate([place, size], axis=1)
@@ -146,11 +150,6 @@ def _even_box(x: float, y: float, half: float, width: int, height: int) -> Box:
     left = min(max(2 * round((x - side / 2) / 2), 0), (width - side) // 2 * 2)
     top = min(max(2 * round((y - side / 2) / 2), 0), (height - side) // 2 * 2)
     return Box(int(left), int(top), int(side), int(side))
-
-
-def shared_windows(box: Box, count: int) -> Windows:
-    """Return the windows of a box set by hand, the same in every picture."""
-    return np.tile([box.x + box.width / 2, box.y + box.height / 2, box.width / 2], (count, 1))
 
 
 def thumbnail(picture: Bgr) -> npt.NDArray[np.float32]:

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lipstream.realtime.errors import AvatarError
 from lipstream.realtime.picture.mouth_painter import Box, Outline
@@ -14,6 +14,10 @@ FORMAT = 1
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 Loop = Literal["seamless", "pingpong"]
+BoxSmoothing = Literal["published", "steady", "none"]
+BOX_SMOOTHINGS: tuple[BoxSmoothing, ...] = get_args(BoxSmoothing)
+Rest = Literal["keep", "closed"]
+RESTS: tuple[str, ...] = get_args(Rest)
 
 
 def check_id(avatar_id: str) -> str:
@@ -42,6 +46,10 @@ class Manifest:
         tool: Name and version of the program that made the clip; empty if not known.
         consent: Statement by the avatar's maker of whose face it is and how they agreed; empty without one.
         detector_boxes: Face detector's rectangle in every frame: left, top, right, bottom, px; empty if not known.
+        box_smoothing: Smoothing of these rectangles: ``published``, the mean over five frames; ``steady``, this
+            project's filter; or ``none``.
+        box_by_hand: Whether the rectangle was given by hand, the same in every frame; it gets no pads.
+        rest: ``keep`` if the mouth of the clip is shown at rest, ``closed`` if the network draws it closed.
     """
 
     id: str
@@ -57,6 +65,9 @@ class Manifest:
     tool: str = ""
     consent: str = ""
     detector_boxes: tuple[tuple[int, int, int, int], ...] = ()
+    box_smoothing: BoxSmoothing = "published"
+    box_by_hand: bool = False
+    rest: Rest = "closed"
 
     @property
     def frames(self) -> int:
@@ -100,11 +111,11 @@ class Manifest:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
             raise ValueError("the outline must be in shares of the face box, -1 to 2")
-        found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
-        if found and len(found) != len(boxes):
-            raise ValueError(f"{len(found)} detector boxes for {len(boxes)} frames")
-        if not boxes or fields["loop"] not in ("seamless", "pingpong"):
-            raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
+        rest = fields.get("rest", "closed")
+        if not boxes or fields["loop"] not in ("seamless", "pingpong") or rest not in RESTS:
+            raise ValueError(
+                "an avatar needs frames, a loop of 'seamless' or 'pingpong', and a rest of 'keep' or 'closed'"
+            )
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),
@@ -118,5 +129,16 @@ class Manifest:
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
-            detector_boxes=found,
+            rest=rest,
+            **_detector_fields(fields, len(boxes)),
         )
+
+
+def _detector_fields(fields: dict[str, Any], frames: int) -> dict[str, Any]:
+    found = tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in fields.get("detector_boxes", ()))
+    if found and len(found) != frames:
+        raise ValueError(f"{len(found)} detector boxes for {frames} frames")
+    if (smoothing := fields.get("box_smoothing", "published")) not in BOX_SMOOTHINGS:
+        raise ValueError(f"box_smoothing is {smoothing!r}, expected one of {', '.join(BOX_SMOOTHINGS)}")
+    by_hand = bool(fields.get("box_by_hand", False))
+    return {"detector_boxes": found, "box_smoothing": smoothing, "box_by_hand": by_hand}

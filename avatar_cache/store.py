@@ -12,6 +12,7 @@ import numpy as np
 
 from lipstream.avatar_cache.avatar import Avatar, file_sha256, verify_prepared
 from lipstream.avatar_cache.clip_builder import BuildOptions, ingest
+from lipstream.avatar_cache.crop_change import CropChange, change_crop, write_manifest
 from lipstream.avatar_cache.manifest import Manifest, check_id
 from lipstream.avatar_cache.prepare import check_clip
 from lipstream.avatar_cache.scratch_folder import scratch_folder
@@ -126,6 +127,26 @@ class AvatarStore:
             self.remove(avatar_id, missing_ok=True)
             scratch.replace(self._avatars / avatar_id)
         report(1.0)
+        return self.load(avatar_id)
+
+    def change_crop(
+        self, avatar_id: str, change: CropChange, *, progress: Callable[[float], None] | None = None
+    ) -> Avatar:
+        """Change the boxes of the detector of an avatar of the store. What is prepared from them is prepared again.
+
+        Args:
+            progress: Called with 0..1.
+
+        Raises:
+            NotFoundError: If there is no such avatar.
+            AvatarError: If the avatar is built in or has no face, or the box leaves too little of the picture.
+            SettingsError: If the detector is unknown or not installed.
+        """
+        avatar = self.load(avatar_id)
+        if not self.is_own(avatar_id):
+            raise AvatarError(f"the avatar {avatar_id!r} is built in: build one of its folder under another id")
+        changed = change_crop(avatar.manifest, avatar.clip, change, progress)
+        write_manifest(changed, avatar.clip.with_name(_MANIFEST))
         return self.load(avatar_id)
 
     def report(self, avatar_id: str) -> str | None:

@@ -27,7 +27,7 @@ from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.fields import unpack_fields
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from lipstream.realtime.lipsync.predictor import FieldPredictor, MouthPredictor, Predict
+from lipstream.realtime.lipsync.predictor import Draw, FieldPredictor, MouthPredictor
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mouth_painter import Mouth
@@ -90,7 +90,7 @@ def _avatar(store: AvatarStore, avatar_id: str) -> Avatar:
     return store.load(avatar_id)
 
 
-def _mouths(draw: Predict, face: PreparedAvatar, jobs: list[RenderJob]) -> list[Mouth]:
+def _mouths(draw: Draw, face: PreparedAvatar, jobs: list[RenderJob]) -> list[Mouth]:
     drawn: list[Mouth] = []
     for start in range(0, len(jobs), _BATCH):
         batch = jobs[start : start + _BATCH]

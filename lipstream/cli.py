@@ -4,17 +4,45 @@ Each command imports its modules when it is called, because child processes impo
 """
 
 import faulthandler
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from lipstream import __version__
 from lipstream.realtime import log_format
 from lipstream.realtime.errors import LipstreamError
-from lipstream.realtime.settings import read_settings
 from lipstream.realtime.workers import child_process, child_signals
 
+_Arguments = ParamSpec("_Arguments")
 
+
+def _telling_missing_opencv(command: Callable[_Arguments, int]) -> Callable[_Arguments, int]:
+    """Say in one sentence what to do where OpenCV cannot be loaded.
+
+    ``opencv-python``, which other packages bring, and ``opencv-python-headless`` are the same files at the same place:
+    the one installed last is loaded. The former needs the libraries of a desktop, and removing either removes both.
+    """
+
+    @functools.wraps(command)
+    def run(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> int:
+        try:
+            return command(*arguments, **named)
+        except ImportError as error:
+            if error.name != "cv2":
+                raise
+            print(
+                f"lipstream: OpenCV cannot be loaded ({error}): "
+                "`pip install --force-reinstall --no-deps opencv-python-headless` repairs it",
+                file=sys.stderr,
+            )
+            return 2
+
+    return run
+
+
+@_telling_missing_opencv
 def main() -> int:
     """Run the command of ``sys.argv``; return its exit status."""
     arguments = sys.argv[1:]
@@ -34,6 +62,7 @@ def main() -> int:
     return run(arguments[1:])
 
 
+@_telling_missing_opencv
 def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     """Run the server until it is told to end.
 
@@ -43,6 +72,8 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     Returns:
         The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.
     """
+    from lipstream.realtime.settings import read_settings
+
     try:
         child_signals.ignore_hangup()
         settings = read_settings(arguments, os.environ, program=program)
@@ -71,6 +102,12 @@ def _avatar(arguments: Sequence[str]) -> int:
 
 def _weights(arguments: Sequence[str]) -> int:
     from lipstream.realtime.lipsync.__main__ import main
+
+    return main(arguments, {"check": (_check, "draw a sheet: is the mouth drawn where the avatar's mouth is?")})
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from lipstream.realtime.weights_check.__main__ import main
 
     return main(arguments)
 
@@ -103,7 +140,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
     "avatar": (_avatar, "build, list, check and remove avatars"),
-    "weights": (_weights, "show what a Wav2Lip checkpoint is, or convert it"),
+    "weights": (_weights, "show what a Wav2Lip checkpoint is, convert it, check it on an avatar"),
     "devices": (_devices, "list the microphones and loudspeakers of this machine"),
     "doctor": (_doctor, "find out why a call to a server fails"),
     "health": (_health, "ask this machine's server whether it serves, for a container's health check"),

@@ -11,7 +11,15 @@ from typing import Any
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
-from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, parse_pads
+from lipstream.realtime.lipsync.metadata import (
+    ARTICULATION_HELP,
+    PADS_FORM,
+    PADS_HELP,
+    Pads,
+    parse_articulation,
+    parse_pads,
+)
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
@@ -74,6 +82,13 @@ class Settings:
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
     pads: Pads | None = _option(None, PADS_HELP, parse=parse_pads, values=PADS_FORM)
+    articulation: float | None = _option(
+        None,
+        f"{ARTICULATION_HELP}; for Lipstream's own weights alone",
+        parse=parse_articulation,
+        values="0.5 to 1.5",
+        computed=f"{DEFAULT_ARTICULATION}",
+    )
     device: str = _option(
         "auto", "what computes: auto, cpu, cuda (every card there is) or cuda:N", values="auto, cpu, cuda or cuda:N"
     )

@@ -57,6 +57,7 @@ _NEEDS: dict[str, Callable[[], object]] = {
     "firefox": lambda: shutil.which("firefox-esr"),
     "node": lambda: shutil.which("node"),
     "espeak-ng": lambda: shutil.which("espeak-ng"),
+    "libgl": lambda: find_library("GL"),
     "coturn": lambda: shutil.which("turnserver"),
     "namespaces": can_make_links,
     "gstreamer": lambda: all(Path(path).exists() for path in _GSTREAMER),

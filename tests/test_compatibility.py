@@ -181,6 +181,7 @@ def test_the_unit_starts_the_server(unpacked: Path, monkeypatch: pytest.MonkeyPa
     finally:
         assert server.stop() == 0
     assert json.loads(facts.read_text())["pixel_bytes"] == FIELD_BYTES, "it was prepared again, for mouths of fields"
+    AvatarStore(unpacked / "store").verify("before")
 
 
 # Commands

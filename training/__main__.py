@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--face-mesh", type=Path, help="MediaPipe's face_landmark.tflite, which reads its lips")
     evaluate.add_argument("--plots", type=Path, help="folder to write plots to")
     evaluate.add_argument("--clips", type=int, default=8)
+    evaluate.add_argument("--articulation", type=float, default=DEFAULT_ARTICULATION, help="0.5 to 1.5 (%(default)s)")
+    evaluate.add_argument("--as-heard", action="store_true", help="neither steadied nor articulated")
     portraits = steps.add_parser("portraits", help="show the built-in avatars saying a sentence")
     portraits.add_argument("--weights", type=Path, required=True)
     portraits.add_argument("--out", type=Path, required=True)
@@ -167,8 +170,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     told = (options.photograph, options.face_mesh, options.recordings)
     if options.photograph and None in told:
         raise SystemExit("evaluate --photograph needs --face-mesh and --recordings")
-    figures = evaluate(options.weights, options.data, options.recordings, plots=options.plots, clips=options.clips)
-    figures |= vowel_figures(options.weights, options.data, sentences=options.clips)
+    articulation = None if options.as_heard else options.articulation
+    shown = {"plots": options.plots, "clips": options.clips, "articulation": articulation}
+    figures = evaluate(options.weights, options.data, options.recordings, **shown)
+    figures |= vowel_figures(options.weights, options.data, sentences=options.clips, articulation=articulation)
     if options.photograph:
         figures |= photograph_figures(options.weights, options.data, *told, plots=options.plots)
     for name, value in figures.items():

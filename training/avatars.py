@@ -1,4 +1,4 @@
-"""Writes the built-in avatars: a seamless clip and its face boxes for each."""
+"""Writes the built-in avatars: a seamless clip, its face boxes, and the boxes of the face detector, for each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
+from lipstream.avatar_cache.crop_change import detect_boxes
+from lipstream.avatar_cache.detectors import create_detector
+from lipstream.avatar_cache.manifest import Manifest
 from training.characters import AVATARS, Person
 from training.dataset import face_window, rest_actions
 from training.heads import HeadSet
@@ -85,10 +88,14 @@ def film(
 
 
 def write_avatars(heads: HeadSet, folder: Path, *, crf: int = 15, seconds: float = SECONDS) -> None:
-    """Render every missing built-in avatar into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``."""
+    """Render every missing built-in avatar into ``folder/<id>/``: ``clip.mp4`` and ``avatar.json``.
+
+    The detector's boxes are found in the clip as it is stored, also for an avatar that exists without them.
+    """
     for person in AVATARS:
         home = folder / person.id
         if (home / "avatar.json").exists():
+            _add_detector_boxes(home)
             continue
         home.mkdir(parents=True, exist_ok=True)
         frames, boxes = film(heads, person, seconds=seconds)
@@ -104,6 +111,23 @@ def write_avatars(heads: HeadSet, folder: Path, *, crf: int = 15, seconds: float
             "description": person.description,
             "boxes": boxes,
         }
-        text = json.dumps({k: v for k, v in facts.items() if k != "boxes"}, indent=1)[:-2]
+        _write_facts(facts, home)
+        _add_detector_boxes(home)
+
+
+def _add_detector_boxes(home: Path) -> None:
+    facts = json.loads((home / "avatar.json").read_text())
+    if "detector_boxes" not in facts:
+        manifest = Manifest.read(home / "avatar.json")
+        facts["detector_boxes"] = detect_boxes(manifest, home / "clip.mp4", create_detector("built-in"))
+        _write_facts(facts, home)
+
+
+def _write_facts(facts: dict[str, Any], home: Path) -> None:
+    """Write the manifest with one line for each box."""
+    lists = {key: facts[key] for key in ("boxes", "detector_boxes") if key in facts}
+    parts = [json.dumps({key: value for key, value in facts.items() if key not in lists}, indent=1)[:-2]]
+    for key, boxes in lists.items():
         rows = ",\n  ".join(json.dumps(box) for box in boxes)
-        (home / "avatar.json").write_text(f'{text},\n "boxes": [\n  {rows}\n ]\n}}\n')
+        parts.append(f' "{key}": [\n  {rows}\n ]')
+    (home / "avatar.json").write_text(",\n".join(parts) + "\n}\n")

@@ -38,4 +38,5 @@ def export(published: Path, sliding: Path, face: Path, out: Path, *, name: str =
         decoded_region=DECODED_REGION,
         licence="Apache-2.0",
         name=name,
+        code="mouth",
     )

@@ -31,6 +31,8 @@ export interface Session extends Connectivity {
   token: string;
   viewer_token: string;
   look_ahead_ms: number;
+  /** How far the mouth goes, 0.5 to 1.5 of what was heard; null or absent without one. */
+  articulation?: number | null;
   urls: { self: string; peer: string; audio: string; whep: string };
   /** The devices of the server's machine that the session uses; present if they were asked for. */
   local_audio?: ('input' | 'output')[];
@@ -95,6 +97,9 @@ export type EventsClass<Details> = new () => Events<Details>;
 /** The elements that scripts look up, by id, of all three pages. */
 export interface Elements {
   'all-figures': HTMLDListElement;
+  articulation: HTMLInputElement;
+  'articulation-row': HTMLDivElement;
+  'articulation-value': HTMLOutputElement;
   'auto-gain': HTMLInputElement;
   'avatar-video': HTMLVideoElement;
   backdrop: HTMLCanvasElement;

@@ -1,6 +1,6 @@
 """The routes of sessions: begin, connect, say, interrupt, figures, end."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -24,6 +24,7 @@ from lipstream.realtime.errors import (
     TooLargeError,
     UnavailableError,
 )
+from lipstream.realtime.lipsync.mouth_code import LEAST_ARTICULATION, MOST_ARTICULATION
 from lipstream.realtime.wire.answers import SessionListItem
 from lipstream.realtime.wire.session_answers import (
     ConnectivityAnswer,
@@ -69,14 +70,21 @@ class Offer(BaseModel):
     type: Literal["offer"]
 
 
-class AvatarChoice(BaseModel):
-    """The avatar that a session shows.
+Articulation = Annotated[float, Field(ge=LEAST_ARTICULATION, le=MOST_ARTICULATION, allow_inf_nan=False)]
+
+
+class SessionChange(BaseModel):
+    """What is to change in a session, one field at least; if one cannot be changed, none is.
 
     Attributes:
-        avatar: Id of the avatar, at most 64 characters; an unknown one is answered with status 404.
+        avatar: Id of the avatar to show, at most 64 characters; an unknown one is answered with status 404; ``null``
+            keeps the one there is.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; weights without an articulation are answered
+            with status 409; ``null`` keeps the one there is.
     """
 
-    avatar: str = Field(max_length=64)
+    avatar: str | None = Field(default=None, max_length=64)
+    articulation: Articulation | None = None
 
 
 class Text(BaseModel):
@@ -98,12 +106,14 @@ class NewSession(BaseModel):
         conversation: Whether the microphone is listened to and answered instead of being spoken; default false.
         local_audio: Whether it uses microphone and loudspeaker of the server's machine; default false; needs an API
             key.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` for the server's choice.
     """
 
     avatar: str | None = Field(default=None, max_length=64)
     offer: Offer | None = None
     conversation: bool = False
     local_audio: bool = False
+    articulation: Articulation | None = None
 
 
 @operators.get("")
@@ -139,6 +149,7 @@ async def create_session(
         body.offer.sdp if body.offer else None,
         listens=body.conversation,
         local_audio=body.local_audio,
+        articulation=body.articulation,
     )
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
@@ -148,6 +159,7 @@ async def create_session(
         token=session.token,
         viewer_token=session.viewer_token,
         look_ahead_ms=session.look_ahead_ms,
+        articulation=session.articulation,
         ice_servers=reach["ice_servers"],
         ice_transport_policy=reach["ice_transport_policy"],
         urls=SessionUrls(self=path, peer=f"{path}/peer", audio=f"{path}/audio", whep=f"{path}/whep"),
@@ -195,10 +207,17 @@ async def say(body: Text, session: OneSession) -> SampleAnswer:
     return SampleAnswer(sample=await session.speech.say(body.text))
 
 
-@owners.patch("", status_code=204, responses=error_answers(BadRequestError, UnavailableError))
-async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
-    """Show another avatar without a break."""
-    await sessions.switch(session_id, choice.avatar)
+@owners.patch("", status_code=204, responses=error_answers(BadRequestError, ConflictError, UnavailableError))
+async def change_session(change: SessionChange, session: OneSession, sessions: AllSessions) -> None:
+    """Show another avatar without a break, or let the mouth go further, or less far."""
+    if change.avatar is None and change.articulation is None:
+        raise BadRequestError("nothing is to change: name an avatar or an articulation")
+    if change.articulation is not None:
+        session.weights.check_articulates()
+    if change.avatar is not None:
+        await sessions.switch(session.id, change.avatar)
+    if change.articulation is not None:
+        session.articulate(change.articulation)
 
 
 @owners.delete("", status_code=204)

@@ -1,27 +1,38 @@
-"""``lipstream weights``: what a weights file is, and the same network as safetensors."""
+"""``lipstream weights``: what a weights file is, and the same network as safetensors.
+
+``check`` needs avatars and stands above this package: `lipstream.cli` hands it in.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError, SettingsError
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, WeightsMetadata, pads_argument
 from lipstream.realtime.timeline import samples_to_ms
 
 _COLUMN = 16
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+Command = Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None, others: Mapping[str, tuple[Command, str]] | None = None) -> int:
     """Run the command.
 
     Args:
         arguments: Command line; ``None`` takes the process's.
+        others: More commands: a function that takes the arguments after the name, and what it does.
 
     Returns:
         The exit status: 0 done, 2 a file or an option that does not fit.
     """
-    options = _parser().parse_args(arguments)
+    arguments, others = sys.argv[1:] if arguments is None else arguments, others or {}
+    if arguments and arguments[0] in others:
+        run, _ = others[arguments[0]]
+        return run(arguments[1:])
+    options = _parser({name: meaning for name, (_, meaning) in others.items()}).parse_args(arguments)
     try:
         if options.command == "show":
             _show(options.file)
@@ -33,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(others: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lipstream weights",
         description="Look at a Wav2Lip network's file, or convert it. No code of the file is run.",
@@ -48,10 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         "--window-offset", type=int, metavar="SAMPLES",
         help="from a frame's first sample to its mel window's, 16 kHz (default: the file's, or -640 as published)",
     )  # fmt: skip
+    convert.add_argument(
+        "--pads", type=pads_argument, metavar=PADS_FORM, help=f"{PADS_HELP}; default: the file's, or as published"
+    )
     convert.add_argument("--licence", metavar="TEXT", help="of the weights (default: the file's, or unknown)")
     convert.add_argument(
         "--half", action="store_true", help="16 bits a number: half the file, nearly the same pictures"
     )
+    for name, meaning in others.items():
+        commands.add_parser(name, help=meaning)
     return parser
 
 
@@ -95,6 +111,7 @@ def _convert(options: argparse.Namespace) -> None:
     if out.exists():
         raise SettingsError(f"{out} is there already")
     network, metadata = load_weights(options.file, window_offset_samples=options.window_offset)
+    metadata = metadata.with_pads(options.pads)
     try:
         save_weights(
             network,
@@ -106,6 +123,7 @@ def _convert(options: argparse.Namespace) -> None:
             dtype=torch.float16 if options.half else torch.float32,
             crop=metadata.crop,
             pads=metadata.pads,
+            code=metadata.code,
         )
     except (OSError, SafetensorError) as error:
         raise SettingsError(f"cannot write {out}: {error}") from error

@@ -222,7 +222,7 @@ class Wav2Lip(nn.Module):
         self.width, self.size, self.head, self.ear, self.layout_name = width, size, head, ear, layout_name
         self.audio_width = width if audio_width is None else audio_width
         self.face_encoder_blocks = _face_encoder(plan, width)
-        code = scaled(plan.encoder[-1].channels, width)
+        self.code_channels = code = scaled(plan.encoder[-1].channels, width)
         self.audio_encoder = _audio_encoder(ear, self.audio_width, code, slope=plan.slopes)
         self.face_decoder_blocks = _face_decoder(plan, width)
         joined = scaled(plan.decoder[-1].channels, width) + scaled(plan.encoder[0].channels, width)

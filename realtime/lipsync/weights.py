@@ -105,8 +105,13 @@ def save_weights(
     dtype: torch.dtype = torch.float16,
     crop: str = "lipstream",
     pads: Pads | None = None,
+    code: str | None = None,
 ) -> None:
-    """Write a network as safetensors with the metadata that :func:`load_weights` reads."""
+    """Write a network as safetensors with the metadata that :func:`load_weights` reads.
+
+    Args:
+        code: See :class:`WeightsMetadata`; ``None`` for what the head implies: ``mouth`` with a copying one.
+    """
     state = {
         key: value.detach().cpu().to(dtype).contiguous()
         for key, value in network.state_dict().items()
@@ -128,6 +133,8 @@ def save_weights(
     }
     if pads is not None:
         metadata["pads"] = json.dumps(list(pads))
+    if code is not None:
+        metadata["code"] = code
     save_file(state, str(path), metadata=metadata)
 
 

@@ -16,7 +16,7 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
+from lipstream.realtime.errors import ConflictError, SettingsError, UnavailableError, UnreadyReason, found
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -78,6 +78,7 @@ class Sessions:
             precision=settings.precision,
             window_offset_samples=settings.window_offset,
             pads=settings.pads,
+            keeps_old=True,
         )
         self.meters = Meters()
         self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
@@ -117,17 +118,23 @@ class Sessions:
         """Start the workers, prepare every avatar, and begin to tick.
 
         Raises:
-            SettingsError: If no worker starts because of its settings.
+            SettingsError: If no worker starts because of its settings, or the weights have no articulation and the
+                settings name one.
             UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
         cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
-        await self.avatars.fill(self._metadata.fingerprint)
+        try:
+            self._metadata.articulation(self.settings.articulation)
+        except ConflictError as error:
+            raise SettingsError(error.message) from error
+        await self.avatars.fill(self._metadata)
         await self._rehearse()
         self.local_audio.start()
         self.pictures.start(self._metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
+        self.avatars.renew(self._shows)
         gc.collect()
         gc.freeze()  # otherwise a full collection visits all imported objects: 80 ms without media
 
@@ -184,7 +191,13 @@ class Sessions:
         return "full" if self._is_full() and self._oldest_waiting() is None else None
 
     async def create(
-        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+        self,
+        avatar_id: str | None,
+        offer_sdp: str | None,
+        *,
+        listens: bool = False,
+        local_audio: bool = False,
+        articulation: float | None = None,
     ) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one. No session remains if either fails.
 
@@ -193,15 +206,17 @@ class Sessions:
             offer_sdp: Offer of the session's peer; ``None`` if it comes later.
             listens: Whether the session listens to the microphone instead of speaking its sound; default false.
             local_audio: Whether the session gets this machine's microphone and loudspeaker; default false.
+            articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for that of the settings.
 
         Returns:
             The session, and the answer to the offer; ``None`` without an offer.
 
         Raises:
-            ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker.
+            ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker, or the
+                weights have no articulation and one is given.
             LipstreamError: For the reasons that :meth:`publish` gives.
         """
-        session = await self._begin(avatar_id, listens=listens)
+        session = await self._begin(avatar_id, listens=listens, articulation=articulation)
         if local_audio:
             try:
                 self.local_audio.lend(session)
@@ -236,10 +251,15 @@ class Sessions:
         )
         await rehearse_call(session)
 
-    async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
+    async def _begin(
+        self, avatar_id: str | None, *, listens: bool = False, articulation: float | None = None
+    ) -> Session:
         self._check_ready()
+        assert self._metadata is not None
+        articulation = self._metadata.articulation(self.settings.articulation if articulation is None else articulation)
         avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
         await self._rtc.offer_pacing.wait_turn()
+        avatar = await self.avatars.get(avatar.manifest.id)  # it may have been prepared again meanwhile
         self._check_ready()
         mouth_px = avatar.compositor(self.settings.mark).mouth_px
         while self._is_full(mouth_px):
@@ -248,7 +268,6 @@ class Sessions:
                 raise UnavailableError("there is no room for a face of this size now", reason="full")
             await self._end_now(yielding, "yielded")
             self._check_ready()
-        assert self._metadata is not None
         session = Session(
             avatar,
             self.workers.place(),
@@ -263,6 +282,7 @@ class Sessions:
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
             open_backend=self.pictures.open,
+            articulation=articulation,
             targets=self._targets,
         )
         self._sessions[session.id] = session
@@ -286,7 +306,10 @@ class Sessions:
             NotFoundError: If there is no such avatar.
             ConflictError: If it is built in, or a session shows it.
         """
-        await self.avatars.remove(avatar_id, is_shown=lambda: any(s.avatar_id == avatar_id for s in self.all()))
+        await self.avatars.remove(avatar_id, is_shown=lambda: self._shows(avatar_id))
+
+    def _shows(self, avatar_id: str) -> bool:
+        return any(session.avatar_id == avatar_id for session in self.all())
 
     def _check_ready(self) -> None:
         messages = {

@@ -43,6 +43,7 @@ from lipstream.realtime.wire.control_messages import ControlMessage, unknown_typ
 from lipstream.realtime.wire.events import DrainingEvent, ServerEvent, error_event
 from lipstream.realtime.wire.session_answers import PeerStats, SessionStats, StreamCounts
 from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,11 @@ class Session:
         listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
         open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for the default.
         targets: Where streams may go; default: public addresses.
+
+    Raises:
+        ConflictError: If the weights have no articulation, and one is given.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Session:
         listens: bool = False,
         agent: Agent | None = None,
         open_backend: Callable[[], PictureBackend] = ThreadBackend,
+        articulation: float | None = None,
         targets: StreamTargets = StreamTargets(),  # noqa: B008 (immutable)
     ) -> None:
         self.id = secrets.token_urlsafe(16)
@@ -111,8 +117,9 @@ class Session:
         )
         self.listeners: set[Callable[[ServerEvent], None]] = set()
         """Called with every event that the peer's control channel gets."""
-        self._worker, self._mark = worker, mark
-        self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
+        self._worker, self._mark, self.weights = worker, mark, metadata
+        self._articulation = metadata.articulation(articulation)
+        self._stream = self._open_stream(self.avatar_id)
         self._rtc = rtc
         self._on_over = on_over
         self._has_failed = False
@@ -277,8 +284,28 @@ class Session:
         self._stream.close()
         self.playout.show(avatar.compositor(self._mark), loop)
         self.speech.show(loop)
-        self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
+        self._stream = self._open_stream(avatar.manifest.id)
         self.avatar_id = avatar.manifest.id
+
+    def _open_stream(self, avatar_id: str) -> MouthStream:
+        return self._worker.open_stream(avatar_id, self._take_mouth, articulation=self._articulation or 1.0)
+
+    @property
+    def articulation(self) -> float | None:
+        """How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` if the weights have no articulation."""
+        return self._articulation
+
+    def articulate(self, articulation: float) -> None:
+        """Let the mouth go further, or less far, in the frames requested from now on.
+
+        Args:
+            articulation: 0.5 to 1.5 of what was heard.
+
+        Raises:
+            ConflictError: If the weights have no articulation.
+        """
+        self.weights.check_articulates()
+        self._articulation = self._stream.articulation = articulation
 
     def stats(self) -> SessionStats:
         """Return the session's live statistics."""
@@ -287,6 +314,7 @@ class Session:
         return {
             "id": self.id,
             "avatar": self.avatar_id,
+            "articulation": self._articulation,
             "state": self.state,
             "speaking": self.speaking,
             "fps": self.playout.frame_rate(now_s),

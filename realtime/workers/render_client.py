@@ -9,6 +9,7 @@ from typing import Any
 from lipstream.realtime.errors import LipstreamError, SettingsError, UnavailableError
 from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.workers.child_process import Child
 from lipstream.realtime.workers.messages import pack, unpack
@@ -168,9 +169,16 @@ class RenderWorker:
         """Free an avatar. No stream for it may be open."""
         self._avatars.forget(avatar_id)
 
-    def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
-        """Return a stream for an avatar that :meth:`load_avatar` loaded."""
-        return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth)
+    def open_stream(
+        self, avatar_id: str, on_mouth: OnMouth, *, articulation: float = DEFAULT_ARTICULATION
+    ) -> MouthStream:
+        """Return a stream for an avatar that :meth:`load_avatar` loaded.
+
+        Args:
+            articulation: How far the mouths go, 0.5 to 1.5 of what was heard. Weights whose
+                :attr:`WeightsMetadata.articulates` is false ignore it.
+        """
+        return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth, articulation)
 
     def flush(self) -> None:
         """Send the jobs submitted since the last call as one message."""

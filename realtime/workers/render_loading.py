@@ -27,4 +27,5 @@ def load_features(
     settings: WorkerSettings, avatar_id: str, predictor: MouthPredictor, progress: Callable[[float], None]
 ) -> FaceFeatures:
     """Load a stored avatar's features; compute them if the store has none for these weights."""
-    return prepare(AvatarStore(settings.store).load(avatar_id), predictor, progress=progress).features
+    avatar = AvatarStore(settings.store).load(avatar_id)
+    return prepare(avatar, predictor, progress=progress, keeps_old=settings.keeps_old).features

@@ -1,16 +1,27 @@
 """The boxes of published weights: where they lie, and that every avatar has them."""
 
 import dataclasses
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from lipstream.avatar_cache.__main__ import main
 from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.crop_geometry import crop_face, crop_geometry
-from lipstream.avatar_cache.detector_box import box_of_square, cropped_boxes, detector_box, follow_box, to_rectangles
+from lipstream.avatar_cache.detector_box import (
+    box_of_square,
+    cropped_boxes,
+    detector_box,
+    follow_box,
+    square_of_box,
+    to_rectangles,
+)
 from lipstream.avatar_cache.face_detector import BuiltInDetector, DetectedFace
+from lipstream.avatar_cache.face_geometry import MIRROR
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.prepare import decode_clip
 from lipstream.avatar_cache.store import AvatarStore
@@ -22,8 +33,14 @@ from lipstream.realtime.picture.mouth_painter import Box
 from tests.avatar_cache.clips import write_clip
 
 PORTRAIT = Path(__file__).parent / "astronaut.jpg"
-MTCNN = np.array([181.2, 62.7, 268.5, 173.1])
-"""What MTCNN (facenet-pytorch 2.6.0) gives for the portrait."""
+MTCNN = np.array([181.0, 63.4, 268.4, 173.7])
+"""Median of six boxes of MTCNN (facenet-pytorch 2.6.0) for the portrait: at three sizes, as it is and mirrored."""
+MTCNN_FIRST_FRAME = {
+    "ada": (172.7, 120.4, 343.9, 354.9),
+    "ada-green": (170.4, 120.2, 340.9, 359.3),
+    "ben": (159.1, 98.1, 347.6, 368.7),
+    "mira": (172.5, 124.9, 341.1, 350.9),
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +71,42 @@ def test_a_face_that_is_mirrored_or_larger_has_the_same_box(detector: BuiltInDet
     np.testing.assert_allclose(
         detector_box(3 * face.points + 7), 3 * np.array([left, top, right, bottom]) + 7, rtol=1e-5
     )
-    mirrored = face.points * np.array([-1, 1], np.float32)
+    mirrored = face.points[MIRROR] * np.array([-1, 1], np.float32)
     np.testing.assert_allclose(detector_box(mirrored), [-right, top, -left, bottom], rtol=1e-5)
 
 
-@pytest.mark.parametrize("avatar_id", ["ada", "ben"])
-def test_squares_tell_nearly_the_same_box(detector: BuiltInDetector, tmp_path: Path, avatar_id: str) -> None:
+def _cut(picture: np.ndarray, box: Iterable[float]) -> np.ndarray:
+    left, top, right, bottom = (round(edge) for edge in box)
+    crop = cv2.resize(picture[top : bottom + 10, left:right], (96, 96), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(crop).ravel()
+
+
+# MTCNN's single boxes correlate with their median by 0.92 to 0.93 on the first three and by 0.85 on the drawn face.
+@pytest.mark.parametrize(("avatar_id", "least"), [("ada", 0.9), ("ada-green", 0.9), ("ben", 0.9), ("mira", 0.85)])
+def test_a_built_in_avatar_s_crops_are_a_detector_s(tmp_path: Path, avatar_id: str, least: float) -> None:
     avatar = AvatarStore(tmp_path).load(avatar_id)
-    assert not avatar.manifest.detector_boxes
+    first = i420_to_bgr(next(decode_clip(avatar.clip, avatar.manifest)))
+    ours, theirs = _cut(first, avatar.manifest.detector_boxes[0]), _cut(first, MTCNN_FIRST_FRAME[avatar_id])
+    assert np.corrcoef(ours, theirs)[0, 1] > least
+
+
+@pytest.mark.parametrize("avatar_id", ["ada", "ben"])
+def test_squares_and_stored_boxes_tell_nearly_the_same(
+    detector: BuiltInDetector, tmp_path: Path, avatar_id: str
+) -> None:
+    avatar = AvatarStore(tmp_path).load(avatar_id)
     first = i420_to_bgr(next(decode_clip(avatar.clip, avatar.manifest)))
     (face,) = detector.find(first)
     from_points, from_square = detector_box(face.points), box_of_square(avatar.manifest.boxes[0])
-    assert np.abs(from_points - from_square).max() < 0.08 * (from_points[3] - from_points[1])
+    height = from_points[3] - from_points[1]
+    assert np.abs(from_points - from_square).max() < 0.08 * height
+    assert np.abs(from_points - avatar.manifest.detector_boxes[0]).max() < 0.02 * height, "stored as `build` stores it"
+
+
+def test_the_square_of_a_box_has_that_box() -> None:
+    x, y, half = square_of_box((100, 40, 264, 266))
+    box = box_of_square(Box(round(x - half), round(y - half), round(2 * half), round(2 * half)))
+    np.testing.assert_allclose(box, (100, 40, 264, 266), atol=2)
 
 
 def test_a_detector_s_own_box_is_taken_and_gaps_are_bridged() -> None:
@@ -82,6 +123,35 @@ def test_means_are_cut_off_in_place_and_the_end_shares_a_window() -> None:
     # 42.2, 44; from the third frame on the last five, some of them averaged already: 44.6, 44.8, 45, 45.2.
     assert [box.x for box in boxes] == [42, 44, 44, 44, 45, 45]
     assert {box.width for box in boxes} == {60}
+
+
+@pytest.mark.parametrize(("count", "mean"), [(1, 20), (3, 30), (4, 35)])
+def test_a_short_clip_has_the_mean_of_all_its_frames(count: int, mean: int) -> None:
+    found = tuple((20 + 10 * step, 30, 120 + 10 * step, 150) for step in range(count))
+    boxes = cropped_boxes(found, NO_PADS, (300, 300))
+    assert boxes[0] == Box(mean, 30, 100, 120)
+
+
+def test_smoothing_is_chosen() -> None:
+    rng = np.random.default_rng(3)
+    drift = np.arange(60) // 3
+    found = tuple(
+        (40 + at + int(dx), 30 + int(dy), 140 + at + int(dx), 150 + int(dy))
+        for at, (dx, dy) in zip(drift.tolist(), rng.integers(-4, 5, (60, 2)), strict=True)
+    )
+    raw, published, steady = (
+        cropped_boxes(found, Pads(0, 10, 0, 0), (400, 300), smoothing) for smoothing in ("none", "published", "steady")
+    )
+    assert raw == tuple(Box(left, top, 100, 130) for left, top, _, _ in found)
+
+    def jitter(boxes: tuple[Box, ...]) -> float:
+        return float(np.abs(np.diff([box.x for box in boxes], n=2)).mean())
+
+    assert jitter(steady) < jitter(published) < jitter(raw)
+    assert {(box.width, box.height) for box in steady} <= {(w, h) for w in (99, 100, 101) for h in (129, 130, 131)}
+    assert abs(np.mean([box.x for box in steady]) - np.mean([box.x for box in raw])) < 0.6, "without lag"
+    one = cropped_boxes(found[:1], NO_PADS, (400, 300), "steady")
+    assert one == (Box(found[0][0], found[0][1], 100, 120),)
 
 
 def test_boxes_stay_in_the_picture_and_too_little_of_a_face_is_refused() -> None:
@@ -104,6 +174,54 @@ def test_every_kind_of_build_keeps_what_both_crops_need(tmp_path: Path) -> None:
     by_hand = store.build(clip, "hand", options=BuildOptions(box=Box(32, 32, 64, 64))).manifest
     assert by_hand.detector_boxes == ()
     assert len(crop_geometry(by_hand, _published()).boxes) == by_hand.frames
+
+
+def test_a_box_by_hand_is_the_published_script_s(tmp_path: Path) -> None:
+    """``--box 20 200 30 90``: cropped as it is, in every frame, clipped at the edge, without pads or means."""
+    store = AvatarStore(tmp_path)
+    clip = write_clip(tmp_path / "grey.mp4", (np.full((128, 128, 3), 90, np.uint8) for _ in range(6)))
+    command = ("--store", str(tmp_path), "build", str(clip), "--id", "hand", "--no-prepare", "--consent", "mine")
+    assert main([*command, "--box", "20,200,30,90"]) == 0
+    manifest = store.load("hand").manifest
+    assert set(manifest.detector_boxes) == {(30, 20, 90, 128)}
+    published = dataclasses.replace(_published(), pads=Pads(0, 10, 3, 3))
+    assert set(crop_geometry(manifest, published).boxes) == {Box(30, 20, 60, 108)}
+    square = manifest.boxes[0]
+    assert 30 < square.x + square.width / 2 < 90
+    assert main([*command, "--box", "20,24,30,90"]) == 1, "too little of a face"
+    assert main([*command, "--box", "20,24,x,90"]) == 1
+    assert store.load("hand").manifest == manifest, "a refused build loses nothing"
+
+
+def test_the_crop_of_a_stored_avatar_is_changed_without_a_new_build(tmp_path: Path) -> None:
+    store = AvatarStore(tmp_path)
+    built = store.build(PORTRAIT, "one", options=BuildOptions(still=True, box_smoothing="none")).manifest
+    assert built.box_smoothing == "none"
+    command = ("--store", str(tmp_path), "crop", "one")
+    assert main([*command, "--box", "60,180,180,270", "--box-smoothing", "steady"]) == 0
+    by_hand = store.load("one").manifest
+    assert (by_hand.detector_boxes, by_hand.box_by_hand) == (((180, 60, 270, 180),), True)
+    assert by_hand.box_smoothing == "steady"
+    assert main([*command]) == 0, "found again"
+    again = store.load("one").manifest
+    assert not again.box_by_hand
+    np.testing.assert_allclose(again.detector_boxes, built.detector_boxes, atol=6, err_msg="the clip is compressed")
+    assert main([*command, "--box", "1,2,3"]) == 1
+    assert store.load("one").manifest == again
+    assert main(["--store", str(tmp_path), "crop", "ada"]) == 1, "built in"
+
+
+def test_the_preflight_says_that_a_face_is_cut_off(tmp_path: Path) -> None:
+    store = AvatarStore(tmp_path)
+
+    def verdicts(picture: np.ndarray) -> dict[str, str]:
+        cv2.imwrite(str(tmp_path / "face.png"), picture)
+        store.build(tmp_path / "face.png", "face", options=BuildOptions(still=True))
+        return {line["name"]: line["verdict"] for line in json.loads(store.report("face") or "")["lines"]}
+
+    whole = verdicts(_portrait())
+    assert (whole["at the edge"], whole["mouth's place"]) == ("good", "good")
+    assert verdicts(_portrait()[88:])["at the edge"] == "poor"
 
 
 def test_geometry_belongs_to_the_weights(tmp_path: Path) -> None:

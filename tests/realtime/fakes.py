@@ -120,6 +120,31 @@ class MovingPredictor(FakePredictor):
         return pack_fields(flow, paint)
 
 
+class SpeakingPredictor(FakePredictor):
+    """Gives the code of an open jaw to every loud window; a mouth is brighter by ten a unit of the jaw's channel."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self.metadata = dataclasses.replace(self.metadata, code="mouth")
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        return self.draw_mouths(self.encode_speech(mel), features, frames)
+
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        codes = np.zeros((len(mel), 16), np.float32)
+        codes[:, 0] = 4 * (mel.max(axis=(1, 2)) > -4)
+        return codes
+
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        top, bottom, left, right = REGION
+        faces = features.crops[frames][:, top:bottom, left:right].astype(float)
+        return np.clip(faces + 10 * codes[:, :1, None, None], 0, 255).astype(np.uint8)
+
+
 class FlashPredictor(FakePredictor):
     """White for the frame whose first sample is a click, unchanged otherwise."""
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from lipstream.realtime.lipsync.mouth_code import SPREAD
 from lipstream.realtime.lipsync.network import SLIDING_SHARE
 from lipstream.realtime.lipsync.weights import load_weights
 from training.audio_encoder import codes_of, listen, unsteady
 from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound, disguise
-from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly
+from training.codes import code_to_mouth, mouth_to_code, say_firmly
 from training.critic import Critic, misjudged, unmasked
 from training.export import export
 from training.figures import best_lag, similarity

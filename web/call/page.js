@@ -1,6 +1,7 @@
 /** The call page: connects its modules. */
 import { Api, ApiError } from '../shared/api.js';
 import { Call } from '../shared/call.js';
+import { Articulation } from './articulation.js';
 import { connectCheckup } from './checkup.js';
 import { Controls, connectHearing } from './controls.js';
 import { Browser } from './doctor.js';
@@ -116,6 +117,7 @@ function begin(microphone) {
   const setup = new Setup(microphone, (error) => view.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
   const controls = new Controls({ call, api, view, microphone, start });
+  const articulation = new Articulation({ call, api, view });
   connectMeter(microphone, setup);
   connectPicture(call);
   connectFigures(monitor);
@@ -124,6 +126,7 @@ function begin(microphone) {
     const over = detail.state === 'idle' || (detail.state === 'failed' && !detail.retryInMs);
     view.show(detail);
     controls.show(detail);
+    articulation.show(detail);
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
     if (detail.state !== 'live') delete root.dataset.speaking;

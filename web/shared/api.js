@@ -205,6 +205,11 @@ export class Api {
     await this.request(urls.self, { method: 'PATCH', token, body: { avatar } });
   }
 
+  /** @param {Session} session @param {number} articulation how far the mouth goes, 0.5 to 1.5 of what was heard */
+  async articulate({ urls, token }, articulation) {
+    await this.request(urls.self, { method: 'PATCH', token, body: { articulation } });
+  }
+
   /** End a session; a failure does not matter, the server frees an abandoned one itself. @param {Session} session */
   async end({ urls, token }) {
     await this.request(urls.self, { method: 'DELETE', token }).catch(() => {});

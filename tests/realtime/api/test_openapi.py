@@ -89,6 +89,7 @@ async def _take_session(client: httpx.AsyncClient, peers: list[Client]) -> None:
     await client.post(f"{path}/say", json={"text": "A short text."})
     await client.post(f"{path}/interrupt")
     await client.patch(path, json={"avatar": "bob"})
+    await client.patch(path, json={"articulation": 1.3})
     for ask in (client.post, client.get, client.delete):
         recorded = await ask(f"{path}/recording")
     for route in ("", f"/{recorded.json()['file']}", f"/{recorded.json()['transcript']}"):

@@ -66,6 +66,10 @@ def test_a_converted_checkpoint_is_the_same_network(
     for name, tensor in network.state_dict().items():
         assert torch.equal(converted.state_dict()[name], tensor), name
 
+    padded = tmp_path / "padded.safetensors"
+    assert main(["convert", str(checkpoint), str(padded), "--pads", "0,20,0,0"]) == 0
+    assert load_weights(padded)[1].pads == (0, 20, 0, 0)
+
     half, again = tmp_path / "half.safetensors", tmp_path / "again.safetensors"
     assert main(["convert", str(out), str(half), "--half"]) == 0
     assert half.stat().st_size < 0.6 * out.stat().st_size
@@ -83,6 +87,7 @@ def test_a_converted_checkpoint_is_the_same_network(
         (["convert", "bought.pth", "there.safetensors"], "is there already"),
         (["convert", "bought.pth", "none/out.safetensors"], "cannot write"),
         (["convert", "bought.pth", "out.safetensors", "--window-offset", "-5000"], "ends before its frame"),
+        (["convert", str(BUILT_IN_WEIGHTS), "out.safetensors", "--pads", "0,20,0,0"], "takes Lipstream's own square"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(
