@@ -36,6 +36,7 @@ from lipstream.realtime.option_values import (
     read_file,
 )
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
+from lipstream.realtime.rtc.peer_networks import PeerNetworks
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 from lipstream.realtime.wire.session_answers import IceServer
 
@@ -134,6 +135,13 @@ class Settings:
         "FIRST-LAST: UDP ports for media (default: any)",
         parse=parse_ports,
         values="1 to 65535, at least max_sessions of them",
+    )
+    peer_networks: PeerNetworks = _option(
+        PeerNetworks(),
+        "addresses that clients' candidates may name, as public,10.0.0.0/8, comma-separated (default: all but "
+        "link-local, metadata and other special ones)",
+        parse=lambda value: PeerNetworks.of(parse_names(value)),
+        values="public, addresses, networks (CIDR)",
     )
     allowed_hosts: tuple[str, ...] = _option(
         (), "further host names this server answers to, comma-separated", parse=parse_names

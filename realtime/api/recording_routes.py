@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse
 
-from lipstream.realtime.api.authorization import REFUSALS, holder_of, note_audit
+from lipstream.realtime.api.authorization import REFUSALS, AllSessions, holder_of, note_audit
 from lipstream.realtime.api.error_responses import error_answers
 from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import ConflictError, NotFoundError
@@ -37,11 +37,12 @@ StoredRecordings = Annotated[Recordings, Depends(_recordings)]
 @stored_recordings.get("")
 async def list_recordings(
     recordings: StoredRecordings,
+    sessions: AllSessions,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> RecordingListAnswer:
     """List stored recordings, the latest first: at most `limit` of them, 1 to 1000, without the first `offset`."""
-    kept, written = await recordings.all(), recordings.written()
+    kept, written = await recordings.all(), sessions.being_recorded()
     return RecordingListAnswer(
         count=len(kept),
         bytes=sum(one.bytes for one in kept),

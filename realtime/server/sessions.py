@@ -112,6 +112,7 @@ class Sessions:
             turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
+            peer_networks=settings.peer_networks,
         )
         self._targets = stream_targets(settings)
         self._synthesizer = choose_synthesizer(settings)
@@ -142,7 +143,7 @@ class Sessions:
         await self.avatars.fill(self._metadata)
         await self._rehearse()
         self.local_audio.start()
-        self.pictures.start(self._metadata.decoded_region)  # in the background: the start does not wait for them
+        self.pictures.start(self._metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         self.avatars.renew(self._shows)
@@ -173,6 +174,11 @@ class Sessions:
         """Return all sessions, including waiting ones, oldest first."""
         return list(self._sessions.values())
 
+    def being_recorded(self) -> set[str]:
+        """Return the names of recordings that are being written, without suffix; also those of ending sessions."""
+        sinks = [session.sinks for session in (*self._sessions.values(), *self._leaving)]
+        return {one.recording.path.stem for one in sinks if one.is_recorded}
+
     @property
     def count(self) -> int:
         """Number of sessions, including waiting ones and those that have ended and are not gone yet."""
@@ -183,9 +189,9 @@ class Sessions:
         """Number of sessions with a connected client."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
-    @property
-    def _is_full(self) -> bool:
-        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+    def _is_full(self, mouth_px: float | None = None) -> bool:
+        """Return whether there is no room for a session with a mouth of this size; ``None`` for the usual one."""
+        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count, mouth_px)
 
     def is_ticking(self, now_s: float) -> bool:
         """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
@@ -199,7 +205,7 @@ class Sessions:
             return "warming"
         if not self.workers.usable:
             return "renderer"
-        return "full" if self._is_full and self._oldest_waiting() is None else None
+        return "full" if self._is_full() and self._oldest_waiting() is None else None
 
     async def create(
         self,
@@ -281,7 +287,11 @@ class Sessions:
         avatar = await self.avatars.get(avatar.manifest.id)  # it may have been prepared again meanwhile
         await self._make_room_for(grant)
         self._check_ready()
-        if self._is_full and (yielding := self._oldest_waiting()):
+        mouth_px = avatar.compositor(self.settings.mark).mouth_px
+        while self._is_full(mouth_px):
+            if not (yielding := self._oldest_waiting()):
+                self.meters.sessions_refused.labels("full").inc()
+                raise UnavailableError("there is no room for a face of this size now", reason="full")
             await self._end_now(yielding, "yielded")
             self._check_ready()
         self._check_share(grant)

@@ -48,7 +48,7 @@ async def app(tmp_path: Path, no_built_in_avatars: None, monkeypatch: pytest.Mon
         max_sessions=3,
         picture_workers=0,
         secret_file=tmp_path / "keys",
-        push_to=("127.0.0.0/8",),
+        push_to=("127.0.0.1",),
         ice_servers=({"urls": "stun:127.0.0.1:9"}, {"urls": ["turn:a.example"], "username": "u", "credential": "c"}),
     )
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))

@@ -98,6 +98,7 @@ def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> No
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("weights", [("copy", "both")], indirect=True, ids=["copy"])
 def test_graphs_that_cannot_be_read_are_converted_again(
     weights: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
