@@ -11,6 +11,7 @@ SHORT = (
     "predictor",
     "precisions",
     "tick",
+    "mouths",
     "start",
     "memory",
     "latency",

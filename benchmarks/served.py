@@ -81,6 +81,7 @@ async def served(
     core: int | None = None,
     descriptors: int | None = None,
     synthesizer: str = "",
+    secret_file: Path | None = None,
 ) -> AsyncIterator[ServedProcess]:
     """Run a server process.
 
@@ -94,6 +95,7 @@ async def served(
         core: Core for all its processes; ``None`` for any.
         descriptors: Limit of open files and sockets; ``None`` for this process's limit.
         synthesizer: Speech engine, for a predictor of the tests; empty for none.
+        secret_file: File of API keys, for a predictor of the tests; ``None`` for a server without credentials.
     """
     port = free_port()
     arguments = ["-m", "benchmarks.served", str(port), "--predictor", predictor, "--max-sessions", str(max_sessions)]
@@ -105,6 +107,7 @@ async def served(
         *(["--core", str(core)] if core is not None else []),
         *(["--descriptors", str(descriptors)] if descriptors is not None else []),
         *(["--synthesizer", synthesizer] if synthesizer else []),
+        *(["--secret-file", str(secret_file)] if secret_file else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
@@ -214,7 +217,14 @@ async def _serve(options: argparse.Namespace) -> None:
     staged = (
         built_in(max_sessions=most, kind=kind)
         if options.predictor == BUILT_IN
-        else painted(options.predictor, max_sessions=most, kind=kind, host=host, synthesizer=options.synthesizer)
+        else painted(
+            options.predictor,
+            max_sessions=most,
+            kind=kind,
+            host=host,
+            synthesizer=options.synthesizer,
+            secret_file=options.secret_file,
+        )
     )
     async with staged as stage:
         sessions = stage[0] if isinstance(stage, tuple) else stage
@@ -285,6 +295,7 @@ if __name__ == "__main__":
     parser.add_argument("--core", type=int)
     parser.add_argument("--descriptors", type=int)
     parser.add_argument("--synthesizer", default="")
+    parser.add_argument("--secret-file", type=Path)
     options = parser.parse_args()
     os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
     if options.core is not None:

@@ -67,6 +67,7 @@ async def painted(
     avatars: int = 1,
     host: str = "127.0.0.1",
     synthesizer: str = "",
+    secret_file: Path | None = None,
 ) -> AsyncIterator[Sessions]:
     """Yield sessions with a painting predictor of the tests, on one of ``avatars`` avatars of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +81,7 @@ async def painted(
             host=host,
             insecure=True,
             synthesizer=synthesizer,
+            secret_file=secret_file,
         )
         async with _running(kind(settings, worker_settings(store, predictor))) as sessions:
             yield sessions
@@ -90,7 +92,7 @@ def pool_size(sessions: Sessions) -> int:
     return (os.cpu_count() or 1) + sessions.settings.max_sessions
 
 
-def _everybody(sessions: int) -> bool:  # noqa: ARG001 (signature of Admission.admits)
+def _everybody(sessions: int, mouth_px: float | None = None) -> bool:  # noqa: ARG001 (signature of Admission.admits)
     """Admit every session: the limit is what the benchmark looks for."""
     return True
 

@@ -1,8 +1,8 @@
 """One caller's pictures while somebody attacks the server, with a control that costs the machine as much.
 
-An attack is a module's function ``attack(url, seconds)`` that runs in a process of its own. Its processor time is
-measured. The control is a process that uses as much time without contacting the server: pictures lost in the attack
-and not in the control are lost by the server's handling of it.
+An attack is a module's function ``attack(url, seconds)`` that runs in a process of its own, and may return what the
+server answered. Its processor time is measured. The control is a process that uses as much time without contacting the
+server: pictures lost in the attack and not in the control are lost by the server's handling of it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import httpx
 from benchmarks.served import ServedProcess, fetch
 from lipstream.realtime.test_client.caller import Caller
 
-Attack = Callable[[str, float], None]
+Attack = Callable[[str, float], dict[str, int] | None]
 
 _BURN_STEP_S = 0.02
 _CONNECT_S = 20.0
@@ -109,34 +109,44 @@ async def calling(url: str, headers: dict[str, str] | None = None) -> AsyncItera
         yield Victim(caller)
 
 
-async def attacked(server: ServedProcess, victim: Victim, attack: Attack, seconds: float) -> dict[str, Any]:
+async def attacked(
+    server: ServedProcess, victim: Victim, attack: Attack, seconds: float, *, join: str = "", key: str = ""
+) -> dict[str, Any]:
     """Watch a victim before an attack, during it, during a control, and after.
 
     Args:
         attack: Module-level function; called with the server's URL and a duration in seconds.
         seconds: Length of each of the four parts, s.
+        join: Join token for the attack; empty for none.
+        key: API key for the new call; empty for none.
 
     Returns:
         ``before, attack, control, after``: :class:`Frames`; ``newcomer_s``: time that a new call took to connect during
-        the attack, ``None`` if it did not; ``attack_cpu_s``: processor time of the attacker; ``look``: the server's
-        report after the attack.
+        the attack, ``None`` if it did not; ``attack_cpu_s``: processor time of the attacker; ``told``: what the attack
+        returned; ``look``: the server's report after the attack.
     """
     found: dict[str, Any] = {"before": await victim.watch(seconds)}
     await server.look()  # discards the earlier log
-    found["attack"], found["attack_cpu_s"], found["newcomer_s"] = await _part(
-        server.url, victim, attack, server.url, seconds
+    url = f"{server.url}#join={join}" if join else server.url
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    found["attack"], found["attack_cpu_s"], found["told"], found["newcomer_s"] = await _part(
+        server.url, victim, attack, url, seconds, headers
     )
     found["look"] = await server.look()
     share = found["attack_cpu_s"] / seconds
-    found["control"], _, _ = await _part(server.url, victim, burn, str(share), seconds)
+    found["control"], *_ = await _part(server.url, victim, burn, str(share), seconds, headers)
     found["after"] = await victim.watch(seconds)
     return found
 
 
 async def _part(
-    url: str, victim: Victim, work: Attack, argument: str, seconds: float
-) -> tuple[Frames, float, float | None]:
-    """Watch while a process works; return pictures, its processor time, and the time a new call took to connect."""
+    url: str, victim: Victim, work: Attack, argument: str, seconds: float, headers: dict[str, str] | None
+) -> tuple[Frames, float, dict[str, int], float | None]:
+    """Watch while a process works.
+
+    Returns:
+        Pictures, the process's time, what it returned, and the time a new call took to connect.
+    """
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(theirs, work, argument, seconds))
     process.start()
@@ -145,20 +155,20 @@ async def _part(
             raise TimeoutError("the attacking process does not start")
         ours.recv()
         ours.send("begin")
-        newcomer = asyncio.create_task(_newcomer_s(url, seconds / 3))
+        newcomer = asyncio.create_task(_newcomer_s(url, seconds / 3, headers))
         pictures = await victim.watch(seconds)
-        cpu_s = await asyncio.to_thread(ours.recv)
-        return pictures, cpu_s, await newcomer
+        cpu_s, told = await asyncio.to_thread(ours.recv)
+        return pictures, cpu_s, told or {}, await newcomer
     finally:
         process.kill()
         process.join()
 
 
-async def _newcomer_s(url: str, after_s: float) -> float | None:
+async def _newcomer_s(url: str, after_s: float, headers: dict[str, str] | None) -> float | None:
     await asyncio.sleep(after_s)
     begun_s = time.monotonic()
     try:
-        async with calling(url):
+        async with calling(url, headers):
             return round(time.monotonic() - begun_s, 3)
     except (RuntimeError, OSError, httpx.TransportError):  # TimeoutError is an OSError
         return None
@@ -168,8 +178,8 @@ def _work(told: Connection, work: Attack, argument: str, seconds: float) -> None
     told.send("ready")
     told.recv()
     before_s = time.process_time()
-    work(argument, seconds)
-    told.send(time.process_time() - before_s)
+    answers = work(argument, seconds)
+    told.send((time.process_time() - before_s, answers))
 
 
 def burn(share: str, seconds: float) -> None:

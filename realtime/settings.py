@@ -43,6 +43,8 @@ from lipstream.realtime.wire.session_answers import IceServer
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _PREFIX = "LIPSTREAM_"
+_LEAST_CHARACTERS = 5_000
+"""Length of one text: fewer an hour would refuse a single one for ever."""
 
 
 def _option(
@@ -202,6 +204,20 @@ class Settings:
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for a new avatar, seconds")
     upload_pixels: int = _option(1920 * 1080, "most pixels in a picture of an upload")
+    max_session_minutes: float = _option(
+        0.0, "longest session, minutes; 0 for no limit; a join token may set a shorter one", values="at least 0"
+    )
+    idle_minutes: float = _option(
+        0.0, "minutes without speech after which a session ends; 0 for no limit", values="at least 0"
+    )
+    guest_turns_per_hour: int = _option(
+        240, "answers that the session of a guest may have in an hour; 0 for no limit", values="at least 0"
+    )
+    guest_characters_per_hour: int = _option(
+        100_000,
+        "characters that the session of a guest may have spoken in an hour, of texts and answers; 0 for no limit",
+        values="at least 0",
+    )
     record_minutes: float = _option(240.0, "longest recording, minutes; it then ends by itself", values="above 0")
     recordings_keep: Retention | None = _option(
         None,
@@ -278,8 +294,14 @@ class Settings:
             raise SettingsError(f"picture_workers {self.picture_workers} is less than 0")
         if not self.record_minutes > 0:
             raise SettingsError(f"record_minutes {self.record_minutes:g} is not above 0")
-        if self.max_viewers < 0:
-            raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
+        for name in ("max_viewers", "max_session_minutes", "idle_minutes", "guest_turns_per_hour"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} {getattr(self, name)} is less than 0")
+        if 0 < self.guest_characters_per_hour < _LEAST_CHARACTERS or self.guest_characters_per_hour < 0:
+            raise SettingsError(
+                f"guest_characters_per_hour {self.guest_characters_per_hour} is neither 0 nor the length of one text, "
+                f"{_LEAST_CHARACTERS}, or more"
+            )
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")

@@ -72,6 +72,8 @@ LAYERS = (
 PURE = {
     "realtime.agent.agent",
     "realtime.api.connections",
+    "realtime.api.keys",
+    "realtime.api.request_limits",
     "realtime.api.tokens",
     "realtime.audio.echo_gate",
     "realtime.audio.jitter_buffer",
@@ -111,7 +113,9 @@ PURE = {
     "realtime.rtc.turn_credentials",
     "realtime.server.admission",
     "realtime.session.animator",
+    "realtime.session.budget",
     "realtime.session.conversation",
+    "realtime.session.grant",
     "realtime.session.playout",
     "realtime.session.source_selector",
     "realtime.session.tick_schedule",

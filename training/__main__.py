@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.lipsync.metadata import CROPS
 from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 
 
@@ -45,6 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--minutes", type=float, default=6.0)
     export = steps.add_parser("export", help="put both together as a weights file")
     export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--ear", type=Path, help="a weights file to take the audio encoder from (default: listen's)")
+    for step in (faces, fit, export):
+        step.add_argument(
+            "--crop", choices=CROPS, default="lipstream", help="what the pictures show; published: detector"
+        )
+    for step in (fit, export):
+        step.add_argument("--head", choices=("copy", "paint"), default="copy", help="output layer; published: paint")
+    place = steps.add_parser("place", help="measure where weights with a detector's crop draw the lips (needs heads)")
+    place.add_argument("--weights", type=Path, required=True)
+    place.add_argument("--audio", type=Path, required=True, help="speech that the heads say")
+    place.add_argument("--heads", type=int, default=4, help="that no fit has seen")
+    place.add_argument("--plot", type=Path, help="the picture to write: truth, these weights, the wrong crop")
     calibration = steps.add_parser("calibration", help="choose what eight-bit ranges are learned from")
     calibration.add_argument("--out", type=Path, required=True)
     evaluate = steps.add_parser("evaluate", help="measure a weights file")
@@ -93,6 +106,7 @@ def _faces(options: argparse.Namespace) -> None:
         seed=options.seed,
         workers=options.workers,
         built_in_share=options.built_in_share,
+        crop=options.crop,
     )
 
 
@@ -122,7 +136,16 @@ def _fit(options: argparse.Namespace) -> None:
         _fit_person(options)
         return
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
-    fit(options.data, options.data / "fit.pt", critical=options.critical, **learning)
+    kind = {"head": options.head, "crop": options.crop}
+    try:
+        fit(options.data, _face_checkpoint(options), critical=options.critical, **kind, **learning)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+
+
+def _face_checkpoint(options: argparse.Namespace) -> Path:
+    usual = (options.head, options.crop) == ("copy", "lipstream")
+    return Path(options.data, "fit.pt" if usual else f"fit-{options.head}-{options.crop}.pt")
 
 
 def _fit_person(options: argparse.Namespace) -> None:
@@ -158,8 +181,25 @@ def _calibration(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from training.export import export
 
-    published, sliding, face = (options.data / f"{part}.pt" for part in ("published", "sliding", "fit"))
-    export(published, sliding, face, options.out)
+    ears = options.ear or (options.data / "published.pt", options.data / "sliding.pt")
+    kind = {"head": options.head, "crop": options.crop}
+    try:
+        export(ears, _face_checkpoint(options), options.out, name=options.out.stem, **kind)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+
+
+def _place(options: argparse.Namespace) -> None:
+    from training.place_heads import place
+
+    try:
+        rows = place(options.data, options.weights, options.audio, heads=options.heads, plot=options.plot)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+    for name, figures in rows.items():
+        print(name)
+        for figure, value in figures.items():
+            print(f"  {figure:46} {value:8.2f}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -212,6 +252,7 @@ _STEPS = {
     "export": _export,
     "calibration": _calibration,
     "evaluate": _evaluate,
+    "place": _place,
     "portraits": _portraits,
     "landmarks": _landmarks,
     "avatars": _avatars,

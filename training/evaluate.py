@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lipstream.realtime.audio.mel import mel_spectrogram
-from lipstream.realtime.lipsync.alignment import mel_columns
 from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, MouthShaper, SpokenFrame
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
@@ -33,6 +31,7 @@ from training.sounds import unspoken
 from training.speech import closed_frames
 from training.sync import HEARD_OFFSET, SyncScorer
 from training.visemes import mouth_curve
+from training.windows import windows_of
 
 Images = NDArray[np.uint8]
 
@@ -198,19 +197,6 @@ def silence_figures(
         "shut in silence, noise and music": float((opening < _STILL_M).mean()),
         "open reference, silence: left of its opening": undone / mouth_error(widest, clip.rest),
     }
-
-
-def windows_of(samples: Floats, offset: int) -> Floats:
-    """Return the mel window of every frame of a sound, ``float32[frames, 80, 16]``."""
-    mel = mel_spectrogram(samples)
-    frames = len(samples) // 640
-    windows = np.full((frames, 80, 16), -4.0, np.float32)
-    for frame in range(frames):
-        span = mel_columns(frame, window_offset_samples=offset)
-        first, last = max(span.start, 0), min(span.stop, mel.shape[1])
-        if last > first:
-            windows[frame, :, first - span.start : last - span.start] = mel[:, first:last]
-    return windows
 
 
 def recorded_figures(

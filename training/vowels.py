@@ -9,10 +9,11 @@ import numpy as np
 from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.weights import load_weights
 from training.clips import HeldClips
-from training.evaluate import read_lips, render, windows_of
+from training.evaluate import read_lips, render
 from training.figures import change, correlation
 from training.speech import HELD_OUT, held_vowels, make_clip
 from training.voices import Manner, speak
+from training.windows import windows_of
 
 _SENTENCES = (
     "Moon, car, see, law, bee, far, shoe, day.",

@@ -82,6 +82,8 @@ export interface ControlMessage {
   type: string;
   text?: unknown;
   message?: unknown;
+  reason?: unknown;
+  seconds?: unknown;
 }
 
 /** An EventTarget that fires CustomEvents: `Details` names them, and the type of each one's `detail`. */

@@ -8,6 +8,7 @@ from lipstream.realtime.agent.talker import Talker
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.endpoint import read_key
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
+from lipstream.realtime.wire.authorities import authorities
 
 
 def choose_agent(settings: Settings, synthesizer: SpeechSynthesizer | None) -> Callable[[], Agent] | None:
@@ -18,6 +19,7 @@ def choose_agent(settings: Settings, synthesizer: SpeechSynthesizer | None) -> C
     """
     if not settings.chat or synthesizer is None:
         return None
+    authorities()  # now, since it takes longer than a picture may
     hearing_key = read_key("transcriber_key_file", settings.transcriber_key_file)
     chat_key = read_key("chat_key_file", settings.chat_key_file)
 

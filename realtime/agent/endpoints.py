@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lipstream.realtime.agent.agent import AgentError
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 from lipstream.realtime.wire.answer_body import UNCOMPRESSED, body_lines, read_body
+from lipstream.realtime.wire.authorities import authorities
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Endpoint:
     def __init__(self, what: str, url: str, key: str) -> None:
         self.what, self.url = what, url
         headers = UNCOMPRESSED | ({"Authorization": f"Bearer {key}"} if key else {})
-        self.client = httpx.AsyncClient(timeout=SILENT_S, headers=headers)
+        self.client = httpx.AsyncClient(timeout=SILENT_S, headers=headers, verify=authorities())
 
     @contextmanager
     def explained(self) -> Iterator[None]:

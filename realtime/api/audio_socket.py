@@ -139,8 +139,9 @@ class _ProgramSocket:
             self._tell(error_event(error.message))
 
     async def _send(self) -> None:
-        while True:
-            await self._socket.send_text(json.dumps(await self._events.get()))
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await self._socket.send_text(json.dumps(await self._events.get()))
 
     async def _report(self) -> None:
         """Say how far it is; notice that the session ended, or that another program took over."""

@@ -1,5 +1,7 @@
 """The routes of sessions: begin, connect, say, interrupt, figures, end."""
 
+import asyncio
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -8,20 +10,26 @@ from pydantic import BaseModel, Field
 from lipstream.realtime.api.authorization import (
     REFUSALS,
     AllSessions,
+    Authorization,
     OneSession,
     WatchedSession,
     guest,
+    holder_of,
     new_guest,
+    note_audit,
     operator,
     owner,
 )
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import (
     BadRequestError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     OfferError,
     TooLargeError,
+    UnauthorizedError,
     UnavailableError,
 )
 from lipstream.realtime.lipsync.mouth_code import LEAST_ARTICULATION, MOST_ARTICULATION
@@ -41,8 +49,11 @@ from lipstream.realtime.wire.session_answers import (
 _OFFERS = error_answers(BadRequestError, NotFoundError, TooLargeError, OfferError, UnavailableError)
 _LOCATION = {"headers": {"Location": {"description": "Path of the session.", "schema": {"type": "string"}}}}
 
-operators = APIRouter(
-    prefix="/api/sessions", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+watchers = APIRouter(
+    prefix="/api/sessions",
+    dependencies=[Depends(holder_of(Scope.WATCH))],
+    tags=["operators", Scope.WATCH],
+    responses=error_answers(*REFUSALS),
 )
 guests = APIRouter(
     prefix="/api/sessions", dependencies=[Depends(guest)], tags=["guests"], responses=error_answers(*REFUSALS)
@@ -116,9 +127,10 @@ class NewSession(BaseModel):
     articulation: Articulation | None = None
 
 
-@operators.get("")
+@watchers.get("")
 async def list_sessions(sessions: AllSessions) -> list[SessionListItem]:
-    """Return the sessions there are, with what opens them to viewers."""
+    """Return the sessions there are, with what opens them to viewers, and who began them."""
+    now_s, unix_s = asyncio.get_running_loop().time(), time.time()
     return [
         SessionListItem(
             id=session.id,
@@ -126,6 +138,10 @@ async def list_sessions(sessions: AllSessions) -> list[SessionListItem]:
             state=session.state,
             viewers=session.viewers.count,
             viewer_token=session.viewer_token,
+            since=round(unix_s - (now_s - session.began_s)),
+            idle_s=round(max(0.0, now_s - session.active_s), 1),
+            token=session.grant.token_id,
+            key=session.grant.key,
             urls=ViewerUrls(self=f"/api/sessions/{session.id}", whep=f"/api/sessions/{session.id}/whep"),
         )
         for session in sessions.all()
@@ -142,15 +158,36 @@ async def create_session(
     body: NewSession, request: Request, response: Response, sessions: AllSessions
 ) -> SessionAnswer:
     """Begin a session, and answer its offer if it carries one."""
-    if body.local_audio:
+    authorization: Authorization = request.app.state.authorization
+    invitation = authorization.caller(request).invitation
+    if body.local_audio and not (invitation and invitation.local_audio):
         await operator(request)  # it hears the room that the server stands in
-    session, answer = await sessions.create(
-        body.avatar,
-        body.offer.sdp if body.offer else None,
-        listens=body.conversation,
-        local_audio=body.local_audio,
-        articulation=body.articulation,
-    )
+    if invitation and body.conversation and not invitation.conversation:
+        raise ForbiddenError("the invitation is not for conversations")
+    if invitation and invitation.once and not authorization.register.reserve(invitation):
+        raise ForbiddenError("the invitation was for one call, which has begun already")
+    try:
+        session, answer = await sessions.create(
+            body.avatar,
+            body.offer.sdp if body.offer else None,
+            listens=body.conversation,
+            local_audio=body.local_audio,
+            articulation=body.articulation,
+            grant=authorization.grant(request),
+        )
+    except BaseException:
+        if invitation and invitation.once:
+            authorization.register.give_back(invitation)
+        raise
+    if invitation and authorization.register.is_revoked(invitation.id):  # while the session began
+        session.end_for("revoked")
+        raise UnauthorizedError("this needs a join token that was not taken back")
+    if invitation and invitation.once:
+        await authorization.register.keep()
+    note_audit(
+        request, "session_began", session=session.id, avatar=session.avatar_id,
+        local_audio="yes" if body.local_audio else "",
+    )  # fmt: skip
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
     reach = sessions.connectivity(session)
@@ -221,6 +258,7 @@ async def change_session(change: SessionChange, session: OneSession, sessions: A
 
 
 @owners.delete("", status_code=204)
-async def delete_session(session_id: str, sessions: AllSessions) -> None:
+async def delete_session(session_id: str, request: Request, sessions: AllSessions) -> None:
     """End a session."""
+    note_audit(request, "session_deleted", session=session_id)
     await sessions.delete(session_id)

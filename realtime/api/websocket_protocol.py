@@ -9,6 +9,8 @@ import logging
 from asyncio.transports import BaseTransport
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -99,6 +101,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Close the connection of a client that answers no ping."""
         super().keepalive_timeout()
         self.loop.call_later(_CLOSED_S, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message of the application.
+
+        Raises:
+            ClientDisconnected: If the connection has ended or is being closed, by either end.
+        """
+        await self.writable.wait()
+        if self.close_sent:
+            raise ClientDisconnected
+        await super().send(message)
 
     async def run_asgi(self) -> None:
         """Run the application; the connection ends soon after it, also if the client reads nothing."""

@@ -1,15 +1,16 @@
-"""The network as graphs: one encodes a face, once; one draws a mouth, each frame.
+"""The network as graphs: one encodes a face, once; others draw a mouth each frame, as pixels or as fields.
 
 The mouth is drawn from a mel window, or from the code of one, which a third graph gives: between them the code may be
-changed (`lipstream.realtime.lipsync.mouth_code`). Faces and mouths take and return bytes, so that back ends also
-compile the scaling, cropping and rounding.
+changed (`lipstream.realtime.lipsync.mouth_code`). Faces and mouths take and return whole numbers, so that back ends
+also compile the scaling, cropping and rounding.
 """
 
 import torch
 from torch import Tensor, nn
 
+from lipstream.realtime.lipsync.fields import FLOW_STEPS, PAINT_STEPS
 from lipstream.realtime.lipsync.metadata import Region
-from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.network import Wav2Lip, copy_and_paint
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 
@@ -65,6 +66,50 @@ class MouthGraph(nn.Module):
         features = [level.to(weight.dtype) for level in levels]
         heard = heard.to(weight.dtype)
         code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
-        face = self.network.draw(code, features, _to_unit(crops, weight), self.region)
-        mouth = face.permute(0, 2, 3, 1).float()
-        return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds
+        return _in_bytes(self.network.draw(code, features, _to_unit(crops, weight), self.region))
+
+
+class FieldGraph(nn.Module):
+    """Mel windows or codes, crops and feature levels -> ``int16[B, h, w, 4]``, the fields of a copying head.
+
+    Seen as bytes, the result has the layout of `lipstream.realtime.lipsync.fields`. The crops are not read: the inputs
+    are those of :class:`MouthGraph`.
+
+    Args:
+        of_codes: As for :class:`MouthGraph`.
+        pixels: Whether the result is a pair: what :class:`MouthGraph` returns, and the fields.
+    """
+
+    def __init__(self, network: Wav2Lip, region: Region, *, of_codes: bool = False, pixels: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.region = region
+        self.of_codes = of_codes
+        self.heard_shape = (network.code_channels,) if of_codes else (MEL_BANDS, WINDOW_COLUMNS)
+        self._pixels = pixels
+
+    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Predict the fields for what was heard in the faces given by ``levels``."""
+        weight = next(self.network.parameters())
+        heard = heard.to(weight.dtype)
+        code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
+        fields = self.network.draw_fields(code, [level.to(weight.dtype) for level in levels], self.region)
+        if not self._pixels:
+            return _packed(fields)
+        face = copy_and_paint(fields, _to_unit(crops, weight), self.region.top, self.region.left)
+        return _in_bytes(face), _packed(fields)
+
+
+def _in_bytes(face: Tensor) -> Tensor:
+    mouth = face.permute(0, 2, 3, 1).float()
+    return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds
+
+
+def _packed(fields: Tensor) -> Tensor:
+    """Return ``int16[B, h, w, 4]``: flow x and y, mask with blue, green with red, the first in the low byte."""
+    flow, mask, colour = fields[:, :2], fields[:, 2:3], fields[:, 3:]
+    steps = torch.floor(flow * FLOW_STEPS + 0.5)
+    paint = torch.floor(torch.cat((mask, colour * mask), dim=1) * PAINT_STEPS + 0.5)
+    pairs = paint[:, 0::2] + 256 * paint[:, 1::2]
+    signed = pairs - 65536 * (pairs > 32767).float()
+    return torch.cat((steps, signed), dim=1).permute(0, 2, 3, 1).to(torch.int16)

@@ -23,8 +23,10 @@ from lipstream.realtime.lipsync.sealed_folder import is_whole, seal, sync_folder
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "12"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
+_FORMAT = "13"  # raise with any change of graphs, quantize, network, metadata or CALIBRATION
 _SPEECH, _INT8 = "speech", "-int8"
+_PIXELS, _FIELDS = 0, 1
+"""Outputs of a mouth graph; the second only of a copying head."""
 _GRAPHS = ("face.bin", "face.xml", "metadata.json", "mouth.bin", "mouth.xml", "speech.bin", "speech.xml")
 _SEAL, _INT8_SEAL = "graphs.sums.json", "int8.sums.json"
 CALIBRATION = Path(__file__).parent / "weights" / "calibration.npz"
@@ -44,6 +46,7 @@ def graph_folder(weights: Path, cache: Path, window_offset_samples: int | None) 
 def convert(weights: Path, cache: Path, window_offset_samples: int | None = None) -> Path:
     """Return the folder with the graphs of a weights file; convert them if they are missing or damaged.
 
+    The mouth graph of a copying head has two outputs: pixels, then fields.
     Where the weights articulate, the mouth graph takes codes, and another graph gives them; else it takes mel windows.
 
     Raises:
@@ -58,7 +61,7 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
     import torch  # noqa: PLC0415 (only a conversion needs it)
 
     from lipstream.realtime.lipsync.folding import fold  # noqa: PLC0415
-    from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph, SpeechGraph  # noqa: PLC0415
+    from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph, SpeechGraph  # noqa: PLC0415
     from lipstream.realtime.lipsync.weights import load_weights  # noqa: PLC0415
 
     network, metadata = load_weights(weights, window_offset_samples=window_offset_samples)
@@ -73,7 +76,10 @@ def convert(weights: Path, cache: Path, window_offset_samples: int | None = None
             face = FaceGraph(folded)
             levels = face(crops)
             speech = SpeechGraph(folded)
-            mouth = MouthGraph(folded, metadata.decoded_region, of_codes=metadata.articulates)
+            region, of_codes = metadata.decoded_region, metadata.articulates
+            mouth: torch.nn.Module = MouthGraph(folded, region, of_codes=of_codes)
+            if metadata.head == "copy":
+                mouth = FieldGraph(folded, region, of_codes=of_codes, pixels=True)
             heard = speech(mel) if metadata.articulates else mel
             for name, graph, example in (
                 ("face", face, (crops,)),
@@ -177,7 +183,9 @@ class OpenVinoPredictor:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = WeightsMetadata.from_json((folder / "metadata.json").read_text()).with_pads(pads)
         self._face = core.compile_model(folder / "face.xml", "CPU", options)
-        self._mouth = _compiled(core, mouth_path, options)
+        self._core, self._options, self._mouth_path = core, options, mouth_path
+        self._mouths: dict[int, dict[int, Any]] = {}  # by output, then by size of the batch
+        self._mouth(_FIELDS if self._metadata.head == "copy" else _PIXELS)  # what a server draws
         self._speech = _compiled(core, speech_path, options) if self._metadata.articulates else None
 
     @property
@@ -198,7 +206,13 @@ class OpenVinoPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
-        return self._draw(self.encode_speech(mel) if self._speech else mel, features, frames)
+        return self._draw(_PIXELS, self.encode_speech(mel) if self._speech else mel, features, frames)
+
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Predict ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`predict` predicts pixels."""
+        return self.draw_fields(self.encode_speech(mel) if self._speech else mel, features, frames)
 
     def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``; for weights that articulate."""
@@ -211,16 +225,29 @@ class OpenVinoPredictor:
     ) -> npt.NDArray[np.uint8]:
         """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``; as above."""
         assert self._speech is not None
-        return self._draw(codes, features, frames)
+        return self._draw(_PIXELS, codes, features, frames)
+
+    def draw_fields(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`draw_mouths` draws pixels."""
+        return self._draw(_FIELDS, codes, features, frames).view(np.uint8)
+
+    def _mouth(self, output: int) -> dict[int, Any]:
+        """Return the mouth graph with one of its outputs, compiled for each size of batch by the first call."""
+        if output not in self._mouths:
+            self._mouths[output] = _compiled(self._core, self._mouth_path, self._options, output)
+        return self._mouths[output]
 
     def _draw(
-        self, heard: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.uint8]:
+        self, output: int, heard: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[Any]:
+        mouth = self._mouth(output)
         drawn = []
         for batch in _batches(len(frames)):
             part = frames[batch]
             inputs = [heard[batch], features.crops[part], *(level[part] for level in features.levels)]
-            drawn.append(self._mouth[len(part)](inputs, share_inputs=True)[0])
+            drawn.append(mouth[len(part)](inputs, share_inputs=True)[0])
         return np.concatenate(drawn)
 
 
@@ -233,9 +260,12 @@ def _batches(count: int) -> Iterator[slice]:
             start += size
 
 
-def _compiled(core: ov.Core, path: Path, options: dict[str, object]) -> dict[int, Any]:
-    """Return a graph compiled for each size of batch."""
+def _compiled(core: ov.Core, path: Path, options: dict[str, object], output: int = 0) -> dict[int, Any]:
+    """Return a graph with one of its outputs, compiled for each size of batch."""
     model = core.read_model(path)
+    for at, result in enumerate(model.get_results()):
+        if at != output:
+            model.remove_result(result)
     compiled = {}
     for size in BATCHES:
         model.reshape({at: [size, *_known(model.input(at))] for at in range(len(model.inputs))})

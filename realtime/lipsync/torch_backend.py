@@ -7,7 +7,7 @@ the CPU the same functions run without a graph, so that tests cover everything b
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
 from lipstream.realtime.lipsync.folding import fold
-from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph, SpeechGraph
+from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph, SpeechGraph
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
 from lipstream.realtime.lipsync.network import Wav2Lip
-from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, draw_with
 from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -82,7 +82,7 @@ class TorchPredictor:
         self._metadata = metadata.with_pads(pads)
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
-        self._calls: dict[tuple[bool, int], _Call] = {}  # by whether codes are drawn, and by size of the batch
+        self._calls: dict[tuple[MouthGraph | FieldGraph, int], _Call] = {}  # by graph, and by size of the batch
         self._speech_calls: dict[int, _SpeechCall] = {}
 
     @_telling_faults
@@ -93,6 +93,8 @@ class TorchPredictor:
         region = self._metadata.decoded_region
         self._mouth = MouthGraph(network, region)
         self._mouth_of_codes = MouthGraph(network, region, of_codes=True)
+        self._fields = FieldGraph(network, region)
+        self._fields_of_codes = FieldGraph(network, region, of_codes=True)
         self._speech = SpeechGraph(network)
 
     @property
@@ -121,7 +123,15 @@ class TorchPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
-        return self._draw(mel, features, frames, of_codes=False)
+        return self._draw(self._mouth, mel, features, frames)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Predict ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`predict` predicts pixels."""
+        return self._draw(self._fields, mel, features, frames).view(np.uint8)
 
     @_telling_faults
     @torch.inference_mode()
@@ -142,22 +152,29 @@ class TorchPredictor:
         self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``."""
-        return self._draw(codes, features, frames, of_codes=True)
+        return self._draw(self._mouth_of_codes, codes, features, frames)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def draw_fields(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`draw_mouths` draws pixels."""
+        return self._draw(self._fields_of_codes, codes, features, frames).view(np.uint8)
 
     def _draw(
         self,
+        graph: MouthGraph | FieldGraph,
         heard: npt.NDArray[np.float32],
         features: FaceFeatures,
         frames: npt.NDArray[np.int64],
-        *,
-        of_codes: bool,
-    ) -> npt.NDArray[np.uint8]:
+    ) -> npt.NDArray[Any]:
         if features not in self._resident:
             self._resident[features] = _Resident(features, self.on.device)
         resident = self._resident[features]
         largest = BATCHES[-1]
         parts = [
-            self._call(min(largest, len(frames) - at), of_codes=of_codes).draw(
+            self._call(graph, min(largest, len(frames) - at)).draw(
                 heard[at : at + largest], resident, frames[at : at + largest]
             )
             for at in range(0, len(frames), largest)
@@ -173,7 +190,8 @@ class TorchPredictor:
         """
         size = self._metadata.size
         silence = np.full((1, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, np.float32)
-        self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
+        draw, _ = draw_with(self)
+        draw(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
         """Return a function that repeats :meth:`predict` of the last batch of a size without copies, for timing.
@@ -181,14 +199,14 @@ class TorchPredictor:
         Raises:
             KeyError: If no batch of this size in :data:`BATCHES` was used before.
         """
-        replay = self._calls[False, count].replay
+        replay = self._calls[self._mouth, count].replay
         assert replay is not None
         return replay
 
-    def _call(self, count: int, *, of_codes: bool) -> "_Call":
-        key = of_codes, next(size for size in BATCHES if size >= count)
+    def _call(self, graph: MouthGraph | FieldGraph, count: int) -> "_Call":
+        key = graph, next(size for size in BATCHES if size >= count)
         if key not in self._calls:
-            self._calls[key] = _Call(self._mouth_of_codes if of_codes else self._mouth, key[1], self.on)
+            self._calls[key] = _Call(graph, key[1], self.on)
         return self._calls[key]
 
 
@@ -221,19 +239,20 @@ class _SpeechCall:
 class _Call:
     """The network at one batch size: fixed inputs on the device, and the graph that reads them."""
 
-    def __init__(self, mouth: MouthGraph, size: int, on: Device) -> None:
+    def __init__(self, mouth: MouthGraph | FieldGraph, size: int, on: Device) -> None:
         self._mouth, self._size, self._on = mouth, size, on
         self._heard = torch.zeros((size, *mouth.heard_shape), device=on.device)
         self._faces: list[Tensor] = []  # crops and levels of the batch's frames
         self.replay: Callable[[], Tensor] | None = None
         self._index_out = torch.zeros(size, dtype=torch.int64, pin_memory=on.pins)
         self._heard_out = torch.zeros_like(self._heard, device="cpu", pin_memory=on.pins)
-        region = mouth.region
-        self._mouths_in = torch.zeros((size, region.height, region.width, 3), dtype=torch.uint8, pin_memory=on.pins)
+        channels, dtype = (3, torch.uint8) if isinstance(mouth, MouthGraph) else (4, torch.int16)
+        shape = size, mouth.region.height, mouth.region.width, channels
+        self._mouths_in = torch.zeros(shape, dtype=dtype, pin_memory=on.pins)
 
     def draw(
         self, heard: npt.NDArray[np.float32], resident: _Resident, frames: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.uint8]:
+    ) -> npt.NDArray[Any]:
         count = len(frames)
         self._heard_out[:count] = torch.from_numpy(heard)
         self._index_out[:count] = torch.from_numpy(frames)
@@ -250,5 +269,5 @@ class _Call:
             self.replay = self._on.capture(lambda: self._mouth(self._heard, *self._faces))
         self._mouths_in.copy_(self.replay(), non_blocking=True)
         self._on.wait()
-        mouths: npt.NDArray[np.uint8] = self._mouths_in[:count].numpy().copy()
+        mouths: npt.NDArray[Any] = self._mouths_in[:count].numpy().copy()
         return mouths

@@ -42,7 +42,7 @@ class RtmpLink:
         parts = address.parts
         app, _, key = parts.path.strip("/").rpartition("/")
         publisher = RtmpPublisher(app=app, key=f"{key}?{parts.query}" if parts.query else key, url=f"{address}/{app}")
-        trust = ssl.create_default_context() if parts.scheme == "rtmps" else None
+        trust = await asyncio.to_thread(ssl.create_default_context) if parts.scheme == "rtmps" else None
         reader, writer = await _connect(hosts, port_of(address), trust, parts.hostname)
         writer.transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         link = cls(publisher, reader, writer)

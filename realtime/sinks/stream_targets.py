@@ -85,18 +85,30 @@ class StreamTargets:
             raise StreamConnectionError(next(iter(faults.values())) or _REFUSED)
         return allowed
 
-    def allows(self, text: str) -> bool:
-        """Return whether an IP address is public or in a listed network."""
-        ip = _ip(text)
-        return is_public(ip) or self._is_listed(ip)
+    def allows_media(self, address: StreamAddress, hosts: Sequence[str], text: str) -> bool:
+        """Return whether the server at an address may name an IP address as its own for media.
+
+        A server that the operator lists may name any: its media may be on another network than its name. Others may
+        name public addresses and those of listed networks.
+
+        Args:
+            hosts: IP addresses that :meth:`resolve` returned for the address.
+            text: IP address to check.
+        """
+        if self._is_trusted(address) or any(self._is_listed(_ip(host)) for host in hosts):
+            return True
+        return is_public(_ip(text)) or self._is_listed(_ip(text))
 
     def _fault(self, address: StreamAddress, ip: Ip) -> str:
         """Return why a stream may not go to an address; empty if it may."""
-        if _name(address.parts.hostname or "") in self.hosts or _origin(address) in self.origins or self._is_listed(ip):
+        if self._is_trusted(address) or self._is_listed(ip):
             return ""
         if not is_public(ip):
             return _REFUSED
         return _PLAIN if address.parts.scheme == "http" else ""
+
+    def _is_trusted(self, address: StreamAddress) -> bool:
+        return _name(address.parts.hostname or "") in self.hosts or _origin(address) in self.origins
 
     def _is_listed(self, ip: Ip) -> bool:
         ip = getattr(ip, "ipv4_mapped", None) or ip

@@ -12,6 +12,7 @@ from lipstream.realtime.sinks.destination import CONNECT_S, Destination
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.sinks.whip_client import WhipClient
+from lipstream.realtime.wire.authorities import authorities
 
 
 class WhipDestination(Destination):
@@ -42,10 +43,10 @@ class WhipDestination(Destination):
             self._broadcast,
             settings=self._rtc,
             addresses=_addresses(hosts, self._rtc.host),
-            allows=lambda ip: ip in hosts or self._targets.allows(ip),
+            allows=lambda ip: self._targets.allows_media(self.address, hosts, ip),
             on_gone=lost.put_nowait,
         )
-        async with WhipClient(self.address, hosts) as client:
+        async with WhipClient(self.address, hosts, await asyncio.to_thread(authorities)) as client:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     await peer.accept(await client.publish(await peer.offer()))

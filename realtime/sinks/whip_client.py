@@ -5,6 +5,7 @@ redirect to another origin, and reads a bounded answer.
 """
 
 import contextlib
+import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
 from types import TracebackType
@@ -30,9 +31,10 @@ class WhipClient:
 
     Args:
         hosts: IP addresses of the server; they are tried in order, and no name is looked up.
+        trust: Authorities that may certify the server.
     """
 
-    def __init__(self, address: StreamAddress, hosts: Sequence[str]) -> None:
+    def __init__(self, address: StreamAddress, hosts: Sequence[str], trust: ssl.SSLContext) -> None:
         parts = address.parts
         self._host = netloc_of(parts.hostname or "", parts.port)
         self._url = parts._replace(netloc=self._host, fragment="").geturl()
@@ -41,7 +43,9 @@ class WhipClient:
         headers = {"Host": self._host, **UNCOMPRESSED}
         if parts.username:
             headers["Authorization"] = f"Bearer {parts.username}"
-        self._client = httpx.AsyncClient(timeout=CONNECT_S, headers=headers, trust_env=False, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            timeout=CONNECT_S, headers=headers, verify=trust, trust_env=False, follow_redirects=False
+        )
 
     async def __aenter__(self) -> Self:
         return self

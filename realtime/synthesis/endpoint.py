@@ -11,6 +11,7 @@ from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, LONGEST_S, SpokenPcm, SynthesisError
 from lipstream.realtime.synthesis.wave_stream import WaveStream
 from lipstream.realtime.wire.answer_body import UNCOMPRESSED, AnswerBodyError, body_pieces
+from lipstream.realtime.wire.authorities import authorities
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class SpeechEndpoint:
                 sound.
         """
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=ENGINE_SILENT_S, headers=self._headers)
+            self._client = httpx.AsyncClient(timeout=ENGINE_SILENT_S, headers=self._headers, verify=authorities())
         wave = WaveStream() if self._request["response_format"] == "wav" else None
         try:
             async with self._client.stream("POST", self._url, json={**self._request, "input": text}) as answer:

@@ -61,7 +61,7 @@ class MouthStream:
         self._jobs.submit(self, self._avatar, job)
 
     def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Give the stream the mouth of a frame, ``uint8[h, w, 3]``."""
+        """Give the stream the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8]`` fields."""
         if self._on_mouth:
             self._on_mouth(frame, mouth)
 
@@ -99,9 +99,9 @@ class WorkerJobs:
         """Monotonic time at which the worker last answered; ``None`` while it has no jobs."""
         return self._answered_s if self._under_way else None
 
-    def open(self, region: Region) -> str:
+    def open(self, region: Region, pixel_bytes: int) -> str:
         """Begin to take jobs; return the name of the shared memory for their windows and mouths."""
-        self.memory, self._free = JobMemory(region), list(range(SLOTS))
+        self.memory, self._free = JobMemory(region, pixel_bytes=pixel_bytes), list(range(SLOTS))
         return self.memory.name
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.workers.messages import by_name
 
 
@@ -63,10 +64,15 @@ class DrawJobs(NamedTuple):
 
 
 class WorkerReady(NamedTuple):
-    """The network is loaded."""
+    """The network is loaded.
+
+    Attributes:
+        pixel_bytes: Bytes of one pixel of its mouths: 3 for BGR, 8 for fields.
+    """
 
     metadata: str
     device: str
+    pixel_bytes: int = PIXEL_BYTES
 
 
 class AvatarProgress(NamedTuple):

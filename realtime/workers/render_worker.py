@@ -23,7 +23,13 @@ from lipstream.realtime.audio.mel import SILENCE_LEVEL, Mel
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.lipsync.mouth_code import MouthShaper, SpokenFrame
-from lipstream.realtime.lipsync.predictor import CodedPredictor, DeviceLostError, FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.predictor import (
+    DeviceLostError,
+    FaceFeatures,
+    MouthPredictor,
+    draw_codes_with,
+    draw_with,
+)
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.child_signals import leave_to_server
 from lipstream.realtime.workers.messages import pack, unpack
@@ -133,6 +139,8 @@ class _RenderLoop:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
         self._connection, self._settings = connection, settings
         self._predictor: MouthPredictor = _named(settings.predictor)(settings)
+        self._draw_mouths, self._pixel_bytes = draw_with(self._predictor)
+        self._coded = draw_codes_with(self._predictor)
         self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
@@ -146,7 +154,8 @@ class _RenderLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, WorkerReady(self._predictor.metadata.to_json(), self._predictor.device))
+        facts = self._predictor.metadata.to_json()
+        _send(self._connection, WorkerReady(facts, self._predictor.device, self._pixel_bytes))
         jobs: list[Job] = []
         try:
             while True:
@@ -164,7 +173,7 @@ class _RenderLoop:
             case DrawJobs(jobs):
                 return [Job(*job) for job in jobs]
             case UseMemory(name):
-                self._memory = JobMemory(self._predictor.metadata.decoded_region, name)
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name, self._pixel_bytes)
             case LoadAvatar(handle, avatar_id):
                 self._load(handle, avatar_id)
             case ForgetAvatar(handle):
@@ -268,11 +277,11 @@ class _RenderLoop:
         self, spoken: list[SpokenFrame], mel: Mel, features: FaceFeatures, frames: Frames
     ) -> npt.NDArray[np.uint8]:
         """Return mouths as heard, or shaped where the weights' code is a mouth."""
-        predictor = self._predictor
-        if not (predictor.metadata.articulates and isinstance(predictor, CodedPredictor)):
-            return predictor.predict(mel, features, frames)
+        if self._coded is None:
+            return self._draw_mouths(mel, features, frames)
+        predictor, draw = self._coded
         codes, last = self._shaper.shape(predictor.encode_speech(mel), spoken)
-        mouths = predictor.draw_mouths(codes, features, frames)
+        mouths = draw(codes, features, frames)
         self._shaper.keep(last)
         return mouths
 

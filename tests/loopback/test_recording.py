@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks.signals import TimelineSource
@@ -137,6 +138,39 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
     with pytest.raises(UnavailableError, match="No space left"):
         record(sessions, session)
     session.listeners.clear()
+
+
+async def test_a_session_is_recorded_twice_within_a_second(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "20300101T000000Z")
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    names = []
+    for _ in range(3):
+        recording = record(sessions, session)
+        names.append(recording.path.name)
+        assert recording.transcript.stem == recording.path.stem
+        await session.sinks.stop_recording()
+    assert names == [f"{session.id}-20300101T000000Z{suffix}.mp4" for suffix in ("", "-2", "-3")]
+
+
+@pytest.mark.parametrize("refused", [".mp4", ".jsonl"])
+async def test_a_recording_that_cannot_begin_leaves_neither_file_nor_descriptor(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create("ann", None)
+    create, before = recording_module._create, psutil.Process().num_fds()
+
+    def refuse(path: Path) -> int:
+        if path.suffix == refused:
+            raise PermissionError(13, "Permission denied")
+        return create(path)
+
+    monkeypatch.setattr(recording_module, "_create", refuse)
+    with pytest.raises(UnavailableError, match="cannot be written: Permission denied"):
+        record(sessions, session)
+    assert list((sessions.store.root / "recordings").iterdir()) == []
+    assert psutil.Process().num_fds() == before
 
 
 async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ async def test_an_address_that_leads_nowhere_costs_nothing_and_is_not_repeated(
     stream = session.sinks.streams.add(f"rtmp://{host}:{port}/live/{KEY}", {})
     await until(lambda: stream.state == "waiting", "giving up on it")
     assert stream.reason == "no answer in time"
-    await session.sinks.streams.close()
+    await session.sinks.streams.remove(stream.id)
     silent.close()
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(sessions)), base_url="http://127.0.0.1:8080"

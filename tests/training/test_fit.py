@@ -159,7 +159,7 @@ def test_fits_resume_and_their_export_loads(data: Path, monkeypatch: pytest.Monk
     assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]
     out = data / "w.safetensors"
-    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", out)
+    export((data / "published.pt", data / "sliding.pt"), data / "fit.pt", out)
     network, metadata = load_weights(out)
     assert metadata.head == network.head == "copy"
     assert metadata.window_offset_samples == WINDOW_OFFSET_SAMPLES
@@ -174,7 +174,7 @@ def test_a_network_to_go_on_with_is_the_one_of_the_file_and_hears_as_before_it_w
     torch.save(begun, data / "fit.pt")
     for ear in ("published", "sliding"):
         torch.save({"average": getattr(network.audio_encoder, ear).state_dict()}, data / f"{ear}.pt")
-    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", data / "w.safetensors")
+    export((data / "published.pt", data / "sliding.pt"), data / "fit.pt", data / "w.safetensors")
     again = new_network(data / "w.safetensors").eval()
     mel, face = torch.randn(4, 1, 80, 16), torch.rand(4, 6, CROP, CROP)
     with torch.no_grad():

@@ -17,7 +17,7 @@ import { ResumableSession } from '../shared/resume.js';
 import { Setup } from './setup.js';
 import { CallView } from './call_view.js';
 import { VoiceLine } from './voice_line.js';
-import { reasonOf, wordsFor } from '../shared/words.js';
+import { endingOf, reasonOf, wordsFor } from '../shared/words.js';
 
 const METER_PERIOD_MS = 32;
 const RECORDED_LINE = 'This call is being recorded.';
@@ -85,11 +85,17 @@ function connectPicture(call) {
   call.addEventListener('peer', ({ detail: peer }) => {
     view.play(peer.stream);
     peer.addEventListener('stream', () => view.play(peer.stream));
-    peer.addEventListener('message', ({ detail: { type, message } }) => {
+    peer.addEventListener('message', ({ detail }) => {
+      const { type, message } = detail;
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
       if (type === 'draining') view.say(DRAINING_LINE);
       if (type === 'recording_started') view.say(RECORDED_LINE);
       if (type === 'stream_started') view.say(STREAMED_LINE);
+      if (type === 'ending') {
+        const { reason, seconds } = endingOf(detail);
+        if (seconds > 0) view.say(`The time for this call is over in ${Math.round(seconds)} seconds.`);
+        else call.fail(reason);
+      }
       if (type === 'error' && typeof message === 'string') view.say(message);
     });
   });
@@ -139,7 +145,7 @@ function begin(microphone) {
     clearFigures();
   });
   view.addEventListener('action', async () => {
-    if (root.dataset.reason === 'unauthorised' && !(await invitation.ask())) return;
+    if (['unauthorised', 'revoked'].includes(root.dataset.reason ?? '') && !(await invitation.ask())) return;
     // With a countdown the call is only waiting; without one it has ended.
     if (view.waiting) call.hurry();
     else start();

@@ -197,6 +197,11 @@ class PlayoutConnection(RTCPeerConnection):
         pumps = {transport._task for transport in self._RTCPeerConnection__dtlsTransports if transport._task}
         await super().close()
         await _finish((pumps | self._connecting) - {asyncio.current_task()})
+        # A connection that was being made has started these after the stop.
+        for transceiver in self.getTransceivers():
+            await transceiver.stop()
+        if self.sctp:
+            await self.sctp.stop()
         consents = {agent._query_consent_task for agent in agents if agent._query_consent_task}
         for task in consents:
             task.cancel()

@@ -152,3 +152,13 @@ async def test_a_client_that_reads_nothing_is_given_up(
         writer.write(frame(TEXT, b"talk"))
         await until(lambda: "its client has read nothing" in caplog.text, "the deadline")
         await until(lambda: application.ends, "the application's notice")
+
+
+async def test_an_application_that_sends_meanwhile_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as (application, port), connected(port) as (reader, writer):
+        writer.write(frame(TEXT, b"talk"))
+        assert await reader.readexactly(100_000)
+        writer.write(frame(PING) * 500)
+        assert await closing_code(reader) == 1008
+        await until(lambda: application.ends, "the application's notice")
+    assert [line.getMessage() for line in caplog.records] == ["a WebSocket is closed: too many pings"]

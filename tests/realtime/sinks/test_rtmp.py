@@ -208,6 +208,41 @@ def test_a_hostile_server_breaks_nothing(data: bytes) -> None:
         publisher.receive(data)
 
 
+class SlowWriter:
+    """A writer whose other end reads only when the test lets it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.reads = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def drain(self) -> None:
+        await self.reads.wait()
+
+
+async def test_a_server_that_reads_no_pongs_is_not_read_either() -> None:
+    reader, writer = asyncio.StreamReader(), SlowWriter()
+    link = RtmpLink(connected(), reader, writer)  # type: ignore[arg-type]
+    ping = server_message(4, struct.pack(">HI", 6, 77))
+    reader.feed_data(ping * 4000)
+    listening = asyncio.create_task(link._listen())
+    async with asyncio.timeout(60):
+        while not writer.written:
+            await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(writer.written) == 1
+    assert 0 < len(writer.written[0]) <= 2 * 4096
+    writer.reads.set()
+    async with asyncio.timeout(60):
+        while len(writer.written) < 3:
+            await asyncio.sleep(0.01)
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
 @pytest.mark.needs("ffmpeg")
 async def test_ffmpeg_reads_a_stream_that_is_a_day_old(tmp_path: Path) -> None:
     port, path = free_port(), tmp_path / "seen.txt"

@@ -36,9 +36,14 @@ def test_public_addresses_are(text: str) -> None:
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=4, network="127.0.0.0/8"))
 def test_an_embedded_inner_address_is_refused_and_a_listed_one_allowed(inner: ipaddress.IPv4Address) -> None:
+    public = StreamAddress.parse("https://8.8.8.8/whip")
+    listed = StreamTargets.of(["10.0.0.0/8", "127.0.0.0/8", "sfu.example"])
     for text in (str(inner), f"::ffff:{inner}"):
-        assert not StreamTargets().allows(text)
-        assert StreamTargets.of(["10.0.0.0/8", "127.0.0.0/8"]).allows(text)
+        assert not StreamTargets().allows_media(public, ["8.8.8.8"], text)
+        assert listed.allows_media(public, ["8.8.8.8"], text)
+    for url, host in (("https://sfu.example/whip", "8.8.8.8"), ("https://other.example/whip", "10.1.1.1")):
+        assert listed.allows_media(StreamAddress.parse(url), [host], "192.168.1.1")
+    assert not listed.allows_media(public, ["8.8.8.8"], "192.168.1.1")
     assert not is_public(ipaddress.IPv6Address(int(ipaddress.IPv6Address("64:ff9b::")) + int(inner)))
     assert not is_public(ipaddress.IPv6Address((0x2002 << 112) + (int(inner) << 80)))
 

@@ -9,6 +9,7 @@ import pytest
 
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
 from lipstream.realtime.sinks.whip_client import MOST_REDIRECTS, WhipClient
+from lipstream.realtime.wire.authorities import authorities
 
 Reply = Callable[[bytes], bytes]
 
@@ -45,7 +46,7 @@ async def serving(reply: Reply, *, endless: bool = False) -> AsyncIterator[tuple
     server.port = listening.sockets[0].getsockname()[1]
     address = StreamAddress.parse(f"http://token@whip.example:{server.port}/whip?room=1")
     try:
-        async with WhipClient(address, ["127.0.0.1"]) as client:
+        async with WhipClient(address, ["127.0.0.1"], authorities()) as client:
             yield server, client
     finally:
         listening.close()
@@ -125,8 +126,8 @@ async def test_a_resource_elsewhere_is_not_deleted(location: str) -> None:
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(lambda _: answer("201 Created", b"v=0")) as (server, _):
         address = StreamAddress.parse(f"http://whip.example:{server.port}/whip")
-        async with WhipClient(address, ["127.0.0.9", "127.0.0.1"]) as client:
+        async with WhipClient(address, ["127.0.0.9", "127.0.0.1"], authorities()) as client:
             assert await client.publish("an offer") == "v=0"
-        async with WhipClient(address, ["127.0.0.9"]) as client:
+        async with WhipClient(address, ["127.0.0.9"], authorities()) as client:
             with pytest.raises(StreamConnectionError, match="cannot be reached"):
                 await client.publish("an offer")
