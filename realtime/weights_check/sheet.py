@@ -108,7 +108,8 @@ def choose_jobs(sound: Sound | None, loop: ClipLoop, *, window_offset_samples: i
 def draw_frames(candidates: list[Candidate], prepared: PreparedAvatar, predictor: MouthPredictor) -> list[DrawnFrame]:
     """Return the frames of a sheet, in order of time: those whose mouths differ most."""
     mouths = _draw([candidate.job for candidate in candidates], prepared, predictor.predict)
-    chosen = [candidates[at] for at in (places := sorted(_most_different(mouths, ROWS)))]
+    places = sorted(_most_different(mouths, ROWS))
+    chosen = [candidates[at] for at in places]
     draw, pixel_bytes = draw_with(predictor)
     fields: Sequence[Mouth | None] = [None] * len(chosen)
     if pixel_bytes == FIELD_BYTES:
