@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from lipstream.realtime.lipsync.fields import FIELD_BYTES, MAX_FLOW, PIXEL_BYTES, pack_fields, unpack_fields
 from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph
-from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from lipstream.realtime.lipsync.network import Wav2Lip, copy_and_paint
-from lipstream.realtime.lipsync.predictor import draw_with
+from lipstream.realtime.lipsync.predictor import draw_codes_with, draw_with
+from lipstream.realtime.lipsync.torch_backend import TorchPredictor
 from tests.realtime.fakes import FakePredictor, make_store, worker_settings
 
 REGION = Region(48, 94, 10, 84)
@@ -62,3 +63,20 @@ def test_a_predictor_without_fields_draws_pixels(tmp_path_factory: pytest.TempPa
     store = make_store(tmp_path_factory.mktemp("pixels"), {})
     predictor = FakePredictor(worker_settings(store, "FakePredictor"))
     assert draw_with(predictor) == (predictor.predict, PIXEL_BYTES)
+
+
+def test_fields_of_codes_are_those_of_the_windows() -> None:
+    predictor = TorchPredictor(BUILT_IN_WEIGHTS, device="cpu")
+    coded = draw_codes_with(predictor)
+    assert coded is not None
+    assert coded[1] == predictor.draw_fields
+    rng = np.random.default_rng(2)
+    mel = rng.uniform(-4, 4, (3, 80, 16)).astype(np.float32)
+    features = predictor.encode_faces(rng.integers(0, 255, (2, 96, 96, 3), np.uint8))
+    frames = np.array([0, 1, 0])
+    whole = predictor.predict_fields(mel, features, frames)
+    assert whole.shape[-1] == FIELD_BYTES
+    for a, b in zip(
+        unpack_fields(whole), unpack_fields(coded[1](predictor.encode_speech(mel), features, frames)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1.01 if a.shape[-1] == 4 else 1e-4)

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from lipstream.realtime.errors import OfferError, SettingsError, TooLargeError
 from lipstream.realtime.rtc.candidates import read_fragment
-from lipstream.realtime.rtc.sdp import MAX_CANDIDATES, MAX_SECTIONS, PUBLISHING, SPEAKING, WATCHING, Terms, check_offer
+from lipstream.realtime.rtc.sdp import (
+    MAX_CANDIDATES,
+    MAX_OFFER_BYTES,
+    MAX_SECTIONS,
+    PUBLISHING,
+    SPEAKING,
+    WATCHING,
+    Terms,
+    check_answer,
+    check_offer,
+)
 from lipstream.realtime.rtc.sdp_sections import split_sections
 from lipstream.realtime.settings import read_settings
 
@@ -296,3 +306,16 @@ LINES = [*OFFER.splitlines(), candidate().strip(), candidate("x.local").strip()]
 )
 def test_shuffled_offers_pass_or_are_refused(extra: list[str], whole: bool) -> None:
     passes_or_is_refused("\n".join([*(LINES if whole else []), *extra]))
+
+
+def test_an_answers_candidates_are_those_that_are_allowed() -> None:
+    places = ("8.8.8.8", "10.0.0.1", "169.254.169.254", "name.local", "8.8.4.4")
+    candidates = [f"a=candidate:1 1 udp 1 {place} 5000 typ host" for place in places]
+    answer = "\r\n".join(["v=0", "m=audio 9 UDP/TLS/RTP/SAVPF 96", *candidates, "a=mid:0"]) + "\r\n"
+    checked = check_answer(answer, lambda ip: ip.startswith("8.")).split("\r\n")
+    assert checked == ["v=0", "m=audio 9 UDP/TLS/RTP/SAVPF 96", candidates[0], candidates[4], "a=mid:0", ""]
+    many = [f"a=candidate:{n} 1 udp 1 8.8.8.8 {5000 + n} typ host" for n in range(MAX_CANDIDATES + 5)]
+    kept = check_answer("\n".join(["v=0", *many]), lambda _: True).split("\r\n")
+    assert kept == ["v=0", *many[:MAX_CANDIDATES], ""]
+    with pytest.raises(TooLargeError):
+        check_answer("a" * (MAX_OFFER_BYTES + 1), lambda _: True)
