@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # Makes the site of the documents; MIT, 138 MB with what it needs. 0.1 is not tried yet.
 ZENSICAL := 'zensical>=0.0.73,<0.1'
 
-.PHONY: run test check coverage check-web docs lock-web format bench bench-cuda network fuzz soak clean
+# What a release needs beside the tests: a list of the packages, and known faults of them; both Apache-2.0.
+RELEASE_TOOLS := 'cyclonedx-bom>=7,<8' 'pip-audit>=2.10,<3'
+
+.PHONY: run test check coverage check-web docs lock-web format bench bench-cuda network fuzz soak sbom audit clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -76,8 +79,18 @@ fuzz: $(VENV)/.test
 soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks soak cycles limit
 
+# The packages of .venv as CycloneDX. After `make clean sbom` these are what a server needs, without the tools of tests.
+sbom: $(VENV)/.run .venv-release/.installed
+	mkdir -p build
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--of JSON -o build/lipstream.cdx.json $(BIN)/python
+
+# Known vulnerabilities of the packages of .venv; asks the advisory database of the Python registry.
+audit: $(VENV)/.run .venv-release/.installed
+	.venv-release/bin/pip-audit --strict --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean:
-	rm -rf $(VENV) .venv-docs .cache build/docs-source build/docs-site web/node_modules
+	rm -rf $(VENV) .venv-docs .venv-release .cache build/docs-source build/docs-site web/node_modules
 
 web/node_modules/.installed: web/package.json web/package-lock.json
 	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -86,6 +99,11 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 .venv-docs/.installed: Makefile
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check $(ZENSICAL)
+	touch $@
+
+.venv-release/.installed: Makefile
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check $(RELEASE_TOOLS)
 	touch $@
 
 $(VENV)/.run: pyproject.toml

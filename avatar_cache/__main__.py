@@ -13,7 +13,7 @@ from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.crop_change import CropChange
 from lipstream.avatar_cache.detector_box import Rectangle
 from lipstream.avatar_cache.detectors import DETECTORS
-from lipstream.avatar_cache.manifest import BOX_SMOOTHINGS
+from lipstream.avatar_cache.manifest import BOX_SMOOTHINGS, RESTS
 from lipstream.avatar_cache.media_reader import Limits
 from lipstream.avatar_cache.preflight import PreflightReport
 from lipstream.avatar_cache.prepare import decode_clip, prepare
@@ -75,6 +75,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     )
     build.add_argument("--still", action="store_true", help="leave a photograph as it is")
     build.add_argument("--loop", choices=("seamless", "pingpong"), help="how the clip repeats (default: what suits it)")
+    build.add_argument(
+        "--rest",
+        choices=RESTS,
+        help="mouth at rest: the source's own, or drawn closed (default: closed, but a photograph keeps its smile)",
+    )
     build.add_argument("--side", type=int, default=1280, help="longer side of the stored picture, px")
     build.add_argument(
         "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
@@ -97,6 +102,7 @@ def _options(chosen: argparse.Namespace) -> BuildOptions:
         still=chosen.still,
         loop=chosen.loop,
         side=chosen.side,
+        rest=chosen.rest,
         detector=chosen.detector,
         limits=Limits(seconds=chosen.max_seconds),
     )

@@ -14,15 +14,19 @@ import numpy.typing as npt
 from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
+from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 
-PREPARED_FORMAT = 3
+PREPARED_FORMAT = 4
+_PIXELS_FORMAT = 3
+"""Earlier format whose mouths at rest are pixels, whatever the weights could draw."""
 _SQUARES_FORMAT = 2
-"""Earlier format without boxes and outline: its crops are the squares of the manifest, for Lipstream's own crop."""
+"""Earliest format, without boxes and outline: its crops are the squares of the manifest, Lipstream's own."""
 FACTS = "prepared.json"
 
 _loads = itertools.count()
@@ -40,15 +44,21 @@ class Avatar:
         """Return the folder for the avatar prepared for a weights file; it may not exist."""
         return self.prepared_root / fingerprint
 
-    def is_prepared(self, fingerprint: str) -> bool:
-        """Return whether the avatar is prepared for a weights file, in a known format and from this clip."""
+    def is_prepared(self, fingerprint: str, pixel_bytes: int | None = None) -> bool:
+        """Return whether the avatar is prepared for a weights file, in a known format and from this clip.
+
+        Args:
+            pixel_bytes: Bytes of one pixel that its mouths must have: 3 for BGR, 8 for fields; ``None`` for any.
+        """
         try:
             facts = _read_facts(self.prepared_folder(fingerprint))
         except (OSError, ValueError):
             return False
-        if facts.get("weights") != fingerprint:
+        if facts.get("weights") != fingerprint or facts.get("rest", "closed") != self.manifest.rest:
             return False
-        is_known = facts.get("format") in (PREPARED_FORMAT, _SQUARES_FORMAT)
+        is_known = facts.get("format") in (PREPARED_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
+        if pixel_bytes not in (None, facts.get("pixel_bytes", PIXEL_BYTES)):
+            return False
         return bool(is_known and facts.get("clip") == file_sha256(self.clip))
 
     def is_current(self, metadata: WeightsMetadata) -> bool:
@@ -64,7 +74,7 @@ class Avatar:
         except (OSError, ValueError, AvatarError):
             return False
         same = facts.get("boxes") == [[box.x, box.y, box.width, box.height] for box in boxes]
-        return bool(facts["format"] == PREPARED_FORMAT and same)
+        return bool(facts["format"] in (PREPARED_FORMAT, _PIXELS_FORMAT) and same)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +83,8 @@ class PreparedAvatar:
 
     Attributes:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
-        rest_mouths: ``uint8[N, h, w, 3]``, BGR, in the decoded region.
+        rest_mouths: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields, in the decoded region.
+        under: ``uint8[N, n]``, the clip's own pixels below the painted mouths; ``None`` for mouths of pixels.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
         loaded: Serial number of the load; differs between loads under one id.
@@ -82,6 +93,7 @@ class PreparedAvatar:
     manifest: Manifest
     frames: npt.NDArray[np.uint8]
     rest_mouths: npt.NDArray[np.uint8]
+    under: npt.NDArray[np.uint8] | None
     features: FaceFeatures
     geometry: CropGeometry
     region: Region
@@ -103,13 +115,14 @@ class PreparedAvatar:
             stamp,
             Origin(manifest.id, self.fingerprint, self.loaded, mark),
             self.geometry.crop,
+            self.under,
         )
 
     def bytes(self) -> dict[str, int]:
         """Return the bytes of each part: pictures for the server, crops and features for the render worker."""
         features = sum(level.nbytes for level in self.features.levels)
         return {
-            "pictures": self.frames.nbytes + self.rest_mouths.nbytes,
+            "pictures": self.frames.nbytes + self.rest_mouths.nbytes + (0 if self.under is None else self.under.nbytes),
             "crops": self.features.crops.nbytes,
             "features": features,
         }
@@ -165,6 +178,7 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             manifest=avatar.manifest,
             frames=arrays["frames"],
             rest_mouths=arrays["rest_mouths"],
+            under=arrays.get("under"),
             features=FaceFeatures(tuple(arrays[f"level{i}"] for i in range(levels)), arrays["crops"]),
             geometry=_geometry(avatar.manifest, facts),
             region=Region(*facts["region"]),
@@ -172,7 +186,7 @@ def load_prepared(avatar: Avatar, fingerprint: str) -> PreparedAvatar:
             fingerprint=fingerprint,
             loaded=next(_loads),
         )
-        _check_shapes(prepared)
+        _check_shapes(prepared, facts.get("pixel_bytes", PIXEL_BYTES))
     except Exception as error:
         raise AvatarError(f"prepared avatar in {folder} is damaged: {error}") from error
     return prepared
@@ -194,15 +208,22 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _check_shapes(prepared: PreparedAvatar) -> None:
+def _check_shapes(prepared: PreparedAvatar, pixel_bytes: int) -> None:
     """Raise ValueError unless each array has the type and shape that the manifest and the facts give it."""
     count, (width, height) = prepared.manifest.frames, prepared.manifest.size
     region, size, features = prepared.region, prepared.crop_size, prepared.features
     expected = {
         "frames": (prepared.frames, np.uint8, (count, height * 3 // 2, width)),
-        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, 3)),
+        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, pixel_bytes)),
         "crops": (features.crops, np.uint8, (count, size, size, 3)),
     }
+    if pixel_bytes == FIELD_BYTES:
+        geometry = prepared.geometry
+        painter = FieldPainter(region, size, geometry.outline, geometry.crop)
+        most = painter.size(max(geometry.boxes, key=lambda box: box.width * box.height))
+        under = prepared.under
+        if under is None or under.dtype != np.uint8 or under.ndim != 2 or len(under) != count or under.shape[1] < most:
+            raise ValueError("the clip's pixels below the mouths are missing or have another shape")
     for name, (array, dtype, shape) in expected.items():
         if array.dtype != dtype or array.shape != shape:
             raise ValueError(f"{name} is {array.dtype}{array.shape}")

@@ -49,6 +49,18 @@ def measure_blend(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], m
     )
 
 
+def mouth_sharpness(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> float:
+    """Return the variance of the Laplacian inside a mask, over that of the picture before: 1 is as sharp.
+
+    Args:
+        before: ``uint8[h, w]``, luma without the painted mouth.
+        after: ``uint8[h, w]``, luma with it.
+        mask: ``bool[h, w]``, the pixels that painting may change; those near its edge are left out.
+    """
+    inside = _eroded(mask, round(_DEPTHS[-1] * int(mask.any(axis=0).sum())))
+    return _sharpness(after, inside) / max(_sharpness(before, inside), 1e-6)
+
+
 def border_step(luma: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> float:
     """Return the mean absolute step of luma between neighbours on either side of a mask's border."""
     values = luma.astype(np.float32)

@@ -13,7 +13,7 @@ from lipstream.avatar_cache.clip_file import write_clip
 from lipstream.avatar_cache.detector_box import Rectangle, box_by_hand, follow_box, square_of_box, to_rectangles
 from lipstream.avatar_cache.detectors import create_detector
 from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
-from lipstream.avatar_cache.face_geometry import jaw_outline
+from lipstream.avatar_cache.face_geometry import estimate_pose, jaw_outline, lip_gap_mm
 from lipstream.avatar_cache.face_track import (
     FaceTracker,
     Windows,
@@ -26,10 +26,11 @@ from lipstream.avatar_cache.face_track import (
 )
 from lipstream.avatar_cache.idle_motion import LivingPhoto
 from lipstream.avatar_cache.loop_finder import Cut, find_cut
-from lipstream.avatar_cache.manifest import BoxSmoothing, Loop, Manifest
+from lipstream.avatar_cache.manifest import BoxSmoothing, Loop, Manifest, Rest
 from lipstream.avatar_cache.media_reader import Limits, Source, open_source
 from lipstream.avatar_cache.photo import Bgr
 from lipstream.avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
+from lipstream.avatar_cache.source_mouth import SourceMouth, default_rest, mouth_note, source_mouth, usual_mouth
 from lipstream.realtime.errors import AvatarError, SettingsError
 from lipstream.realtime.picture.mouth_painter import Box, Outline
 from lipstream.realtime.timeline import FRAME_RATE_HZ
@@ -56,6 +57,7 @@ class BuildOptions:
         still: Whether a photograph gets no idle motion; default false.
         loop: How the clip repeats; ``None`` chooses by the clip.
         side: Longer side of the stored picture, px; larger sources are scaled down.
+        rest: Mouth at rest: ``keep`` shows the source's own, ``closed`` the network's; ``None`` chooses by the source.
     """
 
     name: str = ""
@@ -68,6 +70,7 @@ class BuildOptions:
     still: bool = False
     loop: Loop | None = None
     side: int = 1280
+    rest: Rest | None = None
     detector: str = "built-in"
     limits: Limits = field(default_factory=Limits)
 
@@ -101,6 +104,8 @@ class _Film:
         outline: Polygon around lips and jaw, in shares of the face box.
         size: Width and height, px.
         detector_boxes: Face detector's rectangle in each picture; empty if no face was looked for.
+        mouth: What the source's mouth does; ``None`` if no landmarks were looked for.
+        rest: Mouth at rest.
     """
 
     pictures: Iterator[Bgr]
@@ -110,6 +115,8 @@ class _Film:
     size: tuple[int, int]
     report: PreflightReport
     detector_boxes: tuple[Rectangle, ...]
+    mouth: SourceMouth | None
+    rest: Rest
 
 
 def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, progress: Progress) -> None:
@@ -151,9 +158,12 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
         detector_boxes=film.detector_boxes,
         box_smoothing=options.box_smoothing,
         box_by_hand=options.rectangle is not None,
+        rest=film.rest,
     )
     (folder / "avatar.json").write_text(manifest.to_json())
     film.report.notes = source.notes + film.report.notes
+    if film.mouth:
+        film.report.notes.append(mouth_note(film.mouth, film.rest))
     (folder / "report.json").write_text(film.report.to_json())
 
 
@@ -163,13 +173,14 @@ def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fil
     boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
     first, last = start + cut.start, start + cut.end
     looks = [look for at, look in seen.looks if first <= at < last]
+    mouth = _mouth(seen, first, last)
     # Followed over the whole part with a face: a gap at the cut is bridged from both its sides.
     around = _found(seen, options, start, start + len(windows))[cut.start : cut.end]
     report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size, around=around)
     report.notes = _notes(seen, start, start + len(windows), cut)
     outline = _outline(seen.faces[first:last], boxes)
-    pictures = islice(source.pictures(), first, last)
-    return _Film(pictures, boxes, cut.loop, outline, seen.size, report, to_rectangles(around))
+    pictures, found = islice(source.pictures(), first, last), to_rectangles(around)
+    return _Film(pictures, boxes, cut.loop, outline, seen.size, report, found, mouth, _rest(mouth, options))
 
 
 def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
@@ -178,11 +189,13 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
     x, y, half = windows[0].tolist()
     looks, faces = [look for _, look in seen.looks], seen.faces
     around = _found(seen, options, 0, 1)
+    mouth = _mouth(seen, 0, 1)
+    rest = _rest(mouth, options, is_photo=True)
     if options.still:
         boxes = to_boxes(windows, *seen.size)
         report = examine(boxes, faces, looks, jump=0, size=seen.size, around=around)
         outline, found = _outline(faces, boxes), to_rectangles(around)
-        return _Film(source.pictures(), boxes, "pingpong", outline, seen.size, report, found)
+        return _Film(source.pictures(), boxes, "pingpong", outline, seen.size, report, found, mouth, rest)
     points = faces[0].points if faces[0] else None
     photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
     outline = _outline(faces, to_boxes(windows, *seen.size))
@@ -193,7 +206,7 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
     report.notes = [] if faces[0] else ["the eyes do not blink: no landmarks were looked for"]
     away = np.tile(middles - (x, y), 2)
     found = to_rectangles(around + away if len(around) else around)
-    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found)
+    return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found, mouth, rest)
 
 
 def _found(seen: _ClipSurvey, options: BuildOptions, start: int, end: int) -> npt.NDArray[np.float64]:
@@ -217,13 +230,27 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
         face = tracker.push(picture) if tracker else None
         seen.thumbnails.append(thumbnail(picture))
         if index % _LOOK_EVERY == 0 and (where := _where(face, options)):
-            seen.looks.append((index, look_at(picture, *where)))
+            seen.looks.append((index, look_at(picture, *where, face)))
         progress(min(0.6 * (index + 1) / expected, 0.6))
     if tracker:
         seen.faces, seen.found = tracker.track.faces, len(tracker.track.seen)
     else:
         seen.faces = [None] * len(seen.thumbnails)
     return seen
+
+
+def _mouth(seen: _ClipSurvey, first: int, last: int) -> SourceMouth | None:
+    """Return what the mouth does in most of the measured pictures from ``first`` to before ``last``."""
+    mouths = [
+        source_mouth(lip_gap_mm(face.points, estimate_pose(face.points)), look.teeth)
+        for at, look in seen.looks
+        if first <= at < last and (face := seen.faces[at]) and look.teeth is not None
+    ]
+    return usual_mouth(mouths) if mouths else None
+
+
+def _rest(mouth: SourceMouth | None, options: BuildOptions, *, is_photo: bool = False) -> Rest:
+    return options.rest or default_rest(mouth or "closed", is_photo=is_photo)
 
 
 def _where(face: DetectedFace | None, options: BuildOptions) -> tuple[float, float, float] | None:

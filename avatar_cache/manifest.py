@@ -16,6 +16,8 @@ ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 Loop = Literal["seamless", "pingpong"]
 BoxSmoothing = Literal["published", "steady", "none"]
 BOX_SMOOTHINGS: tuple[BoxSmoothing, ...] = get_args(BoxSmoothing)
+Rest = Literal["keep", "closed"]
+RESTS: tuple[str, ...] = get_args(Rest)
 
 
 def check_id(avatar_id: str) -> str:
@@ -47,6 +49,7 @@ class Manifest:
         box_smoothing: Smoothing of these rectangles: ``published``, the mean over five frames; ``steady``, this
             project's filter; or ``none``.
         box_by_hand: Whether the rectangle was given by hand, the same in every frame; it gets no pads.
+        rest: ``keep`` if the mouth of the clip is shown at rest, ``closed`` if the network draws it closed.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Manifest:
     detector_boxes: tuple[tuple[int, int, int, int], ...] = ()
     box_smoothing: BoxSmoothing = "published"
     box_by_hand: bool = False
+    rest: Rest = "closed"
 
     @property
     def frames(self) -> int:
@@ -107,8 +111,11 @@ class Manifest:
                 raise ValueError(f"{box} is not inside {width}x{height}")
         if any(not -1 <= share <= 2 for point in fields.get("outline", ()) for share in point):
             raise ValueError("the outline must be in shares of the face box, -1 to 2")
-        if not boxes or fields["loop"] not in ("seamless", "pingpong"):
-            raise ValueError("an avatar needs frames and a loop of 'seamless' or 'pingpong'")
+        rest = fields.get("rest", "closed")
+        if not boxes or fields["loop"] not in ("seamless", "pingpong") or rest not in RESTS:
+            raise ValueError(
+                "an avatar needs frames, a loop of 'seamless' or 'pingpong', and a rest of 'keep' or 'closed'"
+            )
         return cls(
             id=check_id(fields["id"]),
             name=str(fields["name"]),
@@ -122,6 +129,7 @@ class Manifest:
             clip_sha256=str(fields.get("clip_sha256", "")),
             tool=str(fields.get("tool", "")),
             consent=str(fields.get("consent", "")),
+            rest=rest,
             **_detector_fields(fields, len(boxes)),
         )
 

@@ -11,13 +11,12 @@ import numpy.typing as npt
 from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.face_geometry import estimate_pose, lip_gap_mm
 from lipstream.avatar_cache.photo import Bgr
+from lipstream.avatar_cache.source_mouth import OPEN_MM, TEETH_SHARE, teeth_share
 from lipstream.realtime.picture.mouth_painter import Box
 
 Verdict = Literal["good", "fair", "poor"]
 _ADVICE_SIDE = 160
 """Side to which faces are scaled before their sharpness is measured, px."""
-_OPEN_MM = 8.0
-"""Lip gap from which a mouth counts as open, mm: on small faces the landmarks are no more precise."""
 _MOUTH_SHARE = 0.75
 """Height of the mouth in a detector's box without pads, as a share of the box's height."""
 _LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
@@ -73,22 +72,29 @@ class PictureStatistics:
         sharpness: Variance of the Laplacian of the face's luma (0..255) at a fixed size.
         dark: Fifth percentile of the luma, 0..255.
         bright: Ninety-fifth percentile of the luma, 0..255.
+        teeth: Share of the lips' area that shows teeth; ``None`` without landmarks, default.
     """
 
     sharpness: float
     dark: float
     bright: float
+    teeth: float | None = None
 
 
-def look_at(picture: Bgr, x: float, y: float, half: float) -> PictureStatistics:
-    """Measure the face in the square around ``x``, ``y`` with half side ``half``, px."""
+def look_at(picture: Bgr, x: float, y: float, half: float, face: DetectedFace | None = None) -> PictureStatistics:
+    """Measure the face in the square around ``x``, ``y`` with half side ``half``, px.
+
+    Args:
+        face: Landmarks, of which the teeth are measured; ``None`` if they are not known.
+    """
     height, width = picture.shape[:2]
     rows = slice(max(int(y - half), 0), min(int(y + half) + 1, height))
     columns = slice(max(int(x - half), 0), min(int(x + half) + 1, width))
-    face = cv2.cvtColor(picture[rows, columns], cv2.COLOR_BGR2GRAY)
-    scaled = cv2.resize(face, (_ADVICE_SIDE, _ADVICE_SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(picture[rows, columns], cv2.COLOR_BGR2GRAY)
+    scaled = cv2.resize(grey, (_ADVICE_SIDE, _ADVICE_SIDE), interpolation=cv2.INTER_AREA)
     dark, bright = np.percentile(scaled, (5, 95))
-    return PictureStatistics(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright))
+    teeth = teeth_share(picture, face.points) if face else None
+    return PictureStatistics(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright), teeth)
 
 
 def grade(value: float, good: float, fair: float) -> Verdict:
@@ -129,7 +135,7 @@ def examine(
         lines += _box_lines(around, faces, size)
     if looks:
         sharp, dark, bright = (
-            float(np.median([getattr(look, key) for look in looks])) for key in PictureStatistics.__slots__
+            float(np.median([getattr(look, key) for look in looks])) for key in ("sharpness", "dark", "bright")
         )
         lines += [
             _line("sharpness", sharp, "", 60, 20, "focus on the face, hold still, use more light"),
@@ -138,6 +144,9 @@ def examine(
             else _line("bright parts", bright, "of 255", 110, 70, "the face is dark: use more light"),
             _line("contrast", bright - dark, "of 255", 40, 20, "the light is very flat, or there is haze"),
         ]
+    if teeth := [look.teeth for look in looks if look.teeth is not None]:
+        shown = 100 * float(np.mean([share >= TEETH_SHARE for share in teeth]))
+        lines.append(_line("teeth shown", shown, "% of frames", 10, 100, "lips closed over the teeth speak better"))
     lines.append(_line("loop jump", jump, "steps", 1.2, 2.0, "end the clip in the pose in which it begins"))
     lines.append(_line("length", len(boxes) / 25, "s", 3, 0.04, "a few seconds more would repeat less visibly"))
     memory = len(boxes) * size[0] * size[1] * 1.5 / 2**20
@@ -179,7 +188,7 @@ def _face_lines(faces: list[DetectedFace]) -> list[Line]:
         _line("up or down", pitch, "degrees", 18, 28, "hold the camera at the height of the eyes"),
         _line(
             "mouth open",
-            100 * float((gaps > _OPEN_MM).mean()),
+            100 * float((gaps > OPEN_MM).mean()),
             "% of frames",
             10,
             50,

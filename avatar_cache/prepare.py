@@ -18,10 +18,12 @@ from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.fields import FIELD_BYTES
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, draw_with
 from lipstream.realtime.lipsync.sealed_folder import sync_folder
+from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
-from lipstream.realtime.picture.mouth_painter import MouthPainter
+from lipstream.realtime.picture.mouth_painter import Box, MouthPainter
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,9 @@ def prepare(
 ) -> PreparedAvatar:
     """Prepare an avatar for the predictor's weights, or load it if it is prepared already and undamaged.
 
+    An avatar whose mouths at rest are pixels is prepared again for a predictor that draws fields, and the other way
+    round.
+
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
     proportion to the clip's length.
 
@@ -83,7 +88,8 @@ def prepare(
         AvatarError: If the clip cannot be read.
     """
     fingerprint = predictor.metadata.fingerprint
-    if avatar.is_current(predictor.metadata) or (keeps_old and avatar.is_prepared(fingerprint)):
+    pixel_bytes = draw_with(predictor)[1]
+    if avatar.is_prepared(fingerprint, pixel_bytes) and (keeps_old or avatar.is_current(predictor.metadata)):
         try:
             return load_prepared(avatar, fingerprint)
         except AvatarError as error:
@@ -96,8 +102,10 @@ def prepare(
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
             "clip": file_sha256(avatar.clip),
+            "rest": avatar.manifest.rest,
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
+            "pixel_bytes": pixel_bytes,
             "crop": geometry.crop,
             "boxes": [[box.x, box.y, box.width, box.height] for box in geometry.boxes],
             "outline": geometry.outline,
@@ -117,7 +125,10 @@ def prepare(
 def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, folder: Path, report: Progress) -> None:
     """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
-    painter = MouthPainter(region, size, geometry.outline, geometry.crop)
+    draw, pixel_bytes = draw_with(predictor)
+    painter = (FieldPainter if pixel_bytes == FIELD_BYTES else MouthPainter)(
+        region, size, geometry.outline, geometry.crop
+    )
     if painter.feather.max() < _LEAST_MASK:
         raise AvatarError("the mouth lies outside what these weights draw: the face box is too high or too low")
     count, (width, height) = manifest.frames, manifest.size
@@ -130,17 +141,44 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     levels = _encode(predictor, crops, folder)
     features = FaceFeatures(tuple(levels), crops)
     report(0.5)
-    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, 3))
+    mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, pixel_bytes))
+    under: _Mapped | None = None
+    if isinstance(painter, FieldPainter):
+        under = _new(folder / "under.npy", np.uint8, (count, max(painter.size(box) for box in geometry.boxes)))
     for start in range(0, count, _BATCH):
         batch = np.arange(start, min(start + _BATCH, count))
+        shown = crops[batch, region.top : region.bottom, region.left : region.right]
         silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        mouths[batch] = predictor.predict(silence, features, batch)
-        for i in batch.tolist():
-            shown = crops[i, region.top : region.bottom, region.left : region.right]
-            painter.paint(frames[i], geometry.boxes[i], shown=shown, new=mouths[i])
+        if manifest.rest != "keep":
+            mouths[batch] = draw(silence, features, batch)
+        elif not isinstance(painter, FieldPainter):
+            mouths[batch] = shown  # fields that move and paint nothing are zeros
+        for i, before in zip(batch.tolist(), shown, strict=True):
+            own = _paint_rest(painter, frames[i], geometry.boxes[i], before, mouths[i], keeps=manifest.rest == "keep")
+            if under is not None:
+                under[i, : own.size] = own
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
-    for array in (frames, crops, mouths, *levels):
+    for array in (frames, crops, mouths, *levels, *([] if under is None else [under])):
         array.flush()
+
+
+def _paint_rest(
+    painter: FieldPainter | MouthPainter,
+    frame: Picture,
+    box: Box,
+    shown: npt.NDArray[np.uint8],
+    mouth: npt.NDArray[np.uint8],
+    *,
+    keeps: bool,
+) -> npt.NDArray[np.uint8]:
+    """Paint a mouth at rest into a frame of the clip, in place; return the frame's own pixels below fields."""
+    if isinstance(painter, FieldPainter):
+        own = painter.cut(frame, box)
+        painter.paint(frame, box, rest=mouth, new=mouth)
+        return own
+    if not keeps:
+        painter.paint(frame, box, shown=shown, new=mouth)
+    return np.empty(0, np.uint8)
 
 
 def _encode(predictor: MouthPredictor, crops: npt.NDArray[np.uint8], folder: Path) -> list[_Mapped]:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -42,12 +42,33 @@ class AvatarStore:
     def list(self) -> list[Manifest]:
         """Return the manifests of all avatars, sorted by id, without unreadable ones."""
         found = {}
-        for folder in (*BUILT_IN.glob("*/"), *self._avatars.glob("[a-z0-9]*/")):
+        for folder, _ in self.folders():
             try:
-                found[folder.name] = Manifest.read(folder / _MANIFEST)
+                found[folder.name] = Manifest.read(self.manifest_path(folder))
             except AvatarError:
                 continue
         return [found[avatar_id] for avatar_id in sorted(found)]
+
+    def folders(self) -> Iterator[tuple[Path, bool]]:
+        """Yield the folder of each avatar, and whether it is the store's own; those hide built-in ones of one id."""
+        yield from ((folder, False) for folder in BUILT_IN.glob("*/"))
+        yield from ((folder, True) for folder in self._avatars.glob("[a-z0-9]*/"))
+
+    def manifest_path(self, folder: Path) -> Path:
+        """Return the path of the manifest in an avatar's folder."""
+        return folder / _MANIFEST
+
+    def report_path(self, folder: Path) -> Path:
+        """Return the path of the preflight report in an avatar's folder; the file may be missing."""
+        return folder / _REPORT
+
+    def clip_path(self, avatar_id: str) -> Path:
+        """Return the path of an avatar's clip.
+
+        Raises:
+            NotFoundError: If there is no such avatar.
+        """
+        return self._folder(avatar_id) / _CLIP
 
     def first(self) -> str:
         """Return the id of the default avatar.

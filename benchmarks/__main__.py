@@ -11,6 +11,7 @@ SHORT = (
     "predictor",
     "precisions",
     "tick",
+    "mouths",
     "start",
     "memory",
     "latency",
@@ -20,6 +21,7 @@ SHORT = (
     "viewers",
     "hostile",
     "attacks",
+    "http_cost",
 )
 LONG = ("soak", "cycles", "limit", "core")
 

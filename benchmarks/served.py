@@ -145,10 +145,8 @@ class _Saying(Sessions):
     say: str | None = None
     watches: dict[str, Watch] | None = None
 
-    async def create(
-        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
-    ) -> tuple[Session, str | None]:
-        session, answer = await super().create(avatar_id, offer_sdp, listens=listens, local_audio=local_audio)
+    async def create(self, avatar_id: str | None, offer_sdp: str | None, **options: Any) -> tuple[Session, str | None]:
+        session, answer = await super().create(avatar_id, offer_sdp, **options)
         if self.say in ("clicks", "voice") or (self.say == FIRST_CLICKS and self.created == 1):
             sound = voice if self.say == "voice" else clicks
             session.speech.source = TimelineSource(session.clock, sound)

@@ -92,7 +92,7 @@ def pool_size(sessions: Sessions) -> int:
     return (os.cpu_count() or 1) + sessions.settings.max_sessions
 
 
-def _everybody(sessions: int) -> bool:  # noqa: ARG001 (signature of Admission.admits)
+def _everybody(sessions: int, mouth_px: float | None = None) -> bool:  # noqa: ARG001 (signature of Admission.admits)
     """Admit every session: the limit is what the benchmark looks for."""
     return True
 

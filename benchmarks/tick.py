@@ -2,7 +2,8 @@
 
 Each part of one speaking session's frame is measured alone, over real speech, in processor time of its thread: the
 server's work between incoming sound and outgoing packets. The network's own time is measured by ``predictor``; here it
-is given for comparison, at the batch of one session.
+is given for comparison, at the batch of one session. Painting is also measured by the size of the face, as fields and
+as pixels, the same mouths in a picture of noise.
 """
 
 import itertools
@@ -11,6 +12,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,13 +26,17 @@ from lipstream.avatar_cache.avatar import PreparedAvatar, load_prepared
 from lipstream.avatar_cache.prepare import prepare
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.audio.jitter_buffer import JitterBuffer
+from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.encoding.encoders import LiveVp8Encoder, SpeechEncoder
 from lipstream.realtime.encoding.pacing import picture_frame, speech_frame
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.predictor import MouthPredictor, draw_with
 from lipstream.realtime.packets import PcmChunk
+from lipstream.realtime.picture.field_painter import FieldPainter
+from lipstream.realtime.picture.mouth_painter import Box, MouthPainter
+from lipstream.realtime.render import decide_frames
 from lipstream.realtime.session.animator import Animator, ClipLoop
 from lipstream.realtime.timeline import (
     BLOCK_SOUND,
@@ -45,6 +51,10 @@ from lipstream.realtime.timeline import (
 QUESTION = "What are the 40 ms of a frame spent on?"
 LIMIT_MS = 1.5
 _FRAMES = 250
+_FACES = ((512, 212), (1080, 400), (1080, 600))
+"""Height of the picture and side of the face, px."""
+_PAINTED = 80
+_FIELDS_LIMIT, _LARGE_LIMIT_MS = 2.0, 2.5
 _PACKETS_PER_FRAME = 2
 _ENCODING, _MODEL = ("encode the picture (VP8)", "encode the speech (Opus)"), "model, batch of 1"
 
@@ -76,8 +86,15 @@ def run() -> Report:
     report = Report(QUESTION, {"weights": BUILT_IN_WEIGHTS.name, "avatar": "ada", "speech": name})
     for part, values in watch.parts.items():
         report.rows.append({"part": part, "ms a frame": round(statistics.median(values), 3), "n": len(values)})
-    rest = sum(row["ms a frame"] for row in report.rows if row["part"] not in (*_ENCODING, _MODEL))
-    report.goals = [at_most("a frame but for model and encoding", round(rest, 3), LIMIT_MS, "ms")]
+    sizes = _by_size(predictor, prepared, sound)
+    report.rows += sizes
+    rest = sum(row["ms a frame"] for row in report.rows if row["part"] not in (*_ENCODING, _MODEL) and row not in sizes)
+    fields, pixels, *_, large, _ = (row["ms a frame"] for row in sizes)
+    report.goals = [
+        at_most("a frame but for model and encoding", round(rest, 3), LIMIT_MS, "ms"),
+        at_most("painting fields in a face of 212 px", round(fields / pixels, 2), _FIELDS_LIMIT, "of pixels"),
+        at_most("painting fields in a face of 600 px", large, _LARGE_LIMIT_MS, "ms"),
+    ]
     return report
 
 
@@ -85,6 +102,7 @@ def _measure(
     watch: _Stopwatch, predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]
 ) -> None:
     compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+    draw, _ = draw_with(predictor)
     animator = Animator(loop, window_offset_samples=predictor.metadata.window_offset_samples)
     pictures, words = LiveVp8Encoder(), SpeechEncoder()
     lock = SrtpSession(Policy(key=bytes(30), ssrc_type=Policy.SSRC_ANY_OUTBOUND))
@@ -99,7 +117,7 @@ def _measure(
             with watch.time("gather the batch"):
                 _ = [level[frames] for level in avatar.features.levels]
             with watch.time(_MODEL):
-                mouths = predictor.predict(job.mel[None], avatar.features, frames)
+                mouths = draw(job.mel[None], avatar.features, frames)
             with watch.time("composite"):
                 picture = compositor.compose(job.clip_frame, mouths[0], job.spoken)
             frame = picture_frame(index, picture)
@@ -111,6 +129,37 @@ def _measure(
         packet = speech_frame(index, listened)
         with watch.time(_ENCODING[1], times=_PACKETS_PER_FRAME):
             words.encode(packet)
+
+
+def _by_size(predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+    """Return rows with the time to paint a mouth as fields and as pixels, for faces of several sizes."""
+    loop, offset = ClipLoop(avatar.manifest.frames, avatar.manifest.loop), predictor.metadata.window_offset_samples
+    jobs = [job for job in decide_frames(sound, loop, window_offset_samples=offset) if job.spoken == 1][:_PAINTED]
+    mels = np.stack([job.mel for job in jobs if job.mel is not None])
+    frames = np.array([job.clip_frame for job in jobs])
+    silence = np.full_like(mels, SILENCE_LEVEL)
+    draw, _ = draw_with(predictor)
+    moved, still = draw(mels, avatar.features, frames), draw(silence, avatar.features, frames)
+    new, shown = (predictor.predict(each, avatar.features, frames) for each in (mels, silence))
+    geometry = avatar.region, avatar.crop_size, avatar.geometry.outline
+    rows = []
+    for height, side in _FACES:
+        noise = np.random.default_rng(side).integers(16, 236, (height * 3 // 2, height), np.uint8)
+        box = Box(0, 0, side, side)
+        fields, pixels = FieldPainter(*geometry), MouthPainter(*geometry)
+        under, watch = fields.cut(noise, box), _Stopwatch()
+        for at in range(len(jobs)):
+            with watch.time("fields"):
+                fields.restore(noise, box, under)
+                fields.paint(noise, box, rest=still[at], new=moved[at])
+            fields.restore(noise, box, under)
+            with watch.time("pixels"):
+                pixels.paint(noise, box, shown=shown[at], new=new[at])
+            fields.restore(noise, box, under)
+        for kind, values in watch.parts.items():
+            part = f"paint {kind}, face {side} px in {height}p"
+            rows.append({"part": part, "ms a frame": round(statistics.median(values), 3), "n": len(values)})
+    return rows
 
 
 def _frames(

@@ -29,7 +29,7 @@ from typing import ClassVar, Literal, TypeVar
 
 UnreadyReason = Literal["warming", "full", "draining", "renderer"]
 """Why no session can be taken now."""
-UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer"]
+UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer", "invitation_in_use", "busy"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -120,6 +120,7 @@ class RateLimitError(LipstreamError):
 
     Attributes:
         retry_after_s: Until the next request may pass, s.
+        at_once: Whether the answer ends the connection, since it was not delayed; default false.
     """
 
     code = "rate_limited"
@@ -128,6 +129,7 @@ class RateLimitError(LipstreamError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.at_once = False
 
 
 class UnavailableError(LipstreamError):
@@ -135,7 +137,8 @@ class UnavailableError(LipstreamError):
 
     Attributes:
         reason: ``warming``, ``full``, ``draining`` or ``renderer`` for the server; ``relay``, ``ports``,
-            ``synthesizer`` or ``disk`` for one request.
+            ``synthesizer``, ``disk``, ``invitation_in_use`` (the join token has as many sessions as it may) or ``busy``
+            (too much waits to be decoded) for one request.
         retry_after_s: After which a retry makes sense, s; default 5.
     """
 

@@ -18,6 +18,8 @@ OURS = "lipstream"
 """The logger that follows the chosen level, with all loggers below it.
 
 Other libraries log from ``warning`` on, because some write whole packets below it."""
+AUDIT = "lipstream.audit"
+"""The logger of the audit log, whose lines are JSON objects already."""
 NAME_LENGTH = 6
 LIKE_BURST, LIKE_PER_S = 5, 0.5
 """Limit for similar lines: lines of one logger with the same text before its arguments are filled in."""
@@ -48,7 +50,7 @@ def set_up(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_name_session)
     handler.addFilter(Bounds())
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.setFormatter(AuditLines(JsonLines() if form == "json" else TextLines()))
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
     logging.getLogger(OURS).setLevel(_number(level))
 
@@ -56,7 +58,7 @@ def set_up(level: str, form: str) -> None:
 class Bounds(logging.Filter):
     """Suppresses lines above a rate, so that no client can fill the disk; the next similar line tells their number.
 
-    Lines of level ``debug`` always pass.
+    Lines of level ``debug`` always pass, and those of the audit log, which bounds itself.
 
     Args:
         clock: Returns the monotonic time, s.
@@ -70,7 +72,7 @@ class Bounds(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write a line."""
-        if record.levelno <= logging.DEBUG:
+        if record.levelno <= logging.DEBUG or record.name == AUDIT:
             return True
         now_s = self._clock()
         kind = f"{record.name}\n{record.msg}"[:_KIND_LENGTH]
@@ -82,6 +84,18 @@ class Bounds(logging.Filter):
         if missing := self._kept_back.pop(kind, 0) + self._kept_back.pop(record.name, 0):
             record.msg, record.args = f"{record.getMessage()} (and {missing} like it before)", None
         return True
+
+
+class AuditLines(logging.Formatter):
+    """Passes on the lines of the audit log as they are; formats others with another formatter."""
+
+    def __init__(self, others: logging.Formatter) -> None:
+        super().__init__()
+        self._others = others
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return record.getMessage() if record.name == AUDIT else self._others.format(record)
 
 
 class TextLines(logging.Formatter):

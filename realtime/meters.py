@@ -11,7 +11,10 @@ from prometheus_client.registry import Collector
 NAMESPACE = "lipstream"
 
 FATES = ("spoken", "idle", "repeated", "dropped")
-ENDINGS = ("asked", "abandoned", "never_connected", "yielded", "failed", "shutdown")
+ENDINGS = (
+    *("asked", "abandoned", "never_connected", "yielded", "failed", "shutdown"),
+    *("longest_call", "idle", "revoked"),
+)
 REFUSALS = ("full", "draining", "warming", "renderer")
 
 _LATENCY_S = (0.04, 0.06, 0.08, 0.09, 0.1, 0.11, 0.12, 0.14, 0.16, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0)

@@ -28,9 +28,12 @@ class RenderJob:
         clip_frame: Frame of the avatar's clip, from 0.
         spoken: Weight of the spoken mouth against the rest mouth, 0..1; 0 needs no prediction.
         mel: ``float32[80, 16]``, the window for the network; ``None`` if ``spoken`` is 0.
+        continues: Whether the mouth continues the one of the frame before, which was spoken too, without an
+            interruption between; default true.
     """
 
     frame: int
     clip_frame: int
     spoken: float
     mel: npt.NDArray[np.float32] | None
+    continues: bool = True

@@ -23,7 +23,15 @@ from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.lipsync.alignment import samples_needed
 from lipstream.realtime.lipsync.backends import PRECISIONS
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
+from lipstream.realtime.lipsync.metadata import (
+    ARTICULATION_HELP,
+    BUILT_IN_WEIGHTS,
+    PADS_FORM,
+    PADS_HELP,
+    articulation_argument,
+    pads_argument,
+)
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.provenance import content_id, open_marked, provenance
@@ -73,13 +81,19 @@ def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -
 
 
 async def render_pictures(
-    sound: Sound, worker: RenderWorker, store: AvatarStore, avatar_id: str, mark: MarkStyle | None = None
+    sound: Sound,
+    worker: RenderWorker,
+    store: AvatarStore,
+    avatar_id: str,
+    mark: MarkStyle | None = None,
+    articulation: float = DEFAULT_ARTICULATION,
 ) -> AsyncIterator[tuple[int, Picture]]:
     """Yield the number of frames with each frame's picture, I420, in order.
 
     Args:
         sound: ``float32[n]``, 48 kHz mono.
         mark: Watermark on every picture; ``None`` for none.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard.
     """
     assert worker.metadata is not None
     await worker.load_avatar(avatar_id)
@@ -87,41 +101,54 @@ async def render_pictures(
     compositor = avatar.compositor(mark)
     loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
     jobs = decide_frames(sound, loop, window_offset_samples=worker.metadata.window_offset_samples)
-    for start in range(0, len(jobs), BATCH):
-        batch = jobs[start : start + BATCH]
-        mouths = await _draw(worker, avatar_id, [job for job in batch if job.mel is not None])
-        for job in batch:
-            yield len(jobs), compositor.compose(job.clip_frame, mouths.get(job.frame), job.spoken)
+    source = _MouthSource(worker, avatar_id, articulation)
+    try:
+        for start in range(0, len(jobs), BATCH):
+            batch = jobs[start : start + BATCH]
+            mouths = await source.draw([job for job in batch if job.mel is not None])
+            for job in batch:
+                yield len(jobs), compositor.compose(job.clip_frame, mouths.get(job.frame), job.spoken)
+    finally:
+        source.close()
 
 
-async def _draw(worker: RenderWorker, avatar_id: str, jobs: list[RenderJob]) -> dict[int, npt.NDArray[np.uint8]]:
-    """Return the mouths of some jobs; ask again if the worker dies meanwhile."""
-    mouths: dict[int, npt.NDArray[np.uint8]] = {}
-    while len(mouths) < len(jobs):
-        while not worker.ready:  # noqa: ASYNC110 (the worker is being restarted)
-            await asyncio.sleep(0.05)
-        await worker.load_avatar(avatar_id)
-        restarts, arrived = worker.counts.restarts, asyncio.Event()
+class _MouthSource:
+    """One stream of mouths from a worker whose avatar is loaded."""
 
-        def take(frame: int, mouth: npt.NDArray[np.uint8], arrived: asyncio.Event = arrived) -> None:
-            mouths[frame] = mouth
-            if len(mouths) == len(jobs):
-                arrived.set()
+    def __init__(self, worker: RenderWorker, avatar_id: str, articulation: float) -> None:
+        self._worker, self._avatar_id = worker, avatar_id
+        self._mouths: dict[int, npt.NDArray[np.uint8]] = {}
+        self._arrived = asyncio.Event()
+        self._stream = worker.open_stream(avatar_id, self._take, articulation=articulation)
 
-        stream = worker.open_stream(avatar_id, take)
-        for job in jobs:
-            stream.submit(job)
-        worker.flush()
-        while not arrived.is_set() and worker.counts.restarts == restarts:
-            try:
-                async with asyncio.timeout(0.5):
-                    await arrived.wait()
-            except TimeoutError:
-                continue
-        stream.close()
-        if not arrived.is_set():
-            mouths.clear()
-    return mouths
+    def _take(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
+        self._mouths[frame] = mouth
+        self._arrived.set()
+
+    async def draw(self, jobs: list[RenderJob]) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return the mouths of some jobs, by frame; ask again if the worker dies meanwhile."""
+        worker, self._mouths = self._worker, {}
+        while len(self._mouths) < len(jobs):
+            while not worker.ready:  # noqa: ASYNC110 (the worker is being restarted)
+                await asyncio.sleep(0.05)
+            await worker.load_avatar(self._avatar_id)
+            restarts = worker.counts.restarts
+            self._mouths.clear()
+            for job in jobs:
+                self._stream.submit(job)
+            worker.flush()
+            while len(self._mouths) < len(jobs) and worker.counts.restarts == restarts:
+                self._arrived.clear()
+                try:
+                    async with asyncio.timeout(0.5):
+                        await self._arrived.wait()
+                except TimeoutError:
+                    continue
+        return self._mouths
+
+    def close(self) -> None:
+        """Discard the mouths that still come."""
+        self._stream.close()
 
 
 async def render(
@@ -131,6 +158,7 @@ async def render(
     avatar_id: str,
     mark: MarkStyle | None = None,
     producer: str = "",
+    articulation: float | None = None,
 ) -> int:
     """Write the video ``out``; return its number of frames.
 
@@ -138,13 +166,18 @@ async def render(
         sound: ``float32[n]``, 48 kHz mono.
         mark: Watermark on every picture; ``None`` for none.
         producer: Producer in the file's metadata; empty for this software.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for the default.
+
+    Raises:
+        ConflictError: If the weights have no articulation, and one is given.
     """
     store = AvatarStore(settings.store)
     face = store.load(avatar_id).manifest
     worker = RenderWorker(settings)
     try:
         weights = await worker.start()
-        made_id = content_id(sound, face.to_json(), weights.fingerprint, repr(mark))
+        goes = weights.articulation(articulation)
+        made_id = content_id(sound, face.to_json(), weights.fingerprint, repr(mark), repr(goes))
         facts = provenance(made_id, avatar=face.name, consent=face.consent, producer=producer)
         done = 0
         with open_marked(out, facts) as container:
@@ -152,7 +185,7 @@ async def render(
             audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
             video.pix_fmt, video.codec_context.color_range = "yuv420p", 1
             video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, like the pictures
-            async for total, picture in render_pictures(sound, worker, store, avatar_id, mark):
+            async for total, picture in render_pictures(sound, worker, store, avatar_id, mark, goes or 1.0):
                 if not done:
                     video.width, video.height = picture.shape[1], picture.shape[0] * 2 // 3
                 frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
@@ -193,6 +226,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS, help="weights file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network's arithmetic")
+    parser.add_argument(
+        "--articulation",
+        type=articulation_argument,
+        help=f"{ARTICULATION_HELP} (default: {DEFAULT_ARTICULATION})",
+    )
     parser.add_argument("--mark-text", default=_MARK.text, help="what the mark says (default: %(default)s)")
     parser.add_argument("--mark-corner", choices=CORNERS, default=_MARK.corner, help="default: %(default)s")
     parser.add_argument(
@@ -218,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mark = None if chosen.no_mark else MarkStyle(chosen.mark_text, chosen.mark_corner, chosen.mark_size)
         sound = read_sound(chosen.audio)
         avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
-        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer))
+        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer, chosen.articulation))
     except LipstreamError as error:
         print(f"render: {error.message}", file=sys.stderr)
         return 1

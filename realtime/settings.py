@@ -11,7 +11,15 @@ from typing import Any
 
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
-from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, Pads, parse_pads
+from lipstream.realtime.lipsync.metadata import (
+    ARTICULATION_HELP,
+    PADS_FORM,
+    PADS_HELP,
+    Pads,
+    parse_articulation,
+    parse_pads,
+)
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
@@ -28,12 +36,15 @@ from lipstream.realtime.option_values import (
     read_file,
 )
 from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
+from lipstream.realtime.rtc.peer_networks import PeerNetworks
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 from lipstream.realtime.wire.session_answers import IceServer
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _PREFIX = "LIPSTREAM_"
+_LEAST_CHARACTERS = 5_000
+"""Length of one text: fewer an hour would refuse a single one for ever."""
 
 
 def _option(
@@ -74,6 +85,13 @@ class Settings:
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
     pads: Pads | None = _option(None, PADS_HELP, parse=parse_pads, values=PADS_FORM)
+    articulation: float | None = _option(
+        None,
+        f"{ARTICULATION_HELP}; for Lipstream's own weights alone",
+        parse=parse_articulation,
+        values="0.5 to 1.5",
+        computed=f"{DEFAULT_ARTICULATION}",
+    )
     device: str = _option(
         "auto", "what computes: auto, cpu, cuda (every card there is) or cuda:N", values="auto, cpu, cuda or cuda:N"
     )
@@ -117,6 +135,13 @@ class Settings:
         "FIRST-LAST: UDP ports for media (default: any)",
         parse=parse_ports,
         values="1 to 65535, at least max_sessions of them",
+    )
+    peer_networks: PeerNetworks = _option(
+        PeerNetworks(),
+        "addresses that clients' candidates may name, as public,10.0.0.0/8, comma-separated (default: all but "
+        "link-local, metadata and other special ones)",
+        parse=lambda value: PeerNetworks.of(parse_names(value)),
+        values="public, addresses, networks (CIDR)",
     )
     allowed_hosts: tuple[str, ...] = _option(
         (), "further host names this server answers to, comma-separated", parse=parse_names
@@ -179,6 +204,20 @@ class Settings:
     upload_mb: int = _option(200, "largest file that is taken for a new avatar, MiB")
     upload_seconds: float = _option(60.0, "longest clip that is taken for a new avatar, seconds")
     upload_pixels: int = _option(1920 * 1080, "most pixels in a picture of an upload")
+    max_session_minutes: float = _option(
+        0.0, "longest session, minutes; 0 for no limit; a join token may set a shorter one", values="at least 0"
+    )
+    idle_minutes: float = _option(
+        0.0, "minutes without speech after which a session ends; 0 for no limit", values="at least 0"
+    )
+    guest_turns_per_hour: int = _option(
+        240, "answers that the session of a guest may have in an hour; 0 for no limit", values="at least 0"
+    )
+    guest_characters_per_hour: int = _option(
+        100_000,
+        "characters that the session of a guest may have spoken in an hour, of texts and answers; 0 for no limit",
+        values="at least 0",
+    )
     record_minutes: float = _option(240.0, "longest recording, minutes; it then ends by itself", values="above 0")
     recordings_keep: Retention | None = _option(
         None,
@@ -255,8 +294,14 @@ class Settings:
             raise SettingsError(f"picture_workers {self.picture_workers} is less than 0")
         if not self.record_minutes > 0:
             raise SettingsError(f"record_minutes {self.record_minutes:g} is not above 0")
-        if self.max_viewers < 0:
-            raise SettingsError(f"max_viewers {self.max_viewers} is less than 0")
+        for name in ("max_viewers", "max_session_minutes", "idle_minutes", "guest_turns_per_hour"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} {getattr(self, name)} is less than 0")
+        if 0 < self.guest_characters_per_hour < _LEAST_CHARACTERS or self.guest_characters_per_hour < 0:
+            raise SettingsError(
+                f"guest_characters_per_hour {self.guest_characters_per_hour} is neither 0 nor the length of one text, "
+                f"{_LEAST_CHARACTERS}, or more"
+            )
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")

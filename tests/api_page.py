@@ -118,7 +118,8 @@ def _errors(description: dict[str, Any]) -> Iterator[str]:
 
 def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"### {method.upper()} `{path}`\n\n{_prose(operation['description'])}\n\n"
-    yield f"- Asks for {_CALLERS[operation['tags'][0]]}.\n"
+    scopes = [scope for token in operation["security"] for scope in token.get("api_key", ())]
+    yield f"- Asks for {_CALLERS[operation['tags'][0]]}{_scopes(scopes)}.\n"
     for parameter in operation.get("parameters", ()):
         if parameter["in"] != "path":
             yield f"- Takes `{parameter['name']}` in the {parameter['in']}: {_type(parameter['schema'])}.\n"
@@ -137,6 +138,11 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     fields = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
     if fields:
         yield from _fields(fields["schema"])
+
+
+def _scopes(scopes: list[str]) -> str:
+    """Return the scope that a key needs, in words; empty if the route names none."""
+    return f" with the scope `{scopes[0]}` or `admin`" if scopes else ""
 
 
 def _body(kind: str, schema: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ import pytest
 from lipstream.avatar_cache.avatar import load_prepared, verify_prepared
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.api.tokens import Role, Tokens
+from lipstream.realtime.lipsync.fields import FIELD_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.settings import Settings, read_settings
@@ -168,6 +169,7 @@ def test_the_unit_starts_the_server(unpacked: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(f"LIPSTREAM_{name}", value)
     for written, here in places.items():
         command = command.replace(written, here)
+    facts = unpacked / "store" / "prepared" / "before" / PREPARED_FOR / "prepared.json"
     made: dict[str, Any] = json.loads((MADE / "tokens.json").read_text())
     server = ServerProcess(unpacked / "store", command=tuple(command.split()), key=made["operator"])
     server.start()
@@ -178,6 +180,7 @@ def test_the_unit_starts_the_server(unpacked: Path, monkeypatch: pytest.MonkeyPa
         server.delete(session["urls"]["self"])
     finally:
         assert server.stop() == 0
+    assert json.loads(facts.read_text())["pixel_bytes"] == FIELD_BYTES, "it was prepared again, for mouths of fields"
     AvatarStore(unpacked / "store").verify("before")
 
 

@@ -197,10 +197,12 @@ def test_the_documents_options_and_addresses_are_those_that_are_tested(tmp_path:
 
 def test_the_container_copies_what_there_is() -> None:
     containerfile = (ROOT / "deploy" / "Containerfile").read_text()
-    for sources in re.findall(r"^COPY (.+) \S+$", containerfile, re.MULTILINE):
+    copied = re.findall(r"^COPY (.+) \S+$", containerfile, re.MULTILINE)
+    assert copied
+    for sources in copied:
         for source in sources.split():
             assert (ROOT / source).exists(), source
             assert f"!{source}" in (ROOT / ".containerignore").read_text().split()
-    assert '"-m", "lipstream", "health"' in containerfile
+    assert re.search(r'^HEALTHCHECK .*\\\n *CMD \[.*"-m", "lipstream", "health"\]$', containerfile, re.MULTILINE)
     (arguments,) = re.findall(r"^CMD (\[\"--.*\])$", containerfile, re.MULTILINE)
     assert read_settings(json.loads(arguments), {}).udp_ports == (50000, 50199)

@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 
 from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.lipsync.metadata import CROPS
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--minutes", type=float, default=6.0)
     export = steps.add_parser("export", help="put both together as a weights file")
     export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--ear", type=Path, help="a weights file to take the audio encoder from (default: listen's)")
+    for step in (faces, fit, export):
+        step.add_argument(
+            "--crop", choices=CROPS, default="lipstream", help="what the pictures show; published: detector"
+        )
+    for step in (fit, export):
+        step.add_argument("--head", choices=("copy", "paint"), default="copy", help="output layer; published: paint")
+    place = steps.add_parser("place", help="measure where weights with a detector's crop draw the lips (needs heads)")
+    place.add_argument("--weights", type=Path, required=True)
+    place.add_argument("--audio", type=Path, required=True, help="speech that the heads say")
+    place.add_argument("--heads", type=int, default=4, help="that no fit has seen")
+    place.add_argument("--plot", type=Path, help="the picture to write: truth, these weights, the wrong crop")
     calibration = steps.add_parser("calibration", help="choose what eight-bit ranges are learned from")
     calibration.add_argument("--out", type=Path, required=True)
     evaluate = steps.add_parser("evaluate", help="measure a weights file")
@@ -53,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--face-mesh", type=Path, help="MediaPipe's face_landmark.tflite, which reads its lips")
     evaluate.add_argument("--plots", type=Path, help="folder to write plots to")
     evaluate.add_argument("--clips", type=int, default=8)
+    evaluate.add_argument("--articulation", type=float, default=DEFAULT_ARTICULATION, help="0.5 to 1.5 (%(default)s)")
+    evaluate.add_argument("--as-heard", action="store_true", help="neither steadied nor articulated")
     portraits = steps.add_parser("portraits", help="show the built-in avatars saying a sentence")
     portraits.add_argument("--weights", type=Path, required=True)
     portraits.add_argument("--out", type=Path, required=True)
@@ -90,6 +106,7 @@ def _faces(options: argparse.Namespace) -> None:
         seed=options.seed,
         workers=options.workers,
         built_in_share=options.built_in_share,
+        crop=options.crop,
     )
 
 
@@ -119,7 +136,16 @@ def _fit(options: argparse.Namespace) -> None:
         _fit_person(options)
         return
     learning = {"minutes": options.minutes, "weights": options.weights, "seed": options.seed}
-    fit(options.data, options.data / "fit.pt", critical=options.critical, **learning)
+    kind = {"head": options.head, "crop": options.crop}
+    try:
+        fit(options.data, _face_checkpoint(options), critical=options.critical, **kind, **learning)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+
+
+def _face_checkpoint(options: argparse.Namespace) -> Path:
+    usual = (options.head, options.crop) == ("copy", "lipstream")
+    return Path(options.data, "fit.pt" if usual else f"fit-{options.head}-{options.crop}.pt")
 
 
 def _fit_person(options: argparse.Namespace) -> None:
@@ -155,8 +181,25 @@ def _calibration(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from training.export import export
 
-    published, sliding, face = (options.data / f"{part}.pt" for part in ("published", "sliding", "fit"))
-    export(published, sliding, face, options.out)
+    ears = options.ear or (options.data / "published.pt", options.data / "sliding.pt")
+    kind = {"head": options.head, "crop": options.crop}
+    try:
+        export(ears, _face_checkpoint(options), options.out, name=options.out.stem, **kind)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+
+
+def _place(options: argparse.Namespace) -> None:
+    from training.place_heads import place
+
+    try:
+        rows = place(options.data, options.weights, options.audio, heads=options.heads, plot=options.plot)
+    except LipstreamError as error:
+        raise SystemExit(error.message) from None
+    for name, figures in rows.items():
+        print(name)
+        for figure, value in figures.items():
+            print(f"  {figure:46} {value:8.2f}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -167,8 +210,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     told = (options.photograph, options.face_mesh, options.recordings)
     if options.photograph and None in told:
         raise SystemExit("evaluate --photograph needs --face-mesh and --recordings")
-    figures = evaluate(options.weights, options.data, options.recordings, plots=options.plots, clips=options.clips)
-    figures |= vowel_figures(options.weights, options.data, sentences=options.clips)
+    articulation = None if options.as_heard else options.articulation
+    shown = {"plots": options.plots, "clips": options.clips, "articulation": articulation}
+    figures = evaluate(options.weights, options.data, options.recordings, **shown)
+    figures |= vowel_figures(options.weights, options.data, sentences=options.clips, articulation=articulation)
     if options.photograph:
         figures |= photograph_figures(options.weights, options.data, *told, plots=options.plots)
     for name, value in figures.items():
@@ -207,6 +252,7 @@ _STEPS = {
     "export": _export,
     "calibration": _calibration,
     "evaluate": _evaluate,
+    "place": _place,
     "portraits": _portraits,
     "landmarks": _landmarks,
     "avatars": _avatars,

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipstream.realtime.lipsync.mouth_code import SPREAD
 from lipstream.realtime.timeline import WINDOW_COLUMNS
 from training.augmentation import Sound, Stretches
-from training.codes import SPREAD, code_to_mouth, encoder_of, lip_motion, mouth_to_code, say_firmly
+from training.codes import code_to_mouth, encoder_of, lip_motion, mouth_to_code, say_firmly
 from training.fit import new_network
 from training.heads import HeadSet
 from training.run import Run, join_peers

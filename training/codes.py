@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.mouth_code import SPREAD
 from lipstream.realtime.lipsync.network import CombinedEncoder, Wav2Lip
 from training.heads import SKIN, Floats, HeadSet
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
-SPREAD = (0.10, 0.04, 0.09, 0.12, 0.07, 0.07, 0.07, 0.03, 0.09, 0.08, 0.12, 0.06, 0.06)
-"""Approximate standard deviation of each action over speech, in the order of `MOUTH_ACTIONS`."""
 _LIPS = 0
 _LIP_MASK = 128
 _FIRMER = {"mouthFunnel": 1.4, "mouthPucker": 1.4, "mouthStretch": 1.4, "mouthSmile": 1.4}

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from training.appearance import HeadPose, Stage, random_look, random_pose, random_stage
 from training.characters import PEOPLE
+from training.detector_crops import VIEW_PX, box_of, cut, view_around
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet
-from training.pairs import CROP
+from training.landmark_points import points_in_window
+from training.pairs import CROP, stem_of
 from training.renderer import Renderer
 from training.speech import read_mouths
 from training.visemes import MOUTH_ACTIONS, spread_actions
@@ -156,14 +158,21 @@ class SceneMaker:
         mouths: All spoken mouths to choose from, ``float32[frames, 13]``.
         held_out: Whether to render the identities kept for evaluation, or the others.
         built_in_share: Extra share of scenes for the built-in people.
+        crop: ``lipstream`` or ``detector``, see `lipstream.realtime.lipsync.metadata.WeightsMetadata`.
     """
 
     def __init__(
-        self, heads: HeadSet, mouths: Floats, *, held_out: bool, built_in_share: float = BUILT_IN_SHARE
+        self,
+        heads: HeadSet,
+        mouths: Floats,
+        *,
+        held_out: bool,
+        built_in_share: float = BUILT_IN_SHARE,
+        crop: str = "lipstream",
     ) -> None:
-        self._heads, self._mouths = heads, mouths
+        self._heads, self._mouths, self._crop = heads, mouths, crop
         self._built_in_share = 0.0 if held_out else built_in_share
-        self._renderer = Renderer(heads, CROP, samples=0, shells=3)
+        self._renderer = Renderer(heads, VIEW_PX if crop == "detector" else CROP, samples=0, shells=3)
         count = len(heads.names)
         self._choice = range(count - HELD_OUT, count) if held_out else range(count - HELD_OUT)
         # A moving mouth teaches more than one at rest, which other pictures show already.
@@ -186,19 +195,23 @@ class SceneMaker:
                 stage = usual.stage
                 pose = HeadPose(head=tuple(0.4 * angle for angle in pose.head))  # type: ignore[arg-type]
             x, y, half = face_window(heads, sitter.vertices, index, pose, stage)
-            half *= rng.uniform(0.95, 1.08)
-            window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)
+            if self._crop == "detector":
+                window = view_around((x, y, half))
+            else:
+                half *= rng.uniform(0.95, 1.08)
+                window = (x + half * rng.normal(0, 0.05), y + half * rng.normal(0, 0.04), half)
             mouths, laughs = self._draw_mouths(rng)
             mood = _mood(heads, rng)
             if usual:
                 mood = mood * 0.3 + rest_actions(heads, usual.rest)
             if laughs:  # the smile stays while the lips close or speak
                 mood = np.maximum(mood, rest_actions(heads, {"mouthSmile": rng.uniform(*_SMILE)}))
-            pictures = []
-            for mouth in mouths:
-                actions = np.clip(mood + spread_actions(mouth, heads.action_names), 0, 1)
-                picture = self._renderer.draw(sitter, actions, pose, stage, window)
-                pictures.append(np.ascontiguousarray(picture[..., ::-1]))
+            actions = np.clip(mood + spread_actions(mouths, heads.action_names), 0, 1)
+            drawn = (self._renderer.draw(sitter, action, pose, stage, window) for action in actions)
+            pictures = [np.ascontiguousarray(picture[..., ::-1]) for picture in drawn]
+            if self._crop == "detector":
+                box = box_of(points_in_window(heads, sitter.vertices, index, actions[0], pose, stage, window), rng)
+                pictures = [cut(picture, box) for picture in pictures]
             images = _degrade(pictures, rng) if rng.random() < 0.5 else pictures
             made.append({"images": np.stack(images), "mouths": mouths, "identity": index})
         return made
@@ -230,14 +243,14 @@ def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
     return values
 
 
-def _write_shard(task: tuple[Path, str, int, int, bool, float]) -> str:
-    folder, name, seed, count, held_out, built_in_share = task
+def _write_shard(task: tuple[Path, str, int, int, bool, float, str]) -> str:
+    folder, name, seed, count, held_out, built_in_share, crop = task
     shard = folder / name
     if shard.exists():
         return f"{shard.name} is there"
     rng = np.random.default_rng(seed)
     heads, mouths = HeadSet.load(folder / "heads.npz"), read_mouths(folder, "held-speech" if held_out else "speech")
-    maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share)
+    maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share, crop=crop)
     scenes: list[dict[str, Any]] = []
     while len(scenes) < count:
         scenes += maker.scenes(min(_SCENES_AN_IDENTITY, count - len(scenes)), rng)
@@ -257,16 +270,19 @@ def build_faces(
     workers: int,
     held_out: bool = False,
     built_in_share: float = BUILT_IN_SHARE,
+    crop: str = "lipstream",
     progress: Any = print,
 ) -> None:
     """Render the pictures, shard by shard; existing shards are kept.
 
-    Each ``faces-*.npz`` (or ``held-*.npz``) holds ``images uint8[S, 5, 96, 96, 3]`` (blue first),
-    ``mouths float32[S, 5, 13]``, the first at rest, and ``identity int[S]``.
+    Each ``faces-*.npz`` (or ``held-*.npz``; for a detector's crop ``detector-faces-*.npz``) holds
+    ``images uint8[S, 5, 96, 96, 3]`` (blue first), ``mouths float32[S, 5, 13]``, the first at rest, and
+    ``identity int[S]``.
     """
-    stem = "held" if held_out else "faces"
+    stem = stem_of("held" if held_out else "faces", crop)
     tasks = [
-        (folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, scenes, held_out, built_in_share) for i in range(shards)
+        (folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, scenes, held_out, built_in_share, crop)
+        for i in range(shards)
     ]
     # Graphics contexts do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lipstream.realtime.audio.mel import mel_spectrogram
-from lipstream.realtime.lipsync.alignment import mel_columns
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, MouthShaper, SpokenFrame
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
 from training.augmentation import Sound
@@ -32,6 +31,7 @@ from training.sounds import unspoken
 from training.speech import closed_frames
 from training.sync import HEARD_OFFSET, SyncScorer
 from training.visemes import mouth_curve
+from training.windows import windows_of
 
 Images = NDArray[np.uint8]
 
@@ -54,8 +54,22 @@ def loudness_opening(windows: Floats, most_m: float) -> Floats:
     return opening
 
 
+def as_served(codes: Floats, articulation: float) -> Floats:
+    """Return the codes of successive frames, ``float32[T, C]``, as a server draws them: steadied and articulated."""
+    frames = [SpokenFrame(0, frame, continues=True, articulation=articulation) for frame in range(len(codes))]
+    shaped, _ = MouthShaper().shape(codes, frames)
+    return shaped
+
+
 @torch.no_grad()
-def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) -> Images:
+def render(
+    network: Wav2Lip,
+    mels: Floats,
+    targets: Images,
+    references: Images,
+    *,
+    articulation: float | None = DEFAULT_ARTICULATION,
+) -> Images:
     """Run the network and put its decoded region into the pictures, as a server does.
 
     Args:
@@ -63,6 +77,7 @@ def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) 
         mels: ``float32[T, 80, 16]``.
         targets: Pictures that give the rest of the face, ``uint8[T, S, S, 3]``, BGR; or a single one for all.
         references: Pictures that give the reference, ``uint8[T, S, S, 3]``, BGR; or a single one for all.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` draws the codes as they were heard.
 
     Returns:
         ``uint8[T, S, S, 3]``.
@@ -72,11 +87,16 @@ def render(network: Wav2Lip, mels: Floats, targets: Images, references: Images) 
         chosen = np.broadcast_to(images, (len(mels), *images.shape[1:]))[part]
         return torch.from_numpy(chosen.copy()).permute(0, 3, 1, 2).float() / 255
 
+    parts = [slice(start, start + 64) for start in range(0, len(mels), 64)]
+    windows = (torch.from_numpy(np.ascontiguousarray(mels[part]))[:, None] for part in parts)
+    codes = np.concatenate([network.audio_encoder(window).flatten(1).numpy() for window in windows])
+    if articulation is not None:
+        codes = as_served(codes, articulation)
     done = []
-    for start in range(0, len(mels), 64):
-        part = slice(start, start + 64)
+    for part in parts:
         face = face_input(tensor(targets, part), tensor(references, part))
-        output = network(torch.from_numpy(np.ascontiguousarray(mels[part]))[:, None], face)
+        code = torch.from_numpy(codes[part])[:, :, None, None]
+        output = network.draw(code, network.encode_face(face), face[:, 3:])
         whole = tensor(targets, part)
         region = (
             ...,
@@ -109,15 +129,18 @@ def read_lips(pictures: Images, clip: SpokenClip) -> Floats:
     return found
 
 
-def clip_figures(network: Wav2Lip, clip: SpokenClip, windows: Floats) -> dict[str, float]:
+def clip_figures(
+    network: Wav2Lip, clip: SpokenClip, windows: Floats, articulation: float | None = DEFAULT_ARTICULATION
+) -> dict[str, float]:
     """Return the quality of pictures and lips for one clip, with baselines.
 
     Args:
         network: Network in eval mode.
         clip: True pictures and mouths.
         windows: Mel windows, ``float32[T, 80, 16]``.
+        articulation: See `render`.
     """
-    output = render(network, windows, clip.rest, clip.rest)
+    output = render(network, windows, clip.rest, clip.rest, articulation=articulation)
     rest = np.broadcast_to(clip.rest, output.shape)
     mean = np.repeat(clip.truth.mean(axis=0).round().astype(np.uint8)[None], len(output), axis=0)
     opening = loudness_opening(windows, float(clip.lips_m[:, 0].max()))
@@ -160,11 +183,13 @@ def closure_figures(counts: NDArray[np.int64]) -> dict[str, float]:
     return {"closure recall": found / max(closures, 1), "closure precision": rightly / max(shut, 1)}
 
 
-def silence_figures(network: Wav2Lip, clip: SpokenClip, offset: int, seed: int) -> dict[str, float]:
+def silence_figures(
+    network: Wav2Lip, clip: SpokenClip, offset: int, seed: int, articulation: float | None = DEFAULT_ARTICULATION
+) -> dict[str, float]:
     """Return how well the mouth rests in sounds without a voice, and with an open mouth in the reference."""
     rng = np.random.default_rng(seed)
     windows = np.concatenate([windows_of(unspoken(rng), offset) for _ in range(_SOUNDS)])
-    opening = read_lips(render(network, windows, clip.rest, clip.rest), clip)[:, 0]
+    opening = read_lips(render(network, windows, clip.rest, clip.rest, articulation=articulation), clip)[:, 0]
     silent = np.full((1, 80, 16), -4.0, np.float32)
     widest = clip.truth[clip.lips_m[:, 0].argmax()][None]
     undone = mouth_error(render(network, silent, widest, widest), clip.rest)
@@ -174,20 +199,9 @@ def silence_figures(network: Wav2Lip, clip: SpokenClip, offset: int, seed: int) 
     }
 
 
-def windows_of(samples: Floats, offset: int) -> Floats:
-    """Return the mel window of every frame of a sound, ``float32[frames, 80, 16]``."""
-    mel = mel_spectrogram(samples)
-    frames = len(samples) // 640
-    windows = np.full((frames, 80, 16), -4.0, np.float32)
-    for frame in range(frames):
-        span = mel_columns(frame, window_offset_samples=offset)
-        first, last = max(span.start, 0), min(span.stop, mel.shape[1])
-        if last > first:
-            windows[frame, :, first - span.start : last - span.start] = mel[:, first:last]
-    return windows
-
-
-def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: int) -> dict[str, float]:
+def recorded_figures(
+    network: Wav2Lip, drawn: HeldClips, folder: Path, offset: int, articulation: float | None = DEFAULT_ARTICULATION
+) -> dict[str, float]:
     """Return how well the mouth follows recordings of a person, compared with the animation of their aligned phones."""
     rows, counts = [], np.zeros(4, np.int64)
     for name, words in PROMPTS.items():
@@ -195,13 +209,14 @@ def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: i
         windows = windows_of(samples, offset)[:_CLIP_FRAMES]
         mouths = mouth_curve(phones, len(samples) / 16000)[: len(windows)]
         clip = drawn.clip(name, 0, mouths)
-        output = render(network, windows, clip.rest, clip.rest)
+        output = render(network, windows, clip.rest, clip.rest, articulation=articulation)
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
         quiet, moved = mouths.max(axis=1)[1:] < 0.004, change(output)
         rows.append(
             {
                 "recorded: aperture r": correlation(found, truth),
                 "recorded: aperture r, loudness mouth": correlation(loudness_opening(windows, 1.0), truth),
+                "recorded: aperture size / truth": float(found.std() / truth.std()),
                 "recorded: aperture lag (frames)": best_lag(found, truth),
                 "recorded: motion in silence / in speech": float(moved[quiet].mean() / moved[~quiet].mean()),
             }
@@ -212,7 +227,14 @@ def recorded_figures(network: Wav2Lip, drawn: HeldClips, folder: Path, offset: i
 
 
 def evaluate(
-    weights: Path, folder: Path, recordings: Path | None, *, plots: Path | None = None, clips: int = 8, seed: int = 5
+    weights: Path,
+    folder: Path,
+    recordings: Path | None,
+    *,
+    plots: Path | None = None,
+    clips: int = 8,
+    seed: int = 5,
+    articulation: float | None = DEFAULT_ARTICULATION,
 ) -> dict[str, float]:
     """Return all figures of one weights file; they are means over clips where nothing else is stated.
 
@@ -224,6 +246,7 @@ def evaluate(
         plots: Folder for plots and strips of the first clips.
         clips: Number of held-out sentences.
         seed: Seed of light and pose.
+        articulation: See `render`.
     """
     network, metadata = load_weights(weights)
     offset = metadata.window_offset_samples
@@ -239,8 +262,8 @@ def evaluate(
         frames = np.arange(first, min(first + _CLIP_FRAMES, int(sound.first_frame[chosen + 1])))
         windows, closed = sound.windows(frames), sound.closed[frames]
         clip = drawn.clip("held", number, sound.mouth[frames])
-        rows.append(clip_figures(network, clip, windows))
-        output = render(network, windows, clip.rest, clip.rest)
+        rows.append(clip_figures(network, clip, windows, articulation))
+        output = render(network, windows, clip.rest, clip.rest, articulation=articulation)
         if scorer and heard:
             rows[-1] |= scorer.stats(output, clip.truth, heard.windows(frames))
         found, truth = read_lips(output, clip)[:, 0], clip.lips_m[:, 0]
@@ -252,10 +275,10 @@ def evaluate(
             plot_opening(plots / f"held-{number}.png", "a head and a voice never seen in training", curves, closed)
             write_strip(plots / f"strip-{number}.jpg", [clip.truth, output])
         if number == 0:
-            figures = silence_figures(network, clip, offset, seed)
+            figures = silence_figures(network, clip, offset, seed, articulation)
     figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | figures
     figures |= closure_figures(counts)
     figures |= {f"{name}, loudness mouth": value for name, value in closure_figures(loud).items()}
     if recordings:
-        figures |= recorded_figures(network, drawn, recordings, offset)
+        figures |= recorded_figures(network, drawn, recordings, offset, articulation)
     return figures

@@ -10,11 +10,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.network import Head, Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
 from training.codes import code_channels, mouth_to_code
 from training.critic import RATE, WEIGHT, Critic, misjudged, unmasked
-from training.pairs import AUDIO_WIDTH, CROP, DECODED_REGION, TARGETS, WIDTH, Batch, Pictures, decoded, draw_batch
+from training.pairs import (
+    AUDIO_WIDTH,
+    CROP,
+    DECODED_REGION,
+    TARGETS,
+    WIDTH,
+    Batch,
+    Pictures,
+    decoded,
+    draw_batch,
+)
 from training.run import Run, join_peers
 
 _CHANGE_WEIGHT = 16.0
@@ -24,29 +36,31 @@ _MOUTH_INSIDE_BGR = (0.13, 0.12, 0.24)
 
 
 def last_layer(network: Wav2Lip) -> torch.nn.Conv2d:
-    """Return the convolution that gives flow, mask and colour."""
+    """Return the convolution that gives flow, mask and colour, or the colour alone."""
     return [module for module in network.output_block.modules() if isinstance(module, torch.nn.Conv2d)][-1]
 
 
-def mouth_weights() -> Tensor:
-    """Return the weight of each pixel of the decoded region, ``[1, 1, h, w]``, mean 1."""
-    rows, columns = torch.linspace(0, 1, CROP // 2)[:, None], torch.linspace(-1, 1, CROP)[None]
+def mouth_weights(region: Region = DECODED_REGION, size: int = CROP) -> Tensor:
+    """Return the weight of each pixel of the decoded region of a crop, ``[1, 1, h, w]``, mean 1."""
+    rows = (torch.arange(size)[:, None] - size // 2) / (size // 2 - 1)
+    columns = torch.linspace(-1, 1, size)[None]
     hill = torch.exp(-((columns / 0.42) ** 2) - ((rows - 0.42) / 0.36) ** 2)
-    weights = (0.25 + 3.0 * hill)[:, DECODED_REGION.left : DECODED_REGION.right]
+    weights = decoded(0.25 + 3.0 * hill, region)
     return (weights / weights.mean())[None, None]
 
 
-def draw_mouths(network: Wav2Lip, code: Tensor, face: Tensor) -> Tensor:
+def draw_mouths(network: Wav2Lip, code: Tensor, face: Tensor, region: Region = DECODED_REGION) -> Tensor:
     """Return the decoded region of faces with the mouths of codes, ``[B * T, 3, h, w]``.
 
     Args:
         network: Network whose face encoder and decoder are used.
         code: Codes in place of the audio encoder's, ``[B * T, C, 1, 1]``, T for each face.
         face: ``[B, 6, S, S]``.
+        region: Part of the face to draw.
     """
     times = len(code) // len(face)
     features = [feature.repeat_interleave(times, dim=0) for feature in network.encode_face(face)]
-    return network.draw(code, features, face[:, 3:].repeat_interleave(times, dim=0), DECODED_REGION)
+    return network.draw(code, features, face[:, 3:].repeat_interleave(times, dim=0), region)
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
@@ -90,6 +104,9 @@ def fit(
     *,
     minutes: float,
     weights: Path | None = None,
+    head: Head = "copy",
+    crop: str = "lipstream",
+    width: float = WIDTH,
     critical: bool = False,
     batch_size: int = 36,
     rate: float = 1.5e-3,
@@ -99,21 +116,30 @@ def fit(
     """Train until the total time is up; resume from the checkpoint if it exists.
 
     Args:
-        folder: Dataset: ``faces-*.npz``.
+        folder: Dataset: the shards of `training.dataset.build_faces`.
         checkpoint: Checkpoint of the whole network; its audio encoder does not change.
         minutes: Total training time, earlier calls included.
         weights: Weights file to start from without a checkpoint; ``None`` for a new network.
+        head: Output layer: ``copy``, or ``paint`` as in published networks.
+        crop: What the pictures show of the face: ``lipstream``, or ``detector`` as in published networks.
+        width: Factor on a new network's channels.
         critical: Whether a critic is trained too and adds its loss: for the last part of a fit.
         batch_size: Targets per step, a multiple of `TARGETS`.
         rate: Largest step size.
         seed: Seed of all random choices.
         progress: Called with a line of text now and then.
+
+    Raises:
+        WeightsError: If the weights to start from are invalid, or of another head, crop or size.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rank = join_peers()
     torch.manual_seed(seed)
-    pictures = Pictures(folder, "faces")
-    network = new_network(weights).to(device)
+    pictures = Pictures(folder, "faces", crop)
+    network = _known(weights, head, crop) if weights else new_network(head=head, width=width)
+    if head == "paint" and not weights:
+        _start_with(network, pictures)
+    network = network.to(device)
     run = Run(network, learned_parts(network), checkpoint, minutes=minutes, rate=rate)
     judge = Critic().to(device) if critical else None
     judging = judge and Run(
@@ -122,17 +148,18 @@ def fit(
     if judging:
         judging.keep_time_with(run)  # a critic whose schedule ended first would be deceived from then on
     rng = np.random.default_rng([seed, run.step, rank])
-    counts = mouth_weights().to(device)
+    counts = mouth_weights(pictures.region).to(device)
     shown: list[float] = []
     progress(f"{len(pictures.images)} scenes, from step {run.step}, on {device}")
     going = run.done < 1
     while going:
-        batch = draw_batch(pictures, batch_size // TARGETS, rng)
-        batch = Batch(*(part.to(device, non_blocking=True) for part in (batch.mouth, batch.face, batch.target)))
+        batch = draw_batch(pictures, batch_size // TARGETS, rng, moved=head == "paint")
+        batch = Batch(*(part.to(device, non_blocking=True) for part in vars(batch).values()))
         code = mouth_to_code(batch.mouth, code_channels(network))[:, :, None, None]
         with torch.autocast(device.type, torch.bfloat16):
-            output = draw_mouths(network, code, batch.face.contiguous(memory_format=torch.channels_last))
-        reference = decoded(batch.reference)
+            face = batch.face.contiguous(memory_format=torch.channels_last)
+            output = draw_mouths(network, code, face, pictures.region)
+        reference = decoded(batch.reference, pictures.region)
         loss = loss_of(output, batch.target, reference, counts)
         if judge and judging:
             with torch.autocast(device.type, torch.bfloat16):
@@ -150,7 +177,7 @@ def _beside(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}-critic.pt")
 
 
-def new_network(weights: Path | None = None) -> Wav2Lip:
+def new_network(weights: Path | None = None, *, head: Head = "copy", width: float = WIDTH) -> Wav2Lip:
     """Return a network to start from: a new one, or that of a weights file.
 
     Raises:
@@ -158,11 +185,32 @@ def new_network(weights: Path | None = None) -> Wav2Lip:
     """
     if weights:
         return _by_channels(load_weights(weights)[0].requires_grad_(True))
-    network = _by_channels(Wav2Lip(WIDTH, CROP, "copy", audio_width=AUDIO_WIDTH, ear="both"))
-    with torch.no_grad():
-        # The paint starts as the inside of a mouth, so that the mask is useful from the first step.
-        last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]
+    network = _by_channels(Wav2Lip(width, CROP, head, audio_width=AUDIO_WIDTH * width / WIDTH, ear="both"))
+    if head == "copy":
+        with torch.no_grad():
+            # The paint starts as the inside of a mouth, so that the mask is useful from the first step.
+            last_layer(network).bias.data[3:] = torch.tensor(_MOUTH_INSIDE_BGR).logit()  # type: ignore[union-attr]
     return network
+
+
+@torch.no_grad()
+def _start_with(network: Wav2Lip, pictures: Pictures) -> None:
+    """Let a new network paint the mean colour of what it will draw."""
+    top, bottom, left, right = pictures.region
+    mean = pictures.images[:, 0, top:bottom, left:right].mean(axis=(0, 1, 2)) / 255
+    last_layer(network).get_parameter("bias").copy_(torch.from_numpy(mean).logit())
+
+
+def _known(weights: Path, head: Head, crop: str) -> Wav2Lip:
+    _, metadata = load_weights(weights)
+    found, wanted = (metadata.head, metadata.crop, metadata.size), (head, crop, CROP)
+    if found != wanted:
+        raise WeightsError(
+            "{} has head {!r}, crop {!r} and {} px; the fit is of head {!r}, crop {!r} and {} px".format(
+                weights.name, *found, *wanted
+            )
+        )
+    return new_network(weights)
 
 
 def _by_channels(network: Wav2Lip) -> Wav2Lip:
@@ -172,7 +220,7 @@ def _by_channels(network: Wav2Lip) -> Wav2Lip:
 def learned_parts(network: Wav2Lip) -> list[dict[str, Any]]:
     """Return the parameters of face encoder and decoder for `Run`.
 
-    The last layer starts near zero and must move far: a mask from 0.1 to 1 is 4 units of its input.
+    The last layer must move far: a mask from 0.1 to 1, or paint from dark to light, is 4 units of its input.
     """
     last = list(last_layer(network).parameters())
     apart = {id(parameter) for parameter in [*last, *network.audio_encoder.parameters()]}

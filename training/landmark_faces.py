@@ -1,7 +1,4 @@
-"""Rendered heads for landmark training: cut out of their backdrop, with the 68 points of the iBUG layout.
-
-Every point is a vertex of the mesh, so it is known exactly in any pose and expression.
-"""
+"""Rendered heads for landmark training: cut out of their backdrop, with the 68 points of the iBUG layout."""
 
 from __future__ import annotations
 
@@ -13,25 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.avatar_cache.face_geometry import MEAN_FACE
-from training.appearance import Appearance, HeadPose, Stage, random_look, random_stage
+from training.appearance import Appearance, HeadPose, random_look, random_stage
 from training.dataset import face_window
-from training.geometry import project, rotation
-from training.heads import SKIN, Floats, HeadSet, Ints
-from training.renderer import Picture, Renderer, Sitter
+from training.heads import Floats, HeadSet
+from training.landmark_points import points_in_window
+from training.renderer import Picture, Renderer
 
 SIDE_PX = 144
 _MARGIN = 1.8  # factor on the face box: hair, ears and neck must be in the picture
 _SHARD = 250
 _PER_SITTER = 16
-
-
-def landmark_vertices(heads: HeadSet) -> Ints:
-    """Return the vertex of each of the 68 points, ``int32[68]``."""
-    skin = np.where(heads.parts == SKIN)[0]
-    away = ((heads.canonical[skin][None] - MEAN_FACE[:, None] / 1000) ** 2).sum(axis=2)
-    vertices: Ints = skin[away.argmin(axis=1)].astype(np.int32)
-    return vertices
 
 
 def _pose(rng: np.random.Generator) -> HeadPose:
@@ -58,26 +46,6 @@ def _expression(heads: HeadSet, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.3:
         values |= dict.fromkeys(("mouthSmileLeft", "mouthSmileRight"), float(rng.uniform(0.3, 1.0)))
     return np.array([values[name] for name in heads.action_names], np.float32)
-
-
-def points_in_window(
-    heads: HeadSet, sitter: Sitter, actions: Floats, pose: HeadPose, stage: Stage, window: tuple[float, float, float]
-) -> Floats:
-    """Return the 68 points in a window of the picture, ``float32[68, 2]``: 0..1, x right, y down."""
-    chosen = landmark_vertices(heads)
-    points = sitter.vertices[chosen] + np.tensordot(actions, heads.actions[:, chosen], 1)
-    points = points + np.asarray(pose.shift, np.float32)
-    neck, head = rotation(pose.neck), rotation(pose.head)
-    head_pivot, neck_pivot = heads.pivots[sitter.index]
-    pivot = neck_pivot + neck @ (head_pivot - neck_pivot)
-    # As in the shader: some vertices turn with the head, some only with the neck.
-    follow = heads.follow[chosen]
-    by_head = pivot + (points - head_pivot) @ (neck @ head).T
-    by_neck = neck_pivot + (points - neck_pivot) @ neck.T
-    placed = points + (by_neck - points) * follow[:, 1:2]
-    placed = placed + (by_head - placed) * follow[:, :1]
-    flat = (project(stage, placed.astype(np.float32)) - np.array(window[:2])) / window[2]
-    return np.stack([(flat[:, 0] + 1) / 2, (1 - flat[:, 1]) / 2], axis=1).astype(np.float32)
 
 
 def _cut_out(drawn: Picture) -> NDArray[np.uint8]:
@@ -107,7 +75,8 @@ class HeadPainter:
             window = (x, y + 0.1 * half, half * _MARGIN)
             green = replace(stage, near=(0.0, 1.0, 0.0), far=(0.0, 1.0, 0.0), grain=0.0)
             image = _cut_out(self._renderer.draw(sitter, actions, pose, green, window))
-            made.append({"image": image, "points": points_in_window(heads, sitter, actions, pose, stage, window)})
+            points = points_in_window(heads, sitter.vertices, index, actions, pose, stage, window)
+            made.append({"image": image, "points": points})
         return made
 
 

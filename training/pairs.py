@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.lipsync.metadata import Region, published_region
 from training.characters import PEOPLE
 from training.speech import shards_of
 
@@ -20,11 +20,20 @@ WIDTH, AUDIO_WIDTH = 0.25, 0.5
 """Side of the network's pictures, px; width of the network, and of its audio encoder."""
 DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 """Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
+REGIONS = {"lipstream": DECODED_REGION, "detector": published_region(CROP)}
+"""Decoded region of each crop; in a detector's, whose lower edge is at the chin, speech moves all of the lower half."""
 TARGETS = 3
 """Targets per reference, which share one pass of the face encoder."""
 _BUILT_IN_SHARE = 0.3
+_MOST_SHIFTED, _MOST_SCALED = 0.12, 0.12
+"""Bounds of what moves a reference, as shares of its side and of its size."""
 _REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.25
 """Shares of the references at rest, and with a scene's last mouth (a laugh or a grimace); others are random."""
+
+
+def stem_of(kind: str, crop: str) -> str:
+    """Return the beginning of the shards' names: ``faces`` or ``held``, and ``detector-`` before it for that crop."""
+    return kind if crop == "lipstream" else f"{crop}-{kind}"
 
 
 class Pictures:
@@ -32,11 +41,16 @@ class Pictures:
 
     Args:
         folder: Folder of the shards.
-        stem: ``faces`` or ``held``.
+        kind: ``faces`` or ``held``.
+        crop: ``lipstream`` or ``detector``.
+
+    Attributes:
+        region: Decoded region of the crop.
     """
 
-    def __init__(self, folder: Path, stem: str) -> None:
-        shards = [np.load(path) for path in shards_of(folder, stem)]
+    def __init__(self, folder: Path, kind: str, crop: str = "lipstream") -> None:
+        shards = [np.load(path) for path in shards_of(folder, stem_of(kind, crop))]
+        self.region = REGIONS[crop]
         self.images = np.concatenate([shard["images"] for shard in shards])
         self.mouths = np.concatenate([shard["mouths"] for shard in shards])
         self.identity = np.concatenate([shard["identity"] for shard in shards])
@@ -57,16 +71,18 @@ class Batch:
         mouth: Mouths of the targets, ``[B * T, 13]``, T of them for each face.
         face: ``[B, 6, S, S]``, see `face_input`.
         target: Decoded region of the targets, ``[B * T, 3, h, w]``.
+        chosen: Pictures that serve as references, before they are moved, ``[B, 3, S, S]``.
     """
 
     mouth: Tensor
     face: Tensor
     target: Tensor
+    chosen: Tensor
 
     @property
     def reference(self) -> Tensor:
-        """The reference of each target, ``[B * T, 3, S, S]``."""
-        return self.face[:, 3:].repeat_interleave(len(self.target) // len(self.face), dim=0)
+        """The picture that serves as the reference of each target, not moved, ``[B * T, 3, S, S]``."""
+        return self.chosen.repeat_interleave(len(self.target) // len(self.chosen), dim=0)
 
 
 def face_input(target: Tensor, reference: Tensor) -> Tensor:
@@ -76,9 +92,9 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
     return torch.cat([upper, reference], dim=1)
 
 
-def decoded(pictures: Tensor) -> Tensor:
+def decoded(pictures: Tensor, region: Region = DECODED_REGION) -> Tensor:
     """Return the decoded region of pictures ``[..., S, S]``."""
-    top, bottom, left, right = DECODED_REGION
+    top, bottom, left, right = region
     return pictures[..., top:bottom, left:right]
 
 
@@ -92,7 +108,16 @@ def _lit(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return (pictures.clamp(min=1e-4) ** gamma * light[:, None]).clamp(0, 1)
 
 
-def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch:
+def _moved(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return pictures ``[B, 3, S, S]`` as other frames would show them: shifted and scaled, each in its own way."""
+    moves = np.zeros((len(pictures), 2, 3), np.float32)
+    moves[:, [0, 1], [0, 1]] = rng.uniform(1 - _MOST_SCALED, 1 + _MOST_SCALED, (len(pictures), 2))
+    moves[:, :, 2] = rng.uniform(-2 * _MOST_SHIFTED, 2 * _MOST_SHIFTED, (len(pictures), 2))
+    grid = functional.affine_grid(torch.from_numpy(moves), list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved: bool = False) -> Batch:
     """Draw references and targets.
 
     A reference is at rest, shows the last mouth of its scene, or is any picture of the scene.
@@ -102,6 +127,8 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch
     Args:
         size: Number of scenes, with `TARGETS` targets each.
         rng: Source of all random choices.
+        moved: Whether references are moved, as those of published networks are other frames: what such a network paints
+            must find its place by the upper half and the crop.
     """
     chosen: list[NDArray[np.uint8]] = []
     mouths: list[NDArray[np.float32]] = []
@@ -115,5 +142,7 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator) -> Batch
         chosen.append(images[:, :, ::-1] if rng.random() < 0.5 else images)
         mouths.append(pictures.mouths[scene, targets])
     tensor = _lit(torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255, rng)
-    face = face_input(tensor[:, 0], tensor[:, 0])
-    return Batch(torch.from_numpy(np.concatenate(mouths)), face, decoded(tensor[:, 1:]).flatten(0, 1))
+    first = tensor[:, 0]
+    face = face_input(first, _moved(first, rng) if moved else first)
+    drawn = decoded(tensor[:, 1:], pictures.region).flatten(0, 1)
+    return Batch(torch.from_numpy(np.concatenate(mouths)), face, drawn, first)

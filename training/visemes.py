@@ -11,23 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.realtime.lipsync.mouth_code import ACTIONS
+
 Floats = NDArray[np.float32]
 
-MOUTH_ACTIONS = (
-    "jawOpen",
-    "mouthClose",
-    "mouthFunnel",
-    "mouthPucker",
-    "mouthRollLower",
-    "mouthRollUpper",
-    "mouthShrugLower",
-    "tongueOut",
-    "mouthPress",
-    "mouthUpperUp",
-    "mouthLowerDown",
-    "mouthStretch",
-    "mouthSmile",
-)
+MOUTH_ACTIONS = ACTIONS
 """The actions that speech moves; the last five stand for a left and a right action each."""
 
 PAIRED = MOUTH_ACTIONS[8:]

@@ -31,6 +31,8 @@ export interface Session extends Connectivity {
   token: string;
   viewer_token: string;
   look_ahead_ms: number;
+  /** How far the mouth goes, 0.5 to 1.5 of what was heard; null or absent without one. */
+  articulation?: number | null;
   urls: { self: string; peer: string; audio: string; whep: string };
   /** The devices of the server's machine that the session uses; present if they were asked for. */
   local_audio?: ('input' | 'output')[];
@@ -80,6 +82,8 @@ export interface ControlMessage {
   type: string;
   text?: unknown;
   message?: unknown;
+  reason?: unknown;
+  seconds?: unknown;
 }
 
 /** An EventTarget that fires CustomEvents: `Details` names them, and the type of each one's `detail`. */
@@ -95,6 +99,9 @@ export type EventsClass<Details> = new () => Events<Details>;
 /** The elements that scripts look up, by id, of all three pages. */
 export interface Elements {
   'all-figures': HTMLDListElement;
+  articulation: HTMLInputElement;
+  'articulation-row': HTMLDivElement;
+  'articulation-value': HTMLOutputElement;
   'auto-gain': HTMLInputElement;
   'avatar-video': HTMLVideoElement;
   backdrop: HTMLCanvasElement;

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +12,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from pydantic import BaseModel
 
 from lipstream.realtime.api import (
     audio_socket,
@@ -23,32 +21,26 @@ from lipstream.realtime.api import (
     sink_routes,
     whip_whep_routes,
 )
-from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, operator
+from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, holder_of, operator
 from lipstream.realtime.api.error_responses import answer_errors, error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.api.metrics_exporter import MetricsExporter
 from lipstream.realtime.api.openapi import openapi_of
 from lipstream.realtime.api.request_filter import RequestFilter
-from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, Tokens
+from lipstream.realtime.api.request_guard import RequestGuard
+from lipstream.realtime.api.token_register import TokenRegister
+from lipstream.realtime.api.token_routes import token_routes
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
+from lipstream.realtime.server.avatar_catalog import AvatarCatalog
 from lipstream.realtime.server.recordings import Recordings
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
-from lipstream.realtime.wire.answers import HealthAnswer, NotReadyAnswer, TokenAnswer
+from lipstream.realtime.wire.answers import HealthAnswer, NotReadyAnswer
 
 WEB = Path(__file__).parents[2] / "web"
 _SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
 """Below ``/static/``; the tests and the checkers' packages lie beside them."""
-
-
-class NewToken(BaseModel):
-    """Purpose of a token.
-
-    Attributes:
-        kiosk: Whether it lasts for a kiosk's year instead of five minutes; default false.
-    """
-
-    kiosk: bool = False
 
 
 def create_app(sessions: Sessions) -> FastAPI:
@@ -57,10 +49,10 @@ def create_app(sessions: Sessions) -> FastAPI:
     It answers before they have started: the page can then say that the server is warming up.
 
     Raises:
-        SettingsError: If the secret file cannot be used, or an address to stream to.
+        SettingsError: If the secret file or the list of revoked tokens cannot be used, or an address to stream to.
     """
     settings = sessions.settings
-    tokens = Tokens.read(settings.secret_file)
+    authorization = Authorization(settings, TokenRegister(sessions.store.root), sessions)
     channel = StandingSession(sessions)
 
     @asynccontextmanager
@@ -68,6 +60,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         running = [
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
+            asyncio.create_task(app.state.catalog.prepare(), name="previews"),
             asyncio.create_task(app.state.recordings.run(), name="recordings"),
         ]
         await rehearse_request(app)
@@ -78,7 +71,14 @@ def create_app(sessions: Sessions) -> FastAPI:
                 task.cancel()
             await asyncio.wait(running)
             await app.state.builds.close()
+            app.state.catalog.close()
             await sessions.close()
+
+    async def add_built(avatar_id: str) -> None:
+        try:
+            await sessions.avatars.add(avatar_id)
+        finally:
+            app.state.catalog.forget()
 
     app = FastAPI(
         title="Lipstream", lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None
@@ -89,28 +89,23 @@ def create_app(sessions: Sessions) -> FastAPI:
         weights=sessions.worker_settings.weights,
         device=settings.device,
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
-        on_built=sessions.avatars.add,
+        on_built=add_built,
         pads=sessions.worker_settings.pads,
     )
     app.state.recordings = Recordings(sessions)
     app.state.exporter = MetricsExporter(sessions, app.state.builds)
-    app.state.authorization = Authorization(tokens, limited=tokens.required or not settings.on_loopback)
-    app.add_middleware(RequestFilter, settings=settings)
+    app.state.catalog = AvatarCatalog(sessions.store)
+    app.state.authorization = authorization
+    app.add_middleware(RequestFilter, settings=settings, guard=RequestGuard(authorization.identify))
     answer_errors(app)
     guarded = (
-        _for_operators,
-        *(session_routes.operators, session_routes.guests, session_routes.owners, session_routes.viewers),
+        *(_for_operators, _for_metrics, token_routes),
+        *(session_routes.watchers, session_routes.guests, session_routes.owners, session_routes.viewers),
         *(avatar_routes.readers, avatar_routes.makers),
+        *(sink_routes.recordings, sink_routes.streams, recording_routes.stored_recordings),
     )
     over_sdp = (whip_whep_routes.viewing, whip_whep_routes.publishing, whip_whep_routes.options)
-    for router in (
-        _open,
-        *guarded,
-        sink_routes.sinks,
-        recording_routes.stored_recordings,
-        audio_socket.sockets,
-        *over_sdp,
-    ):
+    for router in (_open, *guarded, audio_socket.sockets, *over_sdp):
         app.include_router(router)
     for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
         app.add_api_route(path, partial(_page, name), include_in_schema=False)
@@ -133,6 +128,11 @@ class _Pages(StaticFiles):
 
 _open = APIRouter(tags=["everybody"])
 _for_operators = APIRouter(dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS))
+_for_metrics = APIRouter(
+    dependencies=[Depends(holder_of(Scope.METRICS))],
+    tags=["operators", Scope.METRICS],
+    responses=error_answers(*REFUSALS),
+)
 _UNREADY: dict[int | str, dict[str, Any]] = {
     503: {"model": NotReadyAnswer, "description": "No session could be taken now."}
 }
@@ -156,7 +156,7 @@ async def readyz(sessions: AllSessions) -> JSONResponse:
     return JSONResponse(HealthAnswer(status="ok"))
 
 
-@_for_operators.get("/metrics", response_class=PlainTextResponse)
+@_for_metrics.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return the server's figures for Prometheus."""
     exporter: MetricsExporter = request.app.state.exporter
@@ -167,12 +167,3 @@ async def metrics(request: Request) -> Response:
 async def schema(request: Request) -> dict[str, Any]:
     """Return the API's description."""
     return openapi_of(request.app)
-
-
-@_for_operators.post("/api/tokens", status_code=201)
-async def create_token(request: Request, body: NewToken | None = None) -> TokenAnswer:
-    """Sign a join token, for a link ``/#join=TOKEN``, or a long-lived one for ``/kiosk#join=TOKEN``."""
-    authorization: Authorization = request.app.state.authorization
-    kiosk = body is not None and body.kiosk
-    token = authorization.tokens.join_token(time.time(), kiosk=kiosk)
-    return TokenAnswer(token=token, expires_in=KIOSK_TOKEN_S if kiosk else JOIN_TOKEN_S)

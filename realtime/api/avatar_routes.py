@@ -1,17 +1,19 @@
 """The routes of avatars: who is there, uploads and their progress, the end of one."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
-from lipstream.realtime.api.authorization import REFUSALS, AllSessions, guest, operator
+from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, guest, holder_of, note_audit
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import (
     BadRequestError,
     ConflictError,
@@ -23,6 +25,7 @@ from lipstream.realtime.errors import (
     UnsupportedTypeError,
 )
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, Build
+from lipstream.realtime.server.avatar_catalog import AvatarCatalog
 from lipstream.realtime.wire.answers import AvatarAnswer, AvatarBuildAnswer, AvatarListItem, AvatarUploadAnswer
 
 _MOST_FIELDS = 8
@@ -32,8 +35,17 @@ readers = APIRouter(
     prefix="/api/avatars", dependencies=[Depends(guest)], tags=["guests"], responses=error_answers(*REFUSALS)
 )
 makers = APIRouter(
-    prefix="/api/avatars", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+    prefix="/api/avatars",
+    dependencies=[Depends(holder_of(Scope.UPLOAD))],
+    tags=["operators", Scope.UPLOAD],
+    responses=error_answers(*REFUSALS),
 )
+_CACHED = {"Cache-Control": "private, no-cache"}
+"""A browser keeps the answer and asks each time whether it is still true; that costs neither a list nor a picture."""
+_TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": {"description": "Names the content.", "schema": {"type": "string"}}}},
+    304: {"description": "The content that `If-None-Match` names is the current one."},
+}
 
 
 class _Jpeg(Response):
@@ -63,35 +75,49 @@ async def _builds(request: Request) -> AvatarBuilds:
     return builds
 
 
+async def _catalog(request: Request) -> AvatarCatalog:
+    catalog: AvatarCatalog = request.app.state.catalog
+    return catalog
+
+
 Builds = Annotated[AvatarBuilds, Depends(_builds)]
+Catalog = Annotated[AvatarCatalog, Depends(_catalog)]
+IfNoneMatch = Annotated[str | None, Header()]
 
 
-@readers.get("")
-def avatars(sessions: AllSessions, builds: Builds) -> list[AvatarListItem]:
+@readers.get("", response_model=list[AvatarListItem], responses=_TAGGED)
+async def avatars(
+    request: Request, sessions: AllSessions, builds: Builds, catalog: Catalog, if_none_match: IfNoneMatch = None
+) -> Response:
     """List the avatars, those too that are being made."""
     listed = {
         build.id: AvatarListItem(id=build.id, name=build.id, state=build.state, own=True)
         for build in builds.all()
         if build.state != "ready"
     }
-    for facts in sessions.store.list():
-        state, own = sessions.avatars.state(facts.id), sessions.store.is_own(facts.id)
-        listed.setdefault(facts.id, AvatarListItem(id=facts.id, name=facts.name, state=state, own=own))
-        listed[facts.id]["name"] = facts.name
-    return [listed[avatar_id] for avatar_id in sorted(listed)]
+    for avatar_id, avatar in (await catalog.all()).items():
+        name, state = avatar.manifest.name, sessions.avatars.state(avatar_id)
+        listed.setdefault(avatar_id, AvatarListItem(id=avatar_id, name=name, state=state, own=avatar.own))
+        listed[avatar_id]["name"] = name
+    invitation = _authorization(request).caller(request).invitation
+    if invitation and invitation.avatars is not None:
+        listed = {avatar_id: item for avatar_id, item in listed.items() if avatar_id in invitation.avatars}
+    answer = JSONResponse([listed[avatar_id] for avatar_id in sorted(listed)], headers=_CACHED)
+    return _tagged(answer, hashlib.sha256(answer.body).hexdigest()[:32], if_none_match)
 
 
 @readers.get("/{avatar_id}", responses=error_answers(NotFoundError))
-def avatar(avatar_id: str, sessions: AllSessions, builds: Builds) -> AvatarBuildAnswer | AvatarAnswer:
-    """Return one avatar's facts, or how far it is."""
+async def avatar(
+    avatar_id: str, request: Request, sessions: AllSessions, builds: Builds, catalog: Catalog
+) -> AvatarBuildAnswer | AvatarAnswer:
+    """Return one avatar's facts, or how far it is. Whose face it is and how they agreed is for API keys alone."""
     build = builds.state(avatar_id)
     if build and build.state != "ready":
         return _progress(build)
-    facts = sessions.store.load(avatar_id).manifest
-    report = sessions.store.report(avatar_id)
-    state = sessions.avatars.state(avatar_id)
+    known = await catalog.get(avatar_id)
+    facts, state = known.manifest, sessions.avatars.state(avatar_id)
     face = facts.boxes[0]
-    return AvatarAnswer(
+    answer = AvatarAnswer(
         id=facts.id,
         name=facts.name,
         state=state,
@@ -101,16 +127,35 @@ def avatar(avatar_id: str, sessions: AllSessions, builds: Builds) -> AvatarBuild
         face=(face.x, face.y, face.width, face.height),
         loop=facts.loop,
         licence=facts.licence,
-        consent=facts.consent,
         description=facts.description,
-        report=json.loads(report) if report else None,
+        report=known.report,
     )
+    if _authorization(request).caller(request).may(Scope.UPLOAD):
+        answer["consent"] = facts.consent
+    return answer
 
 
-@readers.get("/{avatar_id}/preview", response_class=_Jpeg, responses=error_answers(NotFoundError))
-def preview(avatar_id: str, sessions: AllSessions) -> Response:
+@readers.get(
+    "/{avatar_id}/preview", response_class=_Jpeg, responses=_TAGGED | error_answers(NotFoundError, UnavailableError)
+)
+async def preview(avatar_id: str, catalog: Catalog, if_none_match: IfNoneMatch = None) -> Response:
     """Return a JPEG of the avatar."""
-    return _Jpeg(sessions.store.preview(avatar_id))
+    made = await catalog.preview(avatar_id)
+    return _tagged(_Jpeg(made.jpeg, headers=_CACHED), made.tag, if_none_match)
+
+
+def _authorization(request: Request) -> Authorization:
+    authorization: Authorization = request.app.state.authorization
+    return authorization
+
+
+def _tagged(answer: Response, tag: str, if_none_match: str | None) -> Response:
+    """Return an answer with its ETag, or 304 if the client has the content (RFC 9110, section 13.1.2)."""
+    tags = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]
+    if f'"{tag}"' in tags or "*" in tags:
+        answer = Response(status_code=304, headers=_CACHED)
+    answer.headers["ETag"] = f'"{tag}"'
+    return answer
 
 
 @readers.get("/{avatar_id}/events", response_class=_EventStream, responses=error_answers(NotFoundError))
@@ -172,6 +217,7 @@ async def upload(request: Request, response: Response, builds: Builds) -> Avatar
         )
     finally:
         await form.close()
+    note_audit(request, "avatar_uploaded", avatar=avatar_id)
     response.headers["Location"] = f"/api/avatars/{avatar_id}"
     return AvatarUploadAnswer(id=avatar_id)
 
@@ -191,11 +237,14 @@ async def _form(request: Request) -> FormData:
 
 
 @makers.delete("/{avatar_id}", status_code=204, responses=error_answers(ConflictError, NotFoundError))
-async def remove(avatar_id: str, sessions: AllSessions, builds: Builds) -> None:
+async def remove(avatar_id: str, request: Request, sessions: AllSessions, builds: Builds, catalog: Catalog) -> None:
     """Remove an avatar; one that is being made is not made any further."""
+    note_audit(request, "avatar_removed", avatar=avatar_id)
     was_building = await builds.cancel(avatar_id)
     try:
         await sessions.remove_avatar(avatar_id)
     except NotFoundError:
         if not was_building:
             raise
+    finally:
+        catalog.forget()

@@ -114,7 +114,7 @@ class Connections:
             now_s: Monotonic time, s.
         """
         network = network_of(address)
-        bounded = not _is_loopback(network)
+        bounded = not is_loopback(network)
         if bounded and self._new.take(network, now_s):
             self._closed.refused += 1
             return ConnectionDecision(admitted=False)
@@ -214,7 +214,8 @@ def network_of(address: str) -> str:
     return str(ip)
 
 
-def _is_loopback(network: str) -> bool:
+def is_loopback(network: str) -> bool:
+    """Return whether an address is of this machine."""
     try:
         return ipaddress.ip_address(network).is_loopback
     except ValueError:

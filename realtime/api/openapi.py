@@ -7,11 +7,12 @@ from fastapi import FastAPI
 from lipstream.realtime.wire.field_descriptions import describe_fields
 
 _TOKENS = {
-    "api_key": "A line of the server's secret file. It opens every route.",
-    "join_token": "From `POST /api/tokens`. It lists avatars and begins sessions.",
+    "api_key": "A key of the server's secret file. It opens every route, or those of its scopes, which a route names.",
+    "join_token": "From `POST /api/tokens`. It lists avatars and begins as many sessions as it grants.",
     "session_token": "From `POST /api/sessions`. It opens the routes of the session.",
     "viewer_token": "From `POST /api/sessions`. It opens the session's WHEP and notices, and nothing else.",
 }
+_KEY = "api_key"
 _CALLERS = {
     "everybody": (),
     "operators": ("api_key",),
@@ -37,9 +38,12 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     }
     for operations in description["paths"].values():
         for operation in operations.values():
-            operation["security"] = [{token: []} for token in _CALLERS[operation["tags"][0]]]
+            callers, *scopes = operation["tags"]
+            operation["security"] = [{name: scopes if name == _KEY else []} for name in _CALLERS[callers]]
             for status, answer in operation["responses"].items():
-                if not status.startswith("2"):  # FastAPI assumes the type of the route's answers
+                if (
+                    not status.startswith("2") and "content" in answer
+                ):  # FastAPI assumes the type of the route's answers
                     (body,) = answer["content"].values()
                     answer["content"] = {"application/json": body}
     return description

@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse
 
-from lipstream.realtime.api.authorization import REFUSALS, operator
+from lipstream.realtime.api.authorization import REFUSALS, AllSessions, holder_of, note_audit
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import ConflictError, NotFoundError
 from lipstream.realtime.server.recordings import Recordings
 from lipstream.realtime.sinks.recording_files import PICTURE_SUFFIX, TRANSCRIPT_SUFFIX
@@ -18,7 +19,10 @@ _MEDIA_TYPES = {PICTURE_SUFFIX: "video/mp4", TRANSCRIPT_SUFFIX: "application/jso
 _CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA_TYPES.values()}
 
 stored_recordings = APIRouter(
-    prefix="/api/recordings", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+    prefix="/api/recordings",
+    dependencies=[Depends(holder_of(Scope.RECORD))],
+    tags=["operators", Scope.RECORD],
+    responses=error_answers(*REFUSALS),
 )
 
 
@@ -33,11 +37,12 @@ StoredRecordings = Annotated[Recordings, Depends(_recordings)]
 @stored_recordings.get("")
 async def list_recordings(
     recordings: StoredRecordings,
+    sessions: AllSessions,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> RecordingListAnswer:
     """List stored recordings, the latest first: at most `limit` of them, 1 to 1000, without the first `offset`."""
-    kept, written = await recordings.all(), recordings.written()
+    kept, written = await recordings.all(), sessions.being_recorded()
     return RecordingListAnswer(
         count=len(kept),
         bytes=sum(one.bytes for one in kept),
@@ -62,9 +67,10 @@ async def list_recordings(
         206: {"content": _CONTENT, "description": "The part of the file that `Range` asks for."},
     },
 )
-async def fetch_recording(file: str, recordings: StoredRecordings) -> FileResponse:
+async def fetch_recording(file: str, request: Request, recordings: StoredRecordings) -> FileResponse:
     """Return a file of a recording that has ended: NAME.mp4, or NAME.jsonl for its transcript."""
     path = await recordings.file(file)
+    note_audit(request, "recording_fetched", session=path.name, file=_made_at(path.name))
     return FileResponse(
         path,
         media_type=_MEDIA_TYPES[path.suffix],
@@ -74,6 +80,12 @@ async def fetch_recording(file: str, recordings: StoredRecordings) -> FileRespon
 
 
 @stored_recordings.delete("/{name}", status_code=204, responses=error_answers(NotFoundError, ConflictError))
-async def delete_recording(name: str, recordings: StoredRecordings) -> None:
+async def delete_recording(name: str, request: Request, recordings: StoredRecordings) -> None:
     """Delete a recording that has ended, with its transcript."""
     await recordings.remove(name)
+    note_audit(request, "recording_deleted", session=name, file=_made_at(name))
+
+
+def _made_at(name: str) -> str:
+    """Return the part of a recording's name after the session's id, which the log does not hold as a whole."""
+    return name.rpartition("-")[2]

@@ -1,6 +1,8 @@
 """The routes of sessions: begin, connect, say, interrupt, figures, end."""
 
-from typing import Literal
+import asyncio
+import time
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -8,22 +10,29 @@ from pydantic import BaseModel, Field
 from lipstream.realtime.api.authorization import (
     REFUSALS,
     AllSessions,
+    Authorization,
     OneSession,
     WatchedSession,
     guest,
+    holder_of,
     new_guest,
+    note_audit,
     operator,
     owner,
 )
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import (
     BadRequestError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     OfferError,
     TooLargeError,
+    UnauthorizedError,
     UnavailableError,
 )
+from lipstream.realtime.lipsync.mouth_code import LEAST_ARTICULATION, MOST_ARTICULATION
 from lipstream.realtime.wire.answers import SessionListItem
 from lipstream.realtime.wire.session_answers import (
     ConnectivityAnswer,
@@ -40,8 +49,11 @@ from lipstream.realtime.wire.session_answers import (
 _OFFERS = error_answers(BadRequestError, NotFoundError, TooLargeError, OfferError, UnavailableError)
 _LOCATION = {"headers": {"Location": {"description": "Path of the session.", "schema": {"type": "string"}}}}
 
-operators = APIRouter(
-    prefix="/api/sessions", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+watchers = APIRouter(
+    prefix="/api/sessions",
+    dependencies=[Depends(holder_of(Scope.WATCH))],
+    tags=["operators", Scope.WATCH],
+    responses=error_answers(*REFUSALS),
 )
 guests = APIRouter(
     prefix="/api/sessions", dependencies=[Depends(guest)], tags=["guests"], responses=error_answers(*REFUSALS)
@@ -69,14 +81,21 @@ class Offer(BaseModel):
     type: Literal["offer"]
 
 
-class AvatarChoice(BaseModel):
-    """The avatar that a session shows.
+Articulation = Annotated[float, Field(ge=LEAST_ARTICULATION, le=MOST_ARTICULATION, allow_inf_nan=False)]
+
+
+class SessionChange(BaseModel):
+    """What is to change in a session, one field at least; if one cannot be changed, none is.
 
     Attributes:
-        avatar: Id of the avatar, at most 64 characters; an unknown one is answered with status 404.
+        avatar: Id of the avatar to show, at most 64 characters; an unknown one is answered with status 404; ``null``
+            keeps the one there is.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; weights without an articulation are answered
+            with status 409; ``null`` keeps the one there is.
     """
 
-    avatar: str = Field(max_length=64)
+    avatar: str | None = Field(default=None, max_length=64)
+    articulation: Articulation | None = None
 
 
 class Text(BaseModel):
@@ -98,17 +117,20 @@ class NewSession(BaseModel):
         conversation: Whether the microphone is listened to and answered instead of being spoken; default false.
         local_audio: Whether it uses microphone and loudspeaker of the server's machine; default false; needs an API
             key.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` for the server's choice.
     """
 
     avatar: str | None = Field(default=None, max_length=64)
     offer: Offer | None = None
     conversation: bool = False
     local_audio: bool = False
+    articulation: Articulation | None = None
 
 
-@operators.get("")
+@watchers.get("")
 async def list_sessions(sessions: AllSessions) -> list[SessionListItem]:
-    """Return the sessions there are, with what opens them to viewers."""
+    """Return the sessions there are, with what opens them to viewers, and who began them."""
+    now_s, unix_s = asyncio.get_running_loop().time(), time.time()
     return [
         SessionListItem(
             id=session.id,
@@ -116,6 +138,10 @@ async def list_sessions(sessions: AllSessions) -> list[SessionListItem]:
             state=session.state,
             viewers=session.viewers.count,
             viewer_token=session.viewer_token,
+            since=round(unix_s - (now_s - session.began_s)),
+            idle_s=round(max(0.0, now_s - session.active_s), 1),
+            token=session.grant.token_id,
+            key=session.grant.key,
             urls=ViewerUrls(self=f"/api/sessions/{session.id}", whep=f"/api/sessions/{session.id}/whep"),
         )
         for session in sessions.all()
@@ -132,14 +158,36 @@ async def create_session(
     body: NewSession, request: Request, response: Response, sessions: AllSessions
 ) -> SessionAnswer:
     """Begin a session, and answer its offer if it carries one."""
-    if body.local_audio:
+    authorization: Authorization = request.app.state.authorization
+    invitation = authorization.caller(request).invitation
+    if body.local_audio and not (invitation and invitation.local_audio):
         await operator(request)  # it hears the room that the server stands in
-    session, answer = await sessions.create(
-        body.avatar,
-        body.offer.sdp if body.offer else None,
-        listens=body.conversation,
-        local_audio=body.local_audio,
-    )
+    if invitation and body.conversation and not invitation.conversation:
+        raise ForbiddenError("the invitation is not for conversations")
+    if invitation and invitation.once and not authorization.register.reserve(invitation):
+        raise ForbiddenError("the invitation was for one call, which has begun already")
+    try:
+        session, answer = await sessions.create(
+            body.avatar,
+            body.offer.sdp if body.offer else None,
+            listens=body.conversation,
+            local_audio=body.local_audio,
+            articulation=body.articulation,
+            grant=authorization.grant(request),
+        )
+    except BaseException:
+        if invitation and invitation.once:
+            authorization.register.give_back(invitation)
+        raise
+    if invitation and authorization.register.is_revoked(invitation.id):  # while the session began
+        session.end_for("revoked")
+        raise UnauthorizedError("this needs a join token that was not taken back")
+    if invitation and invitation.once:
+        await authorization.register.keep()
+    note_audit(
+        request, "session_began", session=session.id, avatar=session.avatar_id,
+        local_audio="yes" if body.local_audio else "",
+    )  # fmt: skip
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
     reach = sessions.connectivity(session)
@@ -148,6 +196,7 @@ async def create_session(
         token=session.token,
         viewer_token=session.viewer_token,
         look_ahead_ms=session.look_ahead_ms,
+        articulation=session.articulation,
         ice_servers=reach["ice_servers"],
         ice_transport_policy=reach["ice_transport_policy"],
         urls=SessionUrls(self=path, peer=f"{path}/peer", audio=f"{path}/audio", whep=f"{path}/whep"),
@@ -195,13 +244,21 @@ async def say(body: Text, session: OneSession) -> SampleAnswer:
     return SampleAnswer(sample=await session.speech.say(body.text))
 
 
-@owners.patch("", status_code=204, responses=error_answers(BadRequestError, UnavailableError))
-async def switch_avatar(session_id: str, choice: AvatarChoice, sessions: AllSessions) -> None:
-    """Show another avatar without a break."""
-    await sessions.switch(session_id, choice.avatar)
+@owners.patch("", status_code=204, responses=error_answers(BadRequestError, ConflictError, UnavailableError))
+async def change_session(change: SessionChange, session: OneSession, sessions: AllSessions) -> None:
+    """Show another avatar without a break, or let the mouth go further, or less far."""
+    if change.avatar is None and change.articulation is None:
+        raise BadRequestError("nothing is to change: name an avatar or an articulation")
+    if change.articulation is not None:
+        session.weights.check_articulates()
+    if change.avatar is not None:
+        await sessions.switch(session.id, change.avatar)
+    if change.articulation is not None:
+        session.articulate(change.articulation)
 
 
 @owners.delete("", status_code=204)
-async def delete_session(session_id: str, sessions: AllSessions) -> None:
+async def delete_session(session_id: str, request: Request, sessions: AllSessions) -> None:
     """End a session."""
+    note_audit(request, "session_deleted", session=session_id)
     await sessions.delete(session_id)

@@ -11,13 +11,16 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from lipstream.realtime.api.authorization import (
     REFUSALS,
     AllSessions,
+    Authorization,
     OneSession,
     WatchedSession,
+    holder_of,
     new_viewer,
-    operator,
+    note_audit,
     viewer,
 )
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.errors import (
     BadRequestError,
     NotFoundError,
@@ -70,7 +73,10 @@ viewing = APIRouter(
     responses=error_answers(*REFUSALS, NotFoundError),
 )
 publishing = APIRouter(
-    prefix="/api/whip", dependencies=[Depends(operator)], tags=["operators"], responses=error_answers(*REFUSALS)
+    prefix="/api/whip",
+    dependencies=[Depends(holder_of(Scope.PUBLISH))],
+    tags=["operators", Scope.PUBLISH],
+    responses=error_answers(*REFUSALS),
 )
 options = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -165,11 +171,12 @@ async def _trickle(peer: Peer, body: str, if_match: str | None) -> Response:
     responses=_CREATED,
     openapi_extra=_OFFER,
 )
-async def watch(session: WatchedSession, offered: Offered, sessions: AllSessions) -> Response:
+async def watch(session: WatchedSession, offered: Offered, request: Request, sessions: AllSessions) -> Response:
     """Watch a session: an SDP offer in, an SDP answer and the viewer's own URL out."""
     if sessions.draining:
         raise UnavailableError("the server is about to stop", reason="draining")
     viewer_id, answer = await session.viewers.watch(offered)
+    note_audit(request, "viewer_joined", session=session.id, viewer=viewer_id[:6])
     path = f"/api/sessions/{session.id}/whep/{viewer_id}"
     return _created(answer, path, session.viewers.get(viewer_id), sessions.connectivity(session)["ice_servers"])
 
@@ -208,9 +215,11 @@ async def stop_watching(session: WatchedSession, viewer_id: str) -> Response:
 
 
 @publishing.post("", status_code=201, response_class=_Sdp, responses=_CREATED, openapi_extra=_OFFER)
-async def publish(offered: Offered, sessions: AllSessions, avatar: AvatarId = None) -> Response:
+async def publish(offered: Offered, request: Request, sessions: AllSessions, avatar: AvatarId = None) -> Response:
     """Begin a session that says what a WHIP client sends."""
-    session, answer = await sessions.publish(avatar, offered)
+    authorization: Authorization = request.app.state.authorization
+    session, answer = await sessions.publish(avatar, offered, grant=authorization.grant(request))
+    note_audit(request, "session_began", session=session.id, avatar=session.avatar_id, by="whip")
     servers = sessions.connectivity(session)["ice_servers"]
     return _created(answer, f"/api/whip/{session.id}", session.speaker, servers)
 

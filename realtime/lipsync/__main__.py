@@ -123,6 +123,7 @@ def _convert(options: argparse.Namespace) -> None:
             dtype=torch.float16 if options.half else torch.float32,
             crop=metadata.crop,
             pads=metadata.pads,
+            code=metadata.code,
         )
     except (OSError, SafetensorError) as error:
         raise SettingsError(f"cannot write {out}: {error}") from error

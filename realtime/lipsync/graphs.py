@@ -1,13 +1,17 @@
-"""The network as two graphs: one encodes a face, once; one predicts a mouth, each frame.
+"""The network as graphs: one encodes a face, once; others draw a mouth each frame, as pixels or as fields.
 
-Both take and return bytes, so that back ends also compile the scaling, cropping and rounding.
+The mouth is drawn from a mel window, or from the code of one, which a third graph gives: between them the code may be
+changed (`lipstream.realtime.lipsync.mouth_code`). Faces and mouths take and return whole numbers, so that back ends
+also compile the scaling, cropping and rounding.
 """
 
 import torch
 from torch import Tensor, nn
 
+from lipstream.realtime.lipsync.fields import FLOW_STEPS, PAINT_STEPS
 from lipstream.realtime.lipsync.metadata import Region
-from lipstream.realtime.lipsync.network import Wav2Lip
+from lipstream.realtime.lipsync.network import Wav2Lip, copy_and_paint
+from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 
 def _to_unit(crops: Tensor, like: Tensor) -> Tensor:
@@ -29,18 +33,83 @@ class FaceGraph(nn.Module):
         return tuple(f.to(torch.float16) for f in self.network.encode_face(torch.cat((upper, reference), dim=1)))
 
 
-class MouthGraph(nn.Module):
-    """Mel windows, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region."""
+class SpeechGraph(nn.Module):
+    """``float32[B, 80, 16]`` mel windows -> codes, ``float32[B, C]``."""
 
-    def __init__(self, network: Wav2Lip, region: Region) -> None:
+    def __init__(self, network: Wav2Lip) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode the windows."""
+        code: Tensor = self.network.audio_encoder(mel[:, None].to(next(self.network.parameters()).dtype))
+        return code.flatten(1).float()
+
+
+class MouthGraph(nn.Module):
+    """Mel windows or codes, crops and feature levels -> ``uint8[B, h, w, 3]``, the decoded region.
+
+    Args:
+        of_codes: Whether the first input is codes, ``float32[B, C]``; default: mel windows, ``float32[B, 80, 16]``.
+    """
+
+    def __init__(self, network: Wav2Lip, region: Region, *, of_codes: bool = False) -> None:
         super().__init__()
         self.network = network
         self.region = region
+        self.of_codes = of_codes
+        self.heard_shape = (network.code_channels,) if of_codes else (MEL_BANDS, WINDOW_COLUMNS)
 
-    def forward(self, mel: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
-        """Predict the mouths for ``mel[B, 80, 16]`` in the faces given by ``crops`` and ``levels``."""
+    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:
+        """Predict the mouths for what was heard in the faces given by ``crops`` and ``levels``."""
         weight = next(self.network.parameters())
         features = [level.to(weight.dtype) for level in levels]
-        face = self.network.decode(mel[:, None].to(weight.dtype), features, _to_unit(crops, weight), self.region)
-        mouth = face.permute(0, 2, 3, 1).float()
-        return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds
+        heard = heard.to(weight.dtype)
+        code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
+        return _in_bytes(self.network.draw(code, features, _to_unit(crops, weight), self.region))
+
+
+class FieldGraph(nn.Module):
+    """Mel windows or codes, crops and feature levels -> ``int16[B, h, w, 4]``, the fields of a copying head.
+
+    Seen as bytes, the result has the layout of `lipstream.realtime.lipsync.fields`. The crops are not read: the inputs
+    are those of :class:`MouthGraph`.
+
+    Args:
+        of_codes: As for :class:`MouthGraph`.
+        pixels: Whether the result is a pair: what :class:`MouthGraph` returns, and the fields.
+    """
+
+    def __init__(self, network: Wav2Lip, region: Region, *, of_codes: bool = False, pixels: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.region = region
+        self.of_codes = of_codes
+        self.heard_shape = (network.code_channels,) if of_codes else (MEL_BANDS, WINDOW_COLUMNS)
+        self._pixels = pixels
+
+    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Predict the fields for what was heard in the faces given by ``levels``."""
+        weight = next(self.network.parameters())
+        heard = heard.to(weight.dtype)
+        code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
+        fields = self.network.draw_fields(code, [level.to(weight.dtype) for level in levels], self.region)
+        if not self._pixels:
+            return _packed(fields)
+        face = copy_and_paint(fields, _to_unit(crops, weight), self.region.top, self.region.left)
+        return _in_bytes(face), _packed(fields)
+
+
+def _in_bytes(face: Tensor) -> Tensor:
+    mouth = face.permute(0, 2, 3, 1).float()
+    return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds
+
+
+def _packed(fields: Tensor) -> Tensor:
+    """Return ``int16[B, h, w, 4]``: flow x and y, mask with blue, green with red, the first in the low byte."""
+    flow, mask, colour = fields[:, :2], fields[:, 2:3], fields[:, 3:]
+    steps = torch.floor(flow * FLOW_STEPS + 0.5)
+    paint = torch.floor(torch.cat((mask, colour * mask), dim=1) * PAINT_STEPS + 0.5)
+    pairs = paint[:, 0::2] + 256 * paint[:, 1::2]
+    signed = pairs - 65536 * (pairs > 32767).float()
+    return torch.cat((steps, signed), dim=1).permute(0, 2, 3, 1).to(torch.int16)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lipstream.realtime.errors import SettingsError, WeightsError
+from lipstream.realtime.errors import ConflictError, SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import PUBLISHED_OFFSET_SAMPLES, look_ahead_samples
 from lipstream.realtime.lipsync.layouts import LAYOUTS
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, LEAST_ARTICULATION, MOST_ARTICULATION
 
 FORMAT = "lipstream-weights-1"
 CROPS = ("lipstream", "detector")
+CODES = ("mouth", "unknown")
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "lipstream.safetensors"
 
 
@@ -47,6 +49,9 @@ class Pads(NamedTuple):
 
 
 _MOST_PADS_PX = 10_000
+ARTICULATION_HELP = (
+    f"how far the mouth goes, {LEAST_ARTICULATION} to {MOST_ARTICULATION} of what was heard; lips that must close do"
+)
 PADS_FORM = "TOP,BOTTOM,LEFT,RIGHT"
 PADS_HELP = "px around the face box of weights with a detector's crop (published: 0,10,0,0)"
 NO_PADS = Pads()
@@ -71,6 +76,8 @@ class WeightsMetadata:
         crop: Content of the face crop. ``lipstream``: a square from the brows to under the chin. ``detector``: the
             rectangle of a face detector, forehead to chin and cheek to cheek, resized to the square.
         pads: Margins added to a detector's rectangle before it is cropped, px; default none.
+        code: Meaning of the code between audio encoder and face decoder: ``mouth``
+            (`lipstream.realtime.lipsync.mouth_code`), or ``unknown``, the default.
         layout: One of :data:`lipstream.realtime.lipsync.layouts.LAYOUTS`, default ``published``.
     """
 
@@ -87,6 +94,7 @@ class WeightsMetadata:
     layout: str = "published"
     crop: str = "lipstream"
     pads: Pads = NO_PADS
+    code: str = "unknown"
 
     def __post_init__(self) -> None:
         if self.look_ahead_samples < 0:
@@ -96,6 +104,33 @@ class WeightsMetadata:
     def look_ahead_samples(self) -> int:
         """Samples at 16 kHz that are needed after a frame's first one before the frame can be drawn."""
         return look_ahead_samples(self.window_offset_samples)
+
+    @property
+    def articulates(self) -> bool:
+        """Whether mouths can be steadied and go further, or less far: their code is a mouth."""
+        return self.code == "mouth"
+
+    def articulation(self, wanted: float | None) -> float | None:
+        """Return how far mouths go: what is wanted, else the default; ``None`` for weights without a known code.
+
+        Raises:
+            ConflictError: If one is wanted of such weights.
+        """
+        if wanted is not None:
+            self.check_articulates()
+            return wanted
+        return DEFAULT_ARTICULATION if self.articulates else None
+
+    def check_articulates(self) -> None:
+        """Check that the weights have an articulation.
+
+        Raises:
+            ConflictError: If they have none.
+        """
+        if not self.articulates:
+            raise ConflictError(
+                f"the weights {self.name} have no articulation: what their code between sound and mouth says is unknown"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -167,6 +202,30 @@ def parse_pads(value: str | Sequence[int]) -> Pads:
     return Pads(*pads)
 
 
+def parse_articulation(value: float | str) -> float:
+    """Return an articulation from a number or its text.
+
+    Raises:
+        ValueError: If it is none, or out of range.
+    """
+    articulation = float(value)
+    if not LEAST_ARTICULATION <= articulation <= MOST_ARTICULATION:
+        raise ValueError(f"{articulation:g} is not between {LEAST_ARTICULATION} and {MOST_ARTICULATION}")
+    return articulation
+
+
+def articulation_argument(text: str) -> float:
+    """Return the articulation that a command was given.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    try:
+        return parse_articulation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def pads_argument(text: str) -> Pads:
     """Return the pads that a command was given.
 
@@ -203,6 +262,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
             ear=fields.get("ear", "published"),
             layout=fields.get("layout", "published"),
             crop=(crop := fields.get("crop", "lipstream")),
+            code=fields.get("code", "mouth" if fields["head"] == "copy" else "unknown"),
             pads=parse_pads(fields["pads"]) if "pads" in fields else PUBLISHED_PADS if crop == "detector" else NO_PADS,
         )
     except (KeyError, ValueError, TypeError) as error:
@@ -212,6 +272,7 @@ def parse_metadata(fields: dict[str, str], *, path: Path, sha256: str) -> Weight
         "ear": ("published", "sliding", "both"),
         "layout": LAYOUTS,
         "crop": CROPS,
+        "code": CODES,
     }
     for field, known in known_values.items():
         if (value := getattr(metadata, field)) not in known:

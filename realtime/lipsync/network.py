@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipstream.realtime.lipsync.fields import MAX_FLOW
 from lipstream.realtime.lipsync.layouts import Layout, layout
 from lipstream.realtime.lipsync.metadata import Region
 
 Head = Literal["paint", "copy"]
 AudioEncoderKind = Literal["published", "sliding", "both"]
-
-MAX_FLOW = 0.5
-"""Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
 
 SLIDING_SHARE = 0.7
 """Weight of the sliding encoder in the mean of both; chosen on recorded sentences outside every training set."""
@@ -224,7 +222,7 @@ class Wav2Lip(nn.Module):
         self.width, self.size, self.head, self.ear, self.layout_name = width, size, head, ear, layout_name
         self.audio_width = width if audio_width is None else audio_width
         self.face_encoder_blocks = _face_encoder(plan, width)
-        code = scaled(plan.encoder[-1].channels, width)
+        self.code_channels = code = scaled(plan.encoder[-1].channels, width)
         self.audio_encoder = _audio_encoder(ear, self.audio_width, code, slope=plan.slopes)
         self.face_decoder_blocks = _face_decoder(plan, width)
         joined = scaled(plan.decoder[-1].channels, width) + scaled(plan.encoder[0].channels, width)
@@ -280,6 +278,26 @@ class Wav2Lip(nn.Module):
             ``[B, 3, h, w]`` in 0..1, the region.
         """
         region = region or Region(0, self.size, 0, self.size)
+        if self.head == "paint":
+            return self._output(code, features, region)
+        return copy_and_paint(self.draw_fields(code, features, region), reference, region.top, region.left)
+
+    def draw_fields(self, code: Tensor, features: list[Tensor], region: Region | None = None) -> Tensor:
+        """Return flow, mask and colour of the copying head, from which :func:`copy_and_paint` composes the face.
+
+        Args:
+            code: ``[B, C, 1, 1]``, output of the audio encoder.
+            region: Part of the face to compute; ``None`` for all.
+
+        Returns:
+            ``float32[B, 6, h, w]``, the region: flow x and y in shares of :data:`MAX_FLOW`, -1..1; mask, blue, green
+            and red, 0..1.
+        """
+        output = self._output(code, features, region or Region(0, self.size, 0, self.size))
+        raw = output.flatten(2).float()  # OpenVINO is slow with functions of few interleaved channels
+        return torch.cat((torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])), dim=1).view(-1, 6, *output.shape[2:])
+
+    def _output(self, code: Tensor, features: list[Tensor], region: Region) -> Tensor:
         x = code
         for (first, *others), feature, windows in zip(
             self._blocks(), reversed(features), self._windows(region), strict=True
@@ -292,7 +310,7 @@ class Wav2Lip(nn.Module):
             x = torch.cat((x, _cut(feature, windows[-1])), dim=1)
         last, *rest = self.output_block
         output: Tensor = nn.Sequential(*rest)(last(x, _edges(windows[-1], region)))
-        return output if self.head == "paint" else copy_and_paint(output, reference, region.top, region.left)
+        return output
 
     def _blocks(self) -> list[list[nn.Module]]:
         return [list(cast("nn.Sequential", block)) for block in self.face_decoder_blocks]
@@ -344,25 +362,23 @@ def _cut(x: Tensor, window: Region, *, top: int = 0, left: int = 0) -> Tensor:
     return x[:, :, window.top - top : window.bottom - top, window.left - left : window.right - left]
 
 
-def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 0) -> Tensor:
+def copy_and_paint(fields: Tensor, reference: Tensor, top: int = 0, left: int = 0) -> Tensor:
     """Warp the reference by a flow and paint over it where the mask says so.
 
     Args:
-        output: ``[B, 6, h, w]`` raw: flow x and y, mask, blue, green, red.
+        fields: ``float32[B, 6, h, w]``, from :meth:`Wav2Lip.draw_fields`.
         reference: ``[B, 3, H, W]`` in 0..1.
-        top: First row of the reference that ``output`` covers, px.
-        left: First column of the reference that ``output`` covers, px.
+        top: First row of the reference that ``fields`` cover, px.
+        left: First column of the reference that ``fields`` cover, px.
 
     Returns:
         ``[B, 3, h, w]`` in 0..1.
     """
-    batch, _, height, width = output.shape
-    raw = output.flatten(2).float()  # OpenVINO is slow with functions of few interleaved channels
-    flow = torch.tanh(raw[:, :2]).view(-1, 2, height, width)
-    mask_and_paint = torch.sigmoid(raw[:, 2:]).view(-1, 4, height, width)
+    batch, _, height, width = fields.shape
+    flow, mask, paint = fields[:, :2], fields[:, 2:3], fields[:, 3:]
     whole_height, whole_width = reference.shape[2:]
-    rows = (torch.arange(top, top + height, device=output.device, dtype=torch.float32) * 2 + 1) / whole_height - 1
-    columns = (torch.arange(left, left + width, device=output.device, dtype=torch.float32) * 2 + 1) / whole_width - 1
+    rows = (torch.arange(top, top + height, device=fields.device, dtype=torch.float32) * 2 + 1) / whole_height - 1
+    columns = (torch.arange(left, left + width, device=fields.device, dtype=torch.float32) * 2 + 1) / whole_width - 1
     identity = torch.stack(
         (columns[None, :].expand(height, width), rows[:, None].expand(height, width)), dim=-1
     ).expand(batch, height, width, 2)
@@ -370,5 +386,4 @@ def copy_and_paint(output: Tensor, reference: Tensor, top: int = 0, left: int = 
     warped = functional.grid_sample(
         reference.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
     ).clamp(0, 1)  # bicubic: bilinear softens skin and lips; bicubic overshoots a little
-    mask, paint = mask_and_paint[:, :1], mask_and_paint[:, 1:]
     return warped + (paint - warped) * mask

@@ -1,11 +1,18 @@
-"""The protocol of the back ends: faces are encoded once, mouths are predicted from mel windows."""
+"""The protocols of the back ends: faces are encoded once, mouths are predicted from mel windows.
 
+A mouth is what the compositor paints for one frame: the pixels of the decoded region, from every predictor, or the
+region's fields, from a predictor that also has :meth:`FieldPredictor.predict_fields`. ``metadata`` gives the look-ahead
+and the region; the render worker chooses the batches, up to eight mouths, and measures their cost.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 
 
@@ -56,3 +63,82 @@ class MouthPredictor(Protocol):
             MemoryError: If the device has too little memory for the batch.
             DeviceLostError: If the device fails.
         """
+
+
+@runtime_checkable
+class CodedPredictor(MouthPredictor, Protocol):
+    """A predictor that also gives the code between audio encoder and face decoder, for weights that articulate.
+
+    ``predict`` draws what ``draw_mouths`` draws of the codes from ``encode_speech``, up to rounding.
+    """
+
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
+
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the mouths of codes.
+
+        Args:
+            codes: ``float32[B, C]``.
+            frames: ``int[B]``, index of the clip frame for each code.
+
+        Returns:
+            ``uint8[B, h, w, 3]``, BGR, the decoded region.
+
+        Raises:
+            MemoryError: If the device has too little memory for the batch.
+            DeviceLostError: If the device fails.
+        """
+
+
+class FieldPredictor(MouthPredictor, Protocol):
+    """A predictor of weights with a copying head, whose mouths are painted at the picture's own size."""
+
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Predict the fields of mouths.
+
+        The arguments and errors are those of :meth:`predict`.
+
+        Returns:
+            ``uint8[B, h, w, 8]``, the decoded region in the layout of `lipstream.realtime.lipsync.fields`.
+        """
+
+
+@runtime_checkable
+class CodedFieldPredictor(CodedPredictor, Protocol):
+    """A predictor of fields that also gives codes, for weights that articulate."""
+
+    def draw_fields(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the fields of codes.
+
+        The arguments and errors are those of :meth:`draw_mouths`.
+
+        Returns:
+            ``uint8[B, h, w, 8]``, as from :meth:`FieldPredictor.predict_fields`.
+        """
+
+
+Draw = Callable[[npt.NDArray[np.float32], FaceFeatures, npt.NDArray[np.int64]], npt.NDArray[np.uint8]]
+"""A method of a predictor that draws mouths of mel windows, or of codes."""
+
+
+def draw_with(predictor: MouthPredictor) -> tuple[Draw, int]:
+    """Return the method of a predictor that draws what is painted, and the bytes of one pixel of its mouths."""
+    if predictor.metadata.head == "copy" and hasattr(predictor, "predict_fields"):
+        return cast("FieldPredictor", predictor).predict_fields, FIELD_BYTES
+    return predictor.predict, PIXEL_BYTES
+
+
+def draw_codes_with(predictor: MouthPredictor) -> tuple[CodedPredictor, Draw] | None:
+    """Return a predictor and its method that draws of codes what is painted; ``None`` if its codes are no mouths."""
+    if not (predictor.metadata.articulates and isinstance(predictor, CodedPredictor)):
+        return None
+    if draw_with(predictor)[1] == PIXEL_BYTES:
+        return predictor, predictor.draw_mouths
+    return (predictor, predictor.draw_fields) if isinstance(predictor, CodedFieldPredictor) else None

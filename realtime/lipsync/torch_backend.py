@@ -1,13 +1,13 @@
 """The CUDA back end: torch, with faces resident on the device and one CUDA graph per batch size.
 
-Only indices and mel windows are copied to the device, and only mouths back, as bytes, both through pinned memory. On
+Only indices and what was heard are copied to the device, and only mouths back, as bytes, both through pinned memory. On
 the CPU the same functions run without a graph, so that tests cover everything but the capture without a card.
 """
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
 from lipstream.realtime.lipsync.folding import fold
-from lipstream.realtime.lipsync.graphs import FaceGraph, MouthGraph
+from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph, SpeechGraph
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
 from lipstream.realtime.lipsync.network import Wav2Lip
-from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
+from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, draw_with
 from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -82,14 +82,20 @@ class TorchPredictor:
         self._metadata = metadata.with_pads(pads)
         self._take(fold(network), DTYPES[precision or self.on.precision])
         self._resident: WeakKeyDictionary[FaceFeatures, _Resident] = WeakKeyDictionary()
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[tuple[MouthGraph | FieldGraph, int], _Call] = {}  # by graph, and by size of the batch
+        self._speech_calls: dict[int, _SpeechCall] = {}
 
     @_telling_faults
     def _take(self, network: Wav2Lip, dtype: torch.dtype) -> None:
         network = network.to(self.on.device, dtype)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         self._face = FaceGraph(network)
-        self._mouth = MouthGraph(network, self._metadata.decoded_region)
+        region = self._metadata.decoded_region
+        self._mouth = MouthGraph(network, region)
+        self._mouth_of_codes = MouthGraph(network, region, of_codes=True)
+        self._fields = FieldGraph(network, region)
+        self._fields_of_codes = FieldGraph(network, region, of_codes=True)
+        self._speech = SpeechGraph(network)
 
     @property
     def device(self) -> str:
@@ -117,12 +123,60 @@ class TorchPredictor:
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Predict ``uint8[B, h, w, 3]`` mouths for ``mel[B, 80, 16]`` in the clip's ``frames``."""
+        return self._draw(self._mouth, mel, features, frames)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Predict ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`predict` predicts pixels."""
+        return self._draw(self._fields, mel, features, frames).view(np.uint8)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Encode mel windows ``float32[B, 80, 16]`` as codes ``float32[B, C]``."""
+        codes = []
+        for at in range(0, len(mel), BATCHES[-1]):
+            part = mel[at : at + BATCHES[-1]]
+            size = next(size for size in BATCHES if size >= len(part))
+            if size not in self._speech_calls:
+                self._speech_calls[size] = _SpeechCall(self._speech, size, self.on)
+            codes.append(self._speech_calls[size].encode(part))
+        return np.concatenate(codes)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 3]`` mouths of ``codes[B, C]`` in the clip's ``frames``."""
+        return self._draw(self._mouth_of_codes, codes, features, frames)
+
+    @_telling_faults
+    @torch.inference_mode()
+    def draw_fields(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Draw ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`draw_mouths` draws pixels."""
+        return self._draw(self._fields_of_codes, codes, features, frames).view(np.uint8)
+
+    def _draw(
+        self,
+        graph: MouthGraph | FieldGraph,
+        heard: npt.NDArray[np.float32],
+        features: FaceFeatures,
+        frames: npt.NDArray[np.int64],
+    ) -> npt.NDArray[Any]:
         if features not in self._resident:
             self._resident[features] = _Resident(features, self.on.device)
         resident = self._resident[features]
         largest = BATCHES[-1]
         parts = [
-            self._call(min(largest, len(frames) - at)).draw(mel[at : at + largest], resident, frames[at : at + largest])
+            self._call(graph, min(largest, len(frames) - at)).draw(
+                heard[at : at + largest], resident, frames[at : at + largest]
+            )
             for at in range(0, len(frames), largest)
         ]
         return np.concatenate(parts)
@@ -136,23 +190,24 @@ class TorchPredictor:
         """
         size = self._metadata.size
         silence = np.full((1, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, np.float32)
-        self.predict(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
+        draw, _ = draw_with(self)
+        draw(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
     def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return a function that repeats the last batch of a size without copies, for timing.
+        """Return a function that repeats :meth:`predict` of the last batch of a size without copies, for timing.
 
         Raises:
             KeyError: If no batch of this size in :data:`BATCHES` was used before.
         """
-        replay = self._calls[count].replay
+        replay = self._calls[self._mouth, count].replay
         assert replay is not None
         return replay
 
-    def _call(self, count: int) -> "_Call":
-        size = next(size for size in BATCHES if size >= count)
-        if size not in self._calls:
-            self._calls[size] = _Call(self._mouth, size, self.on)
-        return self._calls[size]
+    def _call(self, graph: MouthGraph | FieldGraph, count: int) -> "_Call":
+        key = graph, next(size for size in BATCHES if size >= count)
+        if key not in self._calls:
+            self._calls[key] = _Call(graph, key[1], self.on)
+        return self._calls[key]
 
 
 class _Resident:
@@ -163,27 +218,46 @@ class _Resident:
         self.levels = [torch.from_numpy(np.array(level)).to(device) for level in features.levels]
 
 
+class _SpeechCall:
+    """The audio encoder at one batch size: a fixed input on the device, and the graph that reads it."""
+
+    def __init__(self, speech: SpeechGraph, size: int, on: Device) -> None:
+        self._speech, self._on = speech, on
+        self._mel = torch.full((size, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, device=on.device)
+        self._mel_out = torch.zeros_like(self._mel, device="cpu", pin_memory=on.pins)
+        self._replay: Callable[[], Tensor] | None = None
+
+    def encode(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        self._mel_out[: len(mel)] = torch.from_numpy(mel)
+        self._mel.copy_(self._mel_out, non_blocking=True)
+        if self._replay is None:
+            self._replay = self._on.capture(lambda: self._speech(self._mel))
+        codes: npt.NDArray[np.float32] = self._replay()[: len(mel)].cpu().numpy().copy()
+        return codes
+
+
 class _Call:
     """The network at one batch size: fixed inputs on the device, and the graph that reads them."""
 
-    def __init__(self, mouth: MouthGraph, size: int, on: Device) -> None:
+    def __init__(self, mouth: MouthGraph | FieldGraph, size: int, on: Device) -> None:
         self._mouth, self._size, self._on = mouth, size, on
-        self._mel = torch.full((size, MEL_BANDS, WINDOW_COLUMNS), _SILENCE, device=on.device)
+        self._heard = torch.zeros((size, *mouth.heard_shape), device=on.device)
         self._faces: list[Tensor] = []  # crops and levels of the batch's frames
         self.replay: Callable[[], Tensor] | None = None
         self._index_out = torch.zeros(size, dtype=torch.int64, pin_memory=on.pins)
-        self._mel_out = torch.zeros_like(self._mel, device="cpu", pin_memory=on.pins)
-        region = mouth.region
-        self._mouths_in = torch.zeros((size, region.height, region.width, 3), dtype=torch.uint8, pin_memory=on.pins)
+        self._heard_out = torch.zeros_like(self._heard, device="cpu", pin_memory=on.pins)
+        channels, dtype = (3, torch.uint8) if isinstance(mouth, MouthGraph) else (4, torch.int16)
+        shape = size, mouth.region.height, mouth.region.width, channels
+        self._mouths_in = torch.zeros(shape, dtype=dtype, pin_memory=on.pins)
 
     def draw(
-        self, mel: npt.NDArray[np.float32], resident: _Resident, frames: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.uint8]:
+        self, heard: npt.NDArray[np.float32], resident: _Resident, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[Any]:
         count = len(frames)
-        self._mel_out[:count] = torch.from_numpy(mel)
+        self._heard_out[:count] = torch.from_numpy(heard)
         self._index_out[:count] = torch.from_numpy(frames)
         self._index_out[count:] = self._index_out[0]  # the padding of the batch is drawn and discarded
-        self._mel.copy_(self._mel_out, non_blocking=True)
+        self._heard.copy_(self._heard_out, non_blocking=True)
         index = self._index_out.to(self._on.device, non_blocking=True)
         sources = (resident.crops, *resident.levels)
         if not self._faces:
@@ -192,8 +266,8 @@ class _Call:
             for face, source in zip(self._faces, sources, strict=True):
                 torch.index_select(source, 0, index, out=face)
         if self.replay is None:
-            self.replay = self._on.capture(lambda: self._mouth(self._mel, *self._faces))
+            self.replay = self._on.capture(lambda: self._mouth(self._heard, *self._faces))
         self._mouths_in.copy_(self.replay(), non_blocking=True)
         self._on.wait()
-        mouths: npt.NDArray[np.uint8] = self._mouths_in[:count].numpy().copy()
+        mouths: npt.NDArray[Any] = self._mouths_in[:count].numpy().copy()
         return mouths

@@ -24,6 +24,7 @@ from lipstream.realtime.lipsync.metadata import (
     published_metadata,
 )
 from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
+from lipstream.realtime.lipsync.onnx_reader import read_initializers, read_values
 from lipstream.realtime.lipsync.published_names import FIRST, Found, Shaped, find_network
 
 __all__ = ["Region", "WeightsMetadata", "load_weights", "read_weights", "save_weights"]
@@ -31,6 +32,9 @@ __all__ = ["Region", "WeightsMetadata", "load_weights", "read_weights", "save_we
 StateDict = dict[str, Tensor]
 
 _WIDEST = 4.0
+_PARTS = ("face_encoder_blocks", "audio_encoder", "face_decoder_blocks", "output_block")
+_ONNX_VERSION = b"\x08"
+"""First byte of an ONNX file: the key of its version."""
 
 
 def load_weights(
@@ -43,9 +47,9 @@ def load_weights(
     """Load a network from a weights file.
 
     Args:
-        path: Safetensors, of ours or with a published network's names; or what PyTorch has written in any of its
+        path: Safetensors, of ours or with a published network's names; what PyTorch has written in any of its
             forms, a TorchScript archive among them: bare, or in a map beside an optimizer, with or without ``module.``
-            in front of its names.
+            in front of its names; or an ONNX export that has kept the names.
         device: Device for the parameters, default ``cpu``.
         dtype: Type of the parameters, default ``float32``.
         window_offset_samples: Replaces the offset of the file, or the published default; samples at 16 kHz.
@@ -105,8 +109,13 @@ def save_weights(
     dtype: torch.dtype = torch.float16,
     crop: str = "lipstream",
     pads: Pads | None = None,
+    code: str | None = None,
 ) -> None:
-    """Write a network as safetensors with the metadata that :func:`load_weights` reads."""
+    """Write a network as safetensors with the metadata that :func:`load_weights` reads.
+
+    Args:
+        code: See :class:`WeightsMetadata`; ``None`` for what the head implies: ``mouth`` with a copying one.
+    """
     state = {
         key: value.detach().cpu().to(dtype).contiguous()
         for key, value in network.state_dict().items()
@@ -128,6 +137,8 @@ def save_weights(
     }
     if pads is not None:
         metadata["pads"] = json.dumps(list(pads))
+    if code is not None:
+        metadata["code"] = code
     save_file(state, str(path), metadata=metadata)
 
 
@@ -137,14 +148,16 @@ def _read(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
         head = file.read(64)
     if path.suffix == ".safetensors" or head[8:9] == b"{":
         state, metadata, form = _read_safetensors(path, sha256)
-    elif (instead := _not_weights(path, head)) is not None:
+    elif path.suffix == ".onnx" or (head[:1] == _ONNX_VERSION and b"pytorch" in head):
+        state, metadata, form = _read_onnx(path, sha256)
+    elif (instead := _not_weights(head)) is not None:
         raise WeightsError(f"{path.name} is {instead}")
     else:
         state, metadata, form = _read_checkpoint(path, sha256)
     return _with_batch_counts(state), metadata, form
 
 
-def _not_weights(path: Path, head: bytes) -> str | None:
+def _not_weights(head: bytes) -> str | None:
     """Return what a file is instead of a checkpoint, if its first bytes say so."""
     if not head:
         return "empty"
@@ -152,11 +165,6 @@ def _not_weights(path: Path, head: bytes) -> str | None:
         return "a web page, not a checkpoint: download the file itself"
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, not a checkpoint: fetch the file that it stands for"
-    if path.suffix == ".onnx" or b"pytorch" in head:
-        return (
-            "an ONNX export, in which convolutions and batch norms have become one and lost their names: "
-            "use the checkpoint that it was made of"
-        )
     return None
 
 
@@ -171,6 +179,24 @@ def _read_safetensors(path: Path, sha256: str) -> tuple[StateDict, WeightsMetada
         found = _find(state, path)
         return _renamed(state, found), _metadata(found, path, sha256), "safetensors with published names"
     return _floats(state), parse_metadata(fields, path=path, sha256=sha256), "safetensors of Lipstream"
+
+
+def _read_onnx(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:
+    """Read an export that has kept its batch norms, and with them the names of a checkpoint."""
+    tensors = read_initializers(path)
+    if not tensors:
+        raise WeightsError(f"{path.name} is an ONNX export without tensors of its own")
+    if any(name.startswith("onnx::") for name in tensors) or (
+        any(name.endswith(FIRST) for name in tensors) and not any(name.endswith("running_mean") for name in tensors)
+    ):
+        raise WeightsError(
+            f"{path.name} is an ONNX export in which convolutions and batch norms have become one: "
+            "use the checkpoint that it was made of"
+        )
+    found = _find(tensors, path)
+    parts = tuple(f"{found.prefix}{part}." for part in _PARTS)  # the graph's own constants are initialisers too
+    wanted = {name: tensor for name, tensor in tensors.items() if name.startswith(parts)}
+    return _renamed(read_values(path, wanted), found), _metadata(found, path, sha256), "ONNX export"
 
 
 def _read_checkpoint(path: Path, sha256: str) -> tuple[StateDict, WeightsMetadata, str]:

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lipstream.realtime.lipsync.metadata import Region
+from lipstream.realtime.picture.clip_mouths import ClipMouths, FieldMouths, PixelMouths
+from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.mouth_painter import Box, Mouth, MouthPainter, Outline
 from lipstream.realtime.picture.watermark import Mark, MarkStyle
@@ -30,9 +32,12 @@ class Origin:
 class Compositor:
     """The pictures of one avatar: its rest frames, with a spoken mouth painted in where one is given.
 
+    Attributes:
+        mouth_px: Mean size of the rectangle that is painted, px of the picture.
+
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
-        rest_mouths: ``uint8[N, h, w, 3]`` BGR, the rest mouths at the network's size.
+        rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields.
         boxes: N face boxes, one per frame, px.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
@@ -40,6 +45,7 @@ class Compositor:
         mark: Watermark stamped on every picture; ``None`` for none.
         origin: Identifies the stored avatar; ``None`` for frames that are not in a store.
         crop: Content of the face crop: ``lipstream`` or ``detector``.
+        under: ``uint8[N, n]``, for fields: the clip's own pixels below the painted mouths.
     """
 
     def __init__(
@@ -53,18 +59,25 @@ class Compositor:
         mark: Mark | None = None,
         origin: Origin | None = None,
         crop: str = "lipstream",
+        under: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self.origin = origin
         self._mark = mark
-        self._frames, self._rest_mouths, self._boxes = frames, rest_mouths, boxes
-        self._painter = MouthPainter(region, crop_size, outline, crop)
+        self._frames = frames
+        share = region.height * region.width / crop_size**2
+        self.mouth_px = share * sum(box.width * box.height for box in boxes) / max(len(boxes), 1)
+        self._mouths: ClipMouths
+        if under is None:
+            self._mouths = PixelMouths(rest_mouths, boxes, MouthPainter(region, crop_size, outline, crop))
+        else:
+            self._mouths = FieldMouths(rest_mouths, under, boxes, FieldPainter(region, crop_size, outline, crop))
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
         """Return the picture of one frame of the clip, I420.
 
         Args:
             clip_frame: Index into the rest frames, 0..N - 1.
-            mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
+            mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8]`` fields; ``None`` for the mouth at rest.
             spoken: Weight of ``mouth``, 0 (rest) to 1.
 
         Returns:
@@ -78,9 +91,7 @@ class Compositor:
             return view
         picture = frame.copy()
         if mouth is not None and speaks:
-            self._painter.paint(
-                picture, self._boxes[clip_frame], shown=self._rest_mouths[clip_frame], new=mouth, weight=spoken
-            )
+            self._mouths.paint(picture, clip_frame, mouth, spoken)
         if self._mark:
             self._mark.stamp(picture)
         return picture
@@ -88,7 +99,7 @@ class Compositor:
     def mask(self, clip_frame: int) -> npt.NDArray[np.bool_]:
         """Return ``bool[h, w]``: the pixels that speech may change."""
         rows, width = self._frames.shape[1:]
-        return self._painter.mask(self._boxes[clip_frame], (rows * 2 // 3, width))
+        return self._mouths.mask(clip_frame, (rows * 2 // 3, width))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +107,7 @@ class Painting:
     """The content of one picture; calling it paints the picture, in any thread.
 
     Attributes:
-        mouth: ``uint8[h, w, 3]`` BGR; ``None`` for the mouth at rest.
+        mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8]`` fields; ``None`` for the mouth at rest.
         spoken: Weight of the mouth, 0..1.
     """
 

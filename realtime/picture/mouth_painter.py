@@ -10,6 +10,7 @@ network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) the dif
 but the last product is computed at the network's size, where there are fewer pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +100,8 @@ def _outline_mask(region: Region, crop_size: int, outline: Outline) -> Floats:
     return clipped
 
 
-class MouthPainter:
-    """Paints mouths into pictures and caches the masks for the last sizes of face box.
+class Places:
+    """Where a mouth lies in face boxes, and how much of each pixel is painted; caches the last sizes of box.
 
     Args:
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
@@ -109,13 +110,37 @@ class MouthPainter:
         crop: Content of the face crop: ``lipstream`` or ``detector``.
 
     Attributes:
+        region: The decoded region, px of the crop.
+        crop_size: Side of the crop, px.
         feather: ``float32[h, w]``: share of each of the region's pixels that is painted, 0..1.
     """
 
     def __init__(self, region: Region, crop_size: int, outline: Outline = (), crop: str = "lipstream") -> None:
-        self._region, self._size = region, crop_size
+        self.region, self.crop_size = region, crop_size
         self.feather = (paste_mask if crop == "detector" else feather_mask)(region, crop_size, outline)
-        self._places: dict[tuple[int, int, int, int], _Place] = {}
+        self._places: dict[tuple[int, int, int, int], Place] = {}
+
+    def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
+        place = self.of(box)
+        touched = np.zeros(shape, np.bool_)
+        around = place.chroma_mask.repeat(2, axis=0).repeat(2, axis=1) > 0
+        place.luma_of(touched, box)[:] = (place.luma_mask > 0) | around
+        return touched
+
+    def of(self, box: Box) -> "Place":
+        """Return the place in face boxes of this size and parity."""
+        key = box.width, box.height, box.x % 2, box.y % 2
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            place = self._places[key] = Place(self.region, self.crop_size, box, self.feather)
+        return place
+
+
+class MouthPainter(Places):
+    """Paints mouths of pixels into pictures."""
 
     def paint(self, picture: Picture, box: Box, *, shown: Mouth, new: Mouth, weight: float = 1.0) -> None:
         """Paint a mouth into a picture, in place.
@@ -127,7 +152,7 @@ class MouthPainter:
             new: ``uint8[h, w, 3]`` BGR: the mouth to paint.
             weight: 0 leaves the picture, 1 replaces the mouth.
         """
-        place = self._place(box)
+        place = self.of(box)
         change = cv2.transform(cv2.subtract(new, shown, dtype=cv2.CV_32F), BGR_TO_YCBCR)
         changed = _changed(cv2.extractChannel(change, 0))
         base = cv2.transform(shown.astype(np.float32), BGR_TO_YCBCR_OFFSET)
@@ -142,23 +167,6 @@ class MouthPainter:
         _, *ups, changed = cv2.split(place.chroma_up(wide))
         for up, plane in zip(ups, (blue, red), strict=True):
             _blend(place.chroma_of(plane, box), up, changed, place.chroma_mask, weight)
-
-    def mask(self, box: Box, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Return ``bool[h, w]``: the pixels of a picture of ``shape`` that painting may change."""
-        place = self._place(box)
-        touched = np.zeros(shape, np.bool_)
-        around = place.chroma_mask.repeat(2, axis=0).repeat(2, axis=1) > 0
-        place.luma_of(touched, box)[:] = (place.luma_mask > 0) | around
-        return touched
-
-    def _place(self, box: Box) -> "_Place":
-        key = box.width, box.height, box.x % 2, box.y % 2
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= _MOST_PLACES:
-                self._places.clear()
-            place = self._places[key] = _Place(self._region, self._size, box, self.feather)
-        return place
 
 
 class _Enlargement:
@@ -199,7 +207,7 @@ class _Enlargement:
         return slice(self.within.start // 2, self.within.stop // 2)
 
 
-class _Place:
+class Place:
     """The region's rectangle and masks for face boxes of one size.
 
     Attributes:
@@ -221,29 +229,42 @@ class _Place:
         wide: Floats = cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE) if any(edges) else small
         return wide
 
-    def luma_up(self, wide: Floats, interpolation: int) -> Floats:
-        """Return the region's rectangle at the picture's size."""
-        up: Floats = cv2.resize(wide, (self._columns.size, self._rows.size), interpolation=interpolation)
-        return up[self._rows.within, self._columns.within]
+    def luma_up(
+        self, wide: Floats, interpolation: int, into: Callable[[tuple[int, int]], Floats] | None = None
+    ) -> Floats:
+        """Return the region's rectangle at the picture's size.
 
-    def chroma_up(self, wide: Floats) -> Floats:
-        """Return the region's rectangle at half the picture's size."""
+        Args:
+            into: Gives the array for the resized span of one channel; default: a fresh one.
+        """
+        rows, columns = self._rows, self._columns
+        out = into((rows.size, columns.size)) if into else None
+        up: Floats = cv2.resize(wide, (columns.size, rows.size), out, interpolation=interpolation)
+        return up[rows.within, columns.within]
+
+    def chroma_up(self, wide: Floats, into: Callable[[tuple[int, int]], Floats] | None = None) -> Floats:
+        """Return the region's rectangle at half the picture's size; ``into`` as for :meth:`luma_up`."""
         if not (self._rows.even and self._columns.even):
             up = self.luma_up(wide, cv2.INTER_LINEAR)
             return np.asarray(cv2.resize(up, (up.shape[1] // 2, up.shape[0] // 2), interpolation=cv2.INTER_AREA))
-        size = self._columns.size // 2, self._rows.size // 2
-        half: Floats = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)
+        rows, columns = self._rows.size // 2, self._columns.size // 2
+        out = into((rows, columns)) if into else None
+        half: Floats = cv2.resize(wide, (columns, rows), out, interpolation=cv2.INTER_LINEAR)
         return half[self._rows.half, self._columns.half]
+
+    def luma_corner(self, box: Box) -> tuple[int, int]:
+        """Return the rectangle's first row and column in a picture, px; both even."""
+        return box.y + self._rows.start, box.x + self._columns.start
 
     def luma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Return the view of the rectangle in a plane of the picture's size."""
-        top, left = box.y + self._rows.start, box.x + self._columns.start
+        top, left = self.luma_corner(box)
         height, width = self.luma_mask.shape
         return plane[top : top + height, left : left + width]
 
     def chroma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Return the view of the rectangle in a plane of half the picture's size."""
-        top, left = (box.y + self._rows.start) // 2, (box.x + self._columns.start) // 2
+        top, left = (edge // 2 for edge in self.luma_corner(box))
         height, width = self.chroma_mask.shape
         return plane[top : top + height, left : left + width]
 

@@ -34,11 +34,12 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
     """Return the metadata of a file that shows an avatar.
 
     Args:
-        consent: Statement of the avatar's manifest about the person shown; empty if there is none.
+        consent: Statement of the avatar's manifest about the person shown; empty if there is none. The metadata say
+            that it is on record, since it names a person and files and streams are public.
         producer: Producer of the file: a name or a registration code; empty for this software.
     """
     tool = f"Lipstream {_version()}"
-    face = f"The face is the avatar {avatar!r}" + (f" ({consent})." if consent else ".")
+    face = f"The face is the avatar {avatar!r}" + (", whose consent is on record." if consent else ".")
     implicit = {
         "Label": _GENERATED,
         "ContentProducer": producer or tool,

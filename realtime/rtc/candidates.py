@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from lipstream.realtime.errors import BadRequestError, TooLargeError
+from lipstream.realtime.rtc.peer_networks import METADATA_ADDRESSES, PeerNetworks, is_disguised
 
 MAX_FRAGMENT_BYTES = 16 * 1024
 
@@ -14,10 +15,7 @@ CANDIDATE_PREFIX = "a=candidate:"
 END_OF_CANDIDATES = "a=end-of-candidates"
 CANDIDATE_FIELDS = 8
 
-METADATA_ADDRESSES = frozenset(
-    ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")
-)
-"""Cloud metadata services outside the link-local range; all others lie in it."""
+EVERY_NETWORK = PeerNetworks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,10 @@ class IceFragment:
 
 def ice_of(offer: str) -> IceFragment:
     """Return the ICE part of an offer that passed ``check_offer``."""
-    return _ice(offer.splitlines(), allow_loopback=True)
+    return _ice(offer.splitlines(), allow_loopback=True, networks=EVERY_NETWORK)
 
 
-def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
+def read_fragment(text: str, *, allow_loopback: bool = True, networks: PeerNetworks = EVERY_NETWORK) -> IceFragment:
     """Return the ICE part of a trickle PATCH body, without unusable candidates.
 
     Raises:
@@ -52,17 +50,21 @@ def read_fragment(text: str, *, allow_loopback: bool = True) -> IceFragment:
     lines = [line for line in lines if line]
     if not lines or any(line[1:2] != "=" or not line[0].isalpha() or not line.isprintable() for line in lines):
         raise BadRequestError("The body is not an SDP fragment.")
-    ice = _ice(lines, allow_loopback=allow_loopback)
+    ice = _ice(lines, allow_loopback=allow_loopback, networks=networks)
     if ice.credentials == (None, None):
         raise BadRequestError("The fragment does not say whose ICE session it is for.")
     return ice
 
 
-def _ice(lines: list[str], *, allow_loopback: bool) -> IceFragment:
+def _ice(lines: list[str], *, allow_loopback: bool, networks: PeerNetworks) -> IceFragment:
     def first(prefix: str) -> str | None:
         return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), None)
 
-    candidates = [line for line in lines if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback)]
+    candidates = [
+        line
+        for line in lines
+        if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback, networks=networks)
+    ]
     return IceFragment(
         (first("a=ice-ufrag:"), first("a=ice-pwd:")),
         tuple(line.removeprefix(CANDIDATE_PREFIX) for line in dict.fromkeys(candidates)),
@@ -80,7 +82,7 @@ def address_of(line: str) -> str:
     return line.removeprefix(CANDIDATE_PREFIX).split()[4]
 
 
-def is_usable(line: str, *, allow_loopback: bool) -> bool:
+def is_usable(line: str, *, allow_loopback: bool, networks: PeerNetworks = EVERY_NETWORK) -> bool:
     """Return whether the server may send connectivity checks to a candidate."""
     fields = line.removeprefix(CANDIDATE_PREFIX).split()
     if len(fields) < CANDIDATE_FIELDS or fields[2].lower() != "udp":
@@ -103,4 +105,6 @@ def is_usable(line: str, *, allow_loopback: bool) -> bool:
         or address.is_unspecified
         or address.is_reserved
         or address in METADATA_ADDRESSES
+        or is_disguised(address)
+        or address not in networks
     )

@@ -122,7 +122,8 @@ class Peer:
         self._loopback = listening is not None and any(ipaddress.ip_address(a).is_loopback for a in listening)
         offer_pacing = self._settings.offer_pacing
         await offer_pacing.wait_turn()
-        offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback)
+        networks = self._settings.peer_networks
+        offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback, networks=networks)
         self._remote_ice = ice_of(offer.sdp)
         connection = peer_connection.PlayoutConnection(
             addresses=listening,
@@ -172,7 +173,7 @@ class Peer:
             TooLargeError: If the fragment is larger than 16 KiB.
             OfferError: If the fragment asks for an ICE restart.
         """
-        ice = read_fragment(fragment, allow_loopback=self._loopback)
+        ice = read_fragment(fragment, allow_loopback=self._loopback, networks=self._settings.peer_networks)
         if self._connection is None or self._remote_ice is None or self._closing is not None:
             return
         if any(

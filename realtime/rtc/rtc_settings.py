@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from lipstream.realtime.errors import UnavailableError
 from lipstream.realtime.rtc.offer_pacing import OfferPacing
+from lipstream.realtime.rtc.peer_networks import PeerNetworks
 from lipstream.realtime.rtc.turn_credentials import TurnSecret
 from lipstream.realtime.wire.session_answers import IceServer
 
@@ -28,6 +29,7 @@ class RtcSettings:
             them with ``relay_only``.
         relay_only: Whether all media pass a TURN server, on both ends; default false.
         udp_ports: First and last UDP port to listen on; ``None`` for any.
+        peer_networks: Addresses that candidates of clients may name; default all that are not refused in any case.
         connect_timeout_s: From the offer to the finished handshake, s; default 9.5.
         silence_timeout_s: Time without a datagram after which a peer counts as gone, s; default 10.
     """
@@ -37,6 +39,7 @@ class RtcSettings:
     turn: TurnSecret | None = None
     relay_only: bool = False
     udp_ports: tuple[int, int] | None = None
+    peer_networks: PeerNetworks = field(default_factory=PeerNetworks)
     connect_timeout_s: float = 9.5
     silence_timeout_s: float = 10.0
     offer_pacing: OfferPacing = field(default_factory=OfferPacing)

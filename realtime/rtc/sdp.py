@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lipstream.realtime.errors import OfferError, TooLargeError
-from lipstream.realtime.rtc.candidates import END_OF_CANDIDATES, address_of, is_candidate, is_usable
+from lipstream.realtime.rtc.candidates import END_OF_CANDIDATES, EVERY_NETWORK, address_of, is_candidate, is_usable
+from lipstream.realtime.rtc.peer_networks import PeerNetworks
 from lipstream.realtime.rtc.sdp_sections import DIRECTIONS, FINGERPRINT_PREFIX, MediaSection, split_sections
 
 MAX_OFFER_BYTES = 64 * 1024
@@ -79,7 +80,9 @@ class CheckedOffer:
         return _text(lines)
 
 
-def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True) -> CheckedOffer:
+def check_offer(
+    sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = True, networks: PeerNetworks = EVERY_NETWORK
+) -> CheckedOffer:
     """Return an offer that is safe to parse, without candidates that the server must not send to.
 
     The accepted sections all carry the candidates and the transport of the section that leads the bundle. The line
@@ -87,6 +90,7 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
 
     Args:
         allow_loopback: Whether loopback candidates may stay; default true.
+        networks: Other addresses that candidates may name; default all that are not refused in any case.
 
     Raises:
         TooLargeError: If the offer is larger than 64 KiB.
@@ -96,7 +100,11 @@ def check_offer(sdp: str, terms: Terms = SPEAKING, *, allow_loopback: bool = Tru
     bundle = _bundle(head, sections)
     taken = _taken(head, sections, bundle, terms)
     tag = min(taken, key=lambda section: bundle.index(section.name) if bundle else 0)
-    kept = [line for line in tag.lines if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback)]
+    kept = [
+        line
+        for line in tag.lines
+        if is_candidate(line) and is_usable(line, allow_loopback=allow_loopback, networks=networks)
+    ]
     lines = [line for line in head if not line.startswith(BUNDLE_PREFIX)]
     if bundle:
         lines.append(f"{BUNDLE_PREFIX} {' '.join(section.name for section in taken)}")

@@ -32,5 +32,10 @@ class ServerLoad:
                 cpu_s=cpu_s - self._cpu_s,
                 loop_s=loop_s - self._loop_s,
                 workers_s=pictures_s - self._pictures_s,
+                mouth_px=_mean([session.playout.compositor.mouth_px for session in sessions]),
             )
         self._before, self._cpu_s, self._loop_s, self._pictures_s = now, cpu_s, loop_s, pictures_s
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

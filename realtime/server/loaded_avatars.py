@@ -120,7 +120,7 @@ class LoadedAvatars:
                 pass
         if avatar_id not in self._avatars:
             stored = await asyncio.to_thread(self.store.load, avatar_id)
-            if not await asyncio.to_thread(stored.is_prepared, self._fingerprint):
+            if not await asyncio.to_thread(stored.is_prepared, self._fingerprint, self._workers.pixel_bytes):
                 if avatar_id in self._failed and avatar_id not in self._preparing:
                     self._failed.discard(avatar_id)  # the failure is reported once; the next call tries again
                     raise AvatarError(f"avatar {avatar_id!r} could not be prepared")

@@ -30,10 +30,6 @@ class Recordings:
         self.folder = sessions.store.root / FOLDER
         self._retention = sessions.settings.recordings_keep
 
-    def written(self) -> set[str]:
-        """Return the names of the recordings that are being written."""
-        return {session.sinks.recording.path.stem for session in self._sessions.all() if session.sinks.is_recorded}
-
     async def all(self) -> list[KeptFile]:
         """Return all recordings, the latest first."""
         return await asyncio.to_thread(kept_recordings, self.folder)
@@ -67,7 +63,7 @@ class Recordings:
         while self._retention:
             try:
                 over = await asyncio.to_thread(
-                    remove_overdue, self.folder, self._retention, time.time(), written=self.written()
+                    remove_overdue, self.folder, self._retention, time.time(), written=self._sessions.being_recorded()
                 )
             except (OSError, NotFoundError) as error:
                 logger.warning("recordings could not be deleted: %s", error)
@@ -77,5 +73,5 @@ class Recordings:
             await asyncio.sleep(_LOOK_S)
 
     def _check_ended(self, name: str) -> None:
-        if name in self.written():
+        if name in self._sessions.being_recorded():
             raise ConflictError("this recording is being written: end it first")

@@ -16,7 +16,14 @@ import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.agent.agent_choice import choose_agent
-from lipstream.realtime.errors import ConflictError, UnavailableError, UnreadyReason, found
+from lipstream.realtime.errors import (
+    ConflictError,
+    ForbiddenError,
+    SettingsError,
+    UnavailableError,
+    UnreadyReason,
+    found,
+)
 from lipstream.realtime.lipsync.devices import devices_of
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.local_audio.local_audio import LocalAudio
@@ -26,9 +33,12 @@ from lipstream.realtime.picture.provenance import provenance
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
 from lipstream.realtime.server.admission import Admission
+from lipstream.realtime.server.audit import audit
 from lipstream.realtime.server.load import ServerLoad
 from lipstream.realtime.server.loaded_avatars import LoadedAvatars
 from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call
+from lipstream.realtime.session.budget import Budget, Spending
+from lipstream.realtime.session.grant import NO_LIMITS, Grant
 from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
 from lipstream.realtime.session.speech_pipeline import first_window_samples
 from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
@@ -102,9 +112,11 @@ class Sessions:
             turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
             relay_only=settings.relay_only,
             udp_ports=settings.udp_ports,
+            peer_networks=settings.peer_networks,
         )
         self._targets = stream_targets(settings)
         self._synthesizer = choose_synthesizer(settings)
+        self._spending = Spending(settings.guest_turns_per_hour, settings.guest_characters_per_hour)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._new_agent = choose_agent(settings, self._synthesizer)
         self._metadata: WeightsMetadata | None = None
@@ -118,15 +130,20 @@ class Sessions:
         """Start the workers, prepare every avatar, and begin to tick.
 
         Raises:
-            SettingsError: If no worker starts because of its settings.
+            SettingsError: If no worker starts because of its settings, or the weights have no articulation and the
+                settings name one.
             UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
         cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
         self._metadata = await self.workers.start()
+        try:
+            self._metadata.articulation(self.settings.articulation)
+        except ConflictError as error:
+            raise SettingsError(error.message) from error
         await self.avatars.fill(self._metadata)
         await self._rehearse()
         self.local_audio.start()
-        self.pictures.start(self._metadata.decoded_region)  # in the background: the start does not wait for them
+        self.pictures.start(self._metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         self.avatars.renew(self._shows)
@@ -157,6 +174,11 @@ class Sessions:
         """Return all sessions, including waiting ones, oldest first."""
         return list(self._sessions.values())
 
+    def being_recorded(self) -> set[str]:
+        """Return the names of recordings that are being written, without suffix; also those of ending sessions."""
+        sinks = [session.sinks for session in (*self._sessions.values(), *self._leaving)]
+        return {one.recording.path.stem for one in sinks if one.is_recorded}
+
     @property
     def count(self) -> int:
         """Number of sessions, including waiting ones and those that have ended and are not gone yet."""
@@ -167,9 +189,9 @@ class Sessions:
         """Number of sessions with a connected client."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
-    @property
-    def _is_full(self) -> bool:
-        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count)
+    def _is_full(self, mouth_px: float | None = None) -> bool:
+        """Return whether there is no room for a session with a mouth of this size; ``None`` for the usual one."""
+        return self.count >= self.settings.max_sessions or not self.admission.admits(self.count, mouth_px)
 
     def is_ticking(self, now_s: float) -> bool:
         """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
@@ -183,10 +205,17 @@ class Sessions:
             return "warming"
         if not self.workers.usable:
             return "renderer"
-        return "full" if self._is_full and self._oldest_waiting() is None else None
+        return "full" if self._is_full() and self._oldest_waiting() is None else None
 
     async def create(
-        self, avatar_id: str | None, offer_sdp: str | None, *, listens: bool = False, local_audio: bool = False
+        self,
+        avatar_id: str | None,
+        offer_sdp: str | None,
+        *,
+        listens: bool = False,
+        local_audio: bool = False,
+        articulation: float | None = None,
+        grant: Grant = NO_LIMITS,
     ) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one. No session remains if either fails.
 
@@ -195,15 +224,18 @@ class Sessions:
             offer_sdp: Offer of the session's peer; ``None`` if it comes later.
             listens: Whether the session listens to the microphone instead of speaking its sound; default false.
             local_audio: Whether the session gets this machine's microphone and loudspeaker; default false.
+            articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for that of the settings.
+            grant: Who begins the session and what it may do; default: no limits.
 
         Returns:
             The session, and the answer to the offer; ``None`` without an offer.
 
         Raises:
-            ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker.
+            ConflictError: If ``local_audio`` is set and this server has no local microphone or loudspeaker, or the
+                weights have no articulation and one is given.
             LipstreamError: For the reasons that :meth:`publish` gives.
         """
-        session = await self._begin(avatar_id, listens=listens)
+        session = await self._begin(avatar_id, grant, listens=listens, articulation=articulation)
         if local_audio:
             try:
                 self.local_audio.lend(session)
@@ -212,16 +244,20 @@ class Sessions:
                 raise
         return session, await self._answered(session, session.answer(offer_sdp)) if offer_sdp is not None else None
 
-    async def publish(self, avatar_id: str | None, offer_sdp: str) -> tuple[Session, str]:
+    async def publish(self, avatar_id: str | None, offer_sdp: str, *, grant: Grant = NO_LIMITS) -> tuple[Session, str]:
         """Begin a session whose peer only sends sound, and answer its offer. No session remains if either fails.
+
+        Args:
+            grant: Who begins the session and what it may do; default: no limits.
 
         Raises:
             NotFoundError: If there is no such avatar.
-            UnavailableError: If no session can begin now.
+            ForbiddenError: If the grant does not allow the avatar.
+            UnavailableError: If no session can begin now, or the join token has as many as it may.
             AvatarError: If the avatar could not be prepared.
             OfferError: If the offer cannot be answered.
         """
-        session = await self._begin(avatar_id)
+        session = await self._begin(avatar_id, grant)
         return session, await self._answered(session, session.publish(offer_sdp))
 
     async def _rehearse(self) -> None:
@@ -238,16 +274,27 @@ class Sessions:
         )
         await rehearse_call(session)
 
-    async def _begin(self, avatar_id: str | None, *, listens: bool = False) -> Session:
+    async def _begin(
+        self, avatar_id: str | None, grant: Grant, *, listens: bool = False, articulation: float | None = None
+    ) -> Session:
         self._check_ready()
-        avatar = await self.avatars.get(avatar_id or self.settings.avatar or self.avatars.first)
+        assert self._metadata is not None
+        articulation = self._metadata.articulation(self.settings.articulation if articulation is None else articulation)
+        avatar = await self.avatars.get(avatar_id or self._default_avatar(grant))
+        if not grant.allows_avatar(avatar.manifest.id):
+            raise ForbiddenError("the invitation is for other avatars")
         await self._rtc.offer_pacing.wait_turn()
         avatar = await self.avatars.get(avatar.manifest.id)  # it may have been prepared again meanwhile
+        await self._make_room_for(grant)
         self._check_ready()
-        if self._is_full and (yielding := self._oldest_waiting()):
+        mouth_px = avatar.compositor(self.settings.mark).mouth_px
+        while self._is_full(mouth_px):
+            if not (yielding := self._oldest_waiting()):
+                self.meters.sessions_refused.labels("full").inc()
+                raise UnavailableError("there is no room for a face of this size now", reason="full")
             await self._end_now(yielding, "yielded")
             self._check_ready()
-        assert self._metadata is not None
+        self._check_share(grant)
         session = Session(
             avatar,
             self.workers.place(),
@@ -261,7 +308,10 @@ class Sessions:
             synthesizer=self._synthesizer,
             listens=listens,
             agent=self._new_agent() if listens and self._new_agent else None,
+            grant=grant,
+            budget=self._budget(grant),
             open_backend=self.pictures.open,
+            articulation=articulation,
             targets=self._targets,
         )
         self._sessions[session.id] = session
@@ -269,6 +319,43 @@ class Sessions:
         with in_session(session.id):
             logger.info("session begins with avatar %s", session.avatar_id)
         return session
+
+    def _default_avatar(self, grant: Grant) -> str:
+        """Return the avatar of a session that names none: the server's, or the first that the grant allows."""
+        default = self.settings.avatar or self.avatars.first
+        return default if grant.avatars is None or default in grant.avatars else min(grant.avatars, default=default)
+
+    def _budget(self, grant: Grant) -> Budget | None:
+        """Return what a session may spend; ``None`` for a session that no join token began."""
+        if not grant.token_id:
+            return None
+        sessions = grant.max_sessions or self.settings.max_sessions
+        return self._spending.budget(secrets.token_hex(8), grant.token_id, sessions, asyncio.get_running_loop().time)
+
+    def _of_token(self, token_id: str) -> list[Session]:
+        """Return the sessions of a join token, those too that have ended and are not gone yet."""
+        leaving = (session for session in self._leaving if not session.gone)
+        return [session for session in (*self._sessions.values(), *leaving) if session.grant.token_id == token_id]
+
+    async def _make_room_for(self, grant: Grant) -> None:
+        """Let a new session of a join token replace one whose client is gone, if the token has as many as it may."""
+        own = self._of_token(grant.token_id) if grant.max_sessions else []
+        if len(own) >= grant.max_sessions and (
+            yielding := next((one for one in own if not one.closed and (one.lost_s is not None or one.unclaimed)), None)
+        ):
+            await self._end_now(yielding, "yielded")
+
+    def _check_share(self, grant: Grant) -> None:
+        if grant.max_sessions and len(self._of_token(grant.token_id)) >= grant.max_sessions:
+            message = "the invitation is in use for as many calls as it allows"
+            raise UnavailableError(message, reason="invitation_in_use")
+
+    def end_of_token(self, token_id: str) -> int:
+        """End the sessions that a revoked join token began; return their number."""
+        ending = [session for session in self._sessions.values() if session.grant.token_id == token_id]
+        for session in ending:
+            session.end_for("revoked")
+        return len(ending)
 
     async def _answered(self, session: Session, answering: Awaitable[str]) -> str:
         try:
@@ -371,6 +458,11 @@ class Sessions:
 
     def _note_end(self, session: Session, why: str) -> None:
         self.meters.sessions_ended.labels(why).inc()
+        seconds = round(asyncio.get_running_loop().time() - session.began_s, 1)
+        grant = session.grant
+        audit.note(
+            "session_ended", session=session.id, reason=why, key=grant.key, token=grant.token_id, seconds=seconds
+        )
         with in_session(session.id):
             logger.info("session ends: %s", why)
 
@@ -424,7 +516,7 @@ class Sessions:
             self.workers.flush()
 
     async def _reap(self) -> None:
-        """End sessions that have waited too long for a client, and measure the load."""
+        """End sessions that have waited too long for a client or exceed a limit, and measure the load."""
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
@@ -437,3 +529,5 @@ class Sessions:
                     session.unclaimed and now_s - session.clock.epoch_s > UNCLAIMED_S
                 ):
                     self._end(session, "abandoned")
+                else:
+                    session.keep_limits(now_s)

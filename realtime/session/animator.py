@@ -90,6 +90,7 @@ class Animator:
         self._spans: deque[_SpeechSpan] = deque()
         self._next_frame = sample // SAMPLES_PER_FRAME
         self._spoken = 0.0  # weight of the last decided frame
+        self._cut = False  # whether an interruption came since the last decided frame
         self._decided: deque[RenderJob] = deque(maxlen=_REMEMBERED)
         self._events: list[SpeechStarted | SpeechEnded] = []
 
@@ -148,6 +149,7 @@ class Animator:
                 spoken = max(0.0, spoken - 1 / FADE_OUT_FRAMES)
                 changed.append(dataclasses.replace(job, spoken=min(job.spoken, spoken)))
         self._spoken = changed[-1].spoken if changed else spoken
+        self._cut = True
         self._decided = deque(changed, maxlen=_REMEMBERED)
         self._spans.clear()
         self._voice.cut()
@@ -182,13 +184,14 @@ class Animator:
         begins = frame_to_sample(frame)
         while self._spans and (end := self._spans[0].end) is not None and end <= begins:
             self._spans.popleft()
+        continues, self._cut = self._spoken > 0 and not self._cut, False
         speech = any(span.start < begins + SAMPLES_PER_FRAME + LEAD_SAMPLES for span in self._spans)
         if speech:
             self._spoken = min(1.0, self._spoken + 1 / FADE_IN_FRAMES)
         else:
             self._spoken = max(0.0, self._spoken - 1 / FADE_OUT_FRAMES)
         mel = self._window(frame) if self._spoken > 0 else None
-        return RenderJob(frame, self.loop.clip_frame(frame), self._spoken, mel)
+        return RenderJob(frame, self.loop.clip_frame(frame), self._spoken, mel, continues)
 
     def _window(self, frame: int) -> Mel:
         columns = mel_columns(frame, window_offset_samples=self._offset)

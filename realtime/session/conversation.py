@@ -18,6 +18,8 @@ from lipstream.realtime.agent.agent import Agent, AgentError, Transcript
 from lipstream.realtime.audio.echo_gate import EchoGate
 from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.audio.turn_detector import LONGEST_SAMPLES, TurnBegan, TurnDetector, TurnEnded
+from lipstream.realtime.errors import RateLimitError
+from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.text_queue import TextQueue
 from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
@@ -51,10 +53,19 @@ class Conversation:
     Args:
         agent: Gives the answers; ``None`` leaves them to programs and text.
         delay_samples: Samples (16 kHz) from entering the timeline to leaving it.
+        budget: Bounds the answers; ``None`` for no bound.
     """
 
-    def __init__(self, face: SpeechOutput, text_queue: TextQueue, agent: Agent | None, *, delay_samples: int) -> None:
-        self._face, self._narrator, self._agent = face, text_queue, agent
+    def __init__(
+        self,
+        face: SpeechOutput,
+        text_queue: TextQueue,
+        agent: Agent | None,
+        *,
+        delay_samples: int,
+        budget: Budget | None = None,
+    ) -> None:
+        self._face, self._narrator, self._agent, self._budget = face, text_queue, agent, budget
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._turns = TurnDetector()
         self._gate = EchoGate(delay_samples)
@@ -105,8 +116,20 @@ class Conversation:
             self._gate.clear()  # the visitor's next words may be softer than an echo
             return
         self._face.tell(TurnEvent(type="heard", sample=event.sample))
-        if self._agent and not self._is_over:
+        if self._agent and not self._is_over and self._pays_turn():
             self._answer(self._agent, event.speech)
+
+    def _pays_turn(self) -> bool:
+        """Pay for an answer; tell the clients if the budget is used up."""
+        try:
+            if self._budget:
+                self._budget.pay_turn()
+        except RateLimitError as error:
+            self._unanswered = None
+            self._face.tell(error_event(error.message, code="not_answered"))
+            self._face.tell(NoAnswerEvent(type="no_answer"))
+            return False
+        return True
 
     def _answer(self, agent: Agent, speech: Sound) -> None:
         if self._said:
@@ -126,10 +149,14 @@ class Conversation:
                     if isinstance(part, Transcript):
                         self._face.tell(TranscriptEvent(type="transcript", text=part.text))
                     else:
+                        if self._budget:
+                            self._budget.pay_characters(len(part.text))
                         is_silent = False
                         yield part
         except AgentError as error:
             self._face.tell(error_event(str(error), code="not_answered"))
+        except RateLimitError as error:
+            self._face.tell(error_event(error.message, code="not_answered"))
         if is_silent:  # the agent understood no words, or had no answer
             self._unanswered = None
             self._face.tell(NoAnswerEvent(type="no_answer"))

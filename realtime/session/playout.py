@@ -144,7 +144,7 @@ class PlayoutBuffer:
             _forget(self._jobs, job.frame - _KEPT_FRAMES + 1)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Take in the mouth of a frame, ``uint8[h, w, 3]``.
+        """Take in the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8]`` fields.
 
         A late mouth also counts as a sign that more mouths come. If its frame has just left, the next picture shows it
         in case its own mouth is late too.

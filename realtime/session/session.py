@@ -5,6 +5,7 @@ The file is longer than most, so that one place shows who gets which event and i
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from typing import Literal
@@ -18,7 +19,7 @@ from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from lipstream.realtime.errors import NotFoundError
+from lipstream.realtime.errors import ForbiddenError, NotFoundError, RateLimitError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
@@ -26,11 +27,14 @@ from lipstream.realtime.metrics import percentiles
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.queue_depths import QueueDepths, fullest
+from lipstream.realtime.rate_limit import RateLimit
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
 from lipstream.realtime.session.animator import ClipLoop
 from lipstream.realtime.session.bounded_closing import BoundedClosing
+from lipstream.realtime.session.budget import Budget
+from lipstream.realtime.session.grant import NO_LIMITS, WARNING_S, EndReason, Grant
 from lipstream.realtime.session.playout import PlayoutBuffer
 from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
 from lipstream.realtime.session.tick_schedule import tick_of
@@ -40,14 +44,20 @@ from lipstream.realtime.sinks.stream_targets import StreamTargets
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 from lipstream.realtime.timeline import ms_to_samples, samples_to_ms
 from lipstream.realtime.wire.control_messages import ControlMessage, unknown_type
-from lipstream.realtime.wire.events import DrainingEvent, ServerEvent, error_event
+from lipstream.realtime.wire.events import DrainingEvent, EndingEvent, ServerEvent, error_event
 from lipstream.realtime.wire.session_answers import PeerStats, SessionStats, StreamCounts
 from lipstream.realtime.workers.render_client import RenderWorker
+from lipstream.realtime.workers.render_jobs import MouthStream
 
 logger = logging.getLogger(__name__)
 
 RENDER_BUDGET_SAMPLES = ms_to_samples(20)
 """Time from a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
+
+CONTROL_BURST, CONTROL_PER_S = 50, 20.0
+"""Control messages of a session at once, and per second in the long run; those above are dropped."""
+_ACTIVE = frozenset({"speech_started", "speech_ended", "interrupted", "caption", "listening", "heard"})
+"""Events of somebody who speaks."""
 
 SessionState = Literal["live", "waiting", "draining"]
 
@@ -60,13 +70,20 @@ class Session:
     Args:
         mark: Watermark on every picture; ``None`` for none.
         epoch_s: Monotonic time at which the timeline begins, s.
-        on_over: Called when the session should end, with the reason: ``never_connected``, ``abandoned`` or ``failed``.
+        on_over: Called when the session should end, with the reason: ``never_connected``, ``abandoned``, ``failed``, or
+            the limit that ends it.
         meters: Totals over all sessions of the server; ``None`` for meters of its own.
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
         listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        grant: Who began the session and what it may do; default: no limits.
+        budget: Bounds what is said and answered at the operator's cost; ``None`` for no bound.
         open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for the default.
         targets: Where streams may go; default: public addresses.
+
+    Raises:
+        ConflictError: If the weights have no articulation, and one is given.
     """
 
     def __init__(
@@ -84,13 +101,19 @@ class Session:
         synthesizer: SpeechSynthesizer | None = None,
         listens: bool = False,
         agent: Agent | None = None,
+        grant: Grant = NO_LIMITS,
+        budget: Budget | None = None,
         open_backend: Callable[[], PictureBackend] = ThreadBackend,
+        articulation: float | None = None,
         targets: StreamTargets = StreamTargets(),  # noqa: B008 (immutable)
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self.avatar_id = avatar.manifest.id
         self.look_ahead_ms = samples_to_ms(metadata.look_ahead_samples)
+        self.grant = grant
+        self.began_s = self.active_s = epoch_s
+        """Monotonic times at which the session began, and at which something was said or heard last, s."""
         self.draining = False
         self.lost_s: float | None = None  # time since when the session has no client; its owner may come back
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
@@ -106,16 +129,21 @@ class Session:
             synthesizer=synthesizer,
             listens=listens,
             agent=agent,
+            budget=budget,
             submit=self._submit,
             tell=self.tell,
         )
         self.listeners: set[Callable[[ServerEvent], None]] = set()
         """Called with every event that the peer's control channel gets."""
-        self._worker, self._mark = worker, mark
-        self._stream = worker.open_stream(self.avatar_id, self._take_mouth)
+        self._worker, self._mark, self.weights = worker, mark, metadata
+        self._articulation = metadata.articulation(articulation)
+        self._stream = self._open_stream(self.avatar_id)
         self._rtc = rtc
         self._on_over = on_over
-        self._has_failed = False
+        self._has_failed = self._is_warned = False
+        self._says_why = False  # whether the clients are told why the session ends
+        self._control_rate = RateLimit(CONTROL_BURST, CONTROL_PER_S)
+        self._dropped_s = -math.inf  # monotonic time at which a client was told last that its messages are dropped
         self._peer: Peer | None = None
         self._publishing = False  # whether the peer only sends sound
         self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc, targets)
@@ -219,6 +247,8 @@ class Session:
         self._note_use(now_s)
         if not self._anybody_connected:
             return
+        if self.speaking:
+            self.active_s = now_s
         self._was_connected = True
         try:
             self.speech.advance(now_s)
@@ -241,7 +271,7 @@ class Session:
         """End the session because of a fault, and tell its clients; other sessions go on."""
         if self._has_failed or self._closed:
             return
-        self._has_failed = True
+        self._has_failed = self._says_why = True
         with in_session(self.id):
             trace = error if isinstance(error, Exception) else None
             logger.error(
@@ -250,6 +280,23 @@ class Session:
         message = "This call ended by a fault of the server. A new one can begin."
         self.tell(error_event(message, code="session_failed"))
         self._on_over(self, "failed")
+
+    def end_for(self, reason: EndReason) -> None:
+        """End the session because of a limit, and tell its clients which one."""
+        if not self._closed:
+            self._says_why = True
+            self.tell(EndingEvent(type="ending", reason=reason, seconds=0))
+            self._on_over(self, reason)
+
+    def keep_limits(self, now_s: float) -> None:
+        """End the session if it lasts too long or nobody speaks; tell its clients a minute before it lasts too long."""
+        if reason := self.grant.end_reason(self.began_s, self.active_s, now_s):
+            self.end_for(reason)
+            return
+        left_s = self.grant.left_s(self.began_s, now_s)
+        if left_s is not None and left_s <= WARNING_S and not self._is_warned:
+            self._is_warned = True
+            self.tell(EndingEvent(type="ending", reason="longest_call", seconds=round(left_s, 1)))
 
     def drain(self, seconds: float) -> None:
         """Tell the clients in how many seconds the server stops."""
@@ -270,15 +317,38 @@ class Session:
 
         Raises:
             NotFoundError: If the session ended meanwhile.
+            ForbiddenError: If the session may not show the avatar.
         """
         if self._closed:
             raise NotFoundError("there is no such session")
+        if not self.grant.allows_avatar(avatar.manifest.id):
+            raise ForbiddenError("the invitation is for other avatars")
         loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
         self._stream.close()
         self.playout.show(avatar.compositor(self._mark), loop)
         self.speech.show(loop)
-        self._stream = self._worker.open_stream(avatar.manifest.id, self._take_mouth)
+        self._stream = self._open_stream(avatar.manifest.id)
         self.avatar_id = avatar.manifest.id
+
+    def _open_stream(self, avatar_id: str) -> MouthStream:
+        return self._worker.open_stream(avatar_id, self._take_mouth, articulation=self._articulation or 1.0)
+
+    @property
+    def articulation(self) -> float | None:
+        """How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` if the weights have no articulation."""
+        return self._articulation
+
+    def articulate(self, articulation: float) -> None:
+        """Let the mouth go further, or less far, in the frames requested from now on.
+
+        Args:
+            articulation: 0.5 to 1.5 of what was heard.
+
+        Raises:
+            ConflictError: If the weights have no articulation.
+        """
+        self.weights.check_articulates()
+        self._articulation = self._stream.articulation = articulation
 
     def stats(self) -> SessionStats:
         """Return the session's live statistics."""
@@ -287,6 +357,7 @@ class Session:
         return {
             "id": self.id,
             "avatar": self.avatar_id,
+            "articulation": self._articulation,
             "state": self.state,
             "speaking": self.speaking,
             "fps": self.playout.frame_rate(now_s),
@@ -349,7 +420,7 @@ class Session:
         await self._parts.close({"broadcast": self.broadcast.close()})
 
     async def _part_from(self, peer: Peer) -> None:
-        if self._has_failed:
+        if self._says_why:
             await peer.flush_control()
         await peer.close()
 
@@ -366,8 +437,16 @@ class Session:
         Raises:
             BadRequestError: If the message does not apply: the end of a turn in a session that does not listen, or the
                 end of speech from a client that is not a program.
+            RateLimitError: If messages come too fast; raised once a second, while all those above the rate are dropped.
             LipstreamError: If a text is refused.
         """
+        now_s = asyncio.get_running_loop().time()
+        if wait_s := self._control_rate.take("", now_s):
+            if now_s - self._dropped_s < 1:
+                return
+            self._dropped_s = now_s
+            raise RateLimitError("messages come too fast; some are dropped", retry_after_s=math.ceil(wait_s))
+        self.active_s = now_s
         match message["type"]:
             case "interrupt":
                 self.speech.interrupt()
@@ -382,6 +461,8 @@ class Session:
 
     def tell(self, event: ServerEvent) -> None:
         """Send an event to the peer, the sinks and the listeners."""
+        if event["type"] in _ACTIVE:
+            self.active_s = asyncio.get_running_loop().time()
         if self._peer:
             self._peer.send_control(event)
         self.sinks.hear(event)

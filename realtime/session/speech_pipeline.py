@@ -14,6 +14,7 @@ from lipstream.realtime.audio.voice_activity import SpeechStarted
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
+from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.conversation import Conversation
 from lipstream.realtime.session.playout import PlayoutBuffer
 from lipstream.realtime.session.source_selector import Source, SourceSelector
@@ -65,6 +66,7 @@ class SpeechPipeline:
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
         listens: Whether the session listens to the microphone instead of speaking its sound; default false.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        budget: Bounds what is said and answered; ``None`` for no bound.
 
     Attributes:
         conversation: Takes turns with the visitor; ``None`` in a session that does not listen.
@@ -79,15 +81,18 @@ class SpeechPipeline:
         synthesizer: SpeechSynthesizer | None = None,
         listens: bool = False,
         agent: Agent | None = None,
+        budget: Budget | None = None,
         submit: Callable[[RenderJob], None],
         tell: Callable[[ServerEvent], None],
     ) -> None:
         self.selector = SourceSelector(listens=listens)
-        self.text_queue = TextQueue(synthesizer, lambda message: tell(error_event(message, code="not_said")))
+        self.text_queue = TextQueue(synthesizer, lambda message: tell(error_event(message, code="not_said")), budget)
         self.tell, self._submit = tell, submit
         self.conversation: Conversation | None = None
         if listens:
-            self.conversation = Conversation(self, self.text_queue, agent, delay_samples=playout.clock.delay_samples)
+            self.conversation = Conversation(
+                self, self.text_queue, agent, delay_samples=playout.clock.delay_samples, budget=budget
+            )
         self._playout, self._clock = playout, playout.clock
         self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)

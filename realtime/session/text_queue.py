@@ -21,6 +21,7 @@ from lipstream.realtime.errors import (
     TooLargeError,
     UnavailableError,
 )
+from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.synthesis.synthesizer import (
     LONGEST_S,
@@ -89,13 +90,16 @@ class TextQueue:
 
     Args:
         synthesizer: The engine; ``None`` if the server has none.
+        budget: Bounds the characters; ``None`` for no bound.
 
     Attributes:
         source: Queue that the timeline reads while text is being said; ``None`` without text.
     """
 
-    def __init__(self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None]) -> None:
-        self._synthesizer, self._on_error = synthesizer, on_error
+    def __init__(
+        self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None], budget: Budget | None = None
+    ) -> None:
+        self._synthesizer, self._on_error, self._budget = synthesizer, on_error, budget
         self.source: PcmQueue | None = None
         self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
@@ -116,7 +120,7 @@ class TextQueue:
             ConflictError: If the server has no engine.
             BadRequestError: If there is nothing to say in the text.
             TooLargeError: If it is longer than :data:`LONGEST_TEXT`.
-            RateLimitError: If more than :data:`MOST_WAITING` characters would wait.
+            RateLimitError: If more than :data:`MOST_WAITING` characters would wait, or the budget is used up.
             NotFoundError: If the session has ended.
         """
         if self._closed:
@@ -130,6 +134,8 @@ class TextQueue:
             raise BadRequestError("there is nothing to say in the text")
         if self.queued_characters + sum(map(len, sentences)) > MOST_WAITING:
             raise RateLimitError("too much text waits to be said", retry_after_s=_RETRY_S)
+        if self._budget:
+            self._budget.pay_characters(sum(map(len, sentences)))
         spoken = SayRequest(asyncio.get_running_loop().create_future())
         self._waiting.extend(Sentence(sentence, spoken) for sentence in sentences)
         self._begin()

@@ -12,18 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lipstream.realtime.errors import BadRequestError, SettingsError
-from lipstream.realtime.rtc.candidates import METADATA_ADDRESSES
+from lipstream.realtime.rtc.peer_networks import Ip, Network, is_public
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.sinks.stream_address import PORTS, StreamAddress, StreamConnectionError
 
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Origin = tuple[str, str, int]
 """Scheme, host in lower case, port."""
 
-_ASSIGNED = ipaddress.ip_network("2000::/3")
-_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REFUSED = (
     "streams may not go to this address; the server's option push_to lists hosts and networks that they may reach"
 )
@@ -134,20 +129,6 @@ def stream_targets(settings: Settings) -> StreamTargets:
         except BadRequestError as error:
             raise SettingsError(f"push, address {place}: {error.message}") from error
     return StreamTargets.of(settings.streamed_to, endpoints)
-
-
-def is_public(ip: Ip) -> bool:
-    """Return whether an address belongs to the public internet, also the address that it embeds."""
-    if ip in METADATA_ADDRESSES:
-        return False
-    if isinstance(ip, ipaddress.IPv4Address):
-        return ip.is_global and not ip.is_multicast and ip not in _PROTOCOLS
-    if ip.ipv4_mapped:
-        return is_public(ip.ipv4_mapped)
-    if ip in _NAT64:
-        return is_public(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    embedded = [*([ip.sixtofour] if ip.sixtofour else []), *(ip.teredo or ())]
-    return ip in _ASSIGNED and (bool(embedded) or ip.is_global) and all(map(is_public, embedded))
 
 
 def port_of(address: StreamAddress) -> int:

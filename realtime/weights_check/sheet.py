@@ -5,6 +5,7 @@ it draws, and the picture with that mouth painted in. They come from the parts t
 prepared avatar, the back end, the animator and the compositor.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,12 +17,13 @@ from lipstream.avatar_cache.crop_geometry import crop_geometry
 from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.realtime.audio.vowels import vowels
 from lipstream.realtime.errors import BadRequestError
+from lipstream.realtime.lipsync.fields import FIELD_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
-from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.predictor import Draw, MouthPredictor, draw_with
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.contact_sheet import Bgr, SheetRow, draw_sheet
 from lipstream.realtime.picture.i420 import Picture, i420_to_bgr
-from lipstream.realtime.picture.mouth_painter import Box
+from lipstream.realtime.picture.mouth_painter import Box, Mouth
 from lipstream.realtime.render import decide_frames
 from lipstream.realtime.session.animator import ClipLoop
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ, frame_to_sample, samples_to_ms
@@ -73,11 +75,13 @@ class DrawnFrame:
 
     Attributes:
         mouth: ``uint8[h, w, 3]``, BGR, the decoded region.
+        fields: ``uint8[h, w, 8]``, what is painted into the picture if the weights copy; ``None`` paints ``mouth``.
     """
 
     caption: str
     job: RenderJob
     mouth: Bgr
+    fields: Mouth | None = None
 
 
 def choose_jobs(sound: Sound | None, loop: ClipLoop, *, window_offset_samples: int) -> list[Candidate]:
@@ -103,17 +107,25 @@ def choose_jobs(sound: Sound | None, loop: ClipLoop, *, window_offset_samples: i
 
 def draw_frames(candidates: list[Candidate], prepared: PreparedAvatar, predictor: MouthPredictor) -> list[DrawnFrame]:
     """Return the frames of a sheet, in order of time: those whose mouths differ most."""
-    mouths = _draw([candidate.job for candidate in candidates], prepared, predictor)
-    chosen = sorted(_most_different(mouths, ROWS))
-    return [DrawnFrame(_caption(candidates[at]), candidates[at].job, mouths[at]) for at in chosen]
+    mouths = _draw([candidate.job for candidate in candidates], prepared, predictor.predict)
+    places = sorted(_most_different(mouths, ROWS))
+    chosen = [candidates[at] for at in places]
+    draw, pixel_bytes = draw_with(predictor)
+    fields: Sequence[Mouth | None] = [None] * len(chosen)
+    if pixel_bytes == FIELD_BYTES:
+        fields = list(_draw([candidate.job for candidate in chosen], prepared, draw))
+    return [
+        DrawnFrame(_caption(candidate), candidate.job, mouths[at], field)
+        for candidate, at, field in zip(chosen, places, fields, strict=True)
+    ]
 
 
-def _draw(jobs: list[RenderJob], prepared: PreparedAvatar, predictor: MouthPredictor) -> Bgr:
+def _draw(jobs: list[RenderJob], prepared: PreparedAvatar, draw: Draw) -> Mouth:
     drawn = []
     for start in range(0, len(jobs), _BATCH):
         batch = jobs[start : start + _BATCH]
         windows = np.stack([job.mel for job in batch if job.mel is not None])
-        drawn.append(predictor.predict(windows, prepared.features, np.array([job.clip_frame for job in batch])))
+        drawn.append(draw(windows, prepared.features, np.array([job.clip_frame for job in batch])))
     return np.concatenate(drawn)
 
 
@@ -150,7 +162,8 @@ def sheet_row(frame: DrawnFrame, prepared: PreparedAvatar, picture: Picture) -> 
     drawn[region.top : region.bottom, region.left : region.right] = frame.mouth
     whole = i420_to_bgr(picture)
     cv2.rectangle(whole, (box.x, box.y), (box.x + box.width - 1, box.y + box.height - 1), _BOX_COLOUR, 2, cv2.LINE_AA)
-    painted = i420_to_bgr(np.array(prepared.compositor().compose(at, frame.mouth, 1.0)))
+    laid = frame.mouth if frame.fields is None else frame.fields
+    painted = i420_to_bgr(np.array(prepared.compositor().compose(at, laid, 1.0)))
     return SheetRow(
         frame.caption,
         (

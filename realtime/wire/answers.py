@@ -50,12 +50,62 @@ class TokenAnswer(TypedDict):
     """A join token.
 
     Attributes:
+        id: Names it in routes and in the audit log; 12 URL-safe characters.
         token: URL-safe; goes after ``#join=`` of a link.
         expires_in: Lifetime, s: 300, or 366 days for a kiosk.
     """
 
+    id: str
     token: str
     expires_in: int
+
+
+class SignedTokenItem(TypedDict):
+    """A join token that has not expired.
+
+    Attributes:
+        id: Names it in routes and in the audit log; 12 URL-safe characters.
+        label: What was said of it when it was signed; may be empty.
+        key: Name of the API key that asked for it.
+        signed: Unix time, s.
+        expires: Unix time, s.
+        kiosk: Whether it lasts for a kiosk's year.
+        max_sessions: Most sessions at once.
+        max_minutes: Longest session, minutes; ``null`` for the server's own limit.
+        avatars: Ids of the avatars that its sessions may show; ``null`` for all.
+        conversation: Whether its sessions may be conversations.
+        once: Whether it begins one session in all.
+        local_audio: Whether its sessions may use microphone and loudspeaker of the server's machine.
+        used: Whether a token for one session has begun it.
+        revoked: Whether it was taken back.
+        sessions: Number of sessions that it has now.
+    """
+
+    id: str
+    label: str
+    key: str
+    signed: int
+    expires: int
+    kiosk: bool
+    max_sessions: int | None
+    max_minutes: float | None
+    avatars: list[str] | None
+    conversation: bool
+    once: bool
+    local_audio: bool
+    used: bool
+    revoked: bool
+    sessions: int
+
+
+class RevokedTokenAnswer(TypedDict):
+    """A join token was taken back.
+
+    Attributes:
+        sessions: Number of its sessions that are being ended.
+    """
+
+    sessions: int
 
 
 class AvatarListItem(TypedDict):
@@ -113,7 +163,8 @@ class AvatarAnswer(TypedDict):
         face: The face box of the first frame: x, y, width, height, px.
         loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
         licence: Licence of the clip; ``unknown`` if nothing was said.
-        consent: The name of the person shown and how they agreed; empty without a record.
+        consent: The name of the person shown and how they agreed; empty without a record. Absent unless an API key
+            asks.
         description: Text shown to people; may be empty.
         report: The report of the build, with ``lines`` and ``notes``; ``null`` for an avatar without report.
     """
@@ -127,7 +178,7 @@ class AvatarAnswer(TypedDict):
     face: tuple[int, int, int, int]
     loop: Literal["seamless", "pingpong"]
     licence: str
-    consent: str
+    consent: NotRequired[str]
     description: str
     report: dict[str, Any] | None
 
@@ -142,6 +193,10 @@ class SessionListItem(TypedDict):
             ``live``.
         viewers: Number of viewers, connected or on their way.
         viewer_token: Opens the session's WHEP; 32 URL-safe characters.
+        since: Unix time at which it began, s.
+        idle_s: Time since something was said or heard last, s.
+        token: Id of the join token that began it; empty if none did.
+        key: Name of the API key that began it; empty if none did.
         urls: Paths of the session's routes, from ``/api``.
     """
 
@@ -150,6 +205,10 @@ class SessionListItem(TypedDict):
     state: Literal["live", "waiting", "draining"]
     viewers: int
     viewer_token: str
+    since: int
+    idle_s: float
+    token: str
+    key: str
     urls: ViewerUrls
 
 

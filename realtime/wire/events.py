@@ -141,6 +141,20 @@ class DrainingEvent(TypedDict):
     seconds: float
 
 
+class EndingEvent(TypedDict):
+    """A limit ends the session, now or soon. A new session may begin afterwards, unless the reason is ``revoked``.
+
+    Attributes:
+        reason: ``longest_call``: the session lasts as long as it may; ``idle``: nothing was said for too long;
+            ``revoked``: the operator took the join token back.
+        seconds: Time that the session has, s; 0 at its end.
+    """
+
+    type: Literal["ending"]
+    reason: Literal["longest_call", "idle", "revoked"]
+    seconds: float
+
+
 class ErrorEvent(TypedDict):
     """A message could not be carried out, or the session failed.
 
@@ -193,6 +207,7 @@ ServerEvent = (
     | RecordingEndedEvent
     | StreamEvent
     | DrainingEvent
+    | EndingEvent
     | ErrorEvent
 )
 """An event that every client of a session gets."""

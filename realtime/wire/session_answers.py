@@ -88,6 +88,7 @@ class SessionAnswer(TypedDict):
         token: Opens the session's routes; 32 URL-safe characters.
         viewer_token: Opens its WHEP alone; 32 URL-safe characters.
         look_ahead_ms: How much of the coming speech a mouth needs, ms: the least delay.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` if the weights have none.
         ice_servers: STUN and TURN servers; empty if none are needed.
         ice_transport_policy: ``relay`` if media may pass through TURN alone.
         urls: Paths of the session's routes, from ``/api``.
@@ -99,6 +100,7 @@ class SessionAnswer(TypedDict):
     token: str
     viewer_token: str
     look_ahead_ms: float
+    articulation: float | None
     ice_servers: list[IceServer]
     ice_transport_policy: Literal["all", "relay"]
     urls: SessionUrls
@@ -234,6 +236,7 @@ class SessionStats(TypedDict):
     Attributes:
         id: Names it in routes; 22 URL-safe characters.
         avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` if the weights have none.
         state: ``waiting`` without a connected client, ``draining`` with one when the server stops soon, else
             ``live``.
         speaking: Whether the mouth is a spoken one; false while it rests.
@@ -259,6 +262,7 @@ class SessionStats(TypedDict):
 
     id: str
     avatar: str
+    articulation: float | None
     state: Literal["live", "waiting", "draining"]
     speaking: bool
     fps: float | None

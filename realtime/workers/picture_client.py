@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint, PictureBackend, ThreadBackend
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.workers.picture_process import PictureProcess, WorkerGoneError, WorkerSlot
@@ -43,10 +44,15 @@ class PictureWorkers:
         """Process ids of the running workers."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
-    def start(self, region: Region) -> None:
-        """Start the processes in the background; threads of the server make the pictures until they are ready."""
+    def start(self, region: Region, pixel_bytes: int = PIXEL_BYTES) -> None:
+        """Start the processes in the background; threads of the server make the pictures until they are ready.
+
+        Args:
+            region: The decoded region.
+            pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
+        """
         for worker in self._workers:
-            worker.region = region
+            worker.region, worker.pixel_bytes = region, pixel_bytes
             worker.start()
 
     def open(self) -> "PictureStream":

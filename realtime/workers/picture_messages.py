@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.picture.compositor import Origin, Painting
 from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.workers.messages import by_name, pack
@@ -19,10 +20,12 @@ class UseMemory(NamedTuple):
 
     Attributes:
         region: The decoded region, px: top, bottom, left, right.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
     """
 
     name: str
     region: list[int]
+    pixel_bytes: int = PIXEL_BYTES
 
 
 class MakePicture(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest, Paint
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.workers.child_process import Child
@@ -63,12 +64,14 @@ class PictureProcess:
         restarts: Number of restarts of the process.
         start_timeout_s: Longest time that the process may take to be ready, s.
         region: The decoded region; ``None`` until it is known. The worker takes no streams before.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
     """
 
     def __init__(self, store: Path, on_spent: Callable[[float], None]) -> None:
         self.label, self.start_timeout_s = "a picture worker", START_TIMEOUT_S
         self.ready, self.restarts = False, 0
         self.region: Region | None = None
+        self.pixel_bytes = PIXEL_BYTES
         self._store, self._on_spent = store, on_spent
         self._child = Child("picture-worker", run, on_message=self._take, on_lost=self._lost)
         self._memory: JobMemory | None = None
@@ -111,9 +114,9 @@ class PictureProcess:
         """Return a slot for a new stream."""
         if self._memory is None:
             assert self.region is not None
-            self._memory = JobMemory(self.region)
+            self._memory = JobMemory(self.region, pixel_bytes=self.pixel_bytes)
             self._free = list(range(SLOTS))
-            self._send(UseMemory(self._memory.name, list(self.region)))
+            self._send(UseMemory(self._memory.name, list(self.region), self.pixel_bytes))
         held = WorkerSlot(self, next(self._ids), self._free.pop())
         self._held[held.stream] = held
         return held

@@ -76,8 +76,8 @@ class _PictureLoop:
         match message:
             case MakePicture():
                 self._make(message)
-            case UseMemory(name, region):
-                self._memory = JobMemory(Region(*region), name)
+            case UseMemory(name, region, pixel_bytes):
+                self._memory = JobMemory(Region(*region), name, pixel_bytes)
             case CloseStream(stream):
                 self._encoders.pop(stream, None)
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from lipstream.realtime.errors import LipstreamError, SettingsError, UnavailableError
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.workers.child_process import Child
 from lipstream.realtime.workers.messages import pack, unpack
@@ -50,6 +52,7 @@ class RenderWorker:
 
     Attributes:
         metadata: Metadata of the weights; ``None`` until they are loaded.
+        pixel_bytes: Bytes of one pixel of a mouth, once the weights are loaded: 3 for BGR, 8 for fields.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class RenderWorker:
         on_moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.metadata: WeightsMetadata | None = None
+        self.pixel_bytes = PIXEL_BYTES
         self.ready = False
         self._settings = settings
         self._on_batch, self._on_moved = on_batch, on_moved
@@ -165,9 +169,16 @@ class RenderWorker:
         """Free an avatar. No stream for it may be open."""
         self._avatars.forget(avatar_id)
 
-    def open_stream(self, avatar_id: str, on_mouth: OnMouth) -> MouthStream:
-        """Return a stream for an avatar that :meth:`load_avatar` loaded."""
-        return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth)
+    def open_stream(
+        self, avatar_id: str, on_mouth: OnMouth, *, articulation: float = DEFAULT_ARTICULATION
+    ) -> MouthStream:
+        """Return a stream for an avatar that :meth:`load_avatar` loaded.
+
+        Args:
+            articulation: How far the mouths go, 0.5 to 1.5 of what was heard. Weights whose
+                :attr:`WeightsMetadata.articulates` is false ignore it.
+        """
+        return MouthStream(self._jobs, self._avatars.handle(avatar_id), on_mouth, articulation)
 
     def flush(self) -> None:
         """Send the jobs submitted since the last call as one message."""
@@ -222,9 +233,9 @@ class RenderWorker:
             case MouthCost(mouths, cpu_s, took_s):
                 if self._on_batch:
                     self._on_batch(mouths, cpu_s, took_s)
-            case WorkerReady(metadata, device):
+            case WorkerReady(metadata, device, pixel_bytes):
                 self._on_device(device)
-                self._on_ready(WeightsMetadata.from_json(metadata))
+                self._on_ready(WeightsMetadata.from_json(metadata), pixel_bytes)
             case AvatarLoaded() as loaded:
                 self._avatars.take(loaded)
             case AvatarProgress(avatar_id, share):
@@ -258,9 +269,9 @@ class RenderWorker:
             self._short_s = asyncio.get_running_loop().time()
         self._jobs.take(batch)
 
-    def _on_ready(self, metadata: WeightsMetadata) -> None:
-        self.metadata = metadata
-        self._send(UseMemory(self._jobs.open(metadata.decoded_region)))
+    def _on_ready(self, metadata: WeightsMetadata, pixel_bytes: int) -> None:
+        self.metadata, self.pixel_bytes = metadata, pixel_bytes
+        self._send(UseMemory(self._jobs.open(metadata.decoded_region, pixel_bytes)))
         self.ready = True
         self._avatars.note_ready()
         if self._first_start and not self._first_start.done():

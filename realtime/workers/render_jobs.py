@@ -1,6 +1,7 @@
 """The jobs of one render worker: the stream that requested each mouth, and its slot in the shared memory."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,11 +40,17 @@ class WorkerCounts:
 
 
 class MouthStream:
-    """The jobs of one session. A closed stream discards the mouths under way."""
+    """The jobs of one session. A closed stream discards the mouths under way.
 
-    def __init__(self, jobs: "WorkerJobs", avatar: int, on_mouth: OnMouth) -> None:
-        self._jobs, self._avatar = jobs, avatar
+    Attributes:
+        number: Tells the streams of a worker apart.
+        articulation: How far the mouths go that are requested from now on, 0.5 to 1.5 of what was heard.
+    """
+
+    def __init__(self, jobs: "WorkerJobs", avatar: int, on_mouth: OnMouth, articulation: float) -> None:
+        self._jobs, self._avatar, self.articulation = jobs, avatar, articulation
         self._on_mouth: OnMouth | None = on_mouth
+        self.number = next(jobs.numbers)
         jobs.streams += 1
 
     def submit(self, job: RenderJob) -> None:
@@ -54,7 +61,7 @@ class MouthStream:
         self._jobs.submit(self, self._avatar, job)
 
     def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Give the stream the mouth of a frame, ``uint8[h, w, 3]``."""
+        """Give the stream the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8]`` fields."""
         if self._on_mouth:
             self._on_mouth(frame, mouth)
 
@@ -70,10 +77,11 @@ class WorkerJobs:
     Attributes:
         memory: Memory shared with the worker; ``None`` while no worker is ready.
         streams: Number of open streams.
+        numbers: Numbers of the streams to come.
     """
 
     def __init__(self, meters: Meters) -> None:
-        self.counts, self.streams = WorkerCounts(), 0
+        self.counts, self.streams, self.numbers = WorkerCounts(), 0, itertools.count()
         self.memory: JobMemory | None = None
         self._meters = meters
         self._free: list[int] = []
@@ -91,9 +99,9 @@ class WorkerJobs:
         """Monotonic time at which the worker last answered; ``None`` while it has no jobs."""
         return self._answered_s if self._under_way else None
 
-    def open(self, region: Region) -> str:
+    def open(self, region: Region, pixel_bytes: int) -> str:
         """Begin to take jobs; return the name of the shared memory for their windows and mouths."""
-        self.memory, self._free = JobMemory(region), list(range(SLOTS))
+        self.memory, self._free = JobMemory(region, pixel_bytes=pixel_bytes), list(range(SLOTS))
         return self.memory.name
 
     def close(self) -> None:
@@ -122,7 +130,9 @@ class WorkerJobs:
         slot = self._free.pop()
         self.memory.mels[slot] = job.mel
         self._under_way[slot] = (stream, job.frame, now_s)
-        self._outbox.append((slot, avatar, job.clip_frame))
+        self._outbox.append(
+            Job(slot, avatar, job.clip_frame, stream.number, job.frame, job.continues, stream.articulation)
+        )
 
     def take_outbox(self) -> list[Job]:
         """Return the jobs that were submitted since the last call."""

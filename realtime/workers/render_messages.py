@@ -2,10 +2,32 @@
 
 from typing import NamedTuple
 
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.workers.messages import by_name
 
-Job = tuple[int, int, int]
-"""Slot, handle of the avatar, frame of the clip."""
+
+class Job(NamedTuple):
+    """One mouth to draw.
+
+    Attributes:
+        slot: Slot of its window and of its mouth in the shared memory.
+        avatar: Handle of the avatar.
+        clip_frame: Frame of the clip, from 0.
+        stream: Number of the stream that requested it.
+        frame: Frame on the stream's timeline, from 0.
+        continues: Whether the mouth continues the one of the frame before.
+        articulation: How far the mouth goes, 0.5 to 1.5 of what was heard.
+    """
+
+    slot: int
+    avatar: int
+    clip_frame: int
+    stream: int
+    frame: int
+    continues: bool
+    articulation: float
+
+
 # To the worker.
 
 
@@ -29,7 +51,11 @@ class ForgetAvatar(NamedTuple):
 
 
 class DrawJobs(NamedTuple):
-    """Draw mouths."""
+    """Draw mouths.
+
+    Attributes:
+        jobs: Fields of each :class:`Job`.
+    """
 
     jobs: list[Job]
 
@@ -38,10 +64,15 @@ class DrawJobs(NamedTuple):
 
 
 class WorkerReady(NamedTuple):
-    """The network is loaded."""
+    """The network is loaded.
+
+    Attributes:
+        pixel_bytes: Bytes of one pixel of its mouths: 3 for BGR, 8 for fields.
+    """
 
     metadata: str
     device: str
+    pixel_bytes: int = PIXEL_BYTES
 
 
 class AvatarProgress(NamedTuple):

@@ -58,6 +58,11 @@ class RenderWorkers:
         return max(worker.under_way for worker in self.members)
 
     @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel of a mouth, once the workers have started: 3 for BGR, 8 for fields."""
+        return self.members[0].pixel_bytes
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the running workers."""
         return [worker.pid for worker in self.members if worker.pid is not None]

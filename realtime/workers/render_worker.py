@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lipstream.realtime.audio.mel import SILENCE_LEVEL
+from lipstream.realtime.audio.mel import SILENCE_LEVEL, Mel
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.metadata import Pads
-from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, MouthPredictor
+from lipstream.realtime.lipsync.mouth_code import MouthShaper, SpokenFrame
+from lipstream.realtime.lipsync.predictor import (
+    DeviceLostError,
+    FaceFeatures,
+    MouthPredictor,
+    draw_codes_with,
+    draw_with,
+)
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.child_signals import leave_to_server
 from lipstream.realtime.workers.messages import pack, unpack
@@ -43,6 +51,8 @@ from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 
+Frames = npt.NDArray[np.int64]
+
 LARGEST_BATCH = 8
 """Larger batches gain nothing on a CPU, and a batch must end well before the server takes the worker for hung."""
 TRIED_BATCHES = (1, 2, 4)
@@ -55,6 +65,8 @@ MOST_FAILURES = 16
 """After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
 """After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
+_NO_STREAM = -1
+"""Stream of mouths that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +139,12 @@ class _RenderLoop:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
         self._connection, self._settings = connection, settings
         self._predictor: MouthPredictor = _named(settings.predictor)(settings)
+        self._draw_mouths, self._pixel_bytes = draw_with(self._predictor)
+        self._coded = draw_codes_with(self._predictor)
         self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
+        self._shaper = MouthShaper()
         self._warm = False
         self._largest = LARGEST_BATCH
         self._fitted = 0  # batches since the last change of the largest size
@@ -139,7 +154,8 @@ class _RenderLoop:
 
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
-        _send(self._connection, WorkerReady(self._predictor.metadata.to_json(), self._predictor.device))
+        facts = self._predictor.metadata.to_json()
+        _send(self._connection, WorkerReady(facts, self._predictor.device, self._pixel_bytes))
         jobs: list[Job] = []
         try:
             while True:
@@ -155,9 +171,9 @@ class _RenderLoop:
         """Handle a message; return its jobs."""
         match message:
             case DrawJobs(jobs):
-                return jobs
+                return [Job(*job) for job in jobs]
             case UseMemory(name):
-                self._memory = JobMemory(self._predictor.metadata.decoded_region, name)
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name, self._pixel_bytes)
             case LoadAvatar(handle, avatar_id):
                 self._load(handle, avatar_id)
             case ForgetAvatar(handle):
@@ -203,14 +219,15 @@ class _RenderLoop:
 
     def _draw_silence(self, features: FaceFeatures, size: int) -> None:
         silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        self._predictor.predict(silence, features, np.zeros(size, np.int64))
+        spoken = [SpokenFrame(_NO_STREAM, 0, continues=False, articulation=1.0)] * size
+        self._speak(spoken, silence, features, np.zeros(size, np.int64))
 
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch of jobs of all sessions and avatars, and report it."""
         self._short, self._took = 0, []
         begun_s = time.process_time()
-        done = self._predict([job for job in batch if job[1] in self._avatars])
-        lost = [slot for slot, _, _ in batch if slot not in done]
+        done = self._predict([job for job in batch if job.avatar in self._avatars])
+        lost = [job.slot for job in batch if job.slot not in done]
         cpu_s = time.process_time() - begun_s
         _send(self._connection, MouthsDrawn(done, lost, self._short, self._took, cpu_s))
 
@@ -242,20 +259,33 @@ class _RenderLoop:
             self._fitted += 1
             if self._fitted >= GROW_AFTER and self._largest < LARGEST_BATCH:
                 self._largest, self._fitted = min(LARGEST_BATCH, 2 * self._largest), 0
-            return [slot for slot, _, _ in jobs]
+            return [job.slot for job in jobs]
         middle = len(jobs) // 2
         return self._predict(jobs[:middle]) + self._predict(jobs[middle:]) if middle else []
 
     def _predict_at_once(self, jobs: list[Job]) -> None:
         assert self._memory is not None
-        slots = [slot for slot, _, _ in jobs]
+        slots = [job.slot for job in jobs]
         begun_s = time.perf_counter()
-        features, frames = self._gather([(handle, frame) for _, handle, frame in jobs])
+        features, frames = self._gather([(job.avatar, job.clip_frame) for job in jobs])
         gathered_s = time.perf_counter()
-        self._memory.mouths[slots] = self._predictor.predict(self._memory.mels[slots], features, frames)
+        spoken = [SpokenFrame(job.stream, job.frame, job.continues, job.articulation) for job in jobs]
+        self._memory.mouths[slots] = self._speak(spoken, self._memory.mels[slots], features, frames)
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
 
-    def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, np.ndarray[Any, np.dtype[np.int64]]]:
+    def _speak(
+        self, spoken: list[SpokenFrame], mel: Mel, features: FaceFeatures, frames: Frames
+    ) -> npt.NDArray[np.uint8]:
+        """Return mouths as heard, or shaped where the weights' code is a mouth."""
+        if self._coded is None:
+            return self._draw_mouths(mel, features, frames)
+        predictor, draw = self._coded
+        codes, last = self._shaper.shape(predictor.encode_speech(mel), spoken)
+        mouths = draw(codes, features, frames)
+        self._shaper.keep(last)
+        return mouths
+
+    def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, Frames]:
         """Return features that hold all faces of a batch, and the index of each face in them."""
         handles = {handle for handle, _ in faces}
         if len(handles) == 1:

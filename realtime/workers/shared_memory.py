@@ -5,6 +5,7 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
@@ -17,15 +18,17 @@ class JobMemory:
 
     Args:
         region: Decoded region, px of the face crop; sets the size of a mouth.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields. A mouth of 48 x 72 takes 10 or 27 KiB.
         name: Name of memory that the other process created; ``None`` creates it.
 
     Attributes:
         mels: Mel windows, ``float32[SLOTS, 80, 16]``.
-        mouths: Mouths, ``uint8[SLOTS, h, w, 3]``.
+        mouths: Mouths, ``uint8[SLOTS, h, w, pixel_bytes]``.
     """
 
-    def __init__(self, region: Region, name: str | None = None) -> None:
-        mel_shape, mouth_shape = (SLOTS, MEL_BANDS, WINDOW_COLUMNS), (SLOTS, region.height, region.width, 3)
+    def __init__(self, region: Region, name: str | None = None, pixel_bytes: int = PIXEL_BYTES) -> None:
+        mel_shape = (SLOTS, MEL_BANDS, WINDOW_COLUMNS)
+        mouth_shape = (SLOTS, region.height, region.width, pixel_bytes)
         mel_bytes = int(np.prod(mel_shape)) * 4
         self._owner = name is None
         self._memory = SharedMemory(name, create=self._owner, size=mel_bytes + int(np.prod(mouth_shape)))

@@ -74,6 +74,14 @@ def _words(page: Page) -> str:
     )
 
 
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until a condition holds."""
+    until_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.1)
+
+
 def _state(name: str) -> str:
     return f"document.documentElement.dataset.state === '{name}'"
 
@@ -125,6 +133,30 @@ def test_stop_gives_the_place_back_and_start_takes_it_again(start_server: StartS
             page.click("stop")
             page.until(_state("idle"))
             _until(lambda: "lipstream_sessions 0" in server.metrics())
+        assert not page.complaints
+
+
+def _articulation(server: ServerProcess) -> list[float]:
+    return [server.get(item["urls"]["self"])["articulation"] for item in server.get("/api/sessions")]
+
+
+def test_the_slider_says_how_far_the_mouth_goes_now_and_in_the_next_call(
+    start_server: StartServer, speech_wav: Path
+) -> None:
+    server = start_server("--articulation", "1.1")
+    slide = "const slider = document.getElementById('articulation'); slider.value = '0.7';"
+    with chromium(speech_wav) as page:
+        _start_call(page, server)
+        page.until("!document.getElementById('articulation-row').hidden")
+        assert page.run("document.getElementById('articulation-value').textContent") == "110 %"
+        page.run(f"{{{slide} for (const type of ['input', 'change']) slider.dispatchEvent(new Event(type))}}")
+        assert page.run("document.getElementById('articulation-value').textContent") == "70 %"
+        _wait_for(lambda: _articulation(server) == [0.7])
+        page.click("stop")
+        page.until(_state("idle"))
+        page.click("start")
+        page.until(_state("live"))
+        _wait_for(lambda: _articulation(server) == [0.7])
         assert not page.complaints
 
 

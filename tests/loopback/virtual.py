@@ -39,7 +39,7 @@ class VirtualSession:
             manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda _mark: None
         )
         stream = SimpleNamespace(submit=self._submit, close=lambda: None)
-        worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth: stream)
+        worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth, **_: stream)
         self.session = Session(
             avatar,
             worker,

@@ -1,5 +1,6 @@
 """A small avatar and predictors whose mouths tests can read, for the real worker process."""
 
+import dataclasses
 import json
 import os
 import time
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.fields import pack_fields
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures
 from lipstream.realtime.workers.render_worker import WorkerSettings
@@ -98,6 +100,49 @@ class FakePredictor:
     def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
         """Draw a spoken mouth in place: brighter by 60 than the face, so that its owner can be told."""
         mouth[:] = np.minimum(mouth.astype(int) + 60, 255)
+
+
+class MovingPredictor(FakePredictor):
+    """Draws fields: spoken mouths come from 4 px of the crop above, and have a bright middle."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self.metadata = dataclasses.replace(self.metadata, head="copy")
+
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        flow = np.zeros((len(frames), REGION.height, REGION.width, 2), np.float32)
+        paint = np.zeros((len(frames), REGION.height, REGION.width, 4), np.float32)
+        spoken = mel.max(axis=(1, 2)) > -4
+        flow[spoken, ..., 1] = -4 / CROP
+        paint[spoken, 20:28, 24:40] = (255, 230, 230, 230)
+        return pack_fields(flow, paint)
+
+
+class SpeakingPredictor(FakePredictor):
+    """Gives the code of an open jaw to every loud window; a mouth is brighter by ten a unit of the jaw's channel."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self.metadata = dataclasses.replace(self.metadata, code="mouth")
+
+    def predict(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        return self.draw_mouths(self.encode_speech(mel), features, frames)
+
+    def encode_speech(self, mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        codes = np.zeros((len(mel), 16), np.float32)
+        codes[:, 0] = 4 * (mel.max(axis=(1, 2)) > -4)
+        return codes
+
+    def draw_mouths(
+        self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        top, bottom, left, right = REGION
+        faces = features.crops[frames][:, top:bottom, left:right].astype(float)
+        return np.clip(faces + 10 * codes[:, :1, None, None], 0, 255).astype(np.uint8)
 
 
 class FlashPredictor(FakePredictor):

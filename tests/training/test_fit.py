@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from lipstream.realtime.lipsync.mouth_code import SPREAD
 from lipstream.realtime.lipsync.network import SLIDING_SHARE
 from lipstream.realtime.lipsync.weights import load_weights
 from training.audio_encoder import codes_of, listen, unsteady
 from training.augmentation import WINDOW_OFFSET_SAMPLES, Sound, disguise
-from training.codes import SPREAD, code_to_mouth, mouth_to_code, say_firmly
+from training.codes import code_to_mouth, mouth_to_code, say_firmly
 from training.critic import Critic, misjudged, unmasked
 from training.export import export
 from training.figures import best_lag, similarity
@@ -158,7 +159,7 @@ def test_fits_resume_and_their_export_loads(data: Path, monkeypatch: pytest.Monk
     assert "from step 0," in said[0]
     assert "from step 0," not in said[-1]
     out = data / "w.safetensors"
-    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", out)
+    export((data / "published.pt", data / "sliding.pt"), data / "fit.pt", out)
     network, metadata = load_weights(out)
     assert metadata.head == network.head == "copy"
     assert metadata.window_offset_samples == WINDOW_OFFSET_SAMPLES
@@ -173,7 +174,7 @@ def test_a_network_to_go_on_with_is_the_one_of_the_file_and_hears_as_before_it_w
     torch.save(begun, data / "fit.pt")
     for ear in ("published", "sliding"):
         torch.save({"average": getattr(network.audio_encoder, ear).state_dict()}, data / f"{ear}.pt")
-    export(data / "published.pt", data / "sliding.pt", data / "fit.pt", data / "w.safetensors")
+    export((data / "published.pt", data / "sliding.pt"), data / "fit.pt", data / "w.safetensors")
     again = new_network(data / "w.safetensors").eval()
     mel, face = torch.randn(4, 1, 80, 16), torch.rand(4, 6, CROP, CROP)
     with torch.no_grad():

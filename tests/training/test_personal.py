@@ -17,10 +17,11 @@ from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS  # noqa: E402
 from lipstream.realtime.lipsync.weights import load_weights  # noqa: E402
 from training.appearance import random_look, random_stage  # noqa: E402
 from training.dataset import HELD_OUT  # noqa: E402
+from training.filmed import read_clip  # noqa: E402
 from training.heads import HeadSet  # noqa: E402
 from training.identities import build_heads  # noqa: E402
 from training.motion import idle_clip  # noqa: E402
-from training.personal import personal_fit, read_clip  # noqa: E402
+from training.personal import personal_fit  # noqa: E402
 from training.renderer import Renderer  # noqa: E402
 from training.speech import make_clip  # noqa: E402
 from training.visemes import spread_actions  # noqa: E402
@@ -91,4 +92,4 @@ def test_a_clip_too_short_is_refused(clip: Path, tmp_path: Path) -> None:
                 container.mux(stream.encode(frame.reformat(format="yuv420p")))
         container.mux(stream.encode(None))
     with pytest.raises(AvatarError, match=r"shows a face for 1\.6 s; 4 are needed"):
-        read_clip(short)
+        read_clip(short, load_weights(BUILT_IN_WEIGHTS)[1])

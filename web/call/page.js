@@ -1,6 +1,7 @@
 /** The call page: connects its modules. */
 import { Api, ApiError } from '../shared/api.js';
 import { Call } from '../shared/call.js';
+import { Articulation } from './articulation.js';
 import { connectCheckup } from './checkup.js';
 import { Controls, connectHearing } from './controls.js';
 import { Browser } from './doctor.js';
@@ -16,7 +17,7 @@ import { ResumableSession } from '../shared/resume.js';
 import { Setup } from './setup.js';
 import { CallView } from './call_view.js';
 import { VoiceLine } from './voice_line.js';
-import { reasonOf, wordsFor } from '../shared/words.js';
+import { endingOf, reasonOf, wordsFor } from '../shared/words.js';
 
 const METER_PERIOD_MS = 32;
 const RECORDED_LINE = 'This call is being recorded.';
@@ -84,11 +85,17 @@ function connectPicture(call) {
   call.addEventListener('peer', ({ detail: peer }) => {
     view.play(peer.stream);
     peer.addEventListener('stream', () => view.play(peer.stream));
-    peer.addEventListener('message', ({ detail: { type, message } }) => {
+    peer.addEventListener('message', ({ detail }) => {
+      const { type, message } = detail;
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
       if (type === 'draining') view.say(DRAINING_LINE);
       if (type === 'recording_started') view.say(RECORDED_LINE);
       if (type === 'stream_started') view.say(STREAMED_LINE);
+      if (type === 'ending') {
+        const { reason, seconds } = endingOf(detail);
+        if (seconds > 0) view.say(`The time for this call is over in ${Math.round(seconds)} seconds.`);
+        else call.fail(reason);
+      }
       if (type === 'error' && typeof message === 'string') view.say(message);
     });
   });
@@ -116,6 +123,7 @@ function begin(microphone) {
   const setup = new Setup(microphone, (error) => view.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
   const controls = new Controls({ call, api, view, microphone, start });
+  const articulation = new Articulation({ call, api, view });
   connectMeter(microphone, setup);
   connectPicture(call);
   connectFigures(monitor);
@@ -124,6 +132,7 @@ function begin(microphone) {
     const over = detail.state === 'idle' || (detail.state === 'failed' && !detail.retryInMs);
     view.show(detail);
     controls.show(detail);
+    articulation.show(detail);
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
     if (detail.state !== 'live') delete root.dataset.speaking;
@@ -136,7 +145,7 @@ function begin(microphone) {
     clearFigures();
   });
   view.addEventListener('action', async () => {
-    if (root.dataset.reason === 'unauthorised' && !(await invitation.ask())) return;
+    if (['unauthorised', 'revoked'].includes(root.dataset.reason ?? '') && !(await invitation.ask())) return;
     // With a countdown the call is only waiting; without one it has ended.
     if (view.waiting) call.hurry();
     else start();

@@ -14,7 +14,7 @@ import { connectPushToTalk } from './push_to_talk.js';
 import { Scene } from './scene.js';
 import { ResumableSession } from '../shared/resume.js';
 import { watch } from './watch.js';
-import { wordsFor } from '../shared/words.js';
+import { endingOf, wordsFor } from '../shared/words.js';
 
 const AGAIN_MS = 5000;
 const SHOW_MS = 100;
@@ -139,6 +139,10 @@ function connectCall() {
       scene.hear(detail, performance.now());
       if (detail.type === 'recording_started') tellRecording(true);
       if (detail.type === 'recording_ended') tellRecording(false);
+      if (detail.type !== 'ending') return;
+      const { reason, seconds } = endingOf(detail);
+      if (seconds > 0) announce(`The time for this conversation is over in ${Math.round(seconds)} seconds.`);
+      else call.fail(reason);
     });
   });
   // Also of a recording that began before this page was there.

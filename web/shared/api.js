@@ -77,12 +77,12 @@ export class Api {
 
   /**
    * @param {string} url
-   * @param {{method?: string, token?: string, body?: object | FormData, signal?: AbortSignal}} [request]
+   * @param {{method?: string, token?: string, body?: object | FormData, signal?: AbortSignal, cache?: RequestCache}} [request]
    *   a form may take as long as it needs, and so may a request with a signal
    * @returns {Promise<Response>}
    * @throws {ApiError | UnreachableError}
    */
-  async request(url, { method = 'GET', token = '', body, signal } = {}) {
+  async request(url, { method = 'GET', token = '', body, signal, cache = 'no-store' } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -91,7 +91,7 @@ export class Api {
     let response;
     try {
       response = await this.fetch(url, {
-        method, headers, cache: 'no-store',
+        method, headers, cache,
         body: form ? body : body && JSON.stringify(body),
         // A hung server must look like a lost one, or reconnecting would hang with it.
         signal: signal ?? (form ? undefined : AbortSignal.timeout(this.timeoutMs)),
@@ -116,7 +116,8 @@ export class Api {
    */
   async preview(id) {
     const url = `/api/avatars/${encodeURIComponent(id)}/preview`;
-    return (await this.request(url, { token: this.joinToken })).blob();
+    // The browser keeps the picture, and asks each time whether it is still the same.
+    return (await this.request(url, { token: this.joinToken, cache: 'no-cache' })).blob();
   }
 
   /**
@@ -203,6 +204,11 @@ export class Api {
   /** @param {Session} session @param {string} avatar */
   async switchAvatar({ urls, token }, avatar) {
     await this.request(urls.self, { method: 'PATCH', token, body: { avatar } });
+  }
+
+  /** @param {Session} session @param {number} articulation how far the mouth goes, 0.5 to 1.5 of what was heard */
+  async articulate({ urls, token }, articulation) {
+    await this.request(urls.self, { method: 'PATCH', token, body: { articulation } });
   }
 
   /** End a session; a failure does not matter, the server frees an abandoned one itself. @param {Session} session */

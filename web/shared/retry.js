@@ -32,6 +32,6 @@ export function sessionIsGone(error) {
  * @returns {number} milliseconds that the server asked to be left alone; 0 if it did not
  */
 export function askedToWaitMs(error) {
-  if (!(error instanceof ApiError) || error.status !== 503) return 0;
+  if (!(error instanceof ApiError) || ![429, 503].includes(error.status)) return 0;
   return 1000 * Math.max(1, error.retryAfterS ?? 5);
 }

@@ -54,6 +54,26 @@ const WORDS = {
     text: 'This takes a few seconds. The call starts by itself.',
     action: 'Try now',
   },
+  invitation_in_use: {
+    title: 'This invitation is in use',
+    text: 'It is for as many calls at once as are running now. Yours starts by itself when one ends.',
+    action: 'Try now',
+  },
+  longest_call: {
+    title: 'The time for this call is over',
+    text: 'The operator lets a call last this long. You can start a new one.',
+    action: 'Call again',
+  },
+  idle: {
+    title: 'The call was ended',
+    text: 'Nobody spoke for a long time. You can start a new one.',
+    action: 'Call again',
+  },
+  revoked: {
+    title: 'The invitation was taken back',
+    text: 'The operator has ended this call. A new one needs a new invitation.',
+    action: 'Enter an invitation',
+  },
   unavailable: {
     title: 'The server is busy',
     text: 'It asks to be tried again in a moment. The call starts by itself.',
@@ -110,6 +130,7 @@ const MICROPHONE_REASONS = {
 export function reasonOf(error) {
   if (error.name === 'ApiError') {
     if (error.status === 401) return 'unauthorised';
+    if (error.status === 429) return 'unavailable';
     if (error.status !== 503) return 'refused';
     return Object.hasOwn(WORDS, error.reason ?? '') ? error.reason : 'unavailable';
   }
@@ -118,6 +139,17 @@ export function reasonOf(error) {
   if (error.name === 'InsecureError') return 'insecure';
   if (error.name === 'MicrophoneError') return MICROPHONE_REASONS[error.cause?.name] ?? 'microphone-busy';
   return 'failed';
+}
+
+/**
+ * Read the server's event that a limit ends the call.
+ *
+ * @param {import('../types.js').ControlMessage} message of type `ending`
+ * @returns {{reason: string, seconds: number}} `reason`: a key for `wordsFor`; `seconds`: until the end, 0 at the end
+ */
+export function endingOf({ reason, seconds }) {
+  const known = ['longest_call', 'idle', 'revoked'].find((name) => name === reason);
+  return { reason: known ?? 'longest_call', seconds: typeof seconds === 'number' ? seconds : 0 };
 }
 
 /** @param {unknown} error @returns {string} the error's own sentence */

@@ -15,7 +15,7 @@ from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.openvino_backend import CALIBRATION, OpenVinoPredictor, convert, quantized
-from lipstream.realtime.lipsync.predictor import MouthPredictor
+from lipstream.realtime.lipsync.predictor import CodedPredictor, MouthPredictor
 from lipstream.realtime.lipsync.quantize import LEAST_CHANNELS
 from lipstream.realtime.lipsync.torch_backend import BATCHES, TorchPredictor
 from lipstream.realtime.lipsync.weights import save_weights
@@ -74,6 +74,22 @@ def test_both_back_ends_draw_what_the_network_draws(weights: Path, cache: Path) 
     assert np.abs(_draw(compiled).astype(int) - mouths).max() <= 2
 
 
+def test_codes_are_drawn_as_the_windows_that_they_come_from(weights: Path, cache: Path) -> None:
+    mel, crops = _inputs(11)
+    for predictor in (
+        TorchPredictor(weights, device="cpu"),
+        OpenVinoPredictor(convert(weights, cache), precision="f32"),
+    ):
+        assert isinstance(predictor, CodedPredictor)
+        if not predictor.metadata.articulates:
+            continue
+        features, frames = predictor.encode_faces(crops), np.arange(11)[::-1].copy()
+        codes = predictor.encode_speech(mel)
+        assert len(codes) == 11
+        expected = predictor.predict(mel, features, frames)
+        assert np.abs(predictor.draw_mouths(codes, features, frames).astype(int) - expected).max() <= 1
+
+
 def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> None:
     difference = _draw(create_predictor(weights, device="cpu", cache=cache)).astype(int) - _draw(
         TorchPredictor(weights, device="cpu")
@@ -82,6 +98,7 @@ def test_the_processors_own_precision_is_close(weights: Path, cache: Path) -> No
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("weights", [("copy", "both")], indirect=True, ids=["copy"])
 def test_graphs_that_cannot_be_read_are_converted_again(
     weights: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

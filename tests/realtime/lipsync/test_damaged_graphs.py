@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import openvino as ov
 import pytest
 
-from lipstream.realtime.lipsync import openvino_backend
 from lipstream.realtime.lipsync.openvino_backend import quantized
 from lipstream.realtime.lipsync.sealed_folder import is_whole, seal
 
@@ -41,7 +41,7 @@ def test_damaged_eight_bits_are_fitted_again(tmp_path: Path, monkeypatch: pytest
     def begin() -> None:
         raise Fitting
 
-    monkeypatch.setattr(openvino_backend.ov, "Core", begin)
+    monkeypatch.setattr(ov, "Core", begin)
     names = ("mouth-int8.bin", "mouth-int8.xml")
     for name in names:
         (tmp_path / name).write_bytes(b"eight bits")

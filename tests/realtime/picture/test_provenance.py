@@ -21,7 +21,8 @@ def test_a_file_says_that_it_is_made_by_ai(tmp_path: Path, ending: str) -> None:
     with av.open(str(path)) as container:
         read = {name.lower(): value for name, value in container.metadata.items()}
     assert "Made by AI" in read["comment"]
-    assert "'Zoë' (her own)" in read["comment"]
+    assert "'Zoë', whose consent is on record" in read["comment"]
+    assert "her own" not in str(read)
     assert read["digital_source_type"] == DIGITAL_SOURCE_TYPE
     implicit = json.loads(read["aigc"])
     assert (implicit["Label"], implicit["ContentProducer"], implicit["ProduceID"]) == ("1", "市政厅", "f" * 32)

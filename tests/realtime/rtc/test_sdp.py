@@ -5,7 +5,8 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipstream.realtime.errors import OfferError, TooLargeError
+from lipstream.realtime.errors import OfferError, SettingsError, TooLargeError
+from lipstream.realtime.rtc.candidates import read_fragment
 from lipstream.realtime.rtc.sdp import (
     MAX_CANDIDATES,
     MAX_OFFER_BYTES,
@@ -18,6 +19,7 @@ from lipstream.realtime.rtc.sdp import (
     check_offer,
 )
 from lipstream.realtime.rtc.sdp_sections import split_sections
+from lipstream.realtime.settings import read_settings
 
 HEAD = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -80,6 +82,12 @@ def test_usable_candidates_stay() -> None:
         candidate("fd00:ec2::254"),
         candidate("168.63.129.16"),
         candidate("100.100.100.200"),
+        candidate("192.0.0.192"),
+        candidate("::ffff:192.0.0.192"),
+        candidate("64:ff9b::a00:1"),
+        candidate("64:ff9b:1::808:808"),
+        candidate("2002:a9fe:a9fe::1"),
+        candidate("2002:a00:1::1"),
         candidate("224.0.0.251"),
         candidate("ff02::fb"),
         candidate("0.0.0.0"),
@@ -95,6 +103,33 @@ def test_usable_candidates_stay() -> None:
 )
 def test_unusable_candidates_go(bad: str) -> None:
     assert kept(candidate(), bad) == ["192.168.1.2"]
+
+
+@pytest.mark.parametrize(
+    ("networks", "left"),
+    [
+        ("", ["192.168.1.2", "10.1.2.3", "8.8.8.8", "2606:4700::1", "fd00::2"]),
+        ("public", ["8.8.8.8", "2606:4700::1"]),
+        ("public, 10.0.0.0/8", ["10.1.2.3", "8.8.8.8", "2606:4700::1"]),
+        ("192.168.1.2,fd00::/8", ["192.168.1.2", "fd00::2"]),
+    ],
+)
+def test_candidates_of_other_networks_than_the_operator_s_go(networks: str, left: list[str]) -> None:
+    everyone = ("192.168.1.2", "10.1.2.3", "8.8.8.8", "2606:4700::1", "fd00::2", "64:ff9b::808:808", "127.0.0.1")
+    allowed = read_settings(["--peer-networks", networks], {}).peer_networks
+    lines = "".join(map(candidate, everyone))
+    for loopback in (True, False):
+        offer = check_offer(HEAD + AUDIO + lines + VIDEO + DATA, allow_loopback=loopback, networks=allowed)
+        fragment = f"a=ice-ufrag:u\na=ice-pwd:{'p' * 22}\nm=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:0\n{lines}"
+        trickled = read_fragment(fragment, allow_loopback=loopback, networks=allowed).candidates
+        expected = left + (["127.0.0.1"] if loopback else [])
+        assert [one.split()[4] for one in trickled] == expected
+        assert [c.ip for c in SessionDescription.parse(offer.sdp).media[0].ice_candidates] == expected
+
+
+def test_a_network_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="peer_networks"):
+        read_settings(["--peer-networks", "private"], {})
 
 
 def test_no_end_of_candidates_is_passed_on() -> None:

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipstream.realtime.server.admission import CORES_LIMIT, LOOP_LIMIT, WORKER_LIMIT, Admission
+from lipstream.realtime.server.admission import (
+    CORES_LIMIT,
+    FIRST_MOUTH_PX,
+    LOOP_LIMIT,
+    PAINT_S_PER_PX,
+    WORKER_LIMIT,
+    Admission,
+)
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 seconds = st.floats(0, 0.2)
@@ -95,3 +102,30 @@ def test_mouths_in_a_while_are_as_many_as_fit_but_one_at_least(mouths: int, took
 
 def test_the_first_session_is_always_admitted() -> None:
     assert measured(1, 10, 10, 10).admits(0)
+
+
+@given(st.integers(1, 16), seconds, st.integers(0, 30), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_a_larger_mouth_is_never_admitted_before_a_smaller(
+    cores: int, picture_s: float, sessions: int, a_px: float, b_px: float
+) -> None:
+    admission = measured(cores, picture_s, picture_s / 2, picture_s)
+    small, large = sorted((a_px, b_px))
+    assert admission.admits(sessions, small) or not admission.admits(sessions, large)
+    assert admission.admits(sessions) == admission.admits(sessions, FIRST_MOUTH_PX)
+    assert admission.admits(0, large), "alone it makes no other late"
+
+
+def test_a_large_face_needs_room_beside_small_ones_but_not_beside_its_like() -> None:
+    admission = Admission(1)
+    large_px = 1_000_000
+    more_s = PAINT_S_PER_PX * (large_px - FIRST_MOUTH_PX)
+    admission.note_mouths(1000, 0.001, 0.001)
+    admission.note_server(pictures=1000, spoken=1000, cpu_s=4.0, loop_s=0.1, mouth_px=FIRST_MOUTH_PX)
+    assert admission.possible == 8
+    assert admission.admits(7)
+    assert not admission.admits(7, large_px)
+    assert admission.admits(4, large_px) == (5 * 0.004 + more_s < CORES_LIMIT / FRAME_RATE_HZ)
+    admission.note_server(pictures=1000, spoken=1000, cpu_s=20.0, loop_s=0.1, mouth_px=large_px)
+    assert admission.possible == 1
+    admission.note_server(pictures=1000, spoken=1000, cpu_s=4.0, loop_s=0.1, mouth_px=large_px)
+    assert admission.admits(7, large_px), "its cost is in the measurement already"

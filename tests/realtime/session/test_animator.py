@@ -97,6 +97,18 @@ def test_interrupt_shuts_the_mouth_and_later_speech_is_spoken() -> None:
     assert max(job.spoken for job in _feed(animator, voice(1))) == 1
 
 
+def test_a_mouth_continues_the_one_before_except_after_rest_an_interruption_and_a_jump() -> None:
+    animator = Animator(LOOP, window_offset_samples=-2600)
+    jobs = _feed(animator, np.concatenate((silence(0.5), voice(1), silence(1), voice(1))))
+    spoken = [job.spoken > 0 for job in jobs]
+    assert [job.continues for job in jobs[1:]] == spoken[:-1]
+    animator.interrupt(jobs[-1].frame - 2)
+    later = _feed(animator, voice(0.5))
+    assert not later[0].continues
+    animator.jump(-(-animator.position // JUMP_SAMPLES) * JUMP_SAMPLES)
+    assert not _feed(animator, voice(0.5))[0].continues
+
+
 def test_sound_before_an_interrupt_is_not_in_the_windows_after_it() -> None:
     animator = Animator(LOOP, window_offset_samples=0)
     jobs = _feed(animator, voice(1))

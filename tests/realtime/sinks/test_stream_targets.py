@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipstream.realtime.errors import BadRequestError, SettingsError
+from lipstream.realtime.rtc.peer_networks import is_public
 from lipstream.realtime.settings import LOOPBACK, Settings, read_settings
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError
-from lipstream.realtime.sinks.stream_targets import StreamTargets, is_public, stream_targets
+from lipstream.realtime.sinks.stream_targets import StreamTargets, stream_targets
 
 INWARD = (
     "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "168.63.129.16", "169.254.169.254",

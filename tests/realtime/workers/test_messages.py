@@ -15,7 +15,9 @@ MESSAGES = [
             render_messages.UseMemory("psm_1"),
             render_messages.LoadAvatar(3, "ann"),
             render_messages.ForgetAvatar(3),
-            render_messages.DrawJobs([(0, 3, 17), (1, 3, 18)]),
+            render_messages.DrawJobs(
+                [render_messages.Job(0, 3, 17, 5, 40, True, 1.2), render_messages.Job(1, 3, 18, 5, 41, False, 0.5)]
+            ),
         )
     ),
     *(

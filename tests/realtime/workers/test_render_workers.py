@@ -61,6 +61,23 @@ async def test_sessions_get_their_own_mouths(start_worker: StartWorker) -> None:
     assert worker.counts.refused == 0
 
 
+async def test_each_session_has_its_own_articulation_from_the_next_mouth_on(start_worker: StartWorker) -> None:
+    worker = await start_worker("SpeakingPredictor")
+    mouths: dict[float, dict[int, np.ndarray]] = {0.5: {}, 1.0: {}, 1.5: {}}
+    streams = {
+        amount: worker.open_stream("ann", seen.__setitem__, articulation=amount) for amount, seen in mouths.items()
+    }
+    for stream in streams.values():
+        stream.submit(RenderJob(0, 0, 1.0, LOUD))
+    streams[0.5].articulation = 1.5
+    streams[0.5].submit(RenderJob(1, 0, 1.0, LOUD))
+    worker.flush()
+    await _until(lambda: [len(seen) for seen in mouths.values()] == [2, 1, 1])
+    rest = float(mouths[1.0][0].mean()) - 40
+    assert [float(seen[0].mean()) - rest for seen in mouths.values()] == pytest.approx([20, 40, 60], abs=1)
+    assert float(mouths[0.5][1].mean()) - rest == pytest.approx(60, abs=1)
+
+
 async def test_what_mouths_cost_is_known_before_anybody_speaks(start_worker: StartWorker) -> None:
     costs: list[tuple[int, float, float]] = []
     worker = await start_worker(on_batch=lambda *cost: costs.append(cost))

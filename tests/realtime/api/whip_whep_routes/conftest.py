@@ -43,7 +43,7 @@ async def sessions(server: Sessions) -> AsyncIterator[Sessions]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(sessions)
-    app.state.authorization._limited = False
+    app.state.authorization._limits = lambda _: False
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 4000))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         yield client
