@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attackers import ATTACKS
-from benchmarks.http_attackers import HTTP_ATTACKS, hog_sessions
+from benchmarks.http_attackers import HTTP_ATTACKS, WITH_KEYS
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import fetch, served
 from benchmarks.victim import Attack, Frames, attacked, calling
@@ -26,7 +26,7 @@ LOST_A_SECOND, LONGEST_GAP_MS, LOG_A_SECOND, MEMORY_MB = 1.0, 200.0, 10.0, 5.0
 HELD, HELD_MB = "hold silent", 20.0
 """Open connections take memory as long as they last: 400 of them, some 20 KB each."""
 HOG = "hog sessions"
-FLOODS = ("ping", "fetch previews", "offer peers", "say often")
+FLOODS = ("ping", "fetch previews", "offer peers", "say often", "ask health", "guess tokens")
 """Attacks that the server answers with status 429, or by closing the connection."""
 _SETTLE_S = 3.0
 
@@ -56,7 +56,7 @@ async def _measure(attacks: Sequence[Attack], part_s: float) -> Report:
 async def _one(attack: Attack, part_s: float, folder: Path) -> tuple[dict[str, Any], float, bool]:
     """Return what one attack did, the server's growth in MB, and whether the victim is still connected."""
     keys, key, headers = None, "", None
-    if attack is hog_sessions:
+    if attack in WITH_KEYS:
         key, keys = secrets.token_hex(16), folder / "keys"
         keys.write_text(f"{key}\n")
         headers = {"Authorization": f"Bearer {key}"}

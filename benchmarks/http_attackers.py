@@ -20,6 +20,7 @@ from benchmarks.served import fetch
 
 PINGS_BYTES_PER_S = 1_000_000
 PREVIEWS_PER_S, PEERS_PER_S, SAYS_PER_S = 500, 200, 200
+HEALTH_PER_S, GUESSES_PER_S = 1000, 1000
 _CONNECTIONS = 16
 _TICK_S = 0.02
 _PING = bytes((0x89, 0x80)) + bytes(4)
@@ -37,27 +38,42 @@ def ping(url: str, seconds: float) -> Told:
 
 def fetch_previews(url: str, seconds: float) -> Told:
     """Ask for ``PREVIEWS_PER_S`` previews a second on a few connections."""
-    avatar = json.loads(fetch(f"{url}/api/avatars")[2])[0]["id"]
-    return asyncio.run(_requests(url, seconds, PREVIEWS_PER_S, lambda: ("GET", f"/api/avatars/{avatar}/preview", b"")))
+    url, join = _join_of(url)
+    avatar = json.loads(fetch(f"{url}/api/avatars", headers=_bearer(join))[2])[0]["id"]
+    path = f"/api/avatars/{avatar}/preview"
+    return asyncio.run(_requests(url, seconds, PREVIEWS_PER_S, lambda: ("GET", path, b""), join))
+
+
+def ask_health(url: str, seconds: float) -> Told:
+    """Ask for ``HEALTH_PER_S`` health checks a second, without a token."""
+    return asyncio.run(_requests(_join_of(url)[0], seconds, HEALTH_PER_S, lambda: ("GET", "/healthz", b"")))
+
+
+def guess_tokens(url: str, seconds: float) -> Told:
+    """Try ``GUESSES_PER_S`` tokens a second."""
+    guess = "a guess at a token"
+    return asyncio.run(
+        _requests(_join_of(url)[0], seconds, GUESSES_PER_S, lambda: ("GET", "/api/sessions", b""), guess)
+    )
 
 
 def offer_peers(url: str, seconds: float) -> Told:
     """Make ``PEERS_PER_S`` offers a second to one session, and connect by none of the answers."""
-    with _session(url) as session:
+    with _session(url) as (session, token):
         body = json.dumps({"sdp": asyncio.run(_offer()), "type": "offer"}).encode()
         path = urlsplit(session).path
-        return asyncio.run(_requests(url, seconds, PEERS_PER_S, lambda: ("POST", f"{path}/peer", body)))
+        return asyncio.run(_requests(url, seconds, PEERS_PER_S, lambda: ("POST", f"{path}/peer", body), token))
 
 
 def say_often(url: str, seconds: float) -> Told:
     """Have one session say a word ``SAYS_PER_S`` times a second."""
-    with _session(url) as session:
+    with _session(url) as (session, token):
         path, body = urlsplit(session).path, json.dumps({"text": "One. Two."}).encode()
-        return asyncio.run(_requests(url, seconds, SAYS_PER_S, lambda: ("POST", f"{path}/say", body)))
+        return asyncio.run(_requests(url, seconds, SAYS_PER_S, lambda: ("POST", f"{path}/say", body), token))
 
 
 def hog_sessions(url: str, seconds: float) -> Told:
-    """Begin sessions with one join token, the fragment ``join`` of the URL, and hold each by a socket that is silent.
+    """Begin sessions with one join token, and hold each by a socket that is silent.
 
     Returns:
         The statuses, and as ``held`` the number of sessions held in the end.
@@ -70,16 +86,29 @@ def answer_without_end(url: str, seconds: float) -> Told:
     return asyncio.run(_answer_without_end(url, seconds))
 
 
+def _join_of(url: str) -> tuple[str, str]:
+    """Return a URL without its fragment, and the join token in that; empty without one."""
+    url, fragment = urldefrag(url)
+    return url, parse_qs(fragment).get("join", [""])[0]
+
+
+def _bearer(token: str) -> dict[str, str] | None:
+    return {"Authorization": f"Bearer {token}"} if token else None
+
+
 @contextlib.contextmanager
-def _session(url: str) -> Iterator[str]:
-    status, _, answer = fetch(f"{url}/api/sessions", {})
+def _session(url: str) -> Iterator[tuple[str, str]]:
+    """Begin a session and end it at the end of the block; yield its URL and its token, which is empty without keys."""
+    url, join = _join_of(url)
+    status, _, answer = fetch(f"{url}/api/sessions", {}, headers=_bearer(join))
     if status != 201:
         raise RuntimeError(f"{status}: {answer.decode()}")
     session = url + json.loads(answer)["urls"]["self"]
+    token = json.loads(answer)["token"] if join else ""
     try:
-        yield session
+        yield session, token
     finally:
-        fetch(session, method="DELETE")
+        fetch(session, method="DELETE", headers=_bearer(token))
 
 
 async def _offer() -> str:
@@ -92,20 +121,23 @@ async def _offer() -> str:
     return sdp
 
 
-async def _requests(url: str, seconds: float, per_s: float, request: Callable[[], tuple[str, str, bytes]]) -> Told:
+async def _requests(
+    url: str, seconds: float, per_s: float, request: Callable[[], tuple[str, str, bytes]], token: str = ""
+) -> Told:
     """Send requests at a rate on :data:`_CONNECTIONS` connections; an answer that is late delays its connection."""
     told: Counter[str] = Counter()
     end_s = time.monotonic() + seconds
     await asyncio.gather(
-        *(_request_again(url, end_s, per_s / _CONNECTIONS, request, told) for _ in range(_CONNECTIONS))
+        *(_request_again(url, end_s, per_s / _CONNECTIONS, request, token, told) for _ in range(_CONNECTIONS))
     )
     return dict(told)
 
 
 async def _request_again(
-    url: str, end_s: float, per_s: float, request: Callable[[], tuple[str, str, bytes]], told: Counter[str]
+    url: str, end_s: float, per_s: float, request: Callable[[], tuple[str, str, bytes]], token: str, told: Counter[str]
 ) -> None:
     where = urlsplit(url)
+    allowed = f"Authorization: Bearer {token}\r\n" if token else ""
     due_s = time.monotonic()
     while time.monotonic() < end_s:
         try:
@@ -113,7 +145,7 @@ async def _request_again(
             while time.monotonic() < end_s:
                 method, path, body = request()
                 head = f"{method} {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n"
-                writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                writer.write(f"{head}{allowed}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 told[await _status(reader)] += 1
                 due_s = max(due_s + 1 / per_s, time.monotonic() - 1)
                 await asyncio.sleep(max(0.0, due_s - time.monotonic()))
@@ -186,15 +218,13 @@ async def _read_all(reader: asyncio.StreamReader) -> None:
 
 
 async def _hog(url: str, seconds: float) -> Told:
-    url, fragment = urldefrag(url)
-    join = parse_qs(fragment).get("join", [""])[0]
+    url, join = _join_of(url)
     told: Counter[str] = Counter()
     end_s = time.monotonic() + seconds
     async with contextlib.AsyncExitStack() as stack:
         held: list[asyncio.StreamReader] = []
         while time.monotonic() < end_s:
-            allowed = {"Authorization": f"Bearer {join}"} if join else None
-            status, _, answer = await asyncio.to_thread(fetch, f"{url}/api/sessions", {}, headers=allowed)
+            status, _, answer = await asyncio.to_thread(fetch, f"{url}/api/sessions", {}, headers=_bearer(join))
             told[str(status)] += 1
             if status == 201:
                 made = json.loads(answer)
@@ -224,7 +254,7 @@ async def _answer_without_end(url: str, seconds: float) -> Told:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     target = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/whip"
     end_s = time.monotonic() + seconds
-    with _session(url) as session:
+    with _session(url) as (session, _):
         streams = f"{session}/streams"
         while time.monotonic() < end_s:
             status, _, made = await asyncio.to_thread(fetch, streams, {"url": target})
@@ -236,4 +266,6 @@ async def _answer_without_end(url: str, seconds: float) -> Told:
     return dict(told)
 
 
-HTTP_ATTACKS = (ping, fetch_previews, offer_peers, say_often, hog_sessions, answer_without_end)
+WITH_KEYS = (fetch_previews, offer_peers, say_often, ask_health, guess_tokens, hog_sessions)
+"""Attacks on a server with API keys: without them, a server of one machine does not limit that machine's requests."""
+HTTP_ATTACKS = (ping, *WITH_KEYS, answer_without_end)

@@ -33,8 +33,8 @@ class Rate:
 
 
 OF_ADDRESS = {
-    Cost.LIGHT: Rate(400, 60),
-    Cost.MEDIUM: Rate(150, 30),
+    Cost.LIGHT: Rate(200, 50),
+    Cost.MEDIUM: Rate(80, 25),
     Cost.VIEWING: Rate(60, 6),
     Cost.HEAVY: Rate(40, 4),
 }
