@@ -190,7 +190,7 @@ async def create_session(
     )  # fmt: skip
     path = f"/api/sessions/{session.id}"
     response.headers["Location"] = path
-    reach = sessions.connectivity(session)
+    reach = sessions.factory.connectivity(session)
     created = SessionAnswer(
         id=session.id,
         token=session.token,
@@ -217,7 +217,7 @@ async def connect_peer(offer: Offer, session: OneSession) -> PeerAnswer:
 @owners.get("/connectivity")
 async def connectivity(session: OneSession, sessions: AllSessions) -> ConnectivityAnswer:
     """Return STUN and TURN servers with fresh credentials, for a client that connects again."""
-    return sessions.connectivity(session)
+    return sessions.factory.connectivity(session)
 
 
 @owners.get("")

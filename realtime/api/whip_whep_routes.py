@@ -178,7 +178,7 @@ async def watch(session: WatchedSession, offered: Offered, request: Request, ses
     viewer_id, answer = await session.viewers.watch(offered)
     note_audit(request, "viewer_joined", session=session.id, viewer=viewer_id[:6])
     path = f"/api/sessions/{session.id}/whep/{viewer_id}"
-    return _created(answer, path, session.viewers.get(viewer_id), sessions.connectivity(session)["ice_servers"])
+    return _created(answer, path, session.viewers.get(viewer_id), sessions.factory.connectivity(session)["ice_servers"])
 
 
 @viewing.head("", response_class=Response)
@@ -220,7 +220,7 @@ async def publish(offered: Offered, request: Request, sessions: AllSessions, ava
     authorization: Authorization = request.app.state.authorization
     session, answer = await sessions.publish(avatar, offered, grant=authorization.grant(request))
     note_audit(request, "session_began", session=session.id, avatar=session.avatar_id, by="whip")
-    servers = sessions.connectivity(session)["ice_servers"]
+    servers = sessions.factory.connectivity(session)["ice_servers"]
     return _created(answer, f"/api/whip/{session.id}", session.speaker, servers)
 
 

@@ -9,44 +9,33 @@ import gc
 import logging
 import os
 import secrets
-import time
 from collections.abc import Awaitable
 
 import cv2
 
 from lipstream.avatar_cache.store import AvatarStore, default_root
-from lipstream.realtime.agent.agent_choice import choose_agent
 from lipstream.realtime.errors import (
     ConflictError,
     ForbiddenError,
-    SettingsError,
     UnavailableError,
     UnreadyReason,
     found,
 )
 from lipstream.realtime.lipsync.devices import devices_of
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.local_audio.local_audio import LocalAudio
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.picture.provenance import provenance
-from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.rtc.turn_credentials import TurnSecret, quota_user
 from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.audit import audit
 from lipstream.realtime.server.load import ServerLoad
 from lipstream.realtime.server.loaded_avatars import LoadedAvatars
-from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call
-from lipstream.realtime.session.budget import Budget, Spending
+from lipstream.realtime.server.session_factory import SessionFactory
 from lipstream.realtime.session.grant import NO_LIMITS, Grant
-from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
-from lipstream.realtime.session.speech_pipeline import first_window_samples
-from lipstream.realtime.session.tick_schedule import begin, next_tick, tick_of
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.session.tick_schedule import next_tick, tick_of
 from lipstream.realtime.settings import Settings
-from lipstream.realtime.sinks.stream_targets import stream_targets
-from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
-from lipstream.realtime.timeline import SAMPLE_RATE_HZ
-from lipstream.realtime.wire.session_answers import ConnectivityAnswer
 from lipstream.realtime.workers.picture_client import PictureWorkers
 from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
@@ -106,20 +95,8 @@ class Sessions:
         self.draining = False
         self.created = 0
         self._closed, self._settled = 0, False
-        self._rtc = RtcSettings(
-            host=settings.host,
-            ice_servers=settings.ice_servers,
-            turn=TurnSecret.read(settings.turn_urls, settings.turn_secret_file, settings.turn_ttl),
-            relay_only=settings.relay_only,
-            udp_ports=settings.udp_ports,
-            peer_networks=settings.peer_networks,
-        )
-        self._targets = stream_targets(settings)
-        self._synthesizer = choose_synthesizer(settings)
-        self._spending = Spending(settings.guest_turns_per_hour, settings.guest_characters_per_hour)
+        self.factory = SessionFactory(settings, self.meters, self.pictures.open, self.admission.mouths_in)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
-        self._new_agent = choose_agent(settings, self._synthesizer)
-        self._metadata: WeightsMetadata | None = None
         self._sessions: dict[str, Session] = {}
         self._next_tick: asyncio.TimerHandle | None = None
         self._reaper: asyncio.Task[None] | None = None
@@ -135,15 +112,12 @@ class Sessions:
             UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
         cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
-        self._metadata = await self.workers.start()
-        try:
-            self._metadata.articulation(self.settings.articulation)
-        except ConflictError as error:
-            raise SettingsError(error.message) from error
-        await self.avatars.fill(self._metadata)
-        await self._rehearse()
+        metadata = await self.workers.start()
+        self.factory.use_weights(metadata)
+        await self.avatars.fill(metadata)
+        await self.factory.rehearse(await self.avatars.get(self.avatars.first), self.workers.members[0])
         self.local_audio.start()
-        self.pictures.start(self._metadata.decoded_region, self.workers.pixel_bytes)  # in the background
+        self.pictures.start(metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self._tick()
         self.avatars.renew(self._shows)
@@ -164,8 +138,7 @@ class Sessions:
         if self._leaving:
             await asyncio.wait(self._leaving.values())
         await self.local_audio.close()
-        if self._synthesizer:
-            await self._synthesizer.close()
+        await self.factory.close()
         await self.pictures.close()
         await self.workers.close()
         gc.unfreeze()
@@ -260,30 +233,15 @@ class Sessions:
         session = await self._begin(avatar_id, grant)
         return session, await self._answered(session, session.publish(offer_sdp))
 
-    async def _rehearse(self) -> None:
-        """Run a call within this process, so that the first real call is as fast as the next ones."""
-        assert self._metadata is not None
-        session = Session(
-            await self.avatars.get(self.avatars.first),
-            self.workers.members[0],
-            self._metadata,
-            rtc=rehearsal_settings(),
-            epoch_s=self._epoch(asyncio.get_running_loop().time()),
-            most_viewers=0,
-            on_over=lambda *_: None,
-        )
-        await rehearse_call(session)
-
     async def _begin(
         self, avatar_id: str | None, grant: Grant, *, listens: bool = False, articulation: float | None = None
     ) -> Session:
         self._check_ready()
-        assert self._metadata is not None
-        articulation = self._metadata.articulation(self.settings.articulation if articulation is None else articulation)
+        articulation = self.factory.articulation(articulation)
         avatar = await self.avatars.get(avatar_id or self._default_avatar(grant))
         if not grant.allows_avatar(avatar.manifest.id):
             raise ForbiddenError("the invitation is for other avatars")
-        await self._rtc.offer_pacing.wait_turn()
+        await self.factory.rtc.offer_pacing.wait_turn()
         avatar = await self.avatars.get(avatar.manifest.id)  # it may have been prepared again meanwhile
         await self._make_room_for(grant)
         self._check_ready()
@@ -295,24 +253,14 @@ class Sessions:
             await self._end_now(yielding, "yielded")
             self._check_ready()
         self._check_share(grant)
-        session = Session(
+        session = self.factory.make(
             avatar,
             self.workers.place(),
-            self._metadata,
-            rtc=self._rtc,
-            mark=self.settings.mark,
-            epoch_s=self._epoch(asyncio.get_running_loop().time()),
-            most_viewers=self.settings.max_viewers,
-            on_over=self._end,
-            meters=self.meters,
-            synthesizer=self._synthesizer,
-            listens=listens,
-            agent=self._new_agent() if listens and self._new_agent else None,
+            self.all(),
             grant=grant,
-            budget=self._budget(grant),
-            open_backend=self.pictures.open,
+            listens=listens,
             articulation=articulation,
-            targets=self._targets,
+            on_over=self._end,
         )
         self._sessions[session.id] = session
         self.created += 1
@@ -324,13 +272,6 @@ class Sessions:
         """Return the avatar of a session that names none: the server's, or the first that the grant allows."""
         default = self.settings.avatar or self.avatars.first
         return default if grant.avatars is None or default in grant.avatars else min(grant.avatars, default=default)
-
-    def _budget(self, grant: Grant) -> Budget | None:
-        """Return what a session may spend; ``None`` for a session that no join token began."""
-        if not grant.token_id:
-            return None
-        sessions = grant.max_sessions or self.settings.max_sessions
-        return self._spending.budget(secrets.token_hex(8), grant.token_id, sessions, asyncio.get_running_loop().time)
 
     def _of_token(self, token_id: str) -> list[Session]:
         """Return the sessions of a join token, those too that have ended and are not gone yet."""
@@ -405,16 +346,6 @@ class Sessions:
         face = (await asyncio.to_thread(self.store.load, self.get(session_id).avatar_id)).manifest
         return provenance(secrets.token_hex(16), avatar=face.name, consent=face.consent)
 
-    def connectivity(self, session: Session) -> ConnectivityAnswer:
-        """Return ``ice_servers`` and ``ice_transport_policy`` for a session's client, in the form that browsers take.
-
-        The TURN credentials expire, so a client asks again before it reconnects.
-        """
-        return {
-            "ice_servers": self._rtc.ice_servers_for(quota_user(session.id), time.time()),
-            "ice_transport_policy": "relay" if self._rtc.relay_only else "all",
-        }
-
     async def switch(self, session_id: str, avatar_id: str) -> None:
         """Show another avatar in a session.
 
@@ -443,13 +374,6 @@ class Sessions:
         """Tell every client in how many seconds the server stops."""
         for session in self._sessions.values():
             session.drain(seconds)
-
-    def _epoch(self, now_s: float) -> float:
-        """Return the monotonic time at which a new session's timeline begins, s."""
-        assert self._metadata is not None
-        in_time = self.admission.mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # half of the budget is reserve
-        window = first_window_samples(self._metadata.look_ahead_samples)
-        return begin(now_s, window, (session.clock.epoch_s for session in self.all()), in_time)
 
     def _oldest_waiting(self) -> Session | None:
         """Return the session that has waited longest for its owner; ``None`` if none waits."""

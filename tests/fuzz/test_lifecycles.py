@@ -51,7 +51,7 @@ class World:
             Settings(store=store.root, picture_workers=0, max_sessions=SLOTS + 1),
             worker_settings(store, "FakePredictor"),
         )
-        self.sessions._synthesizer = SAYS
+        self.sessions.factory.synthesizer = SAYS
         self.silent_port = 0
         self.callers: list[Caller] = []
         self.begun: list[asyncio.Task[None]] = []

@@ -46,7 +46,9 @@ async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serv
         if ":" in predictor:
             settings = dataclasses.replace(settings, predictor=predictor)
         sessions = Sessions(Settings(store=store.root, **{"picture_workers": 0, **options}), settings)
-        sessions._rtc = dataclasses.replace(sessions._rtc, silence_timeout_s=silence_s, connect_timeout_s=connect_s)
+        sessions.factory.rtc = dataclasses.replace(
+            sessions.factory.rtc, silence_timeout_s=silence_s, connect_timeout_s=connect_s
+        )
         started.append(sessions)
         await sessions.start()
         return sessions

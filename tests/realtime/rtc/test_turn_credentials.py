@@ -65,7 +65,7 @@ async def test_each_session_gets_its_own_credentials_beside_what_is_configured(
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))
     await sessions.start()
     try:
-        one, two = [sessions.connectivity((await sessions.create("ann", None))[0]) for _ in range(2)]
+        one, two = [sessions.factory.connectivity((await sessions.create("ann", None))[0]) for _ in range(2)]
     finally:
         await sessions.close()
     assert [one["ice_servers"][0], two["ice_servers"][0]] == [stun, stun]

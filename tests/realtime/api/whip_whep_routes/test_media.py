@@ -73,7 +73,8 @@ async def test_a_client_that_ends_dtls_has_ended_its_session(client: httpx.Async
 async def test_a_client_that_consents_no_more_has_ended_its_session_a_refused_restart_has_not(
     client: httpx.AsyncClient, sessions: Sessions, endpoint: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_rtc", dataclasses.replace(sessions._rtc, silence_timeout_s=SILENCE_S))
+    rtc = dataclasses.replace(sessions.factory.rtc, silence_timeout_s=SILENCE_S)
+    monkeypatch.setattr(sessions.factory, "rtc", rtc)
     if "whep" in endpoint[0]:  # of a session that is made after the change
         session, _ = await sessions.create("ann", None)
         caller = HttpPeer(f"/api/sessions/{session.id}/whep")
