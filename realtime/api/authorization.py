@@ -124,7 +124,8 @@ class Authorization:
             RateLimitError: If too many tokens from this address were refused.
         """
         if bearer(request):
-            audit.note(REFUSED, address=_ip_of(request), path=request.url.path)
+            route = getattr(request.scope.get("route"), "path", "")  # as declared: a real path holds a session's id
+            audit.note(REFUSED, address=_ip_of(request), path=route)
             if self._limits(request):
                 self._take(self._refused, address_of(request))
         return UnauthorizedError(message)

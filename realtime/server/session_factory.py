@@ -26,26 +26,22 @@ from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 from lipstream.realtime.wire.session_answers import ConnectivityAnswer
 from lipstream.realtime.workers.render_client import RenderWorker
 
+IN_TIME_S = RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2
+"""Time in which the mouths of one tick should be drawn, s: half of what there is; the rest is reserve."""
+
 
 class SessionFactory:
     """Makes sessions of one server; it keeps none.
 
     Args:
         open_backend: Opens the backend that paints and encodes a session's pictures.
-        mouths_in: Returns how many mouths the render workers draw in a given time, s.
 
     Raises:
         SettingsError: If the TURN secret cannot be read, a configured engine is missing, or an address of ``push``
             cannot be streamed to; the message does not repeat the address, which may hold a key.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        meters: Meters,
-        open_backend: Callable[[], PictureBackend],
-        mouths_in: Callable[[float], int],
-    ) -> None:
+    def __init__(self, settings: Settings, meters: Meters, open_backend: Callable[[], PictureBackend]) -> None:
         self.rtc = RtcSettings(
             host=settings.host,
             ice_servers=settings.ice_servers,
@@ -55,8 +51,7 @@ class SessionFactory:
             peer_networks=settings.peer_networks,
         )
         self.synthesizer = choose_synthesizer(settings)
-        self._settings, self._meters = settings, meters
-        self._open_backend, self._mouths_in = open_backend, mouths_in
+        self._settings, self._meters, self._open_backend = settings, meters, open_backend
         self._targets = stream_targets(settings)
         self._spending = Spending(settings.guest_turns_per_hour, settings.guest_characters_per_hour)
         self._new_agent = choose_agent(settings, self.synthesizer)
@@ -88,6 +83,7 @@ class SessionFactory:
         worker: RenderWorker,
         others: Iterable[Session],
         *,
+        mouths_in_time: int,
         grant: Grant,
         listens: bool,
         articulation: float | None,
@@ -97,6 +93,7 @@ class SessionFactory:
 
         Args:
             worker: Worker that has loaded the avatar.
+            mouths_in_time: Number of mouths that a worker draws in :data:`IN_TIME_S`, 1 or more.
             articulation: What :meth:`articulation` returned.
             on_over: Called when the session should end, with the reason.
         """
@@ -106,7 +103,7 @@ class SessionFactory:
             self._weights,
             rtc=self.rtc,
             mark=self._settings.mark,
-            epoch_s=self._epoch(others),
+            epoch_s=self._epoch(others, mouths_in_time),
             most_viewers=self._settings.max_viewers,
             on_over=on_over,
             meters=self._meters,
@@ -127,7 +124,7 @@ class SessionFactory:
             worker,
             self._weights,
             rtc=rehearsal_settings(),
-            epoch_s=self._epoch(()),
+            epoch_s=self._epoch((), 1),
             most_viewers=0,
             on_over=lambda *_: None,
         )
@@ -153,11 +150,10 @@ class SessionFactory:
         assert self._metadata is not None, "use_weights comes first"
         return self._metadata
 
-    def _epoch(self, others: Iterable[Session]) -> float:
+    def _epoch(self, others: Iterable[Session], mouths_in_time: int) -> float:
         """Return the monotonic time at which a new session's timeline begins, s."""
-        in_time = self._mouths_in(RENDER_BUDGET_SAMPLES / SAMPLE_RATE_HZ / 2)  # half of the budget is reserve
         window = first_window_samples(self._weights.look_ahead_samples)
-        return begin(_now_s(), window, (session.clock.epoch_s for session in others), in_time)
+        return begin(_now_s(), window, (session.clock.epoch_s for session in others), mouths_in_time)
 
     def _budget(self, grant: Grant) -> Budget | None:
         """Return what a session may spend; ``None`` for a session that no join token began."""

@@ -31,7 +31,7 @@ from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.audit import audit
 from lipstream.realtime.server.load import ServerLoad
 from lipstream.realtime.server.loaded_avatars import LoadedAvatars
-from lipstream.realtime.server.session_factory import SessionFactory
+from lipstream.realtime.server.session_factory import IN_TIME_S, SessionFactory
 from lipstream.realtime.session.grant import NO_LIMITS, Grant
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.session.tick_schedule import next_tick, tick_of
@@ -95,7 +95,7 @@ class Sessions:
         self.draining = False
         self.created = 0
         self._closed, self._settled = 0, False
-        self.factory = SessionFactory(settings, self.meters, self.pictures.open, self.admission.mouths_in)
+        self.factory = SessionFactory(settings, self.meters, self.pictures.open)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._sessions: dict[str, Session] = {}
         self._next_tick: asyncio.TimerHandle | None = None
@@ -257,6 +257,7 @@ class Sessions:
             avatar,
             self.workers.place(),
             self.all(),
+            mouths_in_time=self.admission.mouths_in(IN_TIME_S),
             grant=grant,
             listens=listens,
             articulation=articulation,

@@ -77,7 +77,7 @@ async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets
 
     text = log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
-    mine = [line["message"] for line in lines if line.get("session") == created["id"][:6]]
+    mine = [line.get("message", "") for line in lines if line.get("session") == created["id"][:6]]
     assert any("session begins" in message for message in mine)
     assert any("session ends" in message for message in mine)
     passwords = re.findall(r"a=ice-pwd:(\S+)", offer["sdp"] + created["answer"]["sdp"])
