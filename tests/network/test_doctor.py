@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -12,7 +12,8 @@ from socketserver import ThreadingTCPServer
 
 import pytest
 
-from tests.browser.chromium import Page, chromium
+from tests.browser.checkup import checked
+from tests.browser.chromium import chromium
 from tests.network.conditions import Conditions
 from tests.network.coturn import SECRET, coturn
 from tests.network.link import SERVER_ADDRESS, NetworkLink
@@ -114,21 +115,6 @@ def test_nobody_there_and_somebody_else_there_are_said(link: NetworkLink) -> Non
         serving.join()
 
 
-STEPS = """
-Object.fromEntries([...document.querySelectorAll('#checkup-list li')].map((item) => [
-  item.querySelector('b').textContent.replace(': ', ''), [item.dataset.state, item.textContent]]))
-"""
-
-
-def checked(page: Page) -> dict[str, list[str]]:
-    """Press the page's button and return each step's state and words."""
-    page.click("check")
-    page.until("document.getElementById('checkup-line').textContent.match('in the way|come about')", 40)
-    steps: dict[str, list[str]] = page.run(STEPS)
-    page.run("document.getElementById('checkup').close()")
-    return steps
-
-
 @pytest.mark.needs("chromium")
 def test_the_page_names_what_is_blocked(link: NetworkLink, misled: ServerProcess) -> None:
     with link.client.entered(), chromium(None) as page:
@@ -148,17 +134,3 @@ def test_the_page_names_what_is_blocked(link: NetworkLink, misled: ServerProcess
         assert steps["Sound and picture (UDP)"][0] == "bad"
         assert "firewall" in steps["Sound and picture (UDP)"][1]
         assert "does not answer" in steps["Relay (TURN)"][1]
-
-
-@pytest.mark.needs("chromium")
-def test_the_page_names_a_refused_microphone(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server()
-    with chromium(None, allow_microphone=False) as page:
-        page.open(server.url)
-        page.click("start")
-        page.until("document.documentElement.dataset.reason === 'microphone-refused'")
-        steps = checked(page)
-        assert steps["Microphone"][0] == "bad"
-        assert "Allow the microphone" in steps["Microphone"][1]
-        assert steps["Sound and picture (UDP)"][0] == "good"
-        assert "lipstream_sessions 0" in server.metrics(), "the check gives its seat back"

@@ -52,7 +52,7 @@ async def app(tmp_path: Path, no_built_in_avatars: None, monkeypatch: pytest.Mon
         ice_servers=({"urls": "stun:127.0.0.1:9"}, {"urls": ["turn:a.example"], "username": "u", "credential": "c"}),
     )
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))
-    monkeypatch.setattr(sessions, "_synthesizer", Hum())
+    monkeypatch.setattr(sessions.factory, "synthesizer", Hum())
     app = create_app(sessions)
     app.state.authorization._limits = lambda _: False
     async with app.router.lifespan_context(app):

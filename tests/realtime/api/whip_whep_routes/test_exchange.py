@@ -203,7 +203,7 @@ async def test_servers_for_ice_are_named_in_links() -> None:
 async def test_ice_servers_come_with_the_answer_and_with_nothing_else(
     client: httpx.AsyncClient, sessions: Sessions, endpoint: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "connectivity", lambda _: {"ice_servers": [TURN]})
+    monkeypatch.setattr(sessions.factory, "connectivity", lambda _: {"ice_servers": [TURN]})
     made = await client.post(endpoint[0], content=endpoint[1], headers=sdp())
     assert made.headers.get_list("link") == ice_links([TURN])
     asks = {"Origin": SITE, "Access-Control-Request-Method": "POST"}
