@@ -54,4 +54,8 @@ def coturn(
         yield f"turn:{address}:{PORT}"
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()  # it sometimes waits for a thread of its own
+            process.wait(20)
