@@ -37,7 +37,7 @@ class HeldHead:
 
     Args:
         renderer: Renderer of whole pictures.
-        number: Which of the held-out identities, from 0.
+        number: Place among the held-out identities, from 0.
         seed: Seed of appearance, light and pose.
         folder: Folder for the clip.
     """

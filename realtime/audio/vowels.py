@@ -22,7 +22,7 @@ class SpokenVowel:
 
     Attributes:
         label: What is heard, and what lips do for it.
-        middle_s: Its middle, s from the beginning.
+        middle_s: Time of the sound's middle, s from the beginning.
     """
 
     label: str
