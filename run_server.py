@@ -2,7 +2,11 @@
 
 import sys
 
-from lipstream.cli import serve
+from lipstream.machine import exit_if_python_is_old
+
+exit_if_python_is_old()
 
 if __name__ == "__main__":
+    from lipstream.cli import serve
+
     sys.exit(serve(sys.argv[1:], program="run_server.py"))

@@ -13,8 +13,11 @@ from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.crop_change import CropChange
 from lipstream.avatar_cache.detector_box import Rectangle
 from lipstream.avatar_cache.detectors import DETECTORS
+from lipstream.avatar_cache.gestures import GESTURES
 from lipstream.avatar_cache.manifest import BOX_SMOOTHINGS, RESTS
 from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.motion_graph import USUAL_LIVELINESS
+from lipstream.avatar_cache.motion_names import check_motion_names
 from lipstream.avatar_cache.preflight import PreflightReport
 from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import AvatarStore, default_root
@@ -22,10 +25,13 @@ from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.devices import resolve_device
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
+from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP, model_argument
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
+_MOTION_NAME = "its name is listening, speaking, or a motion's, such as greet"
+_LONG_LISTS = {"boxes", "detector_boxes", "steps"}
 _SQUARE_FORM, _RECTANGLE_FORM = "X,Y,SIDE", "TOP,BOTTOM,LEFT,RIGHT"
 
 
@@ -42,12 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     crop.add_argument("--box", metavar=_RECTANGLE_FORM, help="the box by hand, as with `build`")
     crop.add_argument("--detector", choices=DETECTORS, help="find the boxes again (default: only if there are none)")
     crop.add_argument("--box-smoothing", choices=BOX_SMOOTHINGS, help="as with `build` (default: as it is)")
+    _add_motion(commands.add_parser("motion", help="add a clip to an avatar, or remove one"))
     ready = commands.add_parser("prepare", help="compute what the server needs of it, once for each weights file")
     ready.add_argument("id")
-    for parser_with_weights in (ready, commands.choices["build"]):
+    for parser_with_weights in (ready, commands.choices["build"], commands.choices["motion"]):
         parser_with_weights.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS)
         parser_with_weights.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
         parser_with_weights.add_argument("--pads", type=pads_argument, metavar=PADS_FORM, help=PADS_HELP)
+        parser_with_weights.add_argument(
+            "--model", type=model_argument, default="", metavar=MODEL_FORM, help=MODEL_HELP
+        )
+    for command in commands.choices.values():  # also behind the command, as `render` and `serve` take it
+        command.add_argument("--store", type=Path, default=argparse.SUPPRESS, help="as before the command")
     return parser
 
 
@@ -80,13 +92,52 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         choices=RESTS,
         help="mouth at rest: the source's own, or drawn closed (default: closed, but a photograph keeps its smile)",
     )
+    build.add_argument(
+        "--eyes-shut",
+        type=Path,
+        metavar="FILE",
+        help="a photograph of the same face with its eyes shut, for the blinks",
+    )
     build.add_argument("--side", type=int, default=1280, help="longer side of the stored picture, px")
     build.add_argument(
         "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
     )
     build.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0])
     build.add_argument("--report", choices=("text", "json"), default="text", help="form of the preflight report")
+    build.add_argument(
+        "--motion",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help=f"a further clip of the same person (docs/MOTIONS.md), any number of times; {_MOTION_NAME}",
+    )
+    build.add_argument(
+        "--lively",
+        type=float,
+        metavar="SHARE",
+        help="let a photograph listen, speak, nod and think, from 0 (hardly) to 1 (much); docs/MOTIONS.md",
+    )
     build.add_argument("--no-prepare", action="store_true", help="leave the preparation to the server's first use")
+
+
+def _add_motion(motion: argparse.ArgumentParser) -> None:
+    motion.add_argument("change", choices=("add", "remove"))
+    motion.add_argument("id")
+    motion.add_argument("motion", help=_MOTION_NAME)
+    motion.add_argument(
+        "input", type=Path, nargs="?", help="the film to add, or the photograph that the avatar was built from"
+    )
+    motion.add_argument("--face", type=int, default=1, metavar="N", help="which face, the largest is 1")
+    motion.add_argument("--box", metavar=f"{_SQUARE_FORM}|{_RECTANGLE_FORM}", help="the face by hand, as with `build`")
+    motion.add_argument("--detector", choices=DETECTORS, default=DETECTORS[0])
+    motion.add_argument(
+        "--max-seconds", type=float, default=Limits().seconds, help="longest clip (default: %(default)g)"
+    )
+    motion.add_argument(
+        "--lively", type=float, metavar="SHARE", help="how far the head goes where a photograph is given, 0 to 1"
+    )
+    motion.add_argument("--report", choices=("text", "json"), default="text", help="form of the report")
+    motion.add_argument("--no-prepare", action="store_true", help="leave the preparation to the server's first use")
 
 
 def _options(chosen: argparse.Namespace) -> BuildOptions:
@@ -103,18 +154,30 @@ def _options(chosen: argparse.Namespace) -> BuildOptions:
         loop=chosen.loop,
         side=chosen.side,
         rest=chosen.rest,
+        eyes_shut=chosen.eyes_shut,
         detector=chosen.detector,
         limits=Limits(seconds=chosen.max_seconds),
+        liveliness=_liveliness(chosen.lively),
     )
+
+
+def _liveliness(chosen: float | None) -> float:
+    """Return how far the head of a photograph goes, 0..1."""
+    share = USUAL_LIVELINESS if chosen is None else chosen
+    if not 0 <= share <= 1:
+        raise SettingsError(f"--lively {share:g} is not between 0 and 1")
+    return share
 
 
 def _box(text: str) -> Box:
     try:
         x, y, side = (2 * round(float(part) / 2) for part in text.split(","))
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         raise SettingsError(
             f"--box {text!r} must be three numbers, {_SQUARE_FORM}, or four, {_RECTANGLE_FORM}"
         ) from error
+    if side <= 0:
+        raise SettingsError(f"--box {text!r} has no side: {_SQUARE_FORM}, in px of the stored picture")
     return Box(x, y, side, side)
 
 
@@ -135,10 +198,14 @@ def _show_progress(share: float) -> None:
 
 def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
     resolve_device(chosen.device)  # raises for an invalid device, before the avatar is built
+    motions = _motions(chosen.motion)
+    if chosen.lively is not None:
+        motions = dict.fromkeys(GESTURES, chosen.input) | motions
     started = time.monotonic()
     store.build(chosen.input, chosen.id, options=_options(chosen), progress=_show_progress)
-    if report := store.report(chosen.id):
-        print(report if chosen.report == "json" else PreflightReport.from_json(report).to_text())
+    if motions:
+        store.add_motions(chosen.id, motions, options=_options(chosen), progress=_show_progress)
+    _show_report(store, chosen)
     if not store.load(chosen.id).manifest.consent:
         print(f"{chosen.id}: no consent is on record: --consent says whose face it is", file=sys.stderr)
     if not chosen.no_prepare:
@@ -146,8 +213,47 @@ def _build(store: AvatarStore, chosen: argparse.Namespace) -> None:
     print(f"{chosen.id}: built in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
+def _motions(texts: Sequence[str]) -> dict[str, Path]:
+    """Return the files of further clips by name."""
+    named = [text.partition("=") for text in texts]
+    if wrong := next((name for name, _, file in named if not file), None):
+        raise SettingsError(f"--motion {wrong!r} must be NAME=FILE, such as greet=wave.mp4")
+    motions = {name: Path(file) for name, _, file in named}
+    check_motion_names(motions)
+    if len(motions) < len(named):
+        raise SettingsError("each --motion needs a name of its own")
+    return motions
+
+
+def _show_report(store: AvatarStore, chosen: argparse.Namespace) -> None:
+    if report := store.report(chosen.id):
+        print(report if chosen.report == "json" else PreflightReport.from_json(report).to_text())
+
+
+def _change_motion(store: AvatarStore, chosen: argparse.Namespace) -> None:
+    rectangle = _rectangle(chosen.box) if chosen.box and chosen.box.count(",") == 3 else None
+    options = BuildOptions(
+        face=chosen.face,
+        box=None if rectangle or not chosen.box else _box(chosen.box),
+        rectangle=rectangle,
+        detector=chosen.detector,
+        limits=Limits(seconds=chosen.max_seconds),
+        liveliness=_liveliness(chosen.lively),
+    )
+    if (chosen.change == "add") != (chosen.input is not None):
+        raise SettingsError("`motion add ID NAME FILE` takes a film, `motion remove ID NAME` takes none")
+    added = {chosen.motion: chosen.input} if chosen.input else {}
+    left_out = () if chosen.input else (chosen.motion,)
+    store.add_motions(chosen.id, added, options=options, without=left_out, progress=_show_progress)
+    _show_report(store, chosen)
+    if not chosen.no_prepare:
+        _prepare(store, chosen)
+
+
 def _prepare(store: AvatarStore, chosen: argparse.Namespace) -> None:
-    predictor = create_predictor(chosen.weights, device=chosen.device, cache=store.graphs, pads=chosen.pads)
+    predictor = create_predictor(
+        chosen.weights, device=chosen.device, cache=store.graphs, pads=chosen.pads, model=chosen.model
+    )
     avatar = store.load(chosen.id)
     prepared = prepare(avatar, predictor, progress=_show_progress)
     for level, size in prepared.bytes().items():
@@ -178,14 +284,18 @@ def _run(chosen: argparse.Namespace) -> None:
     if chosen.command == "list":
         for manifest in store.list():
             width, height = manifest.size
-            print(f"{manifest.id}\t{manifest.name}\t{width}x{height}\t{manifest.frames} frames, {manifest.loop}")
+            motions = f", motions: {', '.join(manifest.motions)}" if manifest.motions else ""
+            length = f"{manifest.loop_frames} frames, {manifest.loop}{motions}"
+            print(f"{manifest.id}\t{manifest.name}\t{width}x{height}\t{length}")
+        for form in store.unfilmed():
+            manifest = form.manifest()
+            width, height = manifest.size
+            print(f"{manifest.id}\t{manifest.name}\t{width}x{height}\tfilmed at its first use")
     elif chosen.command == "show":
-        print(
-            json.dumps(
-                {**json.loads(store.load(chosen.id).manifest.to_json()), "boxes": "...", "detector_boxes": "..."},
-                indent=1,
-            )
-        )
+        shown = json.loads(store.load(chosen.id).manifest.to_json())
+        print(json.dumps(shown | dict.fromkeys(shown.keys() & _LONG_LISTS, "..."), indent=1))
+    elif chosen.command == "motion":
+        _change_motion(store, chosen)
     elif chosen.command == "build":
         _build(store, chosen)
     elif chosen.command == "crop":

@@ -3,18 +3,20 @@
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
+from lipstream.avatar_cache.mouth_cover import cover_weights
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
@@ -32,13 +34,37 @@ FACTS = "prepared.json"
 _loads = itertools.count()
 
 
+class Filming(Protocol):
+    """Makes the clips of an avatar that has none yet."""
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """Return a picture of it, ``uint8[h, w, 3]``, without filming."""
+
+    def film(self, folder: Path, progress: Callable[[float], None] | None = None) -> None:
+        """Write the clips and their manifest into a new folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """A stored avatar: a clip and its manifest. Nothing is decoded yet."""
+    """A stored avatar: its manifest, and its clip or the first of several. Nothing is decoded yet.
+
+    Attributes:
+        form: Films the clip when it is first prepared, for a form of a built-in person; ``None`` if the clip is there.
+    """
 
     manifest: Manifest
     clip: Path
     prepared_root: Path
+    form: Filming | None = None
+
+    def clips_sha256(self) -> str:
+        """Return the hexadecimal SHA-256 of the clip; of several, that of their checksums in order.
+
+        Raises:
+            AvatarError: If a file cannot be read.
+        """
+        sums = [file_sha256(path) for path in self.manifest.files(self.clip)]
+        return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def prepared_folder(self, fingerprint: str) -> Path:
         """Return the folder for the avatar prepared for a weights file; it may not exist."""
@@ -48,7 +74,7 @@ class Avatar:
         """Return whether the avatar is prepared for a weights file, in a known format and from this clip.
 
         Args:
-            pixel_bytes: Bytes of one pixel that its mouths must have: 3 for BGR, 8 for fields; ``None`` for any.
+            pixel_bytes: Bytes of one pixel that its mouths must have: 3 for BGR, 8 or 20 for fields; ``None`` for any.
         """
         try:
             facts = _read_facts(self.prepared_folder(fingerprint))
@@ -59,7 +85,7 @@ class Avatar:
         is_known = facts.get("format") in (PREPARED_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
         if pixel_bytes not in (None, facts.get("pixel_bytes", PIXEL_BYTES)):
             return False
-        return bool(is_known and facts.get("clip") == file_sha256(self.clip))
+        return bool(is_known and facts.get("clip") == self.clips_sha256())
 
     def is_current(self, metadata: WeightsMetadata) -> bool:
         """Return whether the avatar is prepared for these weights as :func:`prepare.prepare` would do it.
@@ -83,7 +109,7 @@ class PreparedAvatar:
 
     Attributes:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
-        rest_mouths: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields, in the decoded region.
+        rest_mouths: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8 or 20]`` fields, in the decoded region.
         under: ``uint8[N, n]``, the clip's own pixels below the painted mouths; ``None`` for mouths of pixels.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
@@ -116,6 +142,8 @@ class PreparedAvatar:
             Origin(manifest.id, self.fingerprint, self.loaded, mark),
             self.geometry.crop,
             self.under,
+            bares_teeth=manifest.rest == "keep",
+            cover=cover_weights(manifest.covered, manifest.ranges, manifest.frames) if manifest.covered else None,
         )
 
     def bytes(self) -> dict[str, int]:
@@ -154,7 +182,7 @@ def verify_prepared(avatar: Avatar, folder: Path) -> None:
         raise AvatarError(f"{folder / FACTS} is missing or damaged: remove the folder, it is prepared again") from error
     if facts.get("weights") != folder.name:
         raise AvatarError(f"{folder} was prepared for weights {facts.get('weights')}: remove it, it is prepared again")
-    if facts.get("clip") != file_sha256(avatar.clip):
+    if facts.get("clip") != avatar.clips_sha256():
         raise AvatarError(f"{folder} was prepared from another clip: remove it, it is prepared again")
     for name, known in sums.items():
         if file_sha256(folder / name) != known:
@@ -217,7 +245,7 @@ def _check_shapes(prepared: PreparedAvatar, pixel_bytes: int) -> None:
         "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, pixel_bytes)),
         "crops": (features.crops, np.uint8, (count, size, size, 3)),
     }
-    if pixel_bytes == FIELD_BYTES:
+    if pixel_bytes != PIXEL_BYTES:
         geometry = prepared.geometry
         painter = FieldPainter(region, size, geometry.outline, geometry.crop)
         most = painter.size(max(geometry.boxes, key=lambda box: box.width * box.height))

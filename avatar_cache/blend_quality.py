@@ -49,15 +49,24 @@ def measure_blend(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], m
     )
 
 
-def mouth_sharpness(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> float:
+def mouth_sharpness(
+    before: npt.NDArray[np.uint8],
+    after: npt.NDArray[np.uint8],
+    mask: npt.NDArray[np.bool_],
+    *,
+    but: npt.NDArray[np.bool_] | None = None,
+) -> float:
     """Return the variance of the Laplacian inside a mask, over that of the picture before: 1 is as sharp.
 
     Args:
         before: ``uint8[h, w]``, luma without the painted mouth.
         after: ``uint8[h, w]``, luma with it.
         mask: ``bool[h, w]``, the pixels that painting may change; those near its edge are left out.
+        but: ``bool[h, w]``, pixels that are left out in both, with those around them; default: none.
     """
     inside = _eroded(mask, round(_DEPTHS[-1] * int(mask.any(axis=0).sum())))
+    if but is not None:
+        inside &= ~_dilated(but, 2)
     return _sharpness(after, inside) / max(_sharpness(before, inside), 1e-6)
 
 

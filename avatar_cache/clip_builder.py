@@ -12,6 +12,7 @@ from lipstream.avatar_cache.avatar import file_sha256
 from lipstream.avatar_cache.clip_file import write_clip
 from lipstream.avatar_cache.detector_box import Rectangle, box_by_hand, follow_box, square_of_box, to_rectangles
 from lipstream.avatar_cache.detectors import create_detector
+from lipstream.avatar_cache.eyes_shut import lay_over
 from lipstream.avatar_cache.face_detector import DetectedFace, FaceDetector
 from lipstream.avatar_cache.face_geometry import estimate_pose, jaw_outline, lip_gap_mm
 from lipstream.avatar_cache.face_track import (
@@ -24,10 +25,12 @@ from lipstream.avatar_cache.face_track import (
     thumbnail,
     to_boxes,
 )
-from lipstream.avatar_cache.idle_motion import LivingPhoto
-from lipstream.avatar_cache.loop_finder import Cut, find_cut
-from lipstream.avatar_cache.manifest import BoxSmoothing, Loop, Manifest, Rest
+from lipstream.avatar_cache.gestures import GESTURES, gesture_levels
+from lipstream.avatar_cache.idle_motion import LivingPhoto, moments
+from lipstream.avatar_cache.loop_finder import Cut, find_cut, find_shots
+from lipstream.avatar_cache.manifest import BoxSmoothing, Manifest, Rest
 from lipstream.avatar_cache.media_reader import Limits, Source, open_source
+from lipstream.avatar_cache.motion_graph import USUAL_LIVELINESS, Loop
 from lipstream.avatar_cache.photo import Bgr
 from lipstream.avatar_cache.preflight import PictureStatistics, PreflightReport, examine, look_at
 from lipstream.avatar_cache.source_mouth import SourceMouth, default_rest, mouth_note, source_mouth, usual_mouth
@@ -58,6 +61,11 @@ class BuildOptions:
         loop: How the clip repeats; ``None`` chooses by the clip.
         side: Longer side of the stored picture, px; larger sources are scaled down.
         rest: Mouth at rest: ``keep`` shows the source's own, ``closed`` the network's; ``None`` chooses by the source.
+        size: Width and height of an avatar to which the clip is added, px; ``None`` for a clip of its own.
+        is_motion: Whether the clip is shown once, as a whole, and does not repeat; default false.
+        gesture: What a photograph does in the clip, one of `gestures.GESTURES`; empty for the idle motion.
+        liveliness: How far its head goes in a gesture, 0 to 1.
+        eyes_shut: Photograph of the same face with its eyes shut, for the blinks of a photograph; ``None`` draws lids.
     """
 
     name: str = ""
@@ -71,6 +79,11 @@ class BuildOptions:
     loop: Loop | None = None
     side: int = 1280
     rest: Rest | None = None
+    size: tuple[int, int] | None = None
+    is_motion: bool = False
+    gesture: str = ""
+    liveliness: float = USUAL_LIVELINESS
+    eyes_shut: Path | None = None
     detector: str = "built-in"
     limits: Limits = field(default_factory=Limits)
 
@@ -91,6 +104,7 @@ class _ClipSurvey:
     looks: list[tuple[int, PictureStatistics]] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     found: int = 0
+    shots: int = 1
 
 
 @dataclass(slots=True)
@@ -133,9 +147,14 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
     """
     if options.face < 1 or options.side < SMALLEST_BOX:
         raise SettingsError(f"faces are counted from 1, and the picture's side is at least {SMALLEST_BOX} px")
-    source = open_source(path, options.limits, side=options.side)
+    source = open_source(path, options.limits, side=max(options.size or (options.side,)))
+    source.size = options.size
+    if source.is_photo and options.size and options.gesture not in GESTURES:
+        raise AvatarError(f"{path.name} is a photograph, of which these clips are drawn: {', '.join(GESTURES)}")
     progress(0.0)
     seen = _look_through(source, options, progress)
+    if options.eyes_shut and len(seen.thumbnails) > 1 and not options.size:
+        raise SettingsError("a picture with shut eyes is for a photograph: a clip blinks by itself")
     film = _film_photo(source, seen, options) if len(seen.thumbnails) == 1 else _film_clip(source, seen, options)
     if film.boxes[0].width < SMALLEST_BOX:
         raise AvatarError(
@@ -169,7 +188,8 @@ def ingest(path: Path, avatar_id: str, folder: Path, options: BuildOptions, prog
 
 def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Film:
     windows, start = _windows(seen, options)
-    cut = find_cut(np.stack(seen.thumbnails[start : start + len(windows)]), loop=options.loop)
+    loop: Loop | None = "pingpong" if options.is_motion else options.loop
+    cut = find_cut(np.stack(seen.thumbnails[start : start + len(windows)]), loop=loop)
     boxes = to_boxes(windows[cut.start : cut.end], *seen.size)
     first, last = start + cut.start, start + cut.end
     looks = [look for at, look in seen.looks if first <= at < last]
@@ -177,7 +197,7 @@ def _film_clip(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fil
     # Followed over the whole part with a face: a gap at the cut is bridged from both its sides.
     around = _found(seen, options, start, start + len(windows))[cut.start : cut.end]
     report = examine(boxes, seen.faces[first:last], looks, jump=cut.jump, size=seen.size, around=around)
-    report.notes = _notes(seen, start, start + len(windows), cut)
+    report.notes = _notes(seen, start, start + len(windows), cut, is_motion=options.is_motion)
     outline = _outline(seen.faces[first:last], boxes)
     pictures, found = islice(source.pictures(), first, last), to_rectangles(around)
     return _Film(pictures, boxes, cut.loop, outline, seen.size, report, found, mouth, _rest(mouth, options))
@@ -196,8 +216,7 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
         report = examine(boxes, faces, looks, jump=0, size=seen.size, around=around)
         outline, found = _outline(faces, boxes), to_rectangles(around)
         return _Film(source.pictures(), boxes, "pingpong", outline, seen.size, report, found, mouth, rest)
-    points = faces[0].points if faces[0] else None
-    photo = LivingPhoto(next(source.pictures()), (x, y), 2 * half, points)
+    photo = _living_photo(source, seen, options)
     outline = _outline(faces, to_boxes(windows, *seen.size))
     middles = np.array(list(photo.middles()))
     moved = np.column_stack((middles, np.full(len(middles), half)))
@@ -207,6 +226,37 @@ def _film_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> _Fi
     away = np.tile(middles - (x, y), 2)
     found = to_rectangles(around + away if len(around) else around)
     return _Film(photo.pictures(), boxes, "seamless", outline, seen.size, report, found, mouth, rest)
+
+
+def _living_photo(source: Source, seen: _ClipSurvey, options: BuildOptions) -> LivingPhoto:
+    (x, y, half), face = _windows(seen, options)[0][0].tolist(), seen.faces[0]
+    points, picture = face.points if face else None, next(source.pictures())
+    motion = gesture_levels(options.gesture, options.liveliness) if options.gesture else moments()
+    return LivingPhoto(picture, (x, y), 2 * half, points, _eyes_shut(picture, points, options), motion=motion)
+
+
+def living_photo(path: Path, options: BuildOptions) -> LivingPhoto:
+    """Return a photograph as :func:`ingest` lets it move, to draw further pictures of it.
+
+    Raises:
+        LipstreamError: For the reasons that :func:`ingest` gives.
+    """
+    source = open_source(path, options.limits, side=max(options.size or (options.side,)))
+    source.size = options.size
+    return _living_photo(source, _look_through(source, options, lambda _: None), options)
+
+
+def _eyes_shut(picture: Bgr, points: npt.NDArray[np.float32] | None, options: BuildOptions) -> Bgr | None:
+    """Return the picture with shut eyes, laid over the other one; ``None`` if there is none."""
+    if options.eyes_shut is None:
+        return None
+    if points is None:
+        raise SettingsError("a picture with shut eyes needs a face that was found: leave --box out")
+    shut = next(open_source(options.eyes_shut, options.limits, side=options.side).pictures())
+    faces = create_detector(options.detector).find(shut)
+    if len(faces) < options.face:
+        raise AvatarError("no face was found in the picture with shut eyes")
+    return lay_over(picture, points, shut, faces[options.face - 1].points)
 
 
 def _found(seen: _ClipSurvey, options: BuildOptions, start: int, end: int) -> npt.NDArray[np.float64]:
@@ -234,9 +284,20 @@ def _look_through(source: Source, options: BuildOptions, progress: Progress) -> 
         progress(min(0.6 * (index + 1) / expected, 0.6))
     if tracker:
         seen.faces, seen.found = tracker.track.faces, len(tracker.track.seen)
+        _keep_one_shot(seen)
     else:
         seen.faces = [None] * len(seen.thumbnails)
     return seen
+
+
+def _keep_one_shot(seen: _ClipSurvey) -> None:
+    """Forget the faces outside of the shot with the most of them: another shot may show another person."""
+    if not seen.thumbnails:
+        return
+    shots = find_shots(np.stack(seen.thumbnails))
+    seen.shots = len(shots)
+    start, end = max(shots, key=lambda shot: sum(face is not None for face in seen.faces[shot[0] : shot[1]]))
+    seen.faces = [face if start <= at < end else None for at, face in enumerate(seen.faces)]
 
 
 def _mouth(seen: _ClipSurvey, first: int, last: int) -> SourceMouth | None:
@@ -281,11 +342,13 @@ def _outline(faces: list[DetectedFace | None], boxes: tuple[Box, ...]) -> Outlin
     return jaw_outline(np.array(shares, np.float32)) if shares else ()
 
 
-def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut) -> list[str]:
+def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut, *, is_motion: bool) -> list[str]:
     count = len(seen.thumbnails)
     notes = []
     if seen.found > 1:
         notes.append(f"{seen.found} faces were found; --face N chooses among them, the largest first")
+    if seen.shots > 1:
+        notes.append(f"the clip has {seen.shots} shots: only the one that shows a face for longest is used")
     if (start, end) != (0, count):
         notes.append(
             f"a face is there from {start / FRAME_RATE_HZ:.1f} s to {end / FRAME_RATE_HZ:.1f} s: only that part is used"
@@ -294,7 +357,7 @@ def _notes(seen: _ClipSurvey, start: int, end: int, cut: Cut) -> list[str]:
         gaps = [b - a for a, b in spans([face is not None for face in seen.faces[start:end]])]
         if gaps:
             notes.append(f"the face was hidden or turned away in {sum(gaps)} frames: its place was interpolated")
-    if cut.loop == "pingpong" and count > 1:
+    if cut.loop == "pingpong" and count > 1 and not is_motion:
         notes.append("no smooth seam was found: the clip runs to and fro")
     return notes
 

@@ -1,8 +1,8 @@
 """Rectangles of a face detector, as published networks need them, from landmarks or from the project's own squares.
 
-Detectors trained on WIDER FACE (S3FD, MTCNN) mark a face from forehead to chin and from cheek to cheek. The constants
-are fitted to boxes of MTCNN, most of them of rendered heads. They are not checked against S3FD. docs/WAV2LIP.md states
-the error.
+Detectors trained on WIDER FACE (S3FD, MTCNN) mark a face from forehead to chin and from cheek to cheek, and begin lower
+where a fringe hides the forehead. The constants are fitted to boxes of MTCNN, most of them of rendered heads. They are
+not checked against S3FD. docs/WAV2LIP.md states the error.
 """
 
 from itertools import starmap
@@ -32,18 +32,28 @@ _ABOVE_MOUTH, _ABOVE_CHIN, _ABOVE_BROWS = 0.573, -0.329, 2.964
 _BELOW_MOUTH, _BELOW_CHIN, _BELOW_EYES = 0.257, 0.635, 0.360
 _BESIDE_JAW, _BESIDE_EYE, _BESIDE_NOSE, _BESIDE_BROWS = 0.495, -0.227, -0.495, 1.842
 
+_BARE, _FRINGE = 0.375, 0.35
+"""Height of bare skin above the brows, as a share of the distance from eyes to chin, below which the box begins lower:
+by so much of what is missing."""
+
 # Factors of half the side of the project's own square, from its middle.
 _SQUARE_BESIDE, _SQUARE_ABOVE, _SQUARE_BELOW = 0.82, 1.54, 0.717
 
 
-def detector_box(points: Floats) -> npt.NDArray[np.float64]:
-    """Return left, top, right and bottom of a face from its 68 landmarks, ``float64[4]``, px."""
+def detector_box(points: Floats, forehead: float | None = None) -> npt.NDArray[np.float64]:
+    """Return left, top, right and bottom of a face from its 68 landmarks, ``float64[4]``, px.
+
+    Args:
+        forehead: Height of its bare part, see :class:`DetectedFace`; ``None`` for one without a fringe.
+    """
     places = points.astype(np.float64)
     right_eye, left_eye = places[36:42].mean(axis=0), places[42:48].mean(axis=0)
     x, y = (right_eye + left_eye) / 2
     mouth, chin = (part[:, 1].mean() - y for part in (places[48:60], places[6:11]))
     brows, apart = y - places[17:27, 1].mean(), np.hypot(*(left_eye - right_eye))
     above = _ABOVE_MOUTH * mouth + _ABOVE_CHIN * chin + _ABOVE_BROWS * brows
+    if forehead is not None:
+        above -= _FRINGE * max(_BARE - forehead, 0) * chin
     below = _BELOW_MOUTH * mouth + _BELOW_CHIN * chin + _BELOW_EYES * apart
     nose = places[27:36, 0].mean() - x
     beside = [
@@ -90,10 +100,16 @@ def box_by_hand(box: Rectangle, size: tuple[int, int]) -> Rectangle:
 def follow_box(faces: list[DetectedFace | None]) -> npt.NDArray[np.float64]:
     """Return the rectangle of a face in every picture, ``float64[N, 4]``; empty if no picture has the face.
 
-    A face without a rectangle of the detector's gets one from its landmarks. Pictures without the face get one by
-    linear interpolation.
+    A face without a rectangle of the detector's gets one from its landmarks; its fringe is the same in all pictures.
+    Pictures without the face get one by linear interpolation.
     """
-    known = [(at, detector_box(face.points) if face.box is None else face.box) for at, face in enumerate(faces) if face]
+    foreheads = [face.forehead for face in faces if face and face.forehead is not None]
+    forehead = float(np.median(foreheads)) if foreheads else None
+    known = [
+        (at, detector_box(face.points, forehead) if face.box is None else face.box)
+        for at, face in enumerate(faces)
+        if face
+    ]
     if not known:
         return np.empty((0, 4))
     return bridge(np.array([at for at, _ in known]), np.array([box for _, box in known]), len(faces))

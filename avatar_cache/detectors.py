@@ -1,6 +1,6 @@
 """The face detectors by the names that the command line accepts."""
 
-from lipstream.avatar_cache.face_detector import BuiltInDetector, FaceDetector
+from lipstream.avatar_cache.face_detector import FaceDetector
 from lipstream.realtime.errors import SettingsError
 
 DETECTORS = ("built-in", "face-alignment")
@@ -13,6 +13,8 @@ def create_detector(name: str) -> FaceDetector:
         SettingsError: If the name is unknown or a package is missing.
     """
     if name == "built-in":
+        from lipstream.avatar_cache.built_in_detector import BuiltInDetector  # noqa: PLC0415 (loads OpenVINO)
+
         return BuiltInDetector()
     if name == "face-alignment":
         from lipstream.avatar_cache.face_alignment_detector import FaceAlignmentDetector  # noqa: PLC0415 (an extra)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.photo import Bgr
+from lipstream.extras import install_line
 from lipstream.realtime.errors import SettingsError
 
 _SURE_OF_POINTS = 0.6
@@ -28,7 +29,7 @@ class FaceAlignmentDetector:
             import face_alignment  # type: ignore[import-not-found] # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise SettingsError(
-                "the detector 'face-alignment' is not installed: `pip install -e '.[wav2lip]'`, or use 'built-in'"
+                f"the detector 'face-alignment' is not installed: `{install_line('face_alignment')}`, or use 'built-in'"
             ) from error
         try:
             self._model: Any = face_alignment.FaceAlignment(
@@ -38,7 +39,7 @@ class FaceAlignmentDetector:
                 compile=False,  # a minute and a C++ compiler, to save little on a clip
             )
         except TypeError as error:
-            raise SettingsError("the package face-alignment is too old: `pip install -e '.[wav2lip]'`") from error
+            raise SettingsError(f"the package face-alignment is too old: `{install_line('face_alignment')}`") from error
         except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
             raise SettingsError(_unreadable(face_alignment, error)) from error
 

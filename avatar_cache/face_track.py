@@ -79,6 +79,10 @@ class FaceTracker:
         return min(near, key=lambda face: float(np.hypot(*(face.centre - last.centre))), default=None)
 
 
+BY_HAND = ", or give its place with --box"
+"""End of a message for those who have a command line; an upload has no such option."""
+
+
 def longest_run(faces: list[DetectedFace | None]) -> tuple[int, int]:
     """Return the longest range of frames with a face, half-open; short gaps are part of it.
 
@@ -93,7 +97,10 @@ def longest_run(faces: list[DetectedFace | None]) -> tuple[int, int]:
         if last + 1 - start > best[1] - best[0]:
             best = start, last + 1
     if best == (0, 0):
-        raise AvatarError("no face was found: show one from the front, larger, or give its place with --box")
+        raise AvatarError(
+            "no face was found: show one from the front, larger, with nothing before it, such as a mask, a hand, a "
+            f"microphone or sunglasses{BY_HAND}"
+        )
     return best
 
 

@@ -1,17 +1,48 @@
 """Finds the cut of a clip whose end matches its beginning best. Pure arithmetic."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from lipstream.avatar_cache.manifest import Loop
+from lipstream.avatar_cache.motion_graph import Loop
 
 SHORTEST_FRAMES = 50
 _SMOOTH = 1.6
 """Largest accepted mismatch at a seam, in the clip's median step from frame to frame."""
 _JUMP_COST = 0.2
 """Share of the clip's length that is given up for one median step less of mismatch."""
+
+
+_SCENE_STEP, _SCENE_FACTOR = 10.0, 6.0
+"""Mean change of a small picture, 0..255, from which a step is a change of scene, if it is also this many times as
+large as the median step, and half as many times as its neighbours."""
+
+_FLASH_FRAMES = 15
+"""A scene that is back after so many frames goes on."""
+
+
+def find_shots(looks: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Return the half-open ranges of frames between a clip's changes of scene.
+
+    Args:
+        looks: ``float32[N, D]``: a small picture of each frame, 0..255.
+    """
+    steps = np.abs(np.diff(looks, axis=0)).mean(axis=1)
+    usual = float(np.median(steps)) if steps.size else 0.0
+    around = np.pad(steps, 1)
+    beside = np.maximum(around[:-2], around[2:])
+    is_cut = (steps > _SCENE_STEP) & (steps > _SCENE_FACTOR * np.maximum(usual, beside / 2))
+    edges: list[int] = [0]
+    for edge in (np.flatnonzero(is_cut) + 1).tolist():
+        before = edges[-1] - 1
+        is_back = before >= 0 and np.abs(looks[edge] - looks[before]).mean() <= _SCENE_STEP
+        if is_back and edge - edges[-1] <= _FLASH_FRAMES:
+            edges.pop()  # something passed before the camera, or a light flashed
+        else:
+            edges.append(edge)
+    return list(pairwise([*edges, len(looks)]))
 
 
 @dataclass(frozen=True, slots=True)

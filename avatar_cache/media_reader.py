@@ -6,6 +6,7 @@ matrix, range, transfer, rotation, pixel aspect and frame rate of the file are c
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,23 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, ColorTrc, Interpolation, VideoReformatter
 
+from lipstream.avatar_cache.film import decoded, film_stream, resampled
 from lipstream.avatar_cache.hdr import Transfer, to_standard
 from lipstream.avatar_cache.photo import Bgr, even, over_grey, photo_size, read_photo
-from lipstream.realtime.errors import TooLargeError, UnsupportedTypeError
+from lipstream.realtime.errors import AvatarError, TooLargeError, UnsupportedTypeError
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 
 MOST_RATE_HZ = 250
 """Limit of frames a second; above it, a short file could need hours of work."""
 DECODED_PIXELS = 16
 """Multiple of the pixel limit up to which the decoder allocates memory: such pictures are refused with their size."""
+MOST_PHOTO_PIXELS = 64_000_000
+"""Pixels of a photograph that is decoded to be scaled down, where a limit for clips is lower."""
 _HEAD = 1 << 18
 """Bytes in which a photograph's header must state its size."""
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_SAME_SHAPE = 0.02
+"""Largest difference of two shapes that are taken for the same: sides are rounded to even numbers."""
 _HDR: dict[int, Transfer] = {ColorTrc.ARIB_STD_B67: "hlg", ColorTrc.SMPTE2084: "pq"}
 
 
@@ -55,6 +61,7 @@ class Source:
     Attributes:
         side: Longest side of a picture, px; larger ones are scaled down.
         expected_frames: Number of frames by its header.
+        size: Width and height that every picture of a clip gets, px; ``None`` for its own.
     """
 
     path: Path
@@ -63,6 +70,7 @@ class Source:
     is_photo: bool
     expected_frames: int = 1
     notes: list[str] = field(default_factory=list)
+    size: tuple[int, int] | None = None
     _aspect: float = 1.0
     _matrix: npt.NDArray[np.float64] | None = None
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
@@ -73,39 +81,42 @@ class Source:
         Raises:
             UnsupportedTypeError: If no picture can be read.
             TooLargeError: If the clip exceeds a limit, whatever its header says.
+            AvatarError: If it has another shape than :attr:`size` says.
         """
         self.notes.clear()
         if self.is_photo:
-            yield _fit(read_photo(self.path, self.limits.pixels), self.side)
+            yield _fit(read_photo(self.path, MOST_PHOTO_PIXELS), self.side)
             return
         count = 0
-        for frame in _resampled(self._frames()):
+        for frame in resampled(self._frames()):
             if count >= self.limits.seconds * FRAME_RATE_HZ:
                 raise _too_long(self.path.name, count / FRAME_RATE_HZ, self.limits)
-            yield self._upright(frame)
+            yield self._sized(self._upright(frame))
             count += 1
         if not count:
             raise UnsupportedTypeError(f"no picture can be read from {self.path.name}")
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         with av.open(str(self.path), options=_options(self.limits)) as container:
-            stream = container.streams.video[0]
+            stream = film_stream(container)
             stream.thread_type = "AUTO"
             stream.codec_context.options = _largest(self.limits)
             self._aspect, self._matrix = float(stream.sample_aspect_ratio or 1), None
             announced_s, end_s = float((container.duration or 0) / av.time_base), 0.0
             damaged, begin_s = False, None
-            try:
-                for count, frame in enumerate(container.decode(stream)):
-                    end_s = end_s if frame.time is None else frame.time
-                    begin_s = end_s if begin_s is None else begin_s
-                    self._check(frame, count, end_s - begin_s)
-                    damaged = damaged or frame.is_corrupt
-                    yield frame
-            except av.FFmpegError:
-                damaged = True
-            if damaged or end_s < 0.9 * announced_s - 0.2:
-                self.notes.append(f"the file is damaged or cut short: {end_s:.1f} s of it were used")
+            for count, frame in enumerate(decoded(container, stream)):
+                if frame is None:
+                    damaged = True
+                    continue
+                at_s = end_s if frame.time is None else frame.time
+                begin_s = at_s if begin_s is None else begin_s
+                self._check(frame, count, at_s - begin_s)
+                end_s = at_s + float((frame.duration or 0) * (frame.time_base or 0))
+                damaged = damaged or frame.is_corrupt
+                yield frame
+            used_s = end_s - (begin_s or 0.0)
+            if damaged or used_s < 0.9 * announced_s - 0.2:
+                self.notes.append(f"the file is damaged or cut short: {used_s:.1f} s of it were used")
 
     def _check(self, frame: av.VideoFrame, count: int, lasted_s: float) -> None:
         """Raise TooLargeError if a frame exceeds a limit; the header may have been wrong."""
@@ -115,6 +126,18 @@ class Source:
             raise _too_long(self.path.name, lasted_s, self.limits)
         if frame.time is not None and count > MOST_RATE_HZ * (1 + max(0.0, lasted_s)):
             raise _too_fast(self.path.name)
+
+    def _sized(self, picture: Bgr) -> Bgr:
+        height, width = picture.shape[:2]
+        if self.size in (None, (width, height)):
+            return picture
+        assert self.size is not None
+        if abs(width * self.size[1] / (height * self.size[0]) - 1) > _SAME_SHAPE:
+            shape = f"{width}x{height}, and the avatar {self.size[0]}x{self.size[1]}"
+            raise AvatarError(f"{self.path.name} is {shape}: film all clips with one setting of the camera")
+        shrinks = width >= self.size[0]
+        resized = cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        return np.asarray(resized, np.uint8)
 
     def _upright(self, frame: av.VideoFrame) -> Bgr:
         """Return a decoded frame as an upright BGR picture."""
@@ -151,17 +174,23 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
     """
     head = _first_bytes(path, limits)
     if photo := photo_size(head):
-        if photo[0] * photo[1] > limits.pixels:
-            raise _too_big(path.name, *photo, limits)
+        most = max(limits.pixels, min(DECODED_PIXELS * limits.pixels, MOST_PHOTO_PIXELS))
+        if photo[0] * photo[1] > most:
+            raise _too_big(path.name, *photo, limits, most)
         return Source(path, limits, side, is_photo=True)
     try:
         with av.open(str(path), options=_options(limits)) as container:
-            context = container.streams.video[0].codec_context
+            stream = film_stream(container)
+            context, frames = stream.codec_context, stream.frames
             seconds = float((container.duration or 0) / av.time_base)
-            frames = container.streams.video[0].frames
-            is_photo = container.format.name.endswith(("image2", "_pipe"))
+            name = container.format.name
+            is_photo = name.endswith(("image2", "_pipe")) or (name == "gif" and _is_still(container))
             width, height = context.width, context.height
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
+        if head[4:8] == b"ftyp" and b"moov" not in head:
+            raise UnsupportedTypeError(
+                f"{path.name} is damaged or cut short: the index of its pictures is missing"
+            ) from error
         raise UnsupportedTypeError(f"{path.name} is not a video or photograph that can be read") from error
     if not width or not height:
         raise UnsupportedTypeError(f"{path.name} is damaged: its picture has no size")
@@ -172,6 +201,10 @@ def open_source(path: Path, limits: Limits, *, side: int) -> Source:
     if frames > MOST_RATE_HZ * (1 + seconds):
         raise _too_fast(path.name)
     return Source(path, limits, side, is_photo, max(1, round(seconds * FRAME_RATE_HZ)))
+
+
+def _is_still(container: av.container.InputContainer) -> bool:
+    return len(list(islice(container.decode(video=0), 2))) == 1
 
 
 def _first_bytes(path: Path, limits: Limits) -> bytes:
@@ -201,8 +234,8 @@ def _largest(limits: Limits) -> dict[str, str]:
     return {"max_pixels": str(DECODED_PIXELS * limits.pixels)}
 
 
-def _too_big(name: str, width: int, height: int, limits: Limits) -> TooLargeError:
-    return TooLargeError(f"{name} is {width}x{height}; at most {limits.pixels:,} pixels are taken")
+def _too_big(name: str, width: int, height: int, limits: Limits, most: int = 0) -> TooLargeError:
+    return TooLargeError(f"{name} is {width}x{height}; at most {most or limits.pixels:,} pixels are taken")
 
 
 def _too_long(name: str, seconds: float, limits: Limits) -> TooLargeError:
@@ -211,30 +244,6 @@ def _too_long(name: str, seconds: float, limits: Limits) -> TooLargeError:
 
 def _too_fast(name: str) -> TooLargeError:
     return TooLargeError(f"{name} has more than {MOST_RATE_HZ} pictures a second")
-
-
-def _resampled(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Yield for every 40 ms the frame shown at their middle.
-
-    A frame without a time follows the last one after 40 ms.
-    """
-    step = 1 / FRAME_RATE_HZ
-    shown: av.VideoFrame | None = None
-    start, now, count = 0.0, -step, 0
-    for frame in frames:
-        now = now + step if frame.time is None else max(frame.time, now)
-        if shown is None:
-            start = now
-        else:
-            while (count + 0.5) * step < now - start:
-                yield shown
-                count += 1
-        shown = frame
-    if shown is not None:
-        lasts = float((shown.duration or 0) * (shown.time_base or 0)) or step
-        while not count or (count + 0.5) * step < now - start + min(lasts, 1.0):
-            yield shown
-            count += 1
 
 
 def _colorspace(frame: av.VideoFrame) -> int:

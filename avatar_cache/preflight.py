@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.avatar_cache.covered_mouth import LOWER_FACE, seems_covered
 from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.face_geometry import estimate_pose, lip_gap_mm
 from lipstream.avatar_cache.photo import Bgr
@@ -19,7 +20,7 @@ _ADVICE_SIDE = 160
 """Side to which faces are scaled before their sharpness is measured, px."""
 _MOUTH_SHARE = 0.75
 """Height of the mouth in a detector's box without pads, as a share of the box's height."""
-_LOWER_FACE = [*range(3, 14), *range(31, 36), *range(48, 68)]
+_UNCOVER = "something seems to cover mouth or chin, such as a hand, a mask or a microphone: show them free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +74,21 @@ class PictureStatistics:
         dark: Fifth percentile of the luma, 0..255.
         bright: Ninety-fifth percentile of the luma, 0..255.
         teeth: Share of the lips' area that shows teeth; ``None`` without landmarks, default.
+        covered: Whether something seems to cover mouth or chin; ``None`` without landmarks, default.
     """
 
     sharpness: float
     dark: float
     bright: float
     teeth: float | None = None
+    covered: bool | None = None
 
 
 def look_at(picture: Bgr, x: float, y: float, half: float, face: DetectedFace | None = None) -> PictureStatistics:
     """Measure the face in the square around ``x``, ``y`` with half side ``half``, px.
 
     Args:
-        face: Landmarks, of which the teeth are measured; ``None`` if they are not known.
+        face: Landmarks, by which teeth and what covers them are found; ``None`` if they are not known.
     """
     height, width = picture.shape[:2]
     rows = slice(max(int(y - half), 0), min(int(y + half) + 1, height))
@@ -94,7 +97,9 @@ def look_at(picture: Bgr, x: float, y: float, half: float, face: DetectedFace | 
     scaled = cv2.resize(grey, (_ADVICE_SIDE, _ADVICE_SIDE), interpolation=cv2.INTER_AREA)
     dark, bright = np.percentile(scaled, (5, 95))
     teeth = teeth_share(picture, face.points) if face else None
-    return PictureStatistics(float(cv2.Laplacian(scaled, cv2.CV_64F).var()), float(dark), float(bright), teeth)
+    covered = seems_covered(picture, face) if face else None
+    sharpness = float(cv2.Laplacian(scaled, cv2.CV_64F).var())
+    return PictureStatistics(sharpness, float(dark), float(bright), teeth, covered)
 
 
 def grade(value: float, good: float, fair: float) -> Verdict:
@@ -147,6 +152,9 @@ def examine(
     if teeth := [look.teeth for look in looks if look.teeth is not None]:
         shown = 100 * float(np.mean([share >= TEETH_SHARE for share in teeth]))
         lines.append(_line("teeth shown", shown, "% of frames", 10, 100, "lips closed over the teeth speak better"))
+    if covers := [look.covered for look in looks if look.covered is not None]:
+        share = 100 * float(np.mean(covers))
+        lines.append(_line("mouth covered", share, "% of frames", 10, 50, _UNCOVER))
     lines.append(_line("loop jump", jump, "steps", 1.2, 2.0, "end the clip in the pose in which it begins"))
     lines.append(_line("length", len(boxes) / 25, "s", 3, 0.04, "a few seconds more would repeat less visibly"))
     memory = len(boxes) * size[0] * size[1] * 1.5 / 2**20
@@ -182,7 +190,7 @@ def _face_lines(faces: list[DetectedFace]) -> list[Line]:
         for angles in ([p.yaw_degrees for p in poses], [p.pitch_degrees for p in poses])
     )
     gaps = np.array([lip_gap_mm(face.points, pose) for face, pose in zip(faces, poses, strict=True)])
-    hidden = float(np.median([face.doubt[_LOWER_FACE].mean() for face in faces]))
+    hidden = float(np.median([face.doubt[list(LOWER_FACE)].mean() for face in faces]))
     return [
         _line("turned aside", yaw, "degrees", 18, 30, "face the camera"),
         _line("up or down", pitch, "degrees", 18, 28, "hold the camera at the height of the eyes"),

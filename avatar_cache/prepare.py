@@ -5,21 +5,24 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import FACTS, PREPARED_FORMAT, Avatar, PreparedAvatar, file_sha256, load_prepared
 from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_face, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
+from lipstream.avatar_cache.mouth_cover import cover_weights
 from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.fields import FIELD_BYTES
-from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, draw_with
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, draw_with, largest_batch
 from lipstream.realtime.lipsync.sealed_folder import sync_folder
 from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
@@ -31,31 +34,41 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 _Mapped = np.memmap[Any, np.dtype[Any]]
 
-_BATCH = 8
 _ENCODED_AT_ONCE = 64
 _LEAST_MASK = 0.5
+_FILMED_SHARE = 0.6
+"""Share of the progress that filming takes, for a form of a built-in person without a clip."""
 
 
 def decode_clip(path: Path, manifest: Manifest) -> Iterator[Picture]:
-    """Yield the frames of a clip, ``uint8[h * 3 // 2, w]``, I420.
+    """Yield the frames of an avatar, ``uint8[h * 3 // 2, w]``, I420; of several clips, one clip after the other.
+
+    Args:
+        path: Video file of the idle clip; those of other clips lie in the same folder.
 
     Raises:
-        AvatarError: If the clip cannot be read or differs from its manifest.
+        AvatarError: If a clip cannot be read or differs from its manifest.
     """
+    counts = [clip.frames for clip in manifest.clips] or [manifest.frames]
+    for file, count in zip(manifest.files(path), counts, strict=True):
+        yield from _decode_file(file, manifest.size, count)
+
+
+def _decode_file(path: Path, size: tuple[int, int], frames: int) -> Iterator[Picture]:
     count = 0
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                if (frame.width, frame.height) != manifest.size:
-                    width, height = manifest.size
+                if (frame.width, frame.height) != size:
+                    width, height = size
                     raise AvatarError(f"{path} is {frame.width}x{frame.height}, its manifest says {width}x{height}")
                 count += 1
-                if count <= manifest.frames:
+                if count <= frames:
                     yield np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
     except (av.FFmpegError, IndexError, OSError) as error:
         raise AvatarError(f"cannot read the clip {path}: {error}") from error
-    if count != manifest.frames:
-        raise AvatarError(f"{path} has {count} frames, its manifest {manifest.frames} boxes")
+    if count != frames:
+        raise AvatarError(f"{path} has {count} frames, its manifest {frames} boxes")
 
 
 def check_clip(path: Path, manifest: Manifest) -> None:
@@ -76,6 +89,8 @@ def prepare(
     An avatar whose mouths at rest are pixels is prepared again for a predictor that draws fields, and the other way
     round.
 
+    A form of a built-in person is filmed first if it has no clip yet.
+
     A crash leaves the old state. Frames are written to disk one by one, so only the network's features take memory in
     proportion to the clip's length.
 
@@ -87,6 +102,11 @@ def prepare(
     Raises:
         AvatarError: If the clip cannot be read.
     """
+    report, filmed = progress or (lambda _: None), 0.0
+    if avatar.form and not avatar.clip.exists():
+        filmed = _FILMED_SHARE
+        avatar.form.film(avatar.clip.parent, lambda share: report(filmed * share))
+        avatar = replace(avatar, manifest=Manifest.read(avatar.clip.with_name("avatar.json")), form=None)
     fingerprint = predictor.metadata.fingerprint
     pixel_bytes = draw_with(predictor)[1]
     if avatar.is_prepared(fingerprint, pixel_bytes) and (keeps_old or avatar.is_current(predictor.metadata)):
@@ -97,11 +117,11 @@ def prepare(
     folder = avatar.prepared_folder(fingerprint)
     geometry = crop_geometry(avatar.manifest, predictor.metadata)
     with scratch_folder(folder.parent) as scratch:
-        _compute(avatar, predictor, geometry, scratch, progress or (lambda _: None))
+        _compute(avatar, predictor, geometry, scratch, lambda share: report(filmed + (1 - filmed) * share))
         facts = {
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
-            "clip": file_sha256(avatar.clip),
+            "clip": avatar.clips_sha256(),
             "rest": avatar.manifest.rest,
             "region": list(predictor.metadata.decoded_region),
             "crop_size": predictor.metadata.size,
@@ -117,8 +137,7 @@ def prepare(
                 path.chmod(0o400)  # a file that is cut while it is mapped ends the processes that map it
         sync_folder(scratch)
         _replace(scratch, folder)
-    if progress:
-        progress(1.0)
+    report(1.0)
     return load_prepared(avatar, fingerprint)
 
 
@@ -126,7 +145,7 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
     draw, pixel_bytes = draw_with(predictor)
-    painter = (FieldPainter if pixel_bytes == FIELD_BYTES else MouthPainter)(
+    painter = (MouthPainter if pixel_bytes == PIXEL_BYTES else FieldPainter)(
         region, size, geometry.outline, geometry.crop
     )
     if painter.feather.max() < _LEAST_MASK:
@@ -145,8 +164,10 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
     under: _Mapped | None = None
     if isinstance(painter, FieldPainter):
         under = _new(folder / "under.npy", np.uint8, (count, max(painter.size(box) for box in geometry.boxes)))
-    for start in range(0, count, _BATCH):
-        batch = np.arange(start, min(start + _BATCH, count))
+    cover = cover_weights(manifest.covered, manifest.ranges, count)
+    at_once = largest_batch(predictor)
+    for start in range(0, count, at_once):
+        batch = np.arange(start, min(start + at_once, count))
         shown = crops[batch, region.top : region.bottom, region.left : region.right]
         silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
         if manifest.rest != "keep":
@@ -154,7 +175,11 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
         elif not isinstance(painter, FieldPainter):
             mouths[batch] = shown  # fields that move and paint nothing are zeros
         for i, before in zip(batch.tolist(), shown, strict=True):
-            own = _paint_rest(painter, frames[i], geometry.boxes[i], before, mouths[i], keeps=manifest.rest == "keep")
+            own = _paint_rest(
+                *(painter, frames[i], geometry.boxes[i], before, mouths[i]),
+                keeps=manifest.rest == "keep",
+                filmed=float(cover[i]),
+            )
             if under is not None:
                 under[i, : own.size] = own
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
@@ -170,15 +195,22 @@ def _paint_rest(
     mouth: npt.NDArray[np.uint8],
     *,
     keeps: bool,
+    filmed: float,
 ) -> npt.NDArray[np.uint8]:
-    """Paint a mouth at rest into a frame of the clip, in place; return the frame's own pixels below fields."""
+    """Paint a mouth at rest into a frame of the clip, in place; return the frame's own pixels below fields.
+
+    Args:
+        filmed: Share of the clip's own mouth that stays, 0..1, because something covers it.
+    """
+    own, before = np.empty(0, np.uint8), frame.copy() if filmed else frame
     if isinstance(painter, FieldPainter):
         own = painter.cut(frame, box)
         painter.paint(frame, box, rest=mouth, new=mouth)
-        return own
-    if not keeps:
+    elif not keeps:
         painter.paint(frame, box, shown=shown, new=mouth)
-    return np.empty(0, np.uint8)
+    if filmed:
+        frame[:] = cv2.addWeighted(before, filmed, frame, 1 - filmed, 0)
+    return own
 
 
 def _encode(predictor: MouthPredictor, crops: npt.NDArray[np.uint8], folder: Path) -> list[_Mapped]:

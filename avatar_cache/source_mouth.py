@@ -75,6 +75,6 @@ def mouth_note(mouth: SourceMouth, rest: Rest) -> str:
     )
     return {
         "closed": f"the source's lips are closed: {rests}, and opens them to speak",
-        "teeth": f"the source shows its teeth: {rests}; speech stretches these teeth, with a grey shade below them",
+        "teeth": f"the source shows its teeth: {rests}; speech stretches these teeth, and opens wide below them",
         "open": f"the source's mouth is open: {rests}" + ", as far as they can be" * (rest == "closed"),
     }[mouth]

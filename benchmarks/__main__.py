@@ -12,7 +12,9 @@ SHORT = (
     "precisions",
     "tick",
     "mouths",
+    "motions",
     "start",
+    "first_run",
     "memory",
     "latency",
     "sessions",
@@ -22,8 +24,13 @@ SHORT = (
     "hostile",
     "attacks",
     "http_cost",
+    "turns",
+    "echo",
+    "integrations",
+    "placement",
+    "cluster",
 )
-LONG = ("soak", "cycles", "limit", "core")
+LONG = ("soak", "cycles", "limit", "core", "trace", "cost", "others")
 
 
 def main() -> int:

@@ -32,6 +32,10 @@ TEXTS = (
 """Texts that took between a fifth of a second and a minute while text was split in more than linear time."""
 _BETWEEN_TEXTS_S = 0.25
 
+_UPGRADE = (
+    b"GET /api/sessions/x/audio HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nA: " + b"x" * 9000 + b"\r\n\r\n"
+)
 CHUNKS_PER_S = 1500
 _CHUNKS_AT_ONCE = 15
 _DIAL_EVERY_S = 2.0
@@ -39,6 +43,15 @@ _DIAL_EVERY_S = 2.0
 
 def hold_silent(url: str, seconds: float) -> None:
     """Keep ``CONNECTIONS`` connections open without sending anything; reopen those that the server closes."""
+    _hold(url, seconds, b"")
+
+
+def hold_upgrades(url: str, seconds: float) -> None:
+    """Do the same with connections that ask for a WebSocket, with a line that its parser does not take."""
+    _hold(url, seconds, _UPGRADE)
+
+
+def _hold(url: str, seconds: float, said: bytes) -> None:
     address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
     poll = select.epoll()
     open_: dict[int, socket.socket] = {}
@@ -48,10 +61,14 @@ def hold_silent(url: str, seconds: float) -> None:
             connection = socket.socket()
             connection.setblocking(False)
             connection.connect_ex(address)
-            poll.register(connection, select.EPOLLRDHUP)
+            poll.register(connection, select.EPOLLRDHUP | (select.EPOLLOUT if said else 0))
             open_[connection.fileno()] = connection
-        for descriptor, _ in poll.poll(_PAUSE_S):
-            open_.pop(descriptor).close()
+        for descriptor, what in poll.poll(_PAUSE_S):
+            if what == select.EPOLLOUT:
+                open_[descriptor].send(said)
+                poll.modify(descriptor, select.EPOLLRDHUP)
+            else:
+                open_.pop(descriptor).close()
         time.sleep(_PAUSE_S)
     for connection in open_.values():
         connection.close()
@@ -133,4 +150,4 @@ async def _flood_one_call(url: str, end_s: float, chunk: Callable[[int, int], Ch
     await asyncio.to_thread(fetch, url + made["urls"]["self"], None, "DELETE")
 
 
-ATTACKS = (hold_silent, say_hostile_texts, every_other_chunk, endless_message, whole_messages)
+ATTACKS = (hold_silent, hold_upgrades, say_hostile_texts, every_other_chunk, endless_message, whole_messages)

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.report import Goal, Report, at_most
 from benchmarks.served import ServedProcess, fetch, served
 from lipstream.realtime.metrics import percentiles
-from lipstream.realtime.rtc.sdp import MAX_CANDIDATES
+from lipstream.realtime.rtc.offer_terms import MAX_CANDIDATES
 from lipstream.realtime.test_client.caller import Caller
 from lipstream.realtime.timeline import FRAME_RATE_HZ
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lipstream.realtime.lipsync.metadata import Region
@@ -25,7 +24,7 @@ def random_network(width: float, size: int, folder: Path) -> Path:
     return path
 
 
-def gflop(call: Callable[[], Tensor]) -> float:
+def gflop(call: Callable[[], object]) -> float:
     """Return the operations of a call in convolutions and matrix products, 1e9, two per multiplication."""
     with FlopCounterMode(display=False) as counter:
         call()
@@ -33,10 +32,19 @@ def gflop(call: Callable[[], Tensor]) -> float:
 
 
 @torch.inference_mode()
-def mouth_gflop(weights: Path) -> float:
-    """Return the operations of one mouth, 1e9, with the face encoded and only the decoded region computed."""
+def mouth_gflop(weights: Path, *, fields: bool = False) -> float:
+    """Return the operations of one mouth, 1e9, with the face encoded and only the decoded region computed.
+
+    Args:
+        fields: Whether the mouth is drawn as fields, with fine paint if the weights have it, or as pixels.
+    """
     network, metadata = load_weights(weights)
+    region = metadata.decoded_region
     face = torch.zeros(1, 6, metadata.size, metadata.size)
     levels = network.encode_face(face)
     window = torch.zeros(1, 1, 80, 16)
-    return gflop(lambda: network.decode(window, levels, face[:, 3:], metadata.decoded_region))
+    if not fields:
+        return gflop(lambda: network.decode(window, levels, face[:, 3:], region))
+    if network.paint_scale == 1:
+        return gflop(lambda: network.draw_fields(network.audio_encoder(window), levels, region))
+    return gflop(lambda: network.draw_fine_fields(network.audio_encoder(window), levels, region, metadata.fine_window))

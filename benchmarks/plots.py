@@ -16,7 +16,7 @@ Bars = list[tuple[str, dict[str, float]]]
 def main() -> None:
     """Draw every figure whose results exist."""
     FIGURES.mkdir(parents=True, exist_ok=True)
-    for name, draw in {"predictor": _predictor, "tick": _tick, "sessions": _sessions}.items():
+    for name, draw in {"predictor": _predictor, "tick": _tick, "sessions": _sessions, "placement": _placement}.items():
         if (path := RESULTS / f"{name}.json").exists():
             (FIGURES / f"{name}.svg").write_text(draw(json.loads(path.read_text())["rows"]))
 
@@ -74,6 +74,15 @@ def _sessions(rows: list[dict[str, Any]]) -> str:
         (f"{r['sessions']} {r['who']}, {r['late %']:g} % late", {p: r[f"{p} CPU %"] for p in parts}) for r in rows
     ]
     return stacked_bars("Processor time by part", "% of one core", bars)
+
+
+def _placement(rows: list[dict[str, Any]]) -> str:
+    """Draw what each policy pays for on a plain day: room that is used, and room that is not."""
+    bars: Bars = []
+    for row in (row for row in rows if row["day"] == rows[0]["day"]):
+        used = row["worker hours"] * row["in use %"] / 100
+        bars.append((row["policy"], {"in use": used, "free": row["worker hours"] - used}))
+    return stacked_bars("Workers paid for in a day of 100,000 sessions", "hours", bars)
 
 
 if __name__ == "__main__":

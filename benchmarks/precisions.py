@@ -22,7 +22,7 @@ from lipstream.realtime.audio.mel import mel_spectrogram
 from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.lipsync.alignment import mel_columns
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SOUND_RATE_HZ
 
@@ -39,8 +39,10 @@ def run() -> Report:
     name, sound = speech()
     report = Report(QUESTION, {"speech": name, "weights": BUILT_IN_WEIGHTS.name, "ms a mouth": f"one core, {_BATCH}"})
     with tempfile.TemporaryDirectory() as folder:
-        graphs = convert(BUILT_IN_WEIGHTS, Path(folder))
-        predictors = {key: OpenVinoPredictor(graphs, threads=1, precision=hint) for key, hint in _PRECISIONS.items()}
+        predictors = {
+            key: OpenVinoPredictor(BUILT_IN_WEIGHTS, Path(folder), threads=1, precision=hint)
+            for key, hint in _PRECISIONS.items()
+        }
         windows = _windows(Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ).push(sound), predictors["fp32"])
         store = AvatarStore(Path(folder))
         faces = [prepare(store.load(face.id), predictors["fp32"]).features for face in store.list()]

@@ -21,7 +21,7 @@ from benchmarks.networks import gflop, random_network
 from benchmarks.report import Goal, Report, at_most
 from lipstream.realtime.lipsync.devices import resolve_device
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
-from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor, convert
+from lipstream.realtime.lipsync.openvino_backend import OpenVinoPredictor
 from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor
 from lipstream.realtime.lipsync.torch_backend import TorchPredictor
 from lipstream.realtime.lipsync.weights import load_weights
@@ -59,11 +59,10 @@ def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> lis
     crops = np.random.default_rng(1).integers(0, 256, (_FRAMES, metadata.size, metadata.size, 3), np.uint8)
     face = torch.rand(max(BATCHES), 6, metadata.size, metadata.size)
     window = torch.from_numpy(mel)[:, None]
-    folder = convert(weights, cache)
     predictors: dict[str, MouthPredictor] = {
-        "OpenVINO fp32": OpenVinoPredictor(folder, precision="f32"),
-        "OpenVINO bf16": OpenVinoPredictor(folder, precision="bf16"),
-        "OpenVINO int8": OpenVinoPredictor(folder, precision="int8"),
+        "OpenVINO fp32": OpenVinoPredictor(weights, cache, precision="f32"),
+        "OpenVINO bf16": OpenVinoPredictor(weights, cache, precision="bf16"),
+        "OpenVINO int8": OpenVinoPredictor(weights, cache, precision="int8"),
         "torch fp32": TorchPredictor(weights, device="cpu"),
     }
     if resolve_device("auto") == "cuda":

@@ -32,6 +32,7 @@ from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.http_server import HttpServer, server_config
 from lipstream.realtime.log_format import Bounds
 from lipstream.realtime.metrics import percentiles
+from lipstream.realtime.server.malloc_arenas import share_arenas
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.test_client.click_track import clicks, voice
@@ -297,7 +298,7 @@ if __name__ == "__main__":
     parser.add_argument("--synthesizer", default="")
     parser.add_argument("--secret-file", type=Path)
     options = parser.parse_args()
-    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+    share_arenas()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     if options.descriptors is not None:

@@ -101,7 +101,7 @@ def run() -> Report:
 def _measure(
     watch: _Stopwatch, predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]
 ) -> None:
-    compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+    compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.loop_frames, avatar.manifest.loop)
     draw, _ = draw_with(predictor)
     animator = Animator(loop, window_offset_samples=predictor.metadata.window_offset_samples)
     pictures, words = LiveVp8Encoder(), SpeechEncoder()
@@ -133,7 +133,7 @@ def _measure(
 
 def _by_size(predictor: MouthPredictor, avatar: PreparedAvatar, sound: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
     """Return rows with the time to paint a mouth as fields and as pixels, for faces of several sizes."""
-    loop, offset = ClipLoop(avatar.manifest.frames, avatar.manifest.loop), predictor.metadata.window_offset_samples
+    loop, offset = ClipLoop(avatar.manifest.loop_frames, avatar.manifest.loop), predictor.metadata.window_offset_samples
     jobs = [job for job in decide_frames(sound, loop, window_offset_samples=offset) if job.spoken == 1][:_PAINTED]
     mels = np.stack([job.mel for job in jobs if job.mel is not None])
     frames = np.array([job.clip_frame for job in jobs])

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 from lipstream import __version__
+from lipstream.machine import processor_fault
 from lipstream.realtime import log_format
-from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.server.malloc_arenas import share_arenas
 from lipstream.realtime.workers import child_process, child_signals
 
 _Arguments = ParamSpec("_Arguments")
@@ -70,19 +72,26 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
         program: Name of the command in usage and error messages, default ``lipstream``.
 
     Returns:
-        The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for invalid options.
+        The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for options or a machine that do not fit.
     """
     from lipstream.realtime.settings import read_settings
 
     try:
         child_signals.ignore_hangup()
+        share_arenas()
         settings = read_settings(arguments, os.environ, program=program)
+        if fault := processor_fault():
+            raise SettingsError(fault)
         faulthandler.enable()  # where it stood, if a watchdog or a fault of a library ends it
         log_format.set_up(settings.log_level, settings.log_format)
-        child_process.warm_up()
-        from lipstream.realtime.api.serving import serve as serve_with  # (imported while the workers' modules are)
+        if settings.workers:
+            from lipstream.realtime.cluster.serving import serve_ingress
 
-        return 0 if serve_with(settings) else 1
+            return 0 if serve_ingress(settings) else 1
+        child_process.warm_up()
+        from lipstream.realtime.api.launch import launch
+
+        return 0 if launch(settings) else 1
     except LipstreamError as error:
         print(f"{program}: {error.message}", file=sys.stderr)
         return 2
@@ -136,6 +145,17 @@ def _selftest(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def _mcp(arguments: Sequence[str]) -> int:
+    try:
+        from lipstream.realtime.mcp.server import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "mcp":
+            raise
+        print("lipstream mcp: needs the extra `mcp`: pip install 'lipstream[mcp]'", file=sys.stderr)
+        return 2
+    return main(arguments)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "run the server; the default command"),
     "render": (_render, "make a video of a sound file"),
@@ -145,6 +165,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "doctor": (_doctor, "find out why a call to a server fails"),
     "health": (_health, "ask this machine's server whether it serves, for a container's health check"),
     "selftest": (_selftest, "call a server and measure the call"),
+    "mcp": (_mcp, "give a language model's program the tools of a session"),
 }
 
 

@@ -29,9 +29,20 @@ from typing import ClassVar, Literal, TypeVar
 
 UnreadyReason = Literal["warming", "full", "draining", "renderer"]
 """Why no session can be taken now."""
-UnavailableReason = UnreadyReason | Literal["relay", "ports", "disk", "synthesizer", "invitation_in_use", "busy"]
+UnavailableReason = (
+    UnreadyReason | Literal["relay", "ports", "disk", "synthesizer", "invitation_in_use", "busy", "moving"]
+)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+_LONGEST_MESSAGE = 2000
+
+
+def shown(text: str, most: int) -> str:
+    """Return text of a stranger's file as terminals and logs may show it: one line of printable characters, cut off."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 
 class LipstreamError(Exception):
@@ -137,8 +148,9 @@ class UnavailableError(LipstreamError):
 
     Attributes:
         reason: ``warming``, ``full``, ``draining`` or ``renderer`` for the server; ``relay``, ``ports``,
-            ``synthesizer``, ``disk``, ``invitation_in_use`` (the join token has as many sessions as it may) or ``busy``
-            (too much waits to be decoded) for one request.
+            ``synthesizer``, ``disk``, ``invitation_in_use`` (the join token has as many sessions as it may), ``busy``
+            (too much waits to be decoded) or ``moving`` (the session's worker is lost, and its owner has not begun it
+            again yet) for one request.
         retry_after_s: After which a retry makes sense, s; default 5.
     """
 
@@ -158,13 +170,20 @@ class StorageFullError(LipstreamError):
     status = 507
 
 
-class WeightsError(LipstreamError):
+class _FileError(LipstreamError):
+    """A file that does not fit. The message may quote it, so it is made one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message, _LONGEST_MESSAGE))
+
+
+class WeightsError(_FileError):
     """A weights file that is missing, damaged or for another network."""
 
     code = "bad_weights"
 
 
-class AvatarError(LipstreamError):
+class AvatarError(_FileError):
     """An avatar that cannot be prepared or read."""
 
     code = "bad_avatar"

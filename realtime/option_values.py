@@ -32,6 +32,14 @@ def parse_flag(value: Any) -> bool:
     return _FLAGS[value.lower()] if isinstance(value, str) else bool(value)
 
 
+def parse_share(value: Any) -> float:
+    """Return a number between 0 and 1."""
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ValueError("expected a number between 0 and 1")
+    return share
+
+
 def parse_names(value: Any) -> tuple[str, ...]:
     """Return the names of a list, or of a text in which commas separate them."""
     names = value.split(",") if isinstance(value, str) else value

@@ -30,6 +30,7 @@ class RenderJob:
         mel: ``float32[80, 16]``, the window for the network; ``None`` if ``spoken`` is 0.
         continues: Whether the mouth continues the one of the frame before, which was spoken too, without an
             interruption between; default true.
+        stress: How far it stands out in its speech, 0..1.
     """
 
     frame: int
@@ -37,3 +38,4 @@ class RenderJob:
     spoken: float
     mel: npt.NDArray[np.float32] | None
     continues: bool = True
+    stress: float = 0.0

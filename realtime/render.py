@@ -10,17 +10,21 @@ import asyncio
 import fractions
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import load_prepared
+from lipstream.avatar_cache.motion_graph import MotionsMode
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.audio.resample import Resampler
-from lipstream.realtime.errors import BadRequestError, LipstreamError
+from lipstream.realtime.audio.sound_file import Recording, open_sound
+from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.lipsync.alignment import samples_needed
 from lipstream.realtime.lipsync.backends import PRECISIONS
 from lipstream.realtime.lipsync.metadata import (
@@ -32,11 +36,13 @@ from lipstream.realtime.lipsync.metadata import (
     pads_argument,
 )
 from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
+from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP, model_argument
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.provenance import content_id, open_marked, provenance
 from lipstream.realtime.picture.watermark import CORNERS, MarkStyle
-from lipstream.realtime.session.animator import Animator, ClipLoop
+from lipstream.realtime.session.animator import Animator, FrameChoice
+from lipstream.realtime.session.planned_motions import MOTION_FORM, PlannedMotion, planned_choice, planned_motion
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering
 from lipstream.realtime.workers.render_client import RenderWorker
 from lipstream.realtime.workers.render_worker import WorkerSettings
@@ -44,70 +50,89 @@ from lipstream.realtime.workers.render_worker import WorkerSettings
 BATCH = 8
 """Frames that are predicted together: batches are the same in every run, so that a second run gives the same bytes."""
 
+SOUND_PER_FRAME = SOUND_RATE_HZ // FRAME_RATE_HZ
+
 _MARK = MarkStyle()
 
 Sound = npt.NDArray[np.float32]
 
 
 def read_sound(path: Path) -> Sound:
-    """Return the sound of any file that FFmpeg reads, ``float32[n]``, 48 kHz mono.
+    """Return the sound of any file that FFmpeg reads, ``float32[n]``, 48 kHz mono; see :func:`open_sound`.
 
     Raises:
         BadRequestError: If the file cannot be read or holds no sound.
     """
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE_HZ)
-    parts: list[Sound] = []
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(audio=0):
-                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise BadRequestError(f"cannot read sound from {path}: {error}") from error
-    sound = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    if not sound.size:
-        raise BadRequestError(f"{path} holds no sound")
-    return np.clip(np.nan_to_num(sound), -1.0, 1.0).astype(np.float32)
+    return np.concatenate(list(open_sound(path).blocks()))
 
 
-def decide_frames(sound: Sound, loop: ClipLoop, *, window_offset_samples: int) -> list[RenderJob]:
+def decide_frames(sound: Sound, loop: FrameChoice, *, window_offset_samples: int) -> list[RenderJob]:
     """Return the jobs of all frames that show ``sound``, ``float32[n]`` at 48 kHz; the last frame may be partial."""
+    return list(iterate_frames((sound,), loop, window_offset_samples=window_offset_samples))
+
+
+def iterate_frames(blocks: Iterable[Sound], loop: FrameChoice, *, window_offset_samples: int) -> Iterator[RenderJob]:
+    """Yield the jobs of all frames that show a sound, ``float32[n]`` at 48 kHz a block, however it is cut.
+
+    A frame is decided a second late: what follows a sound decides when its mouth opens and closes.
+    """
     resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
-    samples = np.concatenate((resampler.push(sound), resampler.flush()))
-    frames = frames_covering(samples.size)
+    animator, decided = Animator(loop, window_offset_samples=window_offset_samples), 0
+    for block in blocks:
+        animator.take(PcmChunk(animator.position, resampler.push(block)))
+        known = animator.position - SAMPLE_RATE_HZ
+        while samples_needed(decided, window_offset_samples=window_offset_samples) <= known and (
+            job := animator.decide()
+        ):
+            decided += 1
+            yield job
+    rest = resampler.flush()
+    frames = frames_covering(animator.position + rest.size)
     needed = samples_needed(frames, window_offset_samples=window_offset_samples)
-    padded = np.pad(samples, (0, max(0, needed - samples.size)))
-    return Animator(loop, window_offset_samples=window_offset_samples).push(PcmChunk(0, padded))[:frames]
+    silence = max(0, needed - animator.position - rest.size)
+    animator.take(PcmChunk(animator.position, np.pad(rest, (0, silence))))
+    while decided < frames and (job := animator.decide()):
+        decided += 1
+        yield job
 
 
 async def render_pictures(
-    sound: Sound,
+    sound: Sound | Recording,
     worker: RenderWorker,
     store: AvatarStore,
     avatar_id: str,
     mark: MarkStyle | None = None,
     articulation: float = DEFAULT_ARTICULATION,
+    mode: MotionsMode = "off",
+    motions: Sequence[PlannedMotion] = (),
 ) -> AsyncIterator[tuple[int, Picture]]:
     """Yield the number of frames with each frame's picture, I420, in order.
 
     Args:
-        sound: ``float32[n]``, 48 kHz mono.
+        sound: A recording, or ``float32[n]``, 48 kHz mono.
         mark: Watermark on every picture; ``None`` for none.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard.
+        mode: Whether an avatar of several clips changes its clip with the sound, or when a motion is due, or never.
+        motions: Motions to show.
+
+    Raises:
+        NotFoundError: If the avatar has no such motion.
     """
     assert worker.metadata is not None
     await worker.load_avatar(avatar_id)
     avatar = load_prepared(store.load(avatar_id), worker.metadata.fingerprint)
     compositor = avatar.compositor(mark)
-    loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
-    jobs = decide_frames(sound, loop, window_offset_samples=worker.metadata.window_offset_samples)
+    loop = planned_choice(avatar.manifest, mode, motions)
+    recording = sound if isinstance(sound, Recording) else Recording.of(sound)
+    frames = -(-recording.samples // SOUND_PER_FRAME)
+    offset = worker.metadata.window_offset_samples
+    jobs = iterate_frames(recording.blocks(), loop, window_offset_samples=offset)
     source = _MouthSource(worker, avatar_id, articulation)
     try:
-        for start in range(0, len(jobs), BATCH):
-            batch = jobs[start : start + BATCH]
+        while batch := list(islice(jobs, BATCH)):
             mouths = await source.draw([job for job in batch if job.mel is not None])
             for job in batch:
-                yield len(jobs), compositor.compose(job.clip_frame, mouths.get(job.frame), job.spoken)
+                yield frames, compositor.compose(job.clip_frame, mouths.get(job.frame), job.spoken)
     finally:
         source.close()
 
@@ -152,24 +177,29 @@ class _MouthSource:
 
 
 async def render(
-    sound: Sound,
+    sound: Sound | Recording,
     out: Path,
     settings: WorkerSettings,
     avatar_id: str,
     mark: MarkStyle | None = None,
     producer: str = "",
     articulation: float | None = None,
+    mode: MotionsMode = "off",
+    motions: Sequence[PlannedMotion] = (),
 ) -> int:
     """Write the video ``out``; return its number of frames.
 
     Args:
-        sound: ``float32[n]``, 48 kHz mono.
+        sound: A recording, or ``float32[n]``, 48 kHz mono.
         mark: Watermark on every picture; ``None`` for none.
         producer: Producer in the file's metadata; empty for this software.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for the default.
+        mode: Whether an avatar of several clips changes its clip with the sound, or when a motion is due, or never.
+        motions: Motions to show.
 
     Raises:
         ConflictError: If the weights have no articulation, and one is given.
+        NotFoundError: If the avatar has no such motion.
     """
     store = AvatarStore(settings.store)
     face = store.load(avatar_id).manifest
@@ -177,7 +207,9 @@ async def render(
     try:
         weights = await worker.start()
         goes = weights.articulation(articulation)
-        made_id = content_id(sound, face.to_json(), weights.fingerprint, repr(mark), repr(goes))
+        recording = sound if isinstance(sound, Recording) else Recording.of(sound)
+        clips = () if mode == "off" else (mode, repr(motions))
+        made_id = content_id(recording.digest, face.to_json(), weights.fingerprint, repr(mark), repr(goes), *clips)
         facts = provenance(made_id, avatar=face.name, consent=face.consent, producer=producer)
         done = 0
         with open_marked(out, facts) as container:
@@ -185,27 +217,44 @@ async def render(
             audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
             video.pix_fmt, video.codec_context.color_range = "yuv420p", 1
             video.codec_context.colorspace = 6  # BT.601 (SMPTE 170M), limited range, like the pictures
-            async for total, picture in render_pictures(sound, worker, store, avatar_id, mark, goes or 1.0):
+            spoken = _SoundWriter(container, audio, recording)
+            shown = render_pictures(recording, worker, store, avatar_id, mark, goes or 1.0, mode, motions)
+            async for total, picture in shown:
                 if not done:
                     video.width, video.height = picture.shape[1], picture.shape[0] * 2 // 3
                 frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
                 frame.pts, frame.time_base = done, fractions.Fraction(1, FRAME_RATE_HZ)
                 container.mux(video.encode(frame))
                 done += 1
+                spoken.write(done * SOUND_PER_FRAME)
                 _show_progress(done, total)
             container.mux(video.encode(None))
-            _write_sound(container, audio, sound)
+            spoken.close()
         return done
     finally:
         await worker.close()
 
 
-def _write_sound(container: av.container.OutputContainer, stream: av.AudioStream, sound: Sound) -> None:
-    for start in range(0, sound.size, SOUND_RATE_HZ):
-        frame = av.AudioFrame.from_ndarray(sound[None, start : start + SOUND_RATE_HZ], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE_HZ, start, fractions.Fraction(1, SOUND_RATE_HZ)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+class _SoundWriter:
+    """Writes the sound beside the pictures, so that no muxer has to keep either of them."""
+
+    def __init__(self, container: av.container.OutputContainer, stream: av.AudioStream, recording: Recording) -> None:
+        self._container, self._stream, self._blocks = container, stream, recording.blocks()
+        self._written = 0
+
+    def write(self, until: int) -> None:
+        """Write the blocks that begin before a sample, 48 kHz."""
+        while self._written < until and (block := next(self._blocks, None)) is not None:
+            frame = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = SOUND_RATE_HZ, self._written
+            frame.time_base = fractions.Fraction(1, SOUND_RATE_HZ)
+            self._container.mux(self._stream.encode(frame))
+            self._written += block.size
+
+    def close(self) -> None:
+        """Write the rest."""
+        self.write(sys.maxsize)
+        self._container.mux(self._stream.encode(None))
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -222,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     parser.add_argument("--out", type=Path, required=True, help="the video to write (.mp4)")
     parser.add_argument("--avatar", default="", help="avatar id (default: the first)")
-    parser.add_argument("--store", type=Path, default=default_root(), help="folder of avatars and compiled networks")
+    parser.add_argument("--store", type=Path, default=default_root(), help="folder of avatars and 8-bit networks")
     parser.add_argument("--weights", type=Path, default=BUILT_IN_WEIGHTS, help="weights file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network's arithmetic")
@@ -230,6 +279,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--articulation",
         type=articulation_argument,
         help=f"{ARTICULATION_HELP} (default: {DEFAULT_ARTICULATION})",
+    )
+    parser.add_argument(
+        "--motion",
+        action="append",
+        default=[],
+        type=planned_motion,
+        metavar=MOTION_FORM,
+        help="show a motion of the avatar from that second on, any number of times (docs/MOTIONS.md)",
+    )
+    parser.add_argument(
+        "--motions",
+        choices=get_args(MotionsMode),
+        help="whether an avatar of several clips speaks in a clip of its own (default: auto with --motion, else off)",
     )
     parser.add_argument("--mark-text", default=_MARK.text, help="what the mark says (default: %(default)s)")
     parser.add_argument("--mark-corner", choices=CORNERS, default=_MARK.corner, help="default: %(default)s")
@@ -242,6 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--producer", default="", help="who makes the file, for its metadata")
     parser.add_argument("--window-offset", type=int, help="samples from a frame's start to its mel window's")
     parser.add_argument("--pads", type=pads_argument, metavar=PADS_FORM, help=PADS_HELP)
+    parser.add_argument("--model", type=model_argument, default="", metavar=MODEL_FORM, help=MODEL_HELP)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = WorkerSettings(
@@ -251,19 +314,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         precision=chosen.precision,
         window_offset_samples=chosen.window_offset,
         pads=chosen.pads,
+        model=chosen.model,
     )
     try:
         mark = None if chosen.no_mark else MarkStyle(chosen.mark_text, chosen.mark_corner, chosen.mark_size)
-        sound = read_sound(chosen.audio)
+        sound = open_sound(chosen.audio)
+        for note in sound.notes:
+            print(f"render: {note}", file=sys.stderr)
         avatar_id = chosen.avatar or AvatarStore(chosen.store).first()
-        frames = asyncio.run(render(sound, chosen.out, settings, avatar_id, mark, chosen.producer, chosen.articulation))
+        mode: MotionsMode = chosen.motions or ("auto" if chosen.motion else "off")
+        made = render(
+            sound, chosen.out, settings, avatar_id, mark, chosen.producer, chosen.articulation, mode, chosen.motion
+        )
+        frames = asyncio.run(made)
     except LipstreamError as error:
         print(f"render: {error.message}", file=sys.stderr)
         return 1
     except (av.FFmpegError, OSError, ValueError) as error:
         print(f"render: cannot write {chosen.out}: {error}", file=sys.stderr)
         return 1
-    print(f"{chosen.out}: {frames} frames, {sound.size / SOUND_RATE_HZ:.2f} s of sound")
+    print(f"{chosen.out}: {frames} frames, {sound.samples / SOUND_RATE_HZ:.2f} s of sound")
     return 0
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lipstream.avatar_cache.motion_graph import USUAL_LIVELINESS, MotionsMode
+from lipstream.own_code import CODE_FORM, parse_code_name
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import DEVICE
 from lipstream.realtime.lipsync.metadata import (
@@ -20,6 +22,7 @@ from lipstream.realtime.lipsync.metadata import (
     parse_pads,
 )
 from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
+from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
@@ -32,6 +35,7 @@ from lipstream.realtime.option_values import (
     parse_networks,
     parse_ports,
     parse_retention,
+    parse_share,
     parse_words,
     read_file,
 )
@@ -76,11 +80,13 @@ class Settings:
 
     host: str = _option("127.0.0.1", "address to listen on")
     port: int = _option(8080, "port to listen on; 0 takes a free one", values="0 to 65535")
+    no_browser: bool = _option(default=False, help_text="open no browser at the start where there is a display")
     avatar: str = _option("", "avatar of a session that names none (default: the first by id)")
     store: Path | None = _option(
-        None, "folder of avatars and compiled networks", parse=Path, computed="`$XDG_DATA_HOME/lipstream`"
+        None, "folder of avatars and 8-bit networks", parse=Path, computed="`$XDG_DATA_HOME/lipstream`"
     )
     weights: Path | None = _option(None, "weights file (default: the built-in one)", parse=Path)
+    model: str = _option("", f"{MODEL_HELP} (docs/LIP_MODELS.md)", parse=parse_code_name, values=MODEL_FORM)
     window_offset: int | None = _option(
         None, "samples (16 kHz) from a frame's start to its mel window's; overrides the weights' own", parse=int
     )
@@ -91,6 +97,24 @@ class Settings:
         parse=parse_articulation,
         values="0.5 to 1.5",
         computed=f"{DEFAULT_ARTICULATION}",
+    )
+    motions: MotionsMode = _option(
+        "auto",
+        "whether an avatar of several clips listens, speaks and thinks in clips of their own (auto), shows a motion "
+        "only when it is asked to (asked), or shows its first clip alone (off)",
+        values=("auto", "asked", "off"),
+    )
+    script: Path | None = _option(
+        None,
+        "text file, or folder of .txt files, that the server's standing session reads aloud line by line, again and "
+        "again (docs/LIVE_STREAM.md)",
+        parse=Path,
+    )
+    liveliness: float = _option(
+        USUAL_LIVELINESS,
+        "how much of the stress in speech the head of a photograph with motions shows, 0 (none) to 1",
+        parse=parse_share,
+        values="0 to 1",
     )
     device: str = _option(
         "auto", "what computes: auto, cpu, cuda (every card there is) or cuda:N", values="auto, cpu, cuda or cuda:N"
@@ -115,6 +139,14 @@ class Settings:
     max_viewers: int = _option(50, "viewers of one session at once, beside the one who speaks", values="at least 0")
     secret_file: Path | None = _option(
         None, "file with an API key a line; callers then need a key or a token", parse=Path
+    )
+    cluster_secret_file: Path | None = _option(
+        None, "file with the secret that the servers of a cluster share; makes this server a worker of it", parse=Path
+    )
+    workers: str = _option(
+        "",
+        "workers to place sessions on instead of holding any: their addresses, comma-separated, or a file with one a "
+        "line, which is read again when it changes",
     )
     insecure: bool = _option(default=False, help_text="listen on a non-local address without a secret file")
     tls_cert: Path | None = _option(None, "file with a certificate chain (PEM), to serve HTTPS", parse=Path)
@@ -169,6 +201,18 @@ class Settings:
         parse=parse_names,
         values="http:// or https://, without a path",
     )
+    frame_ancestors: tuple[str, ...] = _option(
+        (),
+        "sites that may show these pages in a frame, as https://www.example, comma-separated",
+        parse=parse_names,
+        values="http:// or https://, without a path",
+    )
+    kiosk_background: Path | None = _option(
+        None,
+        "picture behind the face of a kiosk that asks for it by background=picture",
+        parse=Path,
+        values="a JPEG, PNG or WebP file",
+    )
     synthesizer: str = _option(
         "", "speaks text: espeak-ng, piper, or the URL of an OpenAI-compatible API, as https://api.example/v1"
     )
@@ -176,6 +220,12 @@ class Settings:
     synthesizer_model: str = _option("tts-1", "model of the synthesizer's API")
     synthesizer_format: str = _option(
         "pcm", "what is asked of the synthesizer's API: pcm (24 kHz) or wav", values=("pcm", "wav")
+    )
+    synthesizer_prebuffer_ms: int = _option(
+        0,
+        "sound of a sentence that must be there before it is heard, ms; more is held back by itself once the engine "
+        "has shown that it is slower than real time",
+        values="0 to 10000",
     )
     synthesizer_key_file: Path | None = _option(None, "file with the key of the synthesizer's API", parse=Path)
     transcriber: str = _option("", "URL of an OpenAI-compatible API that turns a visitor's speech into text")
@@ -187,7 +237,26 @@ class Settings:
     )
     chat_model: str = _option("default", "model of the chat; many local servers take any name")
     chat_key_file: Path | None = _option(None, "file with the key of the chat", parse=Path)
-    chat_prompt: str = _option("", "what the chat is told of its part (default: a friendly face that answers shortly)")
+    realtime: str = _option(
+        "",
+        "URL of an API with OpenAI's Realtime protocol that hears and answers visitors, in place of transcriber, chat "
+        "and synthesizer",
+    )
+    realtime_model: str = _option("gpt-realtime", "model of the realtime API")
+    realtime_voice: str = _option("", "voice of the realtime API; empty for the API's choice")
+    realtime_key_file: Path | None = _option(None, "file with the key of the realtime API", parse=Path)
+    longest_turn_s: float = _option(
+        60.0, "length at which a visitor's turn ends although they speak on, seconds", values="1 to 300"
+    )
+    end_of_turn: str = _option(
+        "",
+        f"end-of-turn detection of your own, {CODE_FORM}: code that this machine then runs (docs/KIOSK.md)",
+        parse=parse_code_name,
+        values=CODE_FORM,
+    )
+    chat_prompt: str = _option(
+        "", "what the chat or realtime model is told of its part (default: a friendly face that answers shortly)"
+    )
     local_microphone: str = _option(
         "", "microphone of this machine for a kiosk: number, name or part of it (lipstream devices), or default"
     )
@@ -237,11 +306,13 @@ class Settings:
         if not DEVICE.fullmatch(self.device):
             raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda and cuda:N")
         self._check_words()
-        if not self.on_loopback and not self.insecure and self.secret_file is None:
+        is_worker = self.cluster_secret_file is not None and not self.workers
+        if not self.on_loopback and not self.insecure and self.secret_file is None and not is_worker:
             raise SettingsError(
                 f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "
                 "listen on 127.0.0.1, name a --secret-file, or say --insecure"
             )
+        self._check_cluster()
         self._check_relays()
         self._check_engines()
         if self.udp_ports and self.udp_ports[1] - self.udp_ports[0] + 1 < self.max_sessions:
@@ -252,9 +323,13 @@ class Settings:
         _ = self.mark  # or it raises
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("tls_cert and tls_key go together")
-        for path in filter(None, (self.tls_cert, self.tls_key)):
+        for path in filter(None, (self.tls_cert, self.tls_key, self.kiosk_background)):
             if not path.is_file():
                 raise SettingsError(f"there is no file {path}")
+
+    def _check_cluster(self) -> None:
+        if self.workers and self.cluster_secret_file is None:
+            raise SettingsError("workers needs a cluster_secret_file: workers answer to who shares their secret")
 
     def _check_words(self) -> None:
         for option in dataclasses.fields(self):
@@ -276,11 +351,19 @@ class Settings:
     def _check_engines(self) -> None:
         if self.synthesizer not in ("", "espeak-ng", "piper"):
             check_url("synthesizer", self.synthesizer, "espeak-ng, piper or an http(s) URL")
-        for name in ("transcriber", "chat"):
+        for name in ("transcriber", "chat", "realtime"):
             if url := getattr(self, name):
                 check_url(name, url, "an http(s) URL")
+        if not 0 <= self.synthesizer_prebuffer_ms <= 10_000:
+            raise SettingsError(f"synthesizer_prebuffer_ms {self.synthesizer_prebuffer_ms} is not between 0 and 10000")
+        if not 1.0 <= self.longest_turn_s <= 300.0:
+            raise SettingsError(f"longest_turn_s {self.longest_turn_s:g} is not between 1 and 300")
         if bool(self.transcriber) != bool(self.chat) or (self.chat and not self.synthesizer):
             raise SettingsError("transcriber, chat and synthesizer go together: who answers must hear, think and speak")
+        if self.script and not self.synthesizer:
+            raise SettingsError("script needs a synthesizer, which reads it aloud")
+        if self.realtime and self.chat:
+            raise SettingsError("realtime answers visitors in place of transcriber and chat: name one or the others")
 
     @property
     def mark(self) -> MarkStyle | None:
@@ -302,9 +385,10 @@ class Settings:
                 f"guest_characters_per_hour {self.guest_characters_per_hour} is neither 0 nor the length of one text, "
                 f"{_LEAST_CHARACTERS}, or more"
             )
-        for origin in self.allowed_origins:
-            if not ORIGIN.fullmatch(origin):
-                raise SettingsError(f"allowed_origins: {origin!r} is no origin such as https://app.example")
+        for name in ("allowed_origins", "frame_ancestors"):
+            for origin in getattr(self, name):
+                if not ORIGIN.fullmatch(origin):
+                    raise SettingsError(f"{name}: {origin!r} is no origin such as https://app.example")
 
     @property
     def streamed_to(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -19,10 +20,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from lipstream.realtime.errors import LipstreamError
+from lipstream.realtime.test_client.server_client import RefusedError, ServerClient, UnreachableError
 from lipstream.realtime.wire.control_messages import ControlMessage, EndOfSpeechMessage, InterruptMessage, SayMessage
 
 _PIECE_BYTES = 8 * 1024
 _EVENTS_KEPT = 1024
+_RETRY_S = 0.5
+_GONE = (401, 403, 404)
+"""Answers to the owner of a session that is gone: its token opens nothing, or there is no such session."""
 
 
 class Speaker:
@@ -130,3 +136,94 @@ class Speaker:
             self._keep(None)
             async with self._may_send:
                 self._may_send.notify_all()
+
+
+class LastingSession:
+    """A program's own session that outlives its worker: on a cluster it is begun again elsewhere, with the same tokens.
+
+    ::
+
+        async with LastingSession("https://face.example", avatar="ada", token=key) as session:
+            async for sentence in sentences:
+                async with session.speaking(rate_hz=24000) as speaker:
+                    await speaker.say(sentence)
+
+    Speech that the lost worker had not played is lost with it.
+
+    Args:
+        server: Address of the server, or of an ingress.
+        avatar: Id of the avatar; empty for the server's choice.
+        token: API key or join token; empty if the server needs none.
+        patience_s: Time for which a server that does not answer, or has no room, is asked again, s.
+
+    Attributes:
+        facts: What the server answered to the beginning of the session that there is now.
+    """
+
+    def __init__(self, server: str, *, avatar: str = "", token: str = "", patience_s: float = 30.0) -> None:
+        self._client = ServerClient(server, token=token)
+        self._avatar, self._patience_s = avatar, patience_s
+        self.facts: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        """Begin the session.
+
+        Raises:
+            LipstreamError: If the server refuses, or is not there for as long as the patience lasts.
+        """
+        await self.ensure()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the session."""
+        with contextlib.suppress(LipstreamError):
+            await self._client.ask(self.facts["urls"]["self"], method="DELETE", token=self.facts["token"])
+
+    async def ensure(self) -> None:
+        """Begin the session again if it is lost.
+
+        Raises:
+            LipstreamError: If the server refuses, or is not there for as long as the patience lasts.
+        """
+        end_s = asyncio.get_running_loop().time() + self._patience_s
+        while True:
+            try:
+                if not self.facts or await self._is_gone():
+                    await self._begin()
+            except (RefusedError, UnreachableError) as error:
+                waits = isinstance(error, UnreachableError) or error.answer_status in (429, 503)
+                if not waits or asyncio.get_running_loop().time() > end_s:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    @contextlib.asynccontextmanager
+    async def speaking(self, *, rate_hz: int = 16_000) -> AsyncIterator[Speaker]:
+        """Give a speaker at the session, which is begun again first if it is lost.
+
+        Raises:
+            LipstreamError: For the reasons that `ensure` gives.
+            OSError: If the server is lost meanwhile.
+            websockets.exceptions.WebSocketException: If it ends the connection, or refuses it.
+        """
+        await self.ensure()
+        async with Speaker(self._client.url, self.facts["id"], token=self.facts["token"], rate_hz=rate_hz) as speaker:
+            yield speaker
+
+    async def _is_gone(self) -> bool:
+        try:
+            await self._client.ask(self.facts["urls"]["self"], token=self.facts["token"])
+        except RefusedError as error:
+            if error.answer_status in _GONE:
+                return True
+            raise
+        return False
+
+    async def _begin(self) -> None:
+        body: dict[str, Any] = {"avatar": self._avatar} if self._avatar else {}
+        if self.facts:
+            body["continues"] = {"id": self.facts["id"], "token": self.facts["token"]}
+        self.facts = await self._client.ask("/api/sessions", method="POST", body=body)

@@ -141,8 +141,9 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
 
 
 def _scopes(scopes: list[str]) -> str:
-    """Return the scope that a key needs, in words; empty if the route names none."""
-    return f" with the scope `{scopes[0]}` or `admin`" if scopes else ""
+    """Return the scopes that a key needs, in words; empty if the route names none."""
+    named = " and ".join(f"`{scope}`" for scope in scopes)
+    return f" with the scope{'s' * (len(scopes) > 1)} {named} or `admin`" if scopes else ""
 
 
 def _body(kind: str, schema: dict[str, Any]) -> str:

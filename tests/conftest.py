@@ -24,8 +24,9 @@ import pytest_asyncio
 from lipstream.avatar_cache import store
 from tests.network.link import can_make_links
 from tests.server_process import server_store, speech_wav, start_server
+from tests.wheels import wheel
 
-__all__ = ["server_store", "speech_wav", "start_server"]
+__all__ = ["server_store", "speech_wav", "start_server", "wheel"]
 
 
 def _can_mount() -> bool:
@@ -56,6 +57,7 @@ _NEEDS: dict[str, Callable[[], object]] = {
     "chromium": lambda: shutil.which("chromium"),
     "firefox": lambda: shutil.which("firefox-esr"),
     "node": lambda: shutil.which("node"),
+    "npm": lambda: shutil.which("npm") and (Path(__file__).parent.parent / "web/node_modules/.bin/tsc").exists(),
     "espeak-ng": lambda: shutil.which("espeak-ng"),
     "libgl": lambda: find_library("GL"),
     "coturn": lambda: shutil.which("turnserver"),
@@ -68,6 +70,7 @@ _NEEDS: dict[str, Callable[[], object]] = {
     "systemd": lambda: shutil.which("systemd-analyze"),
     "sound server": _can_make_sound_devices,
     "tmpfs": lambda: os.geteuid() == 0 and _can_mount(),
+    "xvfb": lambda: shutil.which("Xvfb"),
     "recorded speech": lambda: Path("/usr/share/asterisk/sounds/en_US_f_Allison").exists(),
 }
 """Programs outside the package index that a test may need, and a check for each whether it is installed."""
@@ -85,7 +88,6 @@ def _kill_later(process: BaseProcess, kill: Callable[[BaseProcess], None] = Base
 def pytest_configure(config: pytest.Config) -> None:
     if "coverage" in sys.modules:
         BaseProcess.kill = _kill_later  # type: ignore[method-assign, assignment]
-    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -115,7 +117,7 @@ def no_leaked_threads() -> Iterator[None]:
     """Fail a test that leaves a thread of ours behind."""
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while leaked := [t for t in threading.enumerate() if t not in before and not _is_pool(t)]:
         if time.monotonic() > deadline:
             pytest.fail(f"leaked threads: {leaked}")
@@ -139,9 +141,22 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
     yield
-    deadline = loop.time() + 5
+    deadline = loop.time() + 30
     while leaked := [t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()]:
         if loop.time() > deadline:
             pytest.fail(f"leaked tasks: {leaked}")
         await asyncio.sleep(0.01)
     gc.collect()
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    """Yield the name of a screen that only memory holds."""
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "800x800x24", "-nolisten", "tcp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as screen:
+        assert screen.stdout
+        yield f":{screen.stdout.readline().decode().strip()}"
+        screen.terminate()

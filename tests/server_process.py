@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,12 +25,28 @@ ROOT = Path(__file__).parent.parent
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 
 
+_PORTS = range(10_000, 32_768)
+"""Below the ports that Linux gives to outgoing connections and to sockets that ask for any port: no other test's socket
+can take a port of these between the choice and its use."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a free TCP port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free for TCP and UDP, another one each time."""
+    while True:
+        port = random.choice(_PORTS)
+        if port not in _given and all(_is_free(port, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            _given.add(port)
+            return port
+
+
+def _is_free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(type=kind) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 @dataclass
@@ -73,7 +90,7 @@ class ServerProcess:
 
     def get(self, path: str) -> Any:
         request = urllib.request.Request(self.url + path, headers=self._headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     @property
@@ -83,15 +100,15 @@ class ServerProcess:
     def post(self, path: str, body: dict[str, object]) -> Any:
         headers = {"Content-Type": "application/json", **self._headers}
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def delete(self, path: str) -> None:
         request = urllib.request.Request(self.url + path, headers=self._headers, method="DELETE")
-        urllib.request.urlopen(request, timeout=20).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -99,7 +116,7 @@ class ServerProcess:
         """Stop it and return its exit status."""
         assert self.process is not None
         self.process.send_signal(how)
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         self.process = None
         return status
 

@@ -95,7 +95,7 @@ def behind_nginx(
     command = ["nginx", "-e", str(tmp_path / "error.log"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     nginx = subprocess.Popen([*command, "-g", "daemon off;"], stderr=subprocess.PIPE)
     url, trust = f"https://localhost:{port}", ssl.create_default_context(cafile=certificate[0])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(f"{url}/readyz", context=trust, timeout=5).close()
@@ -193,16 +193,3 @@ def test_the_documents_options_and_addresses_are_those_that_are_tested(tmp_path:
     denied = re.findall(r"^denied-peer-ip=(\S+)$", snippet("coturn"), re.MULTILINE)
     assert set(DENIED) <= set(denied)
     assert "use-auth-secret" in snippet("coturn")
-
-
-def test_the_container_copies_what_there_is() -> None:
-    containerfile = (ROOT / "deploy" / "Containerfile").read_text()
-    copied = re.findall(r"^COPY (.+) \S+$", containerfile, re.MULTILINE)
-    assert copied
-    for sources in copied:
-        for source in sources.split():
-            assert (ROOT / source).exists(), source
-            assert f"!{source}" in (ROOT / ".containerignore").read_text().split()
-    assert re.search(r'^HEALTHCHECK .*\\\n *CMD \[.*"-m", "lipstream", "health"\]$', containerfile, re.MULTILINE)
-    (arguments,) = re.findall(r"^CMD (\[\"--.*\])$", containerfile, re.MULTILINE)
-    assert read_settings(json.loads(arguments), {}).udp_ports == (50000, 50199)

@@ -36,7 +36,7 @@ def sources() -> list[Path]:
     for top in ("realtime", "avatar_cache", "training", "benchmarks"):
         code += ROOT.glob(f"{top}/**/*.py")
     return code + [
-        path for top in ("", "call", "kiosk", "stage", "shared") for path in (ROOT / "web" / top).glob("*.js")
+        path for top in ("", "avatar", "call", "kiosk", "stage", "shared") for path in (ROOT / "web" / top).glob("*.js")
     ]
 
 
@@ -46,6 +46,15 @@ def test_nothing_forbidden_stands_in_the_code(what: str) -> None:
     assert len(files) > 100
     found = [f"{p.relative_to(ROOT)}: {m[0]}" for p in files for m in re.finditer(FORBIDDEN[what], p.read_text())]
     assert not found
+
+
+def test_programs_of_the_event_loop_are_killed_in_the_one_way_that_leaves_their_exit_status() -> None:
+    files = [path for path in sources() if path.relative_to(ROOT).parts[0] in ("realtime", "avatar_cache")]
+    starts = [path for path in files if "asyncio.create_subprocess_exec" in path.read_text()]
+    assert len(starts) >= 5
+    killed = re.compile(r"\.(kill|terminate|send_signal)\(")
+    assert not [str(path.relative_to(ROOT)) for path in starts if killed.search(path.read_text())]
+    assert killed.search("process.kill()"), "workers/programs.py says why not"
 
 
 def test_the_patterns_find_what_they_are_for() -> None:

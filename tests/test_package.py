@@ -27,10 +27,7 @@ from lipstream.realtime.test_client.call_recording import decode_pictures
 from lipstream.realtime.test_client.caller import Caller
 from tests.server_process import ROOT, ServerProcess
 from tests.sound_files import write_wav
-
-BINARIES = "Scripts" if os.name == "nt" else "bin"
-PACKED = ("lipstream", "realtime", "avatar_cache", "web", "pyproject.toml", "README.md", "LICENSE")
-NO_INDEX = ("ConnectionError", "NewConnectionError", "No matching distribution", "Temporary failure", "timed out")
+from tests.wheels import BINARIES, pip
 
 WHO_IS_LOADED = """
 import collections, json, multiprocessing, os, sys
@@ -169,32 +166,6 @@ def test_a_checkout_whose_links_are_text_files_has_the_same_modules(tmp_path: Pa
     assert run.stdout == "True\n"
 
 
-def pip(*arguments: str) -> None:
-    """Run pip; skip the test where it finds no package index."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
-    if run.returncode and any(sign in run.stdout + run.stderr for sign in NO_INDEX):
-        if os.environ.get("REQUIRE_SYSTEM") == "1":
-            pytest.fail(f"needs a package index: {run.stderr}")
-        pytest.skip("needs a package index")
-    assert not run.returncode, run.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built of a copy: a build leaves folders where it runs."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in PACKED:
-        source, to = ROOT / name, folder / "source" / name
-        if source.is_dir():
-            shutil.copytree(source, to, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy(source, to)
-    pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(folder / "source"))
-    (found,) = folder.glob("*.whl")
-    return found
-
-
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A virtual environment with the wheel, the packages of the tests' own, and the index's ``realtime``."""
@@ -214,7 +185,7 @@ def test_the_wheel_holds_lipstream_alone_and_all_that_it_needs(wheel: Path) -> N
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in files} == {"lipstream"}
     assert not [name for name in files if re.search(r"tests|training|benchmarks|__pycache__|run_server", name)]
-    pages = [ROOT / "web/speaker.js", *(ROOT / "web").glob("[cks]*/*")]
+    pages = [*(ROOT / "web").glob("*.js"), *(ROOT / "web").glob("[acks]*/*")]
     wanted = {
         f"lipstream/{path.relative_to(ROOT).as_posix()}"
         for path in [*(ROOT / "realtime").rglob("*"), *(ROOT / "avatar_cache").rglob("*"), *pages]
@@ -307,3 +278,14 @@ def test_the_installed_command_renders_and_lists(installed: Path, server_store: 
     shown = run("render", "--store", str(server_store), "--audio", "tone.wav", "--out", "out.mp4", "--avatar", "ada")
     assert "25 frames" in shown
     assert (tmp_path / "out.mp4").stat().st_size > 10_000
+
+
+@pytest.mark.timeout(300)
+def test_the_librarys_example_runs_from_the_wheel(installed: Path, server_store: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples/face_to_file.py", tmp_path)
+    write_wav(tmp_path / "tone.wav", np.zeros(48000, np.float32))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(installed / BINARIES / "python"), "face_to_file.py", "tone.wav", "film.mp4"]
+    environment["LIPSTREAM_STORE"] = str(server_store)
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=250)
+    assert (tmp_path / "film.mp4").stat().st_size > 10_000

@@ -1,5 +1,7 @@
 """The server as a process: how it starts and how it ends."""
 
+import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.realtime.rtc.loopback import Client, until
 from tests.server_process import ROOT, ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -40,7 +43,7 @@ def test_a_wrong_weights_file_ends_the_start(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert run.returncode != 0
-    assert "w.pth is not a checkpoint of plain tensors" in run.stderr
+    assert "w.pth is a text, not a checkpoint" in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -78,8 +81,42 @@ def test_sigterm_to_all_its_processes_ends_none_of_them_before_the_server(
     assert server.is_ready()
     assert server.stop(signal.SIGTERM) == 0
     assert "starting it again" not in log.read_text()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
+
+
+@pytest.mark.parametrize(("how", "options"), [(signal.SIGTERM, ("--grace-s", "0.5")), (signal.SIGINT, ())])
+async def test_a_signal_to_its_process_group_ends_a_call_and_all_processes(
+    how: signal.Signals, options: tuple[str, ...], server_store: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    server = ServerProcess(server_store, options, command=("setsid", sys.executable, "run_server.py"), log=log)
+    await asyncio.to_thread(server.start)
+    group, client = pid_of(server), Client()
+    try:
+        assert os.getpgid(group) == group
+        offer = {"sdp": await client.offer(), "type": "offer"}
+        created = await asyncio.to_thread(server.post, "/api/sessions", {"offer": offer})
+        await client.accept(created["answer"]["sdp"])
+        await until(lambda: client.frames["video"], "pictures")
+        family = [child for child in psutil.Process(group).children(recursive=True) if child.is_running()]
+        assert all(os.getpgid(child.pid) == group for child in family), "a terminal's signal reaches them all"
+        os.killpg(group, how)
+        if not options:  # Ctrl-C again, by somebody who does not wait for the call's end
+            await until(lambda: f"{how.name}: live sessions" in log.read_text(), "the first one's effect")
+            os.killpg(group, how)
+        assert server.process is not None
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 20)
+        assert not alive
+        await until(lambda: client.pc.connectionState == "closed", "the goodbye")
+    finally:
+        await client.close()
+        if server.process and server.process.poll() is None:
+            os.killpg(group, signal.SIGKILL)
+    said = log.read_text()
+    assert not any(fault in said for fault in ("Traceback", "ERROR")), said
+    assert "starting it again" not in said.partition("live sessions")[2], "the signal ended a worker"
 
 
 def test_without_the_worker_it_is_not_ready_and_then_is_again(start_server: StartServer) -> None:
@@ -113,5 +150,5 @@ def test_no_worker_outlives_a_server_that_was_killed(start_server: StartServer) 
     assert server.process is not None
     server.process.kill()
     server.process.wait(20)
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive

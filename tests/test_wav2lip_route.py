@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from lipstream.avatar_cache.built_in_detector import BuiltInDetector
 from lipstream.avatar_cache.detector_box import detector_box
-from lipstream.avatar_cache.face_detector import BuiltInDetector
 from tests.avatar_cache.stand_in_weights import face_box, picture
 from tests.server_process import ROOT
-from tests.test_package import BINARIES, pip
+from tests.wheels import BINARIES, pip
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
-"""The built-in avatars, designed by hand: identity, appearance and stage."""
+"""Drawn people, designed by hand: identity, appearance and stage. Pictures for the fit show them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from training.appearance import Appearance, Stage
 from training.hair import HairStyle
@@ -11,7 +11,7 @@ from training.heads import Identity
 
 @dataclass(frozen=True)
 class Person:
-    """One built-in avatar.
+    """One person.
 
     Attributes:
         identity: Shape of the head.
@@ -133,15 +133,4 @@ MIRA = Person(
     "A drawn young woman with a blue bob in an amber shirt.",
 )
 
-_GREEN = (0.0, 0.69, 0.25)
-
 PEOPLE = (ADA, BEN, MIRA)
-AVATARS = (
-    *PEOPLE,
-    replace(
-        ADA,
-        id="ada-green",
-        stage=replace(ADA.stage, near=_GREEN, far=_GREEN, grain=0.0),
-        description="Ada before plain green, to be keyed out of a video call or a stream.",
-    ),
-)

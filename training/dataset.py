@@ -8,7 +8,6 @@ clip's own frame.
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from training.appearance import HeadPose, Stage, random_look, random_pose, random_stage
 from training.characters import PEOPLE
 from training.detector_crops import VIEW_PX, box_of, cut, view_around
+from training.face_box import Landmarks, square_of
 from training.geometry import project, rotation
 from training.heads import SKIN, Floats, HeadSet
 from training.landmark_points import points_in_window
@@ -28,7 +28,6 @@ from training.speech import read_mouths
 from training.visemes import MOUTH_ACTIONS, spread_actions
 
 MOUTHS = 5
-_ABOVE_LIP = 0.06  # share of the box's half: room between its centre and the raised upper lip
 HELD_OUT = 6
 """Number of last identities of a set that are kept for evaluation."""
 _SCENES_AN_IDENTITY = 8
@@ -40,66 +39,33 @@ _LAUGH = {
     "mouthStretch": (0.0, 0.35),
 }
 _SMILE = (0.2, 0.7)
+_FLOODED, _SEEN = 1000.0, 24
+"""Light in the mouth that makes its inside white, and the change of a pixel by which it shows."""
 _LAUGHS, _GRIMACES, _BETWEEN = 0.4, 0.12, 0.12
 """Shares of the scenes by the kind of their last mouth; in the other scenes it is one more moment of speech."""
 BUILT_IN_SHARE = 0.15
 """Extra share of the scenes for the built-in people, whose faces users see first."""
 
-# Points of the average face (x, y, z) that define the box.
-_UNDER_NOSE, _CHIN, _NOSE, _NAPE = (0, -0.1098, -0.0131), (0, -0.0811, -0.068), (0, -0.119, 0.0045), (0, 0.02, 0.01)
-
-
-@dataclass(frozen=True)
-class Landmarks:
-    """Vertices of one mesh from which the face box is measured."""
-
-    under_nose: int
-    chin: int
-    nose: int
-
-    @staticmethod
-    def of(heads: HeadSet) -> Landmarks:
-        """Find the vertices."""
-        skin = np.where(heads.parts == SKIN)[0]
-
-        def nearest(point: tuple[float, float, float]) -> int:
-            away = np.abs(heads.canonical[skin] - np.array(point, np.float32)).sum(axis=1)
-            return int(skin[away.argmin()])
-
-        return Landmarks(nearest(_UNDER_NOSE), nearest(_CHIN), nearest(_NOSE))
-
 
 def face_window(
     heads: HeadSet, vertices: Floats, index: int, pose: HeadPose, stage: Stage
 ) -> tuple[float, float, float]:
-    """Return the face box in the whole picture: centre x, y (-1..1, up) and half its side.
-
-    It reaches from about the brows to just under the chin of a wide open jaw; speech moves only its lower half.
+    """Return the face box in the whole picture, see `training.face_box.square_of`.
 
     Args:
         vertices: Neutral face of one identity, ``float32[V, 3]``.
         index: Index of the identity, for its joints.
     """
-    marks = Landmarks.of(heads)
-    jaw = heads.actions[heads.action_names.index("jawOpen")]
-    points = np.stack(
-        [
-            vertices[marks.under_nose],
-            vertices[marks.chin] + 0.45 * jaw[marks.chin],
-            vertices[marks.nose],
-            vertices[marks.nose] * np.array([0, 0, 1], np.float32) + np.array([0, -0.02, 0], np.float32),
-        ]
-    ) + np.asarray(pose.shift, np.float32)
+    marks = Landmarks.of(heads.canonical, heads.parts == SKIN)
+    points = marks.points(vertices, heads.actions[heads.action_names.index("jawOpen")])
+    points = points + np.asarray(pose.shift, np.float32)
     neck, head = rotation(pose.neck), rotation(pose.head)
     head_pivot, neck_pivot = heads.pivots[index]
     pivot = neck_pivot + neck @ (head_pivot - neck_pivot)
     turned = pivot + (points - head_pivot) @ (neck @ head).T
     flat = project(stage, turned)
-    # Measured in space, so that the size does not depend on a nod.
-    tall_m = max(float(np.linalg.norm(points[0] - points[1])), 0.070)
-    half = tall_m * 1.04 / (stage.view_height_m / 2) * stage.distance_m / (stage.distance_m + float(turned[0, 1]))
-    # A turned head is centred between its nose and its axis, about where a detector places its box.
-    return float(0.55 * flat[2, 0] + 0.45 * flat[3, 0]), float(flat[0, 1]) + _ABOVE_LIP * half, half
+    nearness = stage.distance_m / (stage.distance_m + float(turned[0, 1]))
+    return square_of(turned, flat, nearness / (stage.view_height_m / 2))
 
 
 def _mood(heads: HeadSet, rng: np.random.Generator) -> Floats:
@@ -124,7 +90,7 @@ def _odd_mouth(rng: np.random.Generator) -> Floats:
     return mouth
 
 
-def _laugh(rng: np.random.Generator) -> Floats:
+def random_laugh(rng: np.random.Generator) -> Floats:
     """Return a laugh with parted lips on top of a smile, as in most photographs that users bring."""
     mouth = np.zeros(len(MOUTH_ACTIONS), np.float32)
     for name, (least, most) in _LAUGH.items():
@@ -159,6 +125,9 @@ class SceneMaker:
         held_out: Whether to render the identities kept for evaluation, or the others.
         built_in_share: Extra share of scenes for the built-in people.
         crop: ``lipstream`` or ``detector``, see `lipstream.realtime.lipsync.metadata.WeightsMetadata`.
+        size: Side of the pictures, px; for Lipstream's crop.
+        truth: Whether pictures serve as truth: they are not degraded, and scenes have ``inside uint8[5, size, size]``,
+            255 where a picture shows teeth, tongue or the dark between them.
     """
 
     def __init__(
@@ -169,10 +138,13 @@ class SceneMaker:
         held_out: bool,
         built_in_share: float = BUILT_IN_SHARE,
         crop: str = "lipstream",
+        size: int = CROP,
+        truth: bool = False,
     ) -> None:
+        self._truth = truth
         self._heads, self._mouths, self._crop = heads, mouths, crop
         self._built_in_share = 0.0 if held_out else built_in_share
-        self._renderer = Renderer(heads, VIEW_PX if crop == "detector" else CROP, samples=0, shells=3)
+        self._renderer = Renderer(heads, VIEW_PX if crop == "detector" else size, samples=0, shells=3)
         count = len(heads.names)
         self._choice = range(count - HELD_OUT, count) if held_out else range(count - HELD_OUT)
         # A moving mouth teaches more than one at rest, which other pictures show already.
@@ -210,10 +182,16 @@ class SceneMaker:
             drawn = (self._renderer.draw(sitter, action, pose, stage, window) for action in actions)
             pictures = [np.ascontiguousarray(picture[..., ::-1]) for picture in drawn]
             if self._crop == "detector":
-                box = box_of(points_in_window(heads, sitter.vertices, index, actions[0], pose, stage, window), rng)
+                points = points_in_window(heads, sitter.vertices, index, actions[0], pose, stage, window)
+                box = box_of(pictures[0], points, rng)
                 pictures = [cut(picture, box) for picture in pictures]
-            images = _degrade(pictures, rng) if rng.random() < 0.5 else pictures
-            made.append({"images": np.stack(images), "mouths": mouths, "identity": index})
+            images = _degrade(pictures, rng) if rng.random() < 0.5 and not self._truth else pictures
+            scene = {"images": np.stack(images), "mouths": mouths, "identity": index}
+            if self._truth:
+                lit = [self._renderer.draw(sitter, action, pose, stage, window, gape=_FLOODED) for action in actions]
+                away = np.stack(lit).astype(int)[..., ::-1] - scene["images"]
+                scene["inside"] = np.where(np.abs(away).max(axis=-1) > _SEEN, 255, 0).astype(np.uint8)
+            made.append(scene)
         return made
 
     def _draw_mouths(self, rng: np.random.Generator) -> tuple[Floats, bool]:
@@ -226,7 +204,7 @@ class SceneMaker:
         mouths = np.concatenate([np.zeros_like(first[:1]), first])
         kind = rng.random()
         if kind < _LAUGHS:
-            mouths[-1] = _laugh(rng)
+            mouths[-1] = random_laugh(rng)
         elif kind < _LAUGHS + _GRIMACES:
             mouths[-1] = _odd_mouth(rng)
         elif kind < _LAUGHS + _GRIMACES + _BETWEEN:
@@ -243,14 +221,14 @@ def rest_actions(heads: HeadSet, rest: dict[str, float]) -> Floats:
     return values
 
 
-def _write_shard(task: tuple[Path, str, int, int, bool, float, str]) -> str:
-    folder, name, seed, count, held_out, built_in_share, crop = task
+def _write_shard(task: tuple[Path, str, int, int, bool, float, str, int]) -> str:
+    folder, name, seed, count, held_out, built_in_share, crop, size = task
     shard = folder / name
     if shard.exists():
         return f"{shard.name} is there"
     rng = np.random.default_rng(seed)
     heads, mouths = HeadSet.load(folder / "heads.npz"), read_mouths(folder, "held-speech" if held_out else "speech")
-    maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share, crop=crop)
+    maker = SceneMaker(heads, mouths, held_out=held_out, built_in_share=built_in_share, crop=crop, size=size)
     scenes: list[dict[str, Any]] = []
     while len(scenes) < count:
         scenes += maker.scenes(min(_SCENES_AN_IDENTITY, count - len(scenes)), rng)
@@ -271,17 +249,18 @@ def build_faces(
     held_out: bool = False,
     built_in_share: float = BUILT_IN_SHARE,
     crop: str = "lipstream",
+    size: int = CROP,
     progress: Any = print,
 ) -> None:
     """Render the pictures, shard by shard; existing shards are kept.
 
-    Each ``faces-*.npz`` (or ``held-*.npz``; for a detector's crop ``detector-faces-*.npz``) holds
-    ``images uint8[S, 5, 96, 96, 3]`` (blue first), ``mouths float32[S, 5, 13]``, the first at rest, and
-    ``identity int[S]``.
+    Each ``faces-*.npz`` (or ``held-*.npz``; for a detector's crop ``detector-faces-*.npz``, of 192 px
+    ``fine-faces-*.npz``) holds ``images uint8[S, 5, size, size, 3]`` (blue first), ``mouths float32[S, 5, 13]``, the
+    first at rest, and ``identity int[S]``.
     """
-    stem = stem_of("held" if held_out else "faces", crop)
+    stem = stem_of("held" if held_out else "faces", crop, size)
     tasks = [
-        (folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, scenes, held_out, built_in_share, crop)
+        (folder, f"{stem}-{i:04d}.npz", seed * 100_003 + i, scenes, held_out, built_in_share, crop, size)
         for i in range(shards)
     ]
     # Graphics contexts do not survive a fork.

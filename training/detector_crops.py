@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipstream.avatar_cache.crop_geometry import crop_face
 from lipstream.avatar_cache.detector_box import cropped_boxes, detector_box, to_rectangles
+from lipstream.avatar_cache.forehead import bare_forehead
 from lipstream.realtime.lipsync.metadata import NO_PADS
 from lipstream.realtime.picture.i420 import bgr_to_i420
 from training.heads import Floats
@@ -20,8 +21,8 @@ Images = NDArray[np.uint8]
 VIEW_PX = 160
 """Side of the square view that is rendered around a box: the box is some 120 px high in it."""
 _UP, _AROUND = 0.4, 1.5
-_JITTER = 0.03
-"""Standard deviation of each edge of a box, as a share of its sides: detectors differ that much from frame to frame."""
+_JITTER = 0.015
+"""Standard deviation of each edge of a box, as a share of its sides: boxes of one face differ by 0.01 to 0.02."""
 
 
 def view_around(window: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -30,14 +31,16 @@ def view_around(window: tuple[float, float, float]) -> tuple[float, float, float
     return x, y + _UP * half, _AROUND * half
 
 
-def box_of(points: Floats, rng: np.random.Generator | None = None) -> NDArray[np.float64]:
-    """Return left, top, right and bottom of a face in the view, px.
+def box_of(view: Images, points: Floats, rng: np.random.Generator | None = None) -> NDArray[np.float64]:
+    """Return left, top, right and bottom of a face in the view, px, lower for a fringe as the detector's are.
 
     Args:
+        view: ``uint8[VIEW_PX, VIEW_PX, 3]``, BGR.
         points: The 68 points in the view, ``float32[68, 2]`` in 0..1.
         rng: Source of the detector's error; ``None`` for none.
     """
-    box = detector_box(points * VIEW_PX)
+    places = points * VIEW_PX
+    box = detector_box(places, bare_forehead(view, places))
     if rng is not None:
         width, height = box[2:] - box[:2]
         box += rng.normal(0, _JITTER, 4) * (width, height, width, height)

@@ -13,6 +13,7 @@ from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
 from training.augmentation import Sound
 from training.clips import HeldClips, SpokenClip
+from training.codes import code_channels, mouth_to_code
 from training.figures import (
     best_lag,
     change,
@@ -25,10 +26,11 @@ from training.figures import (
 )
 from training.heads import Floats
 from training.pairs import DECODED_REGION, face_input
-from training.plots import plot_opening, write_strip
+from training.plots import plot_opening
 from training.recordings import PROMPTS, read_recording
 from training.sounds import unspoken
 from training.speech import closed_frames
+from training.strips import write_strip
 from training.sync import HEARD_OFFSET, SyncScorer
 from training.visemes import mouth_curve
 from training.windows import windows_of
@@ -40,6 +42,7 @@ _STILL_M = 0.002
 _CLIP_FRAMES = 90
 _SOUNDS = 24
 _PLOTS = 3
+_AT_ONCE = 64
 
 
 def loudness_opening(windows: Floats, most_m: float) -> Floats:
@@ -61,7 +64,6 @@ def as_served(codes: Floats, articulation: float) -> Floats:
     return shaped
 
 
-@torch.no_grad()
 def render(
     network: Wav2Lip,
     mels: Floats,
@@ -82,18 +84,31 @@ def render(
     Returns:
         ``uint8[T, S, S, 3]``.
     """
+    codes = _heard(network, mels)
+    return draw(network, codes if articulation is None else as_served(codes, articulation), targets, references)
+
+
+@torch.no_grad()
+def _heard(network: Wav2Lip, mels: Floats) -> Floats:
+    parts = (torch.from_numpy(np.ascontiguousarray(mels[part]))[:, None] for part in _parts(len(mels)))
+    codes: Floats = np.concatenate([network.audio_encoder(windows).flatten(1).numpy() for windows in parts])
+    return codes
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)]
+
+
+@torch.no_grad()
+def draw(network: Wav2Lip, codes: Floats, targets: Images, references: Images) -> Images:
+    """Draw the mouths of codes ``float32[T, C]``; see `render`, which hears them."""
 
     def tensor(images: Images, part: slice) -> torch.Tensor:
-        chosen = np.broadcast_to(images, (len(mels), *images.shape[1:]))[part]
+        chosen = np.broadcast_to(images, (len(codes), *images.shape[1:]))[part]
         return torch.from_numpy(chosen.copy()).permute(0, 3, 1, 2).float() / 255
 
-    parts = [slice(start, start + 64) for start in range(0, len(mels), 64)]
-    windows = (torch.from_numpy(np.ascontiguousarray(mels[part]))[:, None] for part in parts)
-    codes = np.concatenate([network.audio_encoder(window).flatten(1).numpy() for window in windows])
-    if articulation is not None:
-        codes = as_served(codes, articulation)
     done = []
-    for part in parts:
+    for part in _parts(len(codes)):
         face = face_input(tensor(targets, part), tensor(references, part))
         code = torch.from_numpy(codes[part])[:, :, None, None]
         output = network.draw(code, network.encode_face(face), face[:, 3:])
@@ -141,6 +156,7 @@ def clip_figures(
         articulation: See `render`.
     """
     output = render(network, windows, clip.rest, clip.rest, articulation=articulation)
+    true_codes = mouth_to_code(torch.from_numpy(clip.mouths), code_channels(network)).numpy()
     rest = np.broadcast_to(clip.rest, output.shape)
     mean = np.repeat(clip.truth.mean(axis=0).round().astype(np.uint8)[None], len(output), axis=0)
     opening = loudness_opening(windows, float(clip.lips_m[:, 0].max()))
@@ -148,6 +164,7 @@ def clip_figures(
     found, truth = read_lips(output, clip), clip.lips_m
     figures = {
         "mouth L1": mouth_error(output, clip.truth),
+        "mouth L1, true mouths": mouth_error(draw(network, true_codes, clip.rest, clip.rest), clip.truth),
         "mouth L1, rest mouth": mouth_error(rest, clip.truth),
         "mouth L1, mean mouth": mouth_error(mean, clip.truth),
         "mouth L1, loudness mouth": mouth_error(loud, clip.truth),

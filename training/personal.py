@@ -27,6 +27,7 @@ from training.fit import draw_mouths, loss_of, mouth_weights
 from training.heads import Floats
 from training.pairs import CROP, decoded, face_input
 from training.run import Run
+from training.strips import write_strip
 from training.windows import windows_of
 
 Images = NDArray[np.uint8]
@@ -125,6 +126,7 @@ def personal_fit(
     minutes: float,
     batch_size: int = 16,
     seed: int = 0,
+    plot: Path | None = None,
     progress: Any = print,
 ) -> dict[str, tuple[float, float]]:
     """Adapt weights to the person in a clip, and write them.
@@ -140,6 +142,7 @@ def personal_fit(
         minutes: Training time.
         batch_size: Frames per step.
         seed: Seed of all random choices.
+        plot: Picture to write of the held-out part: as filmed, drawn before and after.
         progress: Called with a line of text now and then.
 
     Returns:
@@ -183,6 +186,12 @@ def personal_fit(
         code=metadata.code,
     )
     checkpoint.unlink()
+    if plot:
+        truth = (lesson.targets[held] * 255).byte().permute(0, 2, 3, 1).numpy()
+        unadapted, _ = load_weights(weights)
+        write_strip(
+            plot, [_measured(row) for row in (truth, speak(unadapted, lesson, held), speak(adapted, lesson, held))]
+        )
     return {name: (before[name], after[name]) for name in before}
 
 

@@ -1,4 +1,4 @@
-"""Evaluates weights on a photograph of a person, built like a user's avatar and speaking recorded prompts.
+"""Evaluates weights on photographs and on built-in avatars, built like a user's avatar and speaking recorded prompts.
 
 MediaPipe's face mesh, which is independent of this project, reads the lips in the frames.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.picture.i420 import i420_to_bgr
 from lipstream.realtime.picture.mouth_painter import Box
@@ -24,13 +27,14 @@ from lipstream.realtime.workers.render_worker import WorkerSettings
 from training.figures import best_lag, correlation
 from training.geometry import lip_gap
 from training.heads import Floats, HeadSet
+from training.pairs import CROP
 from training.recordings import PROMPTS, read_recording
 from training.speech import closed_frames
-from training.visemes import mouth_curve, spread_actions
+from training.visemes import Phone, mouth_curve, spread_actions
+from training.voices import RATE_HZ
 
 Images = NDArray[np.uint8]
 
-_ID = "photograph"
 _SIDE = 192
 _POINTS = 468
 _UPPER_LIP, _LOWER_LIP, _BROW, _CHIN = 13, 14, 10, 152
@@ -40,6 +44,23 @@ _SKIN = (200, 199, 205, 425)
 _SKIN_RADIUS = 0.02
 _SHUT = 0.2
 _BRIGHT = 75
+PORTRAIT_FIGURES = ("aperture r", "lag", "closures", "skin off", "teeth off", "teeth, 96 px")
+_BARED = 0.015
+"""Opening, as a share of the face's height, from which a mouth at rest shows teeth to compare with."""
+
+
+class Prompt(NamedTuple):
+    """Recorded speech.
+
+    Attributes:
+        sound: ``float32[n]``, 48 kHz.
+        phones: Its aligned phones.
+        mouths: The animation of these phones, ``float32[frames, 13]``.
+    """
+
+    sound: Sound
+    phones: list[Phone]
+    mouths: Floats
 
 
 class FaceMesh:
@@ -100,9 +121,10 @@ def teeth_colour(picture: Images, points: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class PhotographedSitter:
-    """The avatar built from the photograph, with the mesh that reads its lips."""
+class Sitter:
+    """An avatar of one person, with the mesh that reads its lips."""
 
+    avatar_id: str
     worker: RenderWorker
     store: AvatarStore
     mesh: FaceMesh
@@ -111,13 +133,24 @@ class PhotographedSitter:
         """Return the frames of the avatar speaking a sound (48 kHz), BGR, and their meshes."""
         frames = [
             i420_to_bgr(picture, top=0, left=0, height=picture.shape[0] * 2 // 3, width=picture.shape[1])
-            async for _, picture in render_pictures(sound, self.worker, self.store, _ID)
+            async for _, picture in render_pictures(sound, self.worker, self.store, self.avatar_id)
         ]
-        return frames, [self.points(frame) for frame in frames]
+        return frames, [self.mesh(frame, self.box) for frame in frames]
 
-    def points(self, picture: Images) -> Floats:
-        """Return the mesh of the photograph or of a frame; the face is at nearly the same place in both."""
-        return self.mesh(picture, self.store.load(_ID).manifest.boxes[0])
+    @property
+    def box(self) -> Box:
+        """The face in the first frame; it is at nearly the same place in the others."""
+        return self.store.load(self.avatar_id).manifest.boxes[0]
+
+
+def through_crop(picture: Images, box: Box) -> Images:
+    """Return a picture whose face was reduced to the network's size and enlarged again: what no such crop can keep."""
+    rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    face = picture[rows, columns]
+    small = cv2.resize(face, (CROP, CROP), interpolation=cv2.INTER_AREA)
+    through = picture.copy()
+    through[rows, columns] = cv2.resize(small, face.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return through
 
 
 def wanted_opening(heads: HeadSet, mouths: Floats) -> Floats:
@@ -126,37 +159,41 @@ def wanted_opening(heads: HeadSet, mouths: Floats) -> Floats:
     return np.array([lip_gap(heads, vertices) for vertices in moved], np.float32)
 
 
-async def _measure(
-    sitter: PhotographedSitter, source: Images, heads: HeadSet, recordings: Path, plots: Path | None
-) -> dict[str, float]:
-    points = sitter.points(source)
+async def _measure(sitter: Sitter, prompts: Sequence[Prompt], heads: HeadSet, plot: Path | None) -> dict[str, float]:
+    longest = max((prompt.sound for prompt in prompts), key=len)
+    _, at_rest = await sitter.says(np.zeros_like(longest))
+    source: Images = np.asarray(cv2.VideoCapture(str(sitter.store.clip_path(sitter.avatar_id))).read()[1], np.uint8)
+    points = sitter.mesh(source, sitter.box)
     skin, teeth = skin_colour(source, points), teeth_colour(source, points)
+    bared = opening(points) > _BARED
     rows: list[dict[str, float]] = []
-    for number, (name, words) in enumerate(PROMPTS.items()):
-        samples, phones = read_recording(recordings / f"{name}.wav", words)
-        mouths = mouth_curve(phones, len(samples) / 16000)
-        sound = np.interp(np.arange(3 * len(samples)) / 3, np.arange(len(samples)), samples).astype(np.float32)
-        spoken, meshes = await sitter.says(sound)
-        _, still = await sitter.says(np.zeros_like(sound))
-        found = np.array([opening(mesh) - opening(rest) for mesh, rest in zip(meshes, still, strict=True)], np.float32)
-        truth, closed = wanted_opening(heads, mouths[: len(found)]), closed_frames(phones, len(found))
+    for number, prompt in enumerate(prompts):
+        spoken, meshes = await sitter.says(prompt.sound)
+        found = np.array(
+            [opening(mesh) - opening(rest) for mesh, rest in zip(meshes, at_rest, strict=False)], np.float32
+        )
+        truth, closed = wanted_opening(heads, prompt.mouths[: len(found)]), closed_frames(prompt.phones, len(found))
         wide = found >= np.percentile(found, 80)
         shown = [(frame, mesh) for frame, mesh, is_wide in zip(spoken, meshes, wide, strict=True) if is_wide]
         skins = np.array([skin_colour(frame, mesh) for frame, mesh in zip(spoken, meshes, strict=True)])
         rows.append(
             {
                 "aperture r": correlation(found, truth),
-                "aperture lag (frames)": best_lag(found, truth),
-                "closure recall": float((found[closed] < _SHUT * np.percentile(found, 95)).mean()),
-                "skin colour off (of 255)": float(np.abs(skins.mean(axis=0) - skin).max()),
-                "teeth colour off (of 255)": float(
-                    np.abs(np.mean([teeth_colour(*one) for one in shown], axis=0) - teeth).max()
-                ),
+                "lag": best_lag(found, truth),
+                "closures": float((found[closed] < _SHUT * np.percentile(found, 95)).mean()),
+                "skin off": float(np.abs(skins.mean(axis=0) - skin).max()),
             }
         )
-        if plots and number == 0:
-            _write_frames(plots / "photograph.jpg", spoken, meshes)
-    return {f"photograph: {key}": float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        if bared:
+            drawn = np.mean([teeth_colour(*one) for one in shown], axis=0)
+            rows[-1]["teeth off"] = float(np.abs(drawn - teeth).max())
+        if plot and number == 0:
+            _write_frames(plot, spoken, meshes)
+    figures = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    if bared:
+        kept = teeth_colour(through_crop(source, sitter.box), points)
+        figures["teeth, 96 px"] = float(np.abs(kept - teeth).max())
+    return figures
 
 
 def _write_frames(path: Path, frames: list[Images], meshes: list[Floats]) -> None:
@@ -172,35 +209,68 @@ def _write_frames(path: Path, frames: list[Images], meshes: list[Floats]) -> Non
     cv2.imwrite(str(path), np.concatenate(rows, axis=0), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def photograph_figures(
-    weights: Path, folder: Path, photograph: Path, mesh: Path, recordings: Path, *, plots: Path | None = None
-) -> dict[str, float]:
-    """Return how well a person's photograph follows recorded speech when it is built and driven like a user's.
+def portrait_figures(
+    weights: Path,
+    folder: Path,
+    photographs: Sequence[Path],
+    mesh: Path,
+    recordings: Path,
+    *,
+    avatars: Sequence[str] = (),
+    plots: Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """Return how well people follow recorded speech when they are built and driven like a user's avatar.
 
-    Openings are relative to those of the same clip frame without speech.
+    Openings are relative to those of the same clip frame without speech; photographs rest with closed lips. Colours are
+    compared with those of the clip's first frame.
+    Teeth are compared where that frame bares them; beside it stands what is lost by reducing the face to 96 px, which
+    bounds what any network of this size can keep of them.
 
     Args:
         weights: Weights file, safetensors.
         folder: Dataset; its ``heads.npz`` gives the wanted opening of a mouth.
-        photograph: Photograph of one face with visible teeth.
+        photographs: Photographs of one face each, with different names.
         mesh: Path of ``face_landmark.tflite``.
         recordings: Folder of the recorded prompts, see `training.recordings.PROMPTS`.
-        plots: Folder for a strip of frames.
+        avatars: Ids of built-in avatars to measure too.
+        plots: Folder for a strip of frames of each person.
+
+    Returns:
+        `PORTRAIT_FIGURES` of each person, by the photograph's or the avatar's name: correlation, frames, recall, and
+        colours of 255; who bares no teeth lacks the last two.
     """
-    heads = HeadSet.load(folder / "heads.npz")
+    heads, prompts, found = HeadSet.load(folder / "heads.npz"), _read_prompts(recordings), FaceMesh(mesh)
     with tempfile.TemporaryDirectory() as scratch:
         store = AvatarStore(scratch)
-        store.build(photograph, _ID)
+        people = {avatar: avatar for avatar in avatars}
+        for number, photograph in enumerate(photographs):
+            people[photograph.stem] = f"photograph-{number}"
+            # Whoever smiles with parted lips in pauses would seem to open them there.
+            store.build(photograph, people[photograph.stem], options=BuildOptions(rest="closed"))
         worker = RenderWorker(WorkerSettings(weights=weights.absolute(), store=store.root))
-        source: Images = np.asarray(cv2.imread(str(photograph)), np.uint8)
 
-        async def run() -> dict[str, float]:
+        async def run() -> dict[str, dict[str, float]]:
             try:
                 await worker.start()
-                return await _measure(
-                    PhotographedSitter(worker, store, FaceMesh(mesh)), source, heads, recordings, plots
-                )
+                return {
+                    name: await _measure(
+                        Sitter(avatar_id, worker, store, found),
+                        prompts,
+                        heads,
+                        plots and plots / f"speaks-{name}.jpg",
+                    )
+                    for name, avatar_id in people.items()
+                }
             finally:
                 await worker.close()
 
         return asyncio.run(run())
+
+
+def _read_prompts(folder: Path) -> list[Prompt]:
+    prompts = []
+    for name, words in PROMPTS.items():
+        samples, phones = read_recording(folder / f"{name}.wav", words)
+        sound = np.interp(np.arange(3 * len(samples)) / 3, np.arange(len(samples)), samples).astype(np.float32)
+        prompts.append(Prompt(sound, phones, mouth_curve(phones, len(samples) / RATE_HZ)))
+    return prompts

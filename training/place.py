@@ -225,7 +225,7 @@ def measure(
     for number, (model, name) in enumerate(zip(models, names, strict=True)):
         manifest = store.load(name).manifest
         boxes = crop_geometry(manifest, metadata).boxes
-        loop, offset = ClipLoop(manifest.frames, manifest.loop), metadata.window_offset_samples
+        loop, offset = ClipLoop(manifest.loop_frames, manifest.loop), metadata.window_offset_samples
         jobs = decide_frames(sound, loop, window_offset_samples=offset)
         spoken = [job for job in jobs if job.mel is not None and job.spoken == 1]
         if len(spoken) < frames:

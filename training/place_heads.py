@@ -14,7 +14,7 @@ from lipstream.realtime.errors import NotFoundError, SettingsError
 from lipstream.realtime.lipsync.metadata import PUBLISHED_PADS
 from lipstream.realtime.render import read_sound
 from training.appearance import HeadPose, random_look, random_stage
-from training.avatars import write_video
+from training.avatar_files import write_video
 from training.dataset import HELD_OUT, rest_actions
 from training.heads import Floats, HeadSet
 from training.landmark_points import points_in_window

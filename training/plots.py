@@ -1,10 +1,9 @@
-"""Plots for the model card: the lips' opening over time, and strips of frames."""
+"""Plots for the model card: the lips' opening over time, and what look-ahead gains."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
@@ -47,15 +46,3 @@ def plot_look_ahead(path: Path, curve: dict[float, tuple[float, float]]) -> None
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
-
-
-def write_strip(path: Path, rows: list[NDArray[np.uint8]], count: int = 8) -> None:
-    """Write rows of pictures below each other: `count` of each row, evenly chosen, at twice their size.
-
-    Args:
-        rows: ``uint8[T, H, W, 3]`` each, BGR.
-        count: Number of columns.
-    """
-    chosen = np.linspace(0, len(rows[0]) - 1, count).round().astype(int)
-    picture = np.concatenate([np.concatenate(list(row[chosen]), axis=1) for row in rows], axis=0)
-    cv2.imwrite(str(path), cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))

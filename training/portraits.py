@@ -10,20 +10,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.avatar_cache.store import AvatarStore
+from lipstream.avatar_cache.store import BUILT_IN, AvatarStore
 from lipstream.realtime.picture.i420 import i420_to_bgr
 from lipstream.realtime.render import Sound, render_pictures
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ, SOUND_RATE_HZ
 from lipstream.realtime.workers.render_client import RenderWorker
 from lipstream.realtime.workers.render_worker import WorkerSettings
-from training.characters import PEOPLE
+from training.drawn.mira import MIRA
+from training.pathtraced.people import SITTERS
 from training.voices import Manner, speak
 
 Images = NDArray[np.uint8]
 
 SENTENCE = "Please bring a map, a pen, and both of the blue books."
 _COLUMNS, _ROWS, _SIDE = 7, 2, 170
-_QUALITY = 88
+_QUALITY = 78
 
 
 def say_sentence() -> Sound:
@@ -62,12 +63,19 @@ def write_portraits(weights: Path, out: Path) -> None:
         async def run() -> list[Images]:
             try:
                 await worker.start()
-                return [await _says(person.identity.name, worker, store) for person in PEOPLE]
+                return [await _says(avatar_id, worker, store) for avatar_id in _people()]
             finally:
                 await worker.close()
 
         picture = np.concatenate(asyncio.run(run()), axis=0)
     cv2.imwrite(str(out), picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+
+
+def _people() -> list[str]:
+    """Return the ids of the built-in people, the drawn one last."""
+    return [
+        person for person in (*(sitter.id for sitter in SITTERS), MIRA) if (BUILT_IN / person / "avatar.json").exists()
+    ]
 
 
 async def _says(avatar_id: str, worker: RenderWorker, store: AvatarStore) -> Images:

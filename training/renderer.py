@@ -173,6 +173,8 @@ class Renderer:
         pose: HeadPose,
         stage: Stage,
         window: tuple[float, float, float] = (0.0, 0.0, 1.0),
+        *,
+        gape: float | None = None,
     ) -> Picture:
         """Render one picture.
 
@@ -182,6 +184,7 @@ class Renderer:
             pose: Rotation of head and neck, degrees.
             window: Part of the whole picture to render: centre x, centre y (-1..1, up) and half its side; (0, 0, 1) is
                 all.
+            gape: Light that falls into the mouth, 1 where it is wide open; ``None`` for what the lips let in.
 
         Returns:
             ``uint8[size, size, 3]``, RGB.
@@ -212,7 +215,8 @@ class Renderer:
         }
         paint = {f"u_{n}": getattr(look, n) for n in _PAINT}
         common["u_toon"] = look.toon
-        paint["u_gape"] = float(np.clip(0.04 + (lip_gap(heads, vertices) - 0.0005) / 0.009, 0.04, 1.0))
+        let_in = float(np.clip(0.04 + (lip_gap(heads, vertices) - 0.0005) / 0.009, 0.04, 1.0))
+        paint["u_gape"] = let_in if gape is None else gape
         _set(self._face, common | placing | paint)
         _set(
             self._hair, common | placing | {"u_hair": look.hair_colour, "u_curl": look.hair.curl if look.hair else 0.0}

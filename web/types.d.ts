@@ -9,6 +9,8 @@ export interface AvatarEntry {
   state: AvatarState;
   /** Whether it was uploaded, and so can be removed. */
   own?: boolean;
+  /** Other pictures of the same person, made when they are first wanted. */
+  forms?: string[];
 }
 
 /** An event of `GET /api/avatars/{id}/events`. */
@@ -17,6 +19,11 @@ export interface AvatarBuild {
   /** 0..1 */
   progress: number;
   message: string | null;
+}
+
+/** The report in the answer of `GET /api/avatars/{id}`. */
+export interface BuildReport {
+  lines: { name: string; verdict: 'good' | 'fair' | 'poor'; advice: string }[];
 }
 
 /** The answer of `GET /api/sessions/{id}/connectivity`. */
@@ -33,7 +40,12 @@ export interface Session extends Connectivity {
   look_ahead_ms: number;
   /** How far the mouth goes, 0.5 to 1.5 of what was heard; null or absent without one. */
   articulation?: number | null;
+  liveliness?: number;
   urls: { self: string; peer: string; audio: string; whep: string };
+  /** Whether the server turns text into speech; absent in a session that an earlier page left. */
+  speaks_text?: boolean;
+  /** Names of the motions that may be asked for; absent in a session that an earlier page left. */
+  motions?: string[];
   /** The devices of the server's machine that the session uses; present if they were asked for. */
   local_audio?: ('input' | 'output')[];
 }
@@ -55,6 +67,8 @@ export interface SessionFigures {
   /** Positive: sound ahead of the picture. */
   av_offset_ms: number | null;
   interrupt_tail_ms: number | null;
+  /** Names of the motions of the avatar that may be asked for; absent from an earlier server. */
+  motions?: string[];
   frames_rendered: number;
   frames_idle: number;
   frames_repeated: number;
@@ -81,7 +95,9 @@ export interface ErrorBody {
 export interface ControlMessage {
   type: string;
   text?: unknown;
+  code?: unknown;
   message?: unknown;
+  motion?: unknown;
   reason?: unknown;
   seconds?: unknown;
 }
@@ -96,12 +112,54 @@ export interface Events<Details> extends Omit<EventTarget, 'addEventListener'> {
 /** For `class … extends`: EventTarget, with the events that the class fires. */
 export type EventsClass<Details> = new () => Events<Details>;
 
+/** For `class … extends`: HTMLElement, with the events that the class fires before those of every element. */
+export type ElementClass<Details> = new () => {
+  addEventListener<Name extends keyof Details & string>(
+    name: Name, listener: (event: CustomEvent<Details[Name]>) => void, options?: boolean | AddEventListenerOptions,
+  ): void;
+} & HTMLElement;
+
+/** The events of `<lipstream-avatar>`, with the type of each one's `detail`. */
+export interface AvatarEvents {
+  /** The face is there, or there again. */
+  connected: null;
+  /** It is gone; the element comes back by itself, unless it was taken out of the document. */
+  disconnected: { reason: string };
+  /** The avatar begins to speak. */
+  speaking: null;
+  /** It has spoken, or was interrupted. */
+  ended: { interrupted: boolean };
+  /** A sentence of a text begins to be heard. */
+  caption: { text: string };
+  /** A motion of the avatar begins to be seen. */
+  motionstarted: { name: string };
+  /** It is over. */
+  motionended: { name: string };
+  /** Something went wrong; `retries` says whether the element tries again by itself. */
+  error: { reason: string; message: string; retries: boolean };
+  /** Whatever the session tells its clients, as `docs/API.md` lists it. */
+  message: ControlMessage;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'lipstream-avatar': import('./avatar.js').LipstreamAvatar;
+  }
+}
+
 /** The elements that scripts look up, by id, of all three pages. */
 export interface Elements {
   'all-figures': HTMLDListElement;
   articulation: HTMLInputElement;
   'articulation-row': HTMLDivElement;
   'articulation-value': HTMLOutputElement;
+  'motion-file': HTMLInputElement;
+  'motion-name': HTMLSelectElement;
+  'motion-note': HTMLParagraphElement;
+  'motion-row': HTMLDivElement;
+  liveliness: HTMLInputElement;
+  'liveliness-row': HTMLDivElement;
+  'liveliness-value': HTMLOutputElement;
   'auto-gain': HTMLInputElement;
   'avatar-video': HTMLVideoElement;
   backdrop: HTMLCanvasElement;
@@ -115,8 +173,11 @@ export interface Elements {
   'consent-who': HTMLInputElement;
   'cut-out': HTMLCanvasElement;
   'echo-cancellation': HTMLInputElement;
+  'eyes-shut': HTMLInputElement;
   face: HTMLVideoElement;
   figures: HTMLElement;
+  form: HTMLSelectElement;
+  'form-row': HTMLDivElement;
   gallery: HTMLDivElement;
   'gallery-note': HTMLParagraphElement;
   hear: HTMLInputElement;
@@ -130,6 +191,7 @@ export interface Elements {
   line: HTMLParagraphElement;
   microphone: HTMLSelectElement;
   'microphone-note': HTMLParagraphElement;
+  motions: HTMLDivElement;
   mute: HTMLButtonElement;
   'noise-suppression': HTMLInputElement;
   notice: HTMLDivElement;
@@ -142,11 +204,15 @@ export interface Elements {
   push: HTMLButtonElement;
   'push-words': HTMLSpanElement;
   recorded: HTMLElement;
+  rest: HTMLSelectElement;
+  sample: HTMLButtonElement;
   sound: HTMLButtonElement;
   start: HTMLButtonElement;
   'status-detail': HTMLSpanElement;
   'status-line': HTMLSpanElement;
   stop: HTMLButtonElement;
+  text: HTMLInputElement;
+  'type-here': HTMLFormElement;
   'upload-note': HTMLParagraphElement;
   visitor: HTMLParagraphElement;
   'voice-delay': HTMLSpanElement;

@@ -4,10 +4,12 @@
 mouths/s* is the network alone, by the card's own clock; its operations per time are compared with a large matrix
 product of the same precision, measured before in the same process. The last rows are those products; their *of matrix
 rate* is the product measured again at the end, which shows whether the card kept its pace. On a card fp32 convolutions
-multiply as TF32, and so does the product for comparison.
+multiply as TF32, and so does the product for comparison. Weights with a copying head are drawn twice: as pixels, and as
+the fields that a server paints.
 """
 
 import functools
+import itertools
 import statistics
 import tempfile
 import time
@@ -47,28 +49,29 @@ def faces(count: int, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _rows(weights: Path, options: Options) -> Iterator[dict[str, Any]]:
-    on, work = options.open(), mouth_gflop(weights)
+    on = options.open()
     precisions = ("fp32",) if options.short else tuple(DTYPES)
     torch.backends.cuda.matmul.allow_tf32 = True
     before = {name: _matrix_tflops(on, DTYPES[name], options) for name in precisions}
-    found = []
     for precision in precisions:
         predictor = TorchPredictor(weights, device=on, precision=precision)
+        work = {drawn: mouth_gflop(weights, fields=drawn == "fields") for drawn in _kinds(predictor)}
         features = predictor.encode_faces(faces(8 if options.short else FRAMES, predictor.metadata.size))
-        for batch in BATCHES[:2] if options.short else BATCHES:
+        for drawn, batch in itertools.product(_kinds(predictor), BATCHES[:2] if options.short else BATCHES):
+            draw = predictor.predict_fields if drawn == "fields" else predictor.predict
             mel = np.random.default_rng(0).uniform(-4, 4, (batch, 80, 16)).astype(np.float32)
             frames = np.random.default_rng(2).integers(0, len(features.crops), batch)
-            whole_s = _median_s(functools.partial(predictor.predict, mel, features, frames), options)
+            whole_s = _median_s(functools.partial(draw, mel, features, frames), options)
             with torch.inference_mode():
-                graph_s = _median_s(predictor.repeat(batch), options, on)
-            found.append((precision, batch, whole_s, graph_s))
-            yield _row(*found[-1], work=work, rate=before[precision])
+                graph_s = _median_s(predictor.repeat(batch, fields=drawn == "fields"), options, on)
+            yield _row(precision, drawn, batch, whole_s, graph_s, work=work[drawn], rate=before[precision])
         del predictor, features
         on.release()
     after = {name: _matrix_tflops(on, DTYPES[name], options) for name in precisions}
     for name in precisions:
         yield {
             "precision": name,
+            "drawn": None,
             "batch": "matrix product",
             "mouths/s": None,
             "graph mouths/s": None,
@@ -79,10 +82,17 @@ def _rows(weights: Path, options: Options) -> Iterator[dict[str, Any]]:
         }
 
 
-def _row(precision: str, batch: int, whole_s: float, graph_s: float, *, work: float, rate: float) -> dict[str, Any]:
+def _kinds(predictor: TorchPredictor) -> tuple[str, ...]:
+    return ("pixels", "fields") if predictor.metadata.head == "copy" else ("pixels",)
+
+
+def _row(
+    precision: str, drawn: str, batch: int, whole_s: float, graph_s: float, *, work: float, rate: float
+) -> dict[str, Any]:
     tflops = work * batch / graph_s / 1000
     return {
         "precision": precision,
+        "drawn": drawn,
         "batch": batch,
         "mouths/s": round(batch / whole_s),
         "graph mouths/s": round(batch / graph_s),

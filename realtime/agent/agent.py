@@ -1,6 +1,6 @@
 """The protocol of an agent that talks with a visitor through the face."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,13 @@ class Transcript:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class MotionWish:
+    """A motion of the avatar that the agent shows now."""
+
+    name: str
+
+
 class AgentError(Exception):
     """An agent failed; the message is shown to users and holds no secret."""
 
@@ -24,14 +31,17 @@ class AgentError(Exception):
 class Agent(Protocol):
     """The agent's side of one conversation."""
 
-    def answer(self, speech: npt.NDArray[np.float32]) -> AsyncGenerator[Transcript | SpokenSentence]:
+    def answer(
+        self, speech: npt.NDArray[np.float32], motions: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript | SpokenSentence | MotionWish]:
         """Answer a turn of speech; closing the generator stops all work on the answer.
 
         Args:
             speech: ``float32[n]``, 16 kHz, a minute at most.
+            motions: Names of the avatar's motions, which the answer may show.
 
         Yields:
-            The transcript, then the answer in sentences; nothing if no words were understood.
+            The transcript, then the answer in sentences, and motions between them; nothing if no words were understood.
 
         Raises:
             AgentError: If the agent cannot answer.
@@ -42,6 +52,9 @@ class Agent(Protocol):
 
         An answer of which nothing was heard counts as not given, and its question as not asked.
         """
+
+    def note_interrupted(self, heard_ms: float) -> None:
+        """Take note that the answer that is being said is interrupted, and how much of its sound was heard, ms."""
 
     async def close(self) -> None:
         """Close everything that is kept between answers, such as connections."""

@@ -1,29 +1,29 @@
 """OpenAI-compatible endpoints for transcription (``…/audio/transcriptions``) and chat (``…/chat/completions``)."""
 
+import asyncio
 import io
 import json
 import logging
 import wave
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import aclosing, contextmanager
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.realtime.agent.agent import AgentError
+from lipstream.realtime.agent.chat_answer import AnswerReader, ReportedError, error_text
 from lipstream.realtime.timeline import SAMPLE_RATE_HZ
-from lipstream.realtime.wire.answer_body import UNCOMPRESSED, body_lines, read_body
+from lipstream.realtime.wire.answer_body import MOST_REDIRECTS, UNCOMPRESSED, body_pieces, read_body, refuse_elsewhere
 from lipstream.realtime.wire.authorities import authorities
 
 logger = logging.getLogger(__name__)
 
 SILENT_S = 30.0
 """An endpoint that sends nothing for this long has failed."""
-LONGEST_ANSWER = 4_000
-"""Limit of characters in an answer; the rest is not read."""
-_MOST_LINE = 256 * 1024
+_BYTES_AT_ONCE = 4096
+"""Bytes read between two turns of the event loop, which also sends media."""
 _MOST_BYTES = 4 << 20
 """Limit of an answer with all that an endpoint sends around it."""
 _MOST_TRANSCRIPT_BYTES = 64 * 1024
@@ -43,7 +43,15 @@ class Endpoint:
     def __init__(self, what: str, url: str, key: str) -> None:
         self.what, self.url = what, url
         headers = UNCOMPRESSED | ({"Authorization": f"Bearer {key}"} if key else {})
-        self.client = httpx.AsyncClient(timeout=SILENT_S, headers=headers, verify=authorities())
+        self.client = httpx.AsyncClient(
+            timeout=SILENT_S,
+            headers=headers,
+            verify=authorities(),
+            follow_redirects=True,
+            max_redirects=MOST_REDIRECTS,
+            event_hooks={"response": [refuse_elsewhere]},
+        )
+        self._key = key
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -61,6 +69,10 @@ class Endpoint:
         except httpx.HTTPError as error:
             logger.warning("the %s broke off: %s", self.what, type(error).__name__)
             raise AgentError(f"the {self.what} broke off") from error
+        except ReportedError as error:
+            reason = str(error).replace(self._key, "***") if self._key else str(error)
+            logger.warning("the %s reports an error in its answer: %.200a", self.what, reason)
+            raise AgentError(f"the {self.what} reports an error; the server's log says which") from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise AgentError(f"the {self.what} sent an answer that its API does not allow") from error
 
@@ -98,8 +110,8 @@ class Transcriber:
             files = {"file": ("speech.wav", _wav(speech), "audio/wav")}
             async with endpoint.client.stream("POST", endpoint.url, data=self._form, files=files) as answer:
                 endpoint.check(answer)
-                text: str = json.loads(await read_body(answer, _MOST_TRANSCRIPT_BYTES))["text"].strip()
-                return text
+                body, kind = await read_body(answer, _MOST_TRANSCRIPT_BYTES), answer.headers.get("content-type", "")
+                return body.decode(errors="replace").strip() if kind.startswith("text/plain") else transcript(body)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -124,34 +136,57 @@ class Chat:
         Raises:
             AgentError: If the endpoint fails or breaks off.
         """
-        endpoint, length = self._endpoint, 0
+        endpoint = self._endpoint
         request = {"model": self._model, "messages": messages, "stream": True}
         with endpoint.explained():
             async with endpoint.client.stream("POST", endpoint.url, json=request) as answer:
                 endpoint.check(answer)
-                async for line in body_lines(answer, _MOST_BYTES, _MOST_LINE):
-                    if line == "data: [DONE]":
-                        return
-                    piece = _content(line)
-                    length += len(piece)
-                    if piece:
-                        yield piece
-                    if length > LONGEST_ANSWER:
-                        return
+                async with aclosing(_texts(answer)) as texts:
+                    async for text in texts:
+                        yield text
 
     async def close(self) -> None:
         """Close the connections."""
         await self._endpoint.client.aclose()
 
 
-def _content(line: str) -> str:
-    """Return the text in a line of server-sent events, or in a line that is a complete answer without streaming."""
-    if line.startswith("{"):
-        return str(json.loads(line)["choices"][0]["message"]["content"] or "")
-    if not line.startswith("data:"):
+async def _texts(answer: httpx.Response) -> AsyncGenerator[str]:
+    """Yield the texts of an answer as they arrive.
+
+    Raises:
+        ReportedError: If the endpoint reports a failure.
+        ValueError: If the answer is not one of this API, or too long.
+    """
+    reader = AnswerReader()
+    async with aclosing(body_pieces(answer, _MOST_BYTES)) as pieces:
+        async for piece in pieces:
+            for at in range(0, len(piece), _BYTES_AT_ONCE):
+                for text in reader.push(piece[at : at + _BYTES_AT_ONCE]):
+                    yield text
+                if reader.ended:
+                    return
+                await asyncio.sleep(0)
+    for text in reader.flush():
+        yield text
+
+
+def transcript(body: bytes) -> str:
+    """Return the words in an answer of a transcription endpoint, ``json`` or ``verbose_json``; empty for silence.
+
+    Raises:
+        ReportedError: If the endpoint reports a failure.
+        ValueError: If the answer is not one of this API.
+    """
+    answer = json.loads(body)
+    if not isinstance(answer, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 (the endpoint's fault, not the caller's)
+    if error := answer.get("error"):
+        raise ReportedError(error_text(error))
+    if "text" in answer and answer["text"] is None:
         return ""
-    choices: list[dict[str, Any]] = json.loads(line.removeprefix("data:")).get("choices") or []
-    return str(choices[0].get("delta", {}).get("content") or "") if choices else ""
+    parts = [answer] if "text" in answer else answer["segments"]
+    texts = [part["text"].strip() for part in parts]
+    return " ".join(text for text in texts if text)
 
 
 def _wav(speech: npt.NDArray[np.float32]) -> bytes:

@@ -1,46 +1,45 @@
 """The HTTP side: the application, its pages, and what a server says of itself."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from lipstream.realtime.api import (
     audio_socket,
     avatar_routes,
+    cluster_routes,
     recording_routes,
+    room_routes,
     session_routes,
     sink_routes,
     whip_whep_routes,
 )
 from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, holder_of, operator
 from lipstream.realtime.api.error_responses import answer_errors, error_answers
+from lipstream.realtime.api.ingress_trust import IngressTrust
 from lipstream.realtime.api.keys import Scope
 from lipstream.realtime.api.metrics_exporter import MetricsExporter
 from lipstream.realtime.api.openapi import openapi_of
+from lipstream.realtime.api.pages import add_pages
 from lipstream.realtime.api.request_filter import RequestFilter
 from lipstream.realtime.api.request_guard import RequestGuard
+from lipstream.realtime.api.token_claims import TokenClaims
 from lipstream.realtime.api.token_register import TokenRegister
 from lipstream.realtime.api.token_routes import token_routes
+from lipstream.realtime.rooms.rooms import Rooms
 from lipstream.realtime.server.avatar_builds import AvatarBuilds, UploadLimits
 from lipstream.realtime.server.avatar_catalog import AvatarCatalog
+from lipstream.realtime.server.avatar_ledger import AvatarLedger
 from lipstream.realtime.server.recordings import Recordings
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
 from lipstream.realtime.wire.answers import HealthAnswer, NotReadyAnswer
-
-WEB = Path(__file__).parents[2] / "web"
-_SERVED = frozenset({"call", "kiosk", "stage", "shared", "speaker.js"})
-"""Below ``/static/``; the tests and the checkers' packages lie beside them."""
 
 
 def create_app(sessions: Sessions) -> FastAPI:
@@ -63,6 +62,8 @@ def create_app(sessions: Sessions) -> FastAPI:
             asyncio.create_task(app.state.catalog.prepare(), name="previews"),
             asyncio.create_task(app.state.recordings.run(), name="recordings"),
         ]
+        if sessions.names.secret:
+            running.append(asyncio.create_task(app.state.ledger.run(), name="ledger"))
         await rehearse_request(app)
         try:
             yield
@@ -70,13 +71,14 @@ def create_app(sessions: Sessions) -> FastAPI:
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
+            await app.state.rooms.close()
             await app.state.builds.close()
             app.state.catalog.close()
             await sessions.close()
 
     async def add_built(avatar_id: str) -> None:
         try:
-            await sessions.avatars.add(avatar_id)
+            await sessions.avatars.replace(avatar_id, sessions.shows)
         finally:
             app.state.catalog.forget()
 
@@ -91,8 +93,10 @@ def create_app(sessions: Sessions) -> FastAPI:
         limits=UploadLimits(settings.upload_mb << 20, settings.upload_seconds, settings.upload_pixels),
         on_built=add_built,
         pads=sessions.worker_settings.pads,
+        model=sessions.worker_settings.model,
     )
     app.state.recordings = Recordings(sessions)
+    app.state.rooms = Rooms(sessions)
     app.state.exporter = MetricsExporter(sessions, app.state.builds)
     app.state.catalog = AvatarCatalog(sessions.store)
     app.state.authorization = authorization
@@ -103,27 +107,17 @@ def create_app(sessions: Sessions) -> FastAPI:
         *(session_routes.watchers, session_routes.guests, session_routes.owners, session_routes.viewers),
         *(avatar_routes.readers, avatar_routes.makers),
         *(sink_routes.recordings, sink_routes.streams, recording_routes.stored_recordings),
+        room_routes.rooms,
     )
     over_sdp = (whip_whep_routes.viewing, whip_whep_routes.publishing, whip_whep_routes.options)
+    if sessions.names.secret:
+        app.state.ledger, app.state.claims = AvatarLedger(sessions.store), TokenClaims()
+        app.add_middleware(IngressTrust, secret=sessions.names.secret)  # before all others
+        app.include_router(cluster_routes.ingresses)
     for router in (_open, *guarded, audio_socket.sockets, *over_sdp):
         app.include_router(router)
-    for path, name in {"/": "call/page.html", "/kiosk": "kiosk/page.html", "/stage": "stage/page.html"}.items():
-        app.add_api_route(path, partial(_page, name), include_in_schema=False)
-    app.mount("/static", _Pages(directory=WEB))
+    add_pages(app, settings)
     return app
-
-
-class _Pages(StaticFiles):
-    """Files that a browser asks about again each time, so that modules of two versions never mix."""
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        top = path.partition(os.sep)[0]
-        return super().lookup_path(path) if top in _SERVED else ("", None)
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 _open = APIRouter(tags=["everybody"])
@@ -136,10 +130,6 @@ _for_metrics = APIRouter(
 _UNREADY: dict[int | str, dict[str, Any]] = {
     503: {"model": NotReadyAnswer, "description": "No session could be taken now."}
 }
-
-
-async def _page(name: str) -> FileResponse:
-    return FileResponse(WEB / name, headers={"Cache-Control": "no-cache"})
 
 
 @_open.get("/healthz")

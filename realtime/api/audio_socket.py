@@ -14,21 +14,28 @@ import weakref
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from lipstream.realtime.api.authorization import socket_owner
-from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
+from lipstream.realtime.api.program_sound import BASE64_REFUSED, ProgramSound, holds_base64, parse_rate
+from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.session.read_waits import ReadWaits
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.timeline import SOUND_RATE_HZ
 from lipstream.realtime.wire.control_messages import parse_control
-from lipstream.realtime.wire.events import CreditEvent, PlayoutEvent, ProgramEvent, ServerEvent, error_event
+from lipstream.realtime.wire.events import (
+    CreditEvent,
+    PlayoutEvent,
+    ProgramEvent,
+    ServerEvent,
+    WarningEvent,
+    error_event,
+)
 
 PROTOCOL = "lipstream.v1"
 REPORT_S = 0.1
 MOST_EVENTS = 256
 """Events that may wait for a program that does not read; more end its connection."""
 DEFAULT_RATE_HZ = 16_000
-_LONGEST_NUMBER = 9
-_GOING_AWAY, _POLICY, _FAILED, _TAKEN_OVER = 1001, 1008, 1011, 4409
+_GOING_AWAY, _POLICY, _FAILED, _BAD_REQUEST, _TAKEN_OVER = 1001, 1008, 1011, 4400, 4409
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +47,19 @@ _speakers: "weakref.WeakSet[_ProgramSocket]" = weakref.WeakSet()
 async def audio(socket: WebSocket, session_id: str, rate: str = str(DEFAULT_RATE_HZ)) -> None:
     """Take a program's sound until it hangs up, the session ends, or another program takes over."""
     offered = socket.scope.get("subprotocols", [])
+    chosen = PROTOCOL if PROTOCOL in offered else None
     try:
         session = await socket_owner(session_id, socket)
-        source = session.speech.take_program(_rate(rate))
     except LipstreamError as error:
         await socket.close(_POLICY, error.message)
         return
-    await socket.accept(PROTOCOL if PROTOCOL in offered else None)
+    await socket.accept(chosen)
+    try:
+        source = session.speech.take_program(parse_rate(rate))
+    except BadRequestError as error:
+        await socket.close(_BAD_REQUEST, error.message)  # a refusal before the handshake would look like a wrong token
+        return
     await _ProgramSocket(socket, session, source).serve()
-
-
-def _rate(text: str) -> int:
-    rate_hz = int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER else 0
-    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise BadRequestError(f"rate: {text[:20]!r} is not a number from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
-    return rate_hz
 
 
 def deepest_queue() -> int:
@@ -71,6 +76,7 @@ class _ProgramSocket:
         self._over = asyncio.Event()
         self._reads = ReadWaits()
         source.on_read = self._reads.check
+        self._sound = ProgramSound(source)
         self._received = 0  # bytes of sound
         self._code = _GOING_AWAY
         _speakers.add(self)
@@ -122,11 +128,18 @@ class _ProgramSocket:
                 if message["type"] == "websocket.disconnect":
                     return
                 if (pcm := message.get("bytes")) is not None:
-                    self._source.push(pcm)
+                    self._hear(pcm)
                     self._received += len(pcm)
                     await self._room()
                 else:
                     self._control(message.get("text") or "")
+
+    def _hear(self, pcm: bytes) -> None:
+        try:
+            if warning := self._sound.push(pcm):
+                self._tell(WarningEvent(type="warning", message=warning))
+        except BadRequestError as error:
+            self._tell(error_event(error.message))
 
     async def _room(self) -> None:
         """Wait until more may come: what is not read waits with the program."""
@@ -134,9 +147,12 @@ class _ProgramSocket:
 
     def _control(self, text: str) -> None:
         try:
-            self._session.handle(parse_control(text), program=self._source)
+            message = parse_control(text)
+            if message["type"] == "end_of_speech":
+                self._sound.end()
+            self._session.handle(message, program=self._source)
         except LipstreamError as error:
-            self._tell(error_event(error.message))
+            self._tell(error_event(BASE64_REFUSED if holds_base64(text) else error.message))
 
     async def _send(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):

@@ -150,6 +150,7 @@ class Authorization:
             longest_s=min(own_s, longest_s) if own_s and longest_s else own_s or longest_s,
             idle_s=idle_s,
             avatars=invitation.avatars,
+            motions=invitation.motions,
         )
 
     def _take(self, limit: RateLimit, caller: str) -> None:

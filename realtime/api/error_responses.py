@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lipstream.realtime.errors import (
     LipstreamError,
@@ -41,6 +42,7 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(OSError, _no_room)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -73,6 +75,11 @@ async def _no_room(request: Request, error: Exception) -> JSONResponse:
     if not is_no_room(error):
         raise error
     return await _expected_error(request, StorageFullError("the server's disk is full"))
+
+
+async def _gone(_: Request, __: Exception) -> JSONResponse:
+    """Return what nobody reads: the client has hung up before the end of its body, which is no fault of the server."""
+    return _error(400, ErrorBody(code="bad_request", message="the body has no end"))
 
 
 async def _unexpected_error(_: Request, __: Exception) -> JSONResponse:

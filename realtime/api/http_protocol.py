@@ -7,6 +7,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lipstream.realtime.api.connections import Connections, ConnectionState
+from lipstream.realtime.api.websocket_protocol import WebSocketProtocol
 
 LONGEST_HEAD_BYTES = 16 * 1024
 
@@ -53,6 +54,9 @@ class HttpProtocol(H11Protocol):
         self.config.connections.enter(self._descriptor, ConnectionState.WORKING, self.loop.time())
         self._upgraded = True
         super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketProtocol) and not protocol.handshake_initiated:
+            protocol.refuse_head()
 
     def _note(self, received: int = 0) -> None:
         if not self._upgraded:

@@ -1,14 +1,14 @@
 """Runs the application in uvicorn with limits on connections, for the server, its benchmarks and its tests."""
 
+import errno
 import logging
 import socket
-import sys
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from lipstream.realtime.api.connections import Connections
+from lipstream.realtime.api.connections import CONNECTIONS, Connections
 from lipstream.realtime.api.http_protocol import LONGEST_HEAD_BYTES, HttpConfig, HttpProtocol
 from lipstream.realtime.api.listening import (
     ACCEPTED_AT_ONCE,
@@ -18,6 +18,7 @@ from lipstream.realtime.api.listening import (
     listen_on,
 )
 from lipstream.realtime.api.websocket_protocol import WebSocketProtocol
+from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ WEBSOCKET_FRAME_BYTES = 256 * 1024
 _TICKS_A_SECOND = 10
 """Ticks of uvicorn's main loop per second."""
 _TOLD_TICKS = 10 * _TICKS_A_SECOND
-_CANNOT_LISTEN = 3
-"""Uvicorn's exit status for a failed start."""
 
 
 def server_config(app: ASGIApp, settings: Settings, **more: Any) -> HttpConfig:
@@ -73,15 +72,19 @@ class HttpServer(uvicorn.Server):
         self._accepted = AcceptedSockets(config.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen and begin to answer; exit with status 3 if the address cannot be bound."""
+        """Listen and begin to answer.
+
+        Raises:
+            SettingsError: If the address cannot be bound.
+        """
         if sockets is None:
             try:
                 sockets = [*listen_on(self.config.host, self.config.port, self._accepted)]
             except OSError as error:
-                logger.error("cannot listen: %s", error)  # noqa: TRY400 (a trace would add nothing)
                 await self.lifespan.startup()
                 await self.lifespan.shutdown()  # ends the tasks that the application has begun
-                sys.exit(_CANNOT_LISTEN)
+                raise SettingsError(_why_deaf(error, self.config.host, self.config.port)) from error
+        self.lifespan.state[CONNECTIONS] = self.config.connections  # each request gets it as part of its state
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -94,3 +97,11 @@ class HttpServer(uvicorn.Server):
                 closed.overdue, closed.displaced, closed.refused, len(self.config.connections),
             )  # fmt: skip
         return await super().on_tick(counter)
+
+
+def _why_deaf(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use: give this server another one with --port, 0 takes a free one"
+    if error.errno == errno.EACCES:
+        return f"port {port} of {host} may not be listened on by this user: --port 8080 may"
+    return f"cannot listen on {host}, port {port}: {error.strerror or error}"

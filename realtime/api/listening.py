@@ -7,8 +7,8 @@ and a connection counts exactly as long as it has a descriptor.
 import errno
 import logging
 import os
-import resource
 import socket
+import sys
 import time
 from typing import Any
 
@@ -38,6 +38,10 @@ def connection_room(max_sessions: int, max_viewers: int) -> int:
     The function raises the process's soft limit on open files as far as needed and permitted. It logs a warning if the
     limit stays too low for :data:`FEWEST_CONNECTIONS`.
     """
+    if sys.platform == "win32":  # it has no such limit
+        return MOST_CONNECTIONS
+    import resource  # noqa: PLC0415 (missing on Windows)
+
     kept = _OWN_DESCRIPTORS + max_sessions * (_SESSION_DESCRIPTORS + _PEER_DESCRIPTORS * max_viewers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = kept + MOST_CONNECTIONS
@@ -180,7 +184,10 @@ def listen_on(host: str, port: int, accepted: AcceptedSockets) -> list[Listening
             bound = ListeningSocket(family, kind, proto)
             sockets.append(bound)
             bound.accepted = accepted
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "win32":  # where the other option shares a port that is in use
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.bind(address)

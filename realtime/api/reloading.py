@@ -5,20 +5,28 @@ import logging
 import os
 import ssl
 import stat
+from pathlib import Path
+from typing import Protocol
 
-from lipstream.realtime.api.authorization import Authorization
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger("lipstream")
 
 
-def reload_secrets(settings: Settings, authorization: Authorization, live: ssl.SSLContext | None) -> None:
+class _Reloads(Protocol):
+    """Whatever uses the keys of a secret file."""
+
+    def reload(self, secret_file: Path) -> None: ...
+
+
+def reload_secrets(settings: Settings, authorization: _Reloads, live: ssl.SSLContext | None) -> None:
     """Take the files that the settings name as they are now, and log the result; one failure does not stop the other.
 
     Sessions and connections go on. Join tokens end with the key that signed them.
 
     Args:
+        authorization: What uses the API keys.
         live: TLS context of the listening sockets; ``None`` for plain HTTP.
     """
     warn_of_open_secrets(settings)
@@ -41,7 +49,7 @@ def reload_secrets(settings: Settings, authorization: Authorization, live: ssl.S
 def warn_of_open_secrets(settings: Settings) -> None:
     """Log a warning for each file with a secret that every user of this machine may read or write."""
     secrets = (
-        *(settings.secret_file, settings.tls_key, settings.turn_secret_file),
+        *(settings.secret_file, settings.cluster_secret_file, settings.tls_key, settings.turn_secret_file),
         *(settings.synthesizer_key_file, settings.transcriber_key_file, settings.chat_key_file),
     )
     for path in filter(None, secrets):

@@ -20,14 +20,13 @@ from lipstream.realtime.wire.answers import ErrorAnswer, ErrorBody
 
 MAX_BODY_BYTES = 128 * 1024
 _LENGTH_DIGITS = 15
-_UPLOADS = ("POST", "/api/avatars")
+_UPLOADS = re.compile(r"POST /api/avatars(/[^/]+/motions)?")
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 _HEADERS = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=()",
@@ -51,6 +50,8 @@ class RequestFilter:
         self._app, self._guard = app, guard
         self._upload_bytes = (settings.upload_mb << 20) + MAX_BODY_BYTES
         self._origins = frozenset(origin.lower() for origin in settings.allowed_origins)
+        policy = _CONTENT_SECURITY_POLICY + (" ".join(settings.frame_ancestors) or "'none'")
+        self._headers = {**_HEADERS, "Content-Security-Policy": policy}
         self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
         self._checked: ASGIApp = self._bounded
         if self._origins:  # around the bounds, so that the page of an allowed site can read a refusal of its body
@@ -71,7 +72,7 @@ class RequestFilter:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (_HEADERS | _ONLY_HTTPS if is_secure else _HEADERS).items():
+                for name, value in (self._headers | _ONLY_HTTPS if is_secure else self._headers).items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -94,7 +95,7 @@ class RequestFilter:
         if scope.get("method") != "OPTIONS" and (refusal := await self._too_many(scope)):
             await _refuse(scope, refusal, send)
             return
-        uploads = (scope.get("method"), scope["path"]) == _UPLOADS
+        uploads = _UPLOADS.fullmatch(f"{scope.get('method')} {scope['path']}")
         body = _Body(receive, self._upload_bytes if uploads else MAX_BODY_BYTES)
 
         async def send_within_bounds(message: Message) -> None:

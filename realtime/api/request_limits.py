@@ -54,7 +54,7 @@ OF_STRANGER = Rate(30, 3)
 """Limit on requests of one address that need a token and carry no valid one."""
 _SITE = 8
 """A /48 of IPv6, which holds 65,536 networks, may send this many times as much as one of them."""
-_HEAVY_POSTS = frozenset({"peer", "recording", "streams"})
+_HEAVY_POSTS = frozenset({"peer", "recording", "streams", "motions"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,23 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 
+from lipstream.realtime.api import browser
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.http_protocol import HttpConfig
 from lipstream.realtime.api.http_server import HttpServer, server_config
 from lipstream.realtime.api.reloading import reload_secrets, warn_of_open_secrets
 from lipstream.realtime.api.service_manager import ServiceManager
 from lipstream.realtime.encoding.encoders import encode_pool
-from lipstream.realtime.errors import ConflictError, LipstreamError, SettingsError
+from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.realtime.server.rendering import Rendering
 from lipstream.realtime.server.sessions import Sessions
-from lipstream.realtime.server.store_lock import StoreLock, local_url
+from lipstream.realtime.server.store_lock import local_url
 from lipstream.realtime.settings import Settings
 
 logger = logging.getLogger("lipstream")
@@ -76,10 +79,13 @@ class DrainingServer(HttpServer):
             logger.exception("cannot start")
             self.failed = self.should_exit = True
         else:
+            settings = self._sessions.settings
             address = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
             scheme = "https" if self.config.is_ssl else "http"
             logger.info("ready: open %s://%s:%d", scheme, address, self.config.port)
             self._manager.ready()
+            if not settings.no_browser and browser.is_wanted(os.environ, is_terminal=sys.stderr.isatty()):
+                browser.open_page(local_url(settings.host, self.config.port, tls=self.config.is_ssl))
 
     @contextlib.contextmanager
     def _reload_signal(self) -> Iterator[None]:
@@ -98,7 +104,7 @@ class DrainingServer(HttpServer):
     async def on_tick(self, counter: int) -> bool:
         """Tell the service manager that the server works, as long as its sessions tick."""
         now_s = asyncio.get_running_loop().time()
-        if self._sessions.is_ticking(now_s):
+        if self._sessions.ticker.is_ticking(now_s):
             self._manager.alive(now_s)
         return await super().on_tick(counter)
 
@@ -123,15 +129,18 @@ class DrainingServer(HttpServer):
         self.should_exit = True
 
 
-def serve(settings: Settings) -> bool:
+async def serve(settings: Settings, rendering: Rendering) -> bool:
     """Serve until stopped; return whether the server had started without a failure.
+
+    Args:
+        rendering: What draws, begun already; it is closed at the end.
 
     Raises:
         SettingsError: If a file or a device that the settings name cannot be used.
     """
     warn_of_open_secrets(settings)
     manager = ServiceManager.of_this_process(os.environ)
-    sessions = Sessions(settings)
+    sessions = Sessions(settings, rendering=rendering)
     app = create_app(sessions)
     config = server_config(app, settings)
     try:
@@ -140,12 +149,7 @@ def serve(settings: Settings) -> bool:
         raise SettingsError(f"the certificate {settings.tls_cert} or its key cannot be used: {error}") from error
     reload = partial(reload_secrets, settings, app.state.authorization, config.ssl)
     server = DrainingServer(config, sessions, reload=reload, manager=manager)
-    try:
-        with StoreLock(sessions.store.root, local_url(settings.host, settings.port, tls=config.is_ssl)):
-            server.run()
-    except ConflictError as error:
-        logger.error("cannot start: %s", error.message)  # noqa: TRY400 (a trace would add nothing)
-        return False
+    await server.serve()
     if server.refused:
         raise server.refused
     return server.started and not server.failed

@@ -33,12 +33,16 @@ from lipstream.realtime.errors import (
     UnavailableError,
 )
 from lipstream.realtime.lipsync.mouth_code import LEAST_ARTICULATION, MOST_ARTICULATION
+from lipstream.realtime.session.script import HIGHEST_PRIORITY, MOST_LINES
+from lipstream.realtime.session.session import Session
+from lipstream.realtime.session.text_queue import LONGEST_TEXT
 from lipstream.realtime.wire.answers import SessionListItem
 from lipstream.realtime.wire.session_answers import (
     ConnectivityAnswer,
     NoticesAnswer,
     PeerAnswer,
     SampleAnswer,
+    ScriptAnswer,
     SdpAnswer,
     SessionAnswer,
     SessionStats,
@@ -84,6 +88,9 @@ class Offer(BaseModel):
 Articulation = Annotated[float, Field(ge=LEAST_ARTICULATION, le=MOST_ARTICULATION, allow_inf_nan=False)]
 
 
+Liveliness = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class SessionChange(BaseModel):
     """What is to change in a session, one field at least; if one cannot be changed, none is.
 
@@ -92,10 +99,13 @@ class SessionChange(BaseModel):
             keeps the one there is.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; weights without an articulation are answered
             with status 409; ``null`` keeps the one there is.
+        liveliness: How much of the stress in speech the head of a photograph with motions shows, 0 to 1; ``null`` keeps
+            what there is.
     """
 
     avatar: str | None = Field(default=None, max_length=64)
     articulation: Articulation | None = None
+    liveliness: Liveliness | None = None
 
 
 class Text(BaseModel):
@@ -108,6 +118,43 @@ class Text(BaseModel):
     text: str
 
 
+class ScriptLines(BaseModel):
+    """Lines to read aloud.
+
+    Attributes:
+        lines: Texts of at most 5,000 characters; with those that wait 2,000 lines or 200,000 characters at most.
+        priority: 0 to 9; lines of a higher one are read first. A chat with 1 is read between the lines of a script.
+        repeat: Whether they are read again and again; default false.
+    """
+
+    lines: list[Annotated[str, Field(max_length=LONGEST_TEXT)]] = Field(min_length=1, max_length=MOST_LINES)
+    priority: int = Field(default=0, ge=0, le=HIGHEST_PRIORITY)
+    repeat: bool = False
+
+
+class Motion(BaseModel):
+    """A motion to show.
+
+    Attributes:
+        name: One of the avatar's motions, such as ``greet``, at most 31 characters; an unknown one is answered with
+            status 404.
+    """
+
+    name: str = Field(max_length=64)
+
+
+class FormerSession(BaseModel):
+    """A session that was lost with its worker.
+
+    Attributes:
+        id: Id that the lost session had.
+        token: Token of its owner.
+    """
+
+    id: str = Field(max_length=64)
+    token: str = Field(max_length=64)
+
+
 class NewSession(BaseModel):
     """The beginning of a session.
 
@@ -118,6 +165,8 @@ class NewSession(BaseModel):
         local_audio: Whether it uses microphone and loudspeaker of the server's machine; default false; needs an API
             key.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` for the server's choice.
+        continues: Session of a cluster that was lost with its worker: the new one keeps its name and tokens, and
+            viewers and programs are sent to it; ignored if the token is wrong or the session is not lost.
     """
 
     avatar: str | None = Field(default=None, max_length=64)
@@ -125,6 +174,7 @@ class NewSession(BaseModel):
     conversation: bool = False
     local_audio: bool = False
     articulation: Articulation | None = None
+    continues: FormerSession | None = None
 
 
 @watchers.get("")
@@ -174,6 +224,7 @@ async def create_session(
             local_audio=body.local_audio,
             articulation=body.articulation,
             grant=authorization.grant(request),
+            continues=(body.continues.id, body.continues.token) if body.continues else None,
         )
     except BaseException:
         if invitation and invitation.once:
@@ -183,7 +234,7 @@ async def create_session(
         session.end_for("revoked")
         raise UnauthorizedError("this needs a join token that was not taken back")
     if invitation and invitation.once:
-        await authorization.register.keep()
+        await authorization.register.keep(invitation)
     note_audit(
         request, "session_began", session=session.id, avatar=session.avatar_id,
         local_audio="yes" if body.local_audio else "",
@@ -196,10 +247,13 @@ async def create_session(
         token=session.token,
         viewer_token=session.viewer_token,
         look_ahead_ms=session.look_ahead_ms,
-        articulation=session.articulation,
+        articulation=session.mouths.articulation,
+        liveliness=session.motions.liveliness,
         ice_servers=reach["ice_servers"],
         ice_transport_policy=reach["ice_transport_policy"],
         urls=SessionUrls(self=path, peer=f"{path}/peer", audio=f"{path}/audio", whep=f"{path}/whep"),
+        speaks_text=sessions.factory.synthesizer is not None,
+        motions=list(session.motions.names),
     )
     if body.local_audio:
         created["local_audio"] = sorted(sessions.local_audio.wanted)
@@ -210,7 +264,12 @@ async def create_session(
 
 @owners.post("/peer", responses=_OFFERS)
 async def connect_peer(offer: Offer, session: OneSession) -> PeerAnswer:
-    """Answer the speaking peer's offer; it takes the place of the one before."""
+    """Answer the speaking peer's offer; it takes the place of the one before.
+
+    A later offer on the same connection (same ICE credentials and certificate) changes it: sound or picture turned off
+    and on again, a microphone or the channel ``control`` added, a section ended. New sections of sound and picture are
+    rejected. If it cannot be answered, the call goes on as it was.
+    """
     return PeerAnswer(answer=SdpAnswer(sdp=await session.answer(offer.sdp), type="answer"))
 
 
@@ -244,17 +303,49 @@ async def say(body: Text, session: OneSession) -> SampleAnswer:
     return SampleAnswer(sample=await session.speech.say(body.text))
 
 
+@owners.post("/script", status_code=202, responses=error_answers(BadRequestError, ConflictError))
+async def read_script(body: ScriptLines, session: OneSession) -> ScriptAnswer:
+    """Read lines aloud while no other text waits: a script that repeats, or what people write in a chat."""
+    session.speech.text_queue.read(body.lines, priority=body.priority, repeats=body.repeat)
+    return _script(session)
+
+
+@owners.get("/script")
+async def script(session: OneSession) -> ScriptAnswer:
+    """Return how many lines wait to be read."""
+    return _script(session)
+
+
+@owners.delete("/script", status_code=204)
+async def forget_script(session: OneSession) -> None:
+    """Forget the lines that wait; the one that is being read is read to its end."""
+    session.speech.text_queue.script.clear()
+
+
+def _script(session: Session) -> ScriptAnswer:
+    waiting = session.speech.text_queue.script
+    return ScriptAnswer(lines=len(waiting), characters=waiting.characters)
+
+
+@owners.post("/motion", responses=error_answers(BadRequestError, ConflictError))
+async def motion(body: Motion, session: OneSession) -> SampleAnswer:
+    """Show a motion of the avatar once, as soon as it is in the right pose. No picture of it is before the sample."""
+    return SampleAnswer(sample=session.motions.ask(body.name))
+
+
 @owners.patch("", status_code=204, responses=error_answers(BadRequestError, ConflictError, UnavailableError))
 async def change_session(change: SessionChange, session: OneSession, sessions: AllSessions) -> None:
-    """Show another avatar without a break, or let the mouth go further, or less far."""
-    if change.avatar is None and change.articulation is None:
-        raise BadRequestError("nothing is to change: name an avatar or an articulation")
+    """Show another avatar without a break, or let mouth or head go further, or less far."""
+    if change.avatar is None and change.articulation is None and change.liveliness is None:
+        raise BadRequestError("nothing is to change: name an avatar, an articulation or a liveliness")
     if change.articulation is not None:
-        session.weights.check_articulates()
+        session.mouths.check_articulates()
     if change.avatar is not None:
         await sessions.switch(session.id, change.avatar)
     if change.articulation is not None:
-        session.articulate(change.articulation)
+        session.mouths.articulate(change.articulation)
+    if change.liveliness is not None:
+        session.motions.enliven(change.liveliness)
 
 
 @owners.delete("", status_code=204)

@@ -5,6 +5,7 @@ still be revoked by their id.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from lipstream.realtime.api.tokens import KIOSK_TOKEN_S, Invitation
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.wire.cluster_messages import TokenLists
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class TokenRegister:
         self._signed: dict[str, SignedToken] = {}
         self._revoked: dict[str, int] = {}
         self._used: dict[str, int] = {}
+        self._reserved: set[str] = set()  # used tokens whose session has not begun yet
         self._writing = asyncio.Lock()
         self._read()
 
@@ -100,18 +103,53 @@ class TokenRegister:
         if invitation.id in self._used:
             return False
         self._used[invitation.id] = invitation.expires_s
+        self._reserved.add(invitation.id)
         return True
 
     def give_back(self, invitation: Invitation) -> None:
         """Undo :meth:`reserve`, since no session came of it."""
         self._used.pop(invitation.id, None)
+        self._reserved.discard(invitation.id)
 
-    async def keep(self) -> None:
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of revoked and of used tokens."""
+        return len(self._revoked), len(self._used) - len(self._reserved)
+
+    def lists(self) -> TokenLists:
+        """Return the tokens that open nothing more, without those whose use may still be given back."""
+        used = {name: expires_s for name, expires_s in self._used.items() if name not in self._reserved}
+        return TokenLists(revoked=dict(self._revoked), used=used)
+
+    def lists_tag(self) -> str:
+        """Return what names the state of :meth:`lists`, the same on every server with the same lists."""
+        lists = self.lists()
+        text = json.dumps([sorted(lists["revoked"].items()), sorted(lists["used"].items())])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    async def merge(self, lists: TokenLists, now_s: float) -> None:
+        """Take in the lists of another server; the later expiry of a token counts.
+
+        Raises:
+            OSError: If the store cannot be written; the lists hold until the next start.
+        """
+        for own, others in ((self._revoked, lists["revoked"]), (self._used, lists["used"])):
+            for name, expires_s in list(others.items())[:MOST_REVOKED]:
+                own[name] = max(own.get(name, 0), expires_s)
+        self._forget_expired(now_s)
+        await self._write()
+
+    async def keep(self, used: Invitation | None = None) -> None:
         """Store what :meth:`reserve` counted and :meth:`revoke` forbade.
+
+        Args:
+            used: A token whose session has begun, so that its use is not given back; ``None`` for none.
 
         Raises:
             OSError: If the store cannot be written; what was counted and forbidden holds until the next start.
         """
+        if used:
+            self._reserved.discard(used.id)
         await self._write()
 
     def _forget_expired(self, now_s: float) -> None:
@@ -130,7 +168,7 @@ class TokenRegister:
                 if invitation:
                     token = SignedToken(invitation, str(entry["label"]), str(entry["key"]), int(entry["signed"]))
                     self._signed[invitation.id] = token
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the server's start says what a store lacks
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SettingsError(

@@ -1,12 +1,14 @@
 """The routes of join tokens: sign, list, take back."""
 
 import time
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from lipstream.realtime.api.authorization import REFUSALS, AllSessions, Authorization, note_audit, operator
 from lipstream.realtime.api.error_responses import error_answers
+from lipstream.realtime.api.plain_text import LONGEST_TEXT, one_line
 from lipstream.realtime.api.token_register import SignedToken
 from lipstream.realtime.api.tokens import JOIN_TOKEN_S, KIOSK_TOKEN_S, MOST_SESSIONS
 from lipstream.realtime.errors import ConflictError, StorageFullError
@@ -32,16 +34,18 @@ class NewToken(BaseModel):
         conversation: Whether its sessions may be conversations; default true.
         once: Whether it begins one session in all; default false.
         local_audio: Whether its sessions may use microphone and loudspeaker of the server's machine; default false.
+        motions: Whether its sessions may ask for motions of the avatar, also by tags in texts; default false.
     """
 
     kiosk: bool = False
-    label: str = Field(default="", max_length=120)
+    label: Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(one_line)] = ""
     max_sessions: int = Field(default=1, ge=1, le=MOST_SESSIONS)
     max_minutes: float | None = Field(default=None, gt=0, le=_DAY_MINUTES)
     avatars: list[str] | None = Field(default=None, min_length=1, max_length=_MOST_AVATARS)
     conversation: bool = True
     once: bool = False
     local_audio: bool = False
+    motions: bool = False
 
 
 @token_routes.post("", status_code=201, responses=error_answers(ConflictError, StorageFullError))
@@ -57,6 +61,7 @@ async def create_token(request: Request, body: NewToken | None = None) -> TokenA
         conversation=wanted.conversation,
         once=wanted.once,
         local_audio=wanted.local_audio,
+        motions=wanted.motions,
     )
     signed = SignedToken(invitation, wanted.label, authorization.caller(request).key, int(time.time()))
     await authorization.register.note_signed(signed, time.time())
@@ -109,6 +114,7 @@ def _item(token: SignedToken, request: Request, sessions: AllSessions) -> Signed
         conversation=invitation.conversation,
         once=invitation.once,
         local_audio=invitation.local_audio,
+        motions=invitation.motions,
         used=register.is_used(invitation.id),
         revoked=register.is_revoked(invitation.id),
         sessions=sum(session.grant.token_id == invitation.id for session in sessions.all()),

@@ -54,6 +54,7 @@ class Invitation:
         conversation: Whether its sessions may be conversations.
         once: Whether it begins one session in all.
         local_audio: Whether its sessions may use microphone and loudspeaker of the server's machine.
+        motions: Whether its sessions may ask for motions of the avatar.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Invitation:
     conversation: bool = True
     once: bool = False
     local_audio: bool = False
+    motions: bool = False
 
     def claims(self) -> dict[str, Any]:
         """Return the claims of the token's body; what equals the absence of a claim is left out."""
@@ -77,7 +79,7 @@ class Invitation:
             claims["avatars"] = list(self.avatars)
         if not self.conversation:
             claims["conversation"] = False
-        flags = {"kiosk": self.kiosk, "once": self.once, "local_audio": self.local_audio}
+        flags = {"kiosk": self.kiosk, "once": self.once, "local_audio": self.local_audio, "motions": self.motions}
         return claims | {name: True for name, is_set in flags.items() if is_set}
 
     @classmethod
@@ -108,6 +110,7 @@ class Invitation:
             conversation=claims.get("conversation") is not False,
             once=claims.get("once") is True,
             local_audio=claims.get("local_audio") is True,
+            motions=claims.get("motions") is True,
         )
 
 

@@ -27,6 +27,7 @@ SLICE_BYTES = 2048
 SLICE_BURST, SLICES_PER_S = 4096, 1024.0
 """Slices of data, 2 MiB a second: sound of 48 kHz takes 94 KiB, and a program may send some seconds of it ahead."""
 _POLICY = 1008
+_BAD_HEAD = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _FAREWELL_S = 1.0
 """Time for a client that went over a bound to read the closing code."""
 _CLOSED_S = 15.0
@@ -56,6 +57,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 super().data_received(data[start : start + SLICE_BYTES])
             if self._fault:
                 self._refuse()
+
+    def refuse_head(self) -> None:
+        """Refuse a head that was read whole and is none of a WebSocket: a line too long, too many, or with a body.
+
+        Nothing would ever be answered, and the connection would count as one at work for as long as its client likes.
+        """
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(_BAD_HEAD)
+        self.transport.close()
 
     def handle_ping(self) -> None:
         """Answer a ping."""
@@ -112,6 +122,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.http.response.body":  # uvicorn takes a refusal for a missing answer
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         """Run the application; the connection ends soon after it, also if the client reads nothing."""

@@ -46,6 +46,8 @@ class PcmQueue:
         """Samples that the timeline has read, 48 kHz."""
         self.pushed = 0
         """Samples that have come out of the resampler, 48 kHz."""
+        self.missing = 0
+        """Samples of silence that the timeline was given since the last sound came, 48 kHz."""
         self.rate_hz = rate_hz
         self.on_read: Callable[[], None] = _ignore
         self._resampler = Resampler(rate_hz, SOUND_RATE_HZ)
@@ -81,6 +83,7 @@ class PcmQueue:
         """Return the next 10 ms, ``float32[480]``, silence if the queue is empty, and ``None`` for the arrival time."""
         block, filled = self._pieces.take(BLOCK_SOUND)
         self.read += filled
+        self.missing += BLOCK_SOUND - filled
         self.on_read()
         return block, None
 
@@ -108,4 +111,5 @@ class PcmQueue:
 
     def _append(self, sound: Sound) -> None:
         self.pushed += sound.size
+        self.missing = 0 if sound.size else self.missing
         self._pieces.append(sound)

@@ -4,7 +4,8 @@ The text comes from clients and language models, so every step must take time pr
 """
 
 import re
-import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
 
 LONGEST = 300
 """Characters of a piece at most: a longer sentence is cut at a comma, else between words, else anywhere."""
@@ -16,22 +17,16 @@ _ABBREVIATIONS = frozenset(
 )
 _DOTTED = re.compile(r"(\w\.)+\w")
 # Possessive and anchored at the start of a run: otherwise a run of n stops is scanned n times.
-_END = re.compile(r"""((?<![.!?…])[.!?…]++["'”’»)\]]*+)(?=\s)|([。！？]++["'”’»」』）]*+)""")
+_END = re.compile(
+    r"""((?<![.!?…])[.!?…]++["'”’»)\]]*+|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e])(?=\s)"""  # ";" asks in Greek
+    r"""|([。！？｡।॥؟۔።፧།။។៕։]++[.!?…。！？]*+["'”’»」』）]*+)"""
+)
+"""A stop of scripts with words between blanks, and one of Chinese and Japanese, Devanagari and Bengali, Arabic, Urdu,
+Amharic, Tibetan, Burmese, Khmer or Armenian, which ends a sentence wherever it stands."""
 _LONGEST_WORD = 64
 """Characters examined before a stop: no abbreviation, initial or list number is longer."""
 _OPENING = frozenset("([\"'“‘«")
-_CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、]")
-
-
-def clean_text(text: str) -> str:
-    """Return text without control characters, broken characters or runs of blanks, on one line.
-
-    A line that ends without a stop is a sentence of its own: a stop is added where an empty line follows.
-    """
-    text = text.encode("utf-8", errors="replace").decode()
-    text = re.sub(r"(?<=[^\s.!?…。！？:;,])[^\S\n]*\n\s*\n", ".\n", text)
-    kept = (" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
-    return " ".join("".join(kept).split())
+_CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、،؛፣]")
 
 
 def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
@@ -46,14 +41,18 @@ def split_sentences(text: str, *, longest: int = LONGEST) -> list[str]:
     Returns:
         Pieces of ``longest`` characters at most, each with a letter or digit in it; none if the text has none.
     """
-    pieces: list[str] = []
+    ends = [0, *sentence_ends(text), len(text)]
+    pieces = [text[start:end].strip() for start, end in pairwise(ends)]
+    return [part for piece in _voiced(pieces) for part in _shorten(piece, longest) if _is_speakable(part)]
+
+
+def sentence_ends(text: str) -> Iterator[int]:
+    """Yield the positions after the stops that end sentences."""
     start = 0
     for stop in _END.finditer(text):
         if stop[2] is not None or _ends_here(text, start, stop):
-            pieces.append(text[start : stop.end()].strip())
             start = stop.end()
-    pieces.append(text[start:].strip())
-    return [part for piece in _voiced(pieces) for part in _shorten(piece, longest) if _is_speakable(part)]
+            yield start
 
 
 def _is_speakable(text: str) -> bool:
@@ -61,7 +60,7 @@ def _is_speakable(text: str) -> bool:
 
 
 def _ends_here(text: str, start: int, stop: "re.Match[str]") -> bool:
-    following = text[stop.end() : stop.end() + 8].lstrip(" \"'“‘«([")[:1]
+    following = text[stop.end() : stop.end() + 8].lstrip(" \n\"'“‘«([")[:1]
     if following.islower():
         return False
     if stop[1].rstrip("\"'”’»)]") != ".":

@@ -1,5 +1,7 @@
 """Decides for each 10 ms block of a signal whether it holds voice."""
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import webrtcvad
@@ -7,6 +9,17 @@ import webrtcvad
 from lipstream.realtime.timeline import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 
 Sound = npt.NDArray[np.float32]
+
+
+class BlockDetector(Protocol):
+    """Finds the voice in a signal that arrives in chunks."""
+
+    @property
+    def pending(self) -> int:
+        """Number of samples whose blocks have not been returned."""
+
+    def push(self, samples: Sound) -> list[tuple[Sound, bool]]:
+        """Take in ``float32[n]`` at 16 kHz; return each decided block with whether it is voiced."""
 
 
 class VoiceDetector:

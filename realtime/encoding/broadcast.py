@@ -15,10 +15,12 @@ from collections.abc import Callable
 from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, RAW_SPEECH, SPEECH_CODEC, EncodedUnit, Subscriber
 from lipstream.realtime.encoding.encoder_choice import picture_codecs
 from lipstream.realtime.encoding.encoders import SpeechEncoder, sound_level_dbov
+from lipstream.realtime.encoding.h264_level import Pictures
 from lipstream.realtime.encoding.pacing import Kind, PicturePacer, Playout, SpeechPacer
 from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
+from lipstream.realtime.encoding.rate_control import MAX_BITRATE
 from lipstream.realtime.encoding.rendition import Rendition
-from lipstream.realtime.timeline import PACKET_SOUND, PTS_PER_FRAME
+from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, PTS_PER_FRAME
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,13 @@ class Broadcast:
         self._speech = _SpeechLane(playout, self.encoded)
         self._pictures = _PictureLane(playout, self.encoded, self.key_frames, open_backend)
         self._lanes: tuple[_Lane, _Lane] = (self._speech, self._pictures)
+        self._playout = playout
+
+    @property
+    def pictures(self) -> Pictures:
+        """Size, rate and highest bitrate of the pictures that are sent."""
+        width, height = self._playout.picture_size
+        return Pictures(width, height, FRAME_RATE_HZ, MAX_BITRATE)
 
     @property
     def codecs(self) -> list[str]:

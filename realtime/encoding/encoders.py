@@ -24,6 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
+from lipstream.realtime.encoding.h264_level import Pictures, h264_level
 from lipstream.realtime.encoding.pacing import speech_frame
 from lipstream.realtime.encoding.rate_control import MAX_BITRATE, start_bitrate
 from lipstream.realtime.encoding.thread_priority import step_back
@@ -67,7 +68,6 @@ H264_OPTIONS = {
     "preset": "ultrafast",
     "x264-params": "no-deblock=0",  # ultrafast turns deblocking off; it costs little, gains 0.5 dB, hides block edges
     "tune": "zerolatency",
-    "level": "31",
 }
 
 
@@ -235,7 +235,8 @@ class LiveH264Encoder(PictureEncoder, H264Encoder):
         if self.codec is None or not self._fits(frame) or highest != self._max:
             self._max = highest
             # x264 changes its bitrate while open only below a VBV maximum, and only if it was opened at that maximum.
-            options = {**H264_OPTIONS, "maxrate": str(highest), "bufsize": str(highest // 4)}
+            level = h264_level(Pictures(frame.width, frame.height, FRAME_RATE_HZ, highest))
+            options = {**H264_OPTIONS, "level": str(level), "maxrate": str(highest), "bufsize": str(highest // 4)}
             self.codec = self._open(frame, name="libx264", bit_rate=highest, options=options)
             self.codec.profile = "Baseline"
             self.codec.open()

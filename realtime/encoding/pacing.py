@@ -48,6 +48,10 @@ class Playout(Protocol):
     def clock(self) -> PlayoutClock:
         """The session's clock; it never changes."""
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures, px."""
+
     def speech(self, packet: int) -> npt.NDArray[np.int16]:
         """Return ``int16[960]``, 48 kHz mono, that leaves with sample ``320 * packet``."""
 

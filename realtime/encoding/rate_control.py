@@ -7,6 +7,7 @@ of a full link. Packet loss lowers the target by itself. A round trip that has g
 bitrate is taken as a longer path, not as our queue.
 """
 
+import math
 from collections import deque
 
 MIN_BITRATE = 40_000
@@ -21,7 +22,11 @@ HEADROOM = 1.6
 lost and must then be waited for."""
 
 LOSS_LIMIT = 0.1
-"""Loss above which the link counts as full rather than noisy (draft-ietf-rmcat-gcc, section 6)."""
+"""Loss above which the link counts as full rather than noisy (draft-ietf-rmcat-gcc, section 6).
+
+A window of n packets must exceed it by one standard deviation of the loss that n packets show by chance, since every
+second window of a noisy link with just this loss is above it.
+"""
 LOSS_WINDOW_S = 1.0
 LOSS_WINDOW_PACKETS = 20
 """Least number of packets in a loss window. Browsers report several times a second; one lost packet of ten would
@@ -40,6 +45,8 @@ GROWTH_PER_S = 1.15
 RETRANSMIT_SHARE = 0.25
 RETRANSMIT_BURST_S = 1.0
 STRAIN_MEMORY_S = 3.0
+LOSS_MEMORY = 0.2
+"""Weight of a new loss window in the running mean."""
 BASE_MEMORY_S = 30.0
 """Span in which the shortest round trip is looked for; a longer path is accepted as normal after it."""
 MOST_ROUND_TRIPS = 256
@@ -58,11 +65,15 @@ class RateControl:
         target: Bitrate to encode at, bit/s; ``None`` until :meth:`start`.
         known: Bitrate of the session's last connection, bit/s, or ``None``; a start above it would fill the same
             narrow link again.
+        usual: First bitrate for the picture's size, bit/s; ``None`` until :meth:`start`.
+        loss: Running mean of the share of packets lost, 0..1.
     """
 
     def __init__(self) -> None:
         self.target: int | None = None
         self.known: int | None = None
+        self.usual: int | None = None
+        self.loss = 0.0
         self._round_trips: deque[tuple[float, float]] = deque(maxlen=MOST_ROUND_TRIPS)
         self._excesses: deque[float] = deque(maxlen=STEADY_STEPS)  # excess of the round trip at each step down
         self._ceiling = MAX_BITRATE
@@ -76,10 +87,14 @@ class RateControl:
     def start(self, pixels: int) -> int:
         """Return the target; the first call sets it by the picture's size, at most to ``known``."""
         if self.target is None:
-            usual = start_bitrate(pixels)
+            usual = self.usual = start_bitrate(pixels)
             self.target = usual if self.known is None else min(usual, _clamp(self.known))
             self._ceiling = _clamp(int(HEADROOM * usual))
         return self.target
+
+    def is_queueing(self, now_s: float) -> bool:
+        """Return whether the round trip has shown a full link in the last ``STRAIN_MEMORY_S``."""
+        return self._queueing or now_s - self._queued_s < STRAIN_MEMORY_S
 
     def raise_to(self, bitrate: int, now_s: float) -> None:
         """Raise the target to a bitrate that other links carry, bit/s.
@@ -100,12 +115,12 @@ class RateControl:
         """
         if self.target is None:
             return
-        lost = self._fraction_lost(packets_lost, highest_sequence, now_s)
+        lost, limit = self._fraction_lost(packets_lost, highest_sequence, now_s)
         was_queueing = self._queueing
         excess_s = None if round_trip_s is None else self._excess_s(round_trip_s, now_s)
         if excess_s is not None:
             self._queueing = excess_s > QUEUE_LIMIT_S
-        if lost > LOSS_LIMIT:
+        if lost > limit:
             self._excesses.clear()
             self._back_off(1 - lost / 2, now_s)
         elif was_queueing and self._queueing:  # a single long round trip may be a busy machine at either end
@@ -127,16 +142,18 @@ class RateControl:
             self.target = min(self._ceiling, bitrate, int(self.target * GROWTH_PER_S**elapsed_s))
             self._grown_s = now_s
 
-    def _fraction_lost(self, packets_lost: int, highest_sequence: int, now_s: float) -> float:
-        """Return the fraction of packets lost in the last window; 0 while a window is too short to judge by."""
+    def _fraction_lost(self, packets_lost: int, highest_sequence: int, now_s: float) -> tuple[float, float]:
+        """Return the fraction of packets lost in the last window and what it may be; 0 while a window is too short."""
         if self._window is None:
             self._window = now_s, packets_lost, highest_sequence
         begun_s, lost_before, sequence_before = self._window
         expected = (highest_sequence - sequence_before) % SEQUENCE_MODULUS
         if now_s - begun_s < LOSS_WINDOW_S or expected < LOSS_WINDOW_PACKETS:
-            return 0.0
+            return 0.0, LOSS_LIMIT
         self._window = now_s, packets_lost, highest_sequence
-        return min(1.0, max(0, packets_lost - lost_before) / expected)
+        lost = min(1.0, max(0, packets_lost - lost_before) / expected)
+        self.loss += LOSS_MEMORY * (lost - self.loss)
+        return lost, LOSS_LIMIT + math.sqrt(LOSS_LIMIT * (1 - LOSS_LIMIT) / expected)
 
     def _excess_s(self, round_trip_s: float, now_s: float) -> float:
         """Return by how much a round trip exceeds the shortest one of the last 30 s."""

@@ -4,12 +4,16 @@
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.metadata import PADS_FORM, PADS_HELP, WeightsMetadata, pads_argument
+from lipstream.realtime.lipsync.weights_file import read_file, write_file
 from lipstream.realtime.timeline import samples_to_ms
 
 _COLUMN = 16
@@ -72,10 +76,10 @@ def _parser(others: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _show(path: Path) -> None:
-    from lipstream.realtime.lipsync.weights import read_weights  # noqa: PLC0415 (brings torch)
-
-    network, metadata, form = read_weights(path)
-    for name, value in _facts(metadata, form, sum(parameter.numel() for parameter in network.parameters())):
+    file = read_file(path)
+    buffers = (".running_mean", ".running_var", ".num_batches_tracked")
+    parameters = sum(tensor.size for name, tensor in file.tensors.items() if not name.endswith(buffers))
+    for name, value in _facts(file.metadata, file.form, parameters):
         print(f"{name:{_COLUMN}}{value}")
 
 
@@ -84,13 +88,14 @@ def _facts(metadata: WeightsMetadata, form: str, parameters: int) -> list[tuple[
     region = metadata.decoded_region
     pads = ",".join(map(str, metadata.pads))
     content = f"a detector's box with pads {pads}" if metadata.crop == "detector" else "Lipstream's square"
+    drawn = f"rows {region.top} to {region.bottom}, columns {region.left} to {region.right}"
     return [
         ("name", metadata.name),
         ("format", form),
         ("layout", f"{metadata.layout}, audio encoder {metadata.ear}, head {metadata.head}"),
         ("width", f"{metadata.width:g}{hearing}"),
         ("crop", f"{metadata.size} px, {content}"),
-        ("drawn", f"rows {region.top} to {region.bottom}, columns {region.left} to {region.right}"),
+        ("drawn", drawn if metadata.paint_scale == 1 else f"{drawn}, the inside of the mouth at twice the size"),
         ("parameters", f"{parameters:,}"),
         ("window offset", f"{metadata.window_offset_samples} samples"),
         ("look-ahead", f"{samples_to_ms(metadata.look_ahead_samples):g} ms"),
@@ -100,31 +105,17 @@ def _facts(metadata: WeightsMetadata, form: str, parameters: int) -> list[tuple[
 
 
 def _convert(options: argparse.Namespace) -> None:
-    import torch  # noqa: PLC0415
-    from safetensors import SafetensorError  # noqa: PLC0415
-
-    from lipstream.realtime.lipsync.weights import load_weights, save_weights  # noqa: PLC0415 (brings torch)
-
     out: Path = options.out
     if out.suffix != ".safetensors":
         raise SettingsError(f"{out.name} has to end in .safetensors")
     if out.exists():
         raise SettingsError(f"{out} is there already")
-    network, metadata = load_weights(options.file, window_offset_samples=options.window_offset)
-    metadata = metadata.with_pads(options.pads)
+    file = read_file(options.file, window_offset_samples=options.window_offset)
+    metadata = file.metadata.with_pads(options.pads)
+    if options.licence:
+        metadata = dataclasses.replace(metadata, licence=options.licence)
     try:
-        save_weights(
-            network,
-            out,
-            window_offset_samples=metadata.window_offset_samples,
-            decoded_region=metadata.decoded_region,
-            licence=options.licence or metadata.licence,
-            name=metadata.name,
-            dtype=torch.float16 if options.half else torch.float32,
-            crop=metadata.crop,
-            pads=metadata.pads,
-            code=metadata.code,
-        )
+        write_file(out, file.tensors, metadata, half=options.half)
     except (OSError, SafetensorError) as error:
         raise SettingsError(f"cannot write {out}: {error}") from error
 

@@ -1,13 +1,18 @@
-"""Chooses the back end: torch on CUDA if there is a card, else OpenVINO on the CPU, else torch on the CPU."""
+"""Chooses the back end: torch on CUDA if there is a card, else OpenVINO on the CPU, else torch on the CPU.
+
+A model of the operator's own chooses for itself.
+"""
 
 import importlib
 import logging
 import os
 from pathlib import Path
 
-from lipstream.realtime.errors import SettingsError, is_no_room
+from lipstream.extras import is_missing, missing
+from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.devices import resolve_device
 from lipstream.realtime.lipsync.metadata import Pads
+from lipstream.realtime.lipsync.own_model import ModelOptions, load_model
 from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 try:
@@ -32,8 +37,10 @@ def create_predictor(
     precision: str | None = None,
     fall_back: bool = False,
     pads: Pads | None = None,
+    model: str = "",
+    quick_start: bool = False,
 ) -> MouthPredictor:
-    """Load a weights file on a device.
+    """Load a weights file, or a model of the operator's own, on a device.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -42,12 +49,19 @@ def create_predictor(
         precision: ``fp16``, ``bf16``, ``fp32`` or ``int8``; ``None`` for the fastest of the device.
         fall_back: Whether the CPU is used when a named card fails; with ``auto`` it always is.
         pads: Replace the pads of weights with a detector's crop; ``None`` keeps them.
+        model: Code that draws in the networks' place (`lipstream.realtime.lipsync.own_model`); default none.
+        quick_start: Whether the predictor may be a ``StagedPredictor`` that is not complete; default false, which makes
+            the same mouths of the same sound to the last bit.
 
     Raises:
         WeightsError: If the file is invalid.
         SettingsError: If the device is missing, fails, or does not support the precision; or if pads are given to
-            weights with Lipstream's own crop.
+            weights with Lipstream's own crop; or if the model cannot be loaded, or is given with pads or an offset.
     """
+    if model:
+        if window_offset_samples is not None or pads is not None:
+            raise SettingsError("--window-offset and --pads are for weights files: a model's code decides these itself")
+        return load_model(model, ModelOptions(weights, device, cache, threads, precision))
     found = _found(device, fall_back=fall_back)
     if found != "cpu" and precision == "int8":
         raise SettingsError("precision int8 is for the CPU: CUDA takes fp16, bf16 or fp32")
@@ -63,7 +77,7 @@ def create_predictor(
         if not fall_back:
             raise SettingsError("precision fp16 is for CUDA: a CPU takes bf16, fp32 or int8")
         precision = None
-    return _on_cpu(weights, cache, window_offset_samples, threads, precision, pads)
+    return _on_cpu(weights, cache, window_offset_samples, threads, precision, pads, quick_start=quick_start)
 
 
 def _found(device: str, *, fall_back: bool) -> str:
@@ -104,22 +118,29 @@ def _on_cpu(
     threads: int | None,
     precision: str | None,
     pads: Pads | None,
+    *,
+    quick_start: bool,
 ) -> MouthPredictor:
     if openvino_backend is not None:
         hint = {"fp32": "f32"}.get(precision or "", precision)
-        for attempt in (1, 2):
-            folder = openvino_backend.convert(weights, cache, window_offset_samples)
-            try:
-                return openvino_backend.OpenVinoPredictor(folder, threads=threads, precision=hint, pads=pads)
-            except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-                if attempt == 2 or is_no_room(error):
-                    raise
-                logger.warning("the converted network in %s cannot be used, and is made again: %s", folder, error)
-                openvino_backend.discard(weights, cache, window_offset_samples)
+        return openvino_backend.OpenVinoPredictor(
+            weights,
+            cache,
+            window_offset_samples=window_offset_samples,
+            threads=threads,
+            precision=hint,
+            pads=pads,
+            quick_start=quick_start,
+        )
     if precision == "int8":
         raise SettingsError("precision int8 needs OpenVINO, which is not installed here")
+    try:
+        importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
+    except ModuleNotFoundError as error:
+        if not is_missing(error, "torch"):
+            raise
+        raise missing("torch", "a system without OpenVINO") from error
     logger.warning("OpenVINO is not installed: torch is used in its place, at several times the cost")
-    importlib.import_module("torch").set_num_threads(threads or os.cpu_count() or 1)
     predictor: MouthPredictor = importlib.import_module("lipstream.realtime.lipsync.torch_backend").TorchPredictor(
         weights, device="cpu", window_offset_samples=window_offset_samples, precision=precision, pads=pads
     )

@@ -1,6 +1,6 @@
 """Resolves the device setting.
 
-Torch takes seconds to import, so it is imported only on machines with ``nvidia-smi``.
+Torch takes seconds to import, so it is imported only where a card answers or is asked for.
 """
 
 import importlib
@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
+from lipstream.extras import install_line, is_missing, missing
 from lipstream.realtime.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -23,13 +25,24 @@ def resolve_device(device: str) -> str:
     """Return ``cpu``, ``cuda`` or ``cuda:N`` for a value of the device setting.
 
     Raises:
-        SettingsError: If the value is invalid, or names a CUDA device that is not present.
+        SettingsError: If the value is invalid, names a CUDA device that is not present, or torch is not installed.
     """
     if not DEVICE.fullmatch(device):
         raise SettingsError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
     if device == "cpu" or (device == "auto" and not shutil.which("nvidia-smi")):
         return "cpu"
-    card = importlib.import_module("lipstream.realtime.lipsync.card")
+    try:
+        card: Any = importlib.import_module("lipstream.realtime.lipsync.card")
+    except ModuleNotFoundError as error:
+        if not is_missing(error, "torch"):
+            raise
+        if device != "auto":
+            raise missing("torch", f"device {device!r}") from error
+        if "GPU " in _said_by("nvidia-smi", "-L"):
+            logger.warning(
+                "an NVIDIA card is here and not used, because torch is not installed: %s", install_line("torch")
+            )
+        return "cpu"
     found = card.count()
     if device == "auto":
         if not found:

@@ -7,6 +7,9 @@ of a pixel are, in this order::
     mask             one byte: share of the pixel that is painted, 0..255
     paint            blue, green, red: the colour times the mask, 0..255
 
+With fine paint, which has twice the crop's size, a mouth is ``uint8[h, w, 20]``: flow x and y, then mask and paint of
+the pixel's four quarters, row by row.
+
 One step of the flow is 1 / 131,068 of the crop's side, 0.005 px of a picture whose face is 600 px wide. Rounding mask
 and paint moves a pixel by less than 1 of 255 together. The paint is multiplied by the mask because such fields may be
 enlarged and mixed as they are: a colour counts for as much as it covers.
@@ -18,27 +21,53 @@ import numpy.typing as npt
 MAX_FLOW = 0.5
 """Largest displacement of the copying head in normalised coordinates (-1..1): a quarter of the crop."""
 FLOW_STEPS, PAINT_STEPS = 32767, 255
-PIXEL_BYTES, FIELD_BYTES = 3, 8
+FLOW_STEP = np.float32(MAX_FLOW / 2 / FLOW_STEPS)
+"""One step of a flow, in shares of the crop's side."""
+PIXEL_BYTES, FIELD_BYTES, FINE_FIELD_BYTES = 3, 8, 20
 """Bytes of one pixel of a mouth."""
+FIELDS_BYTES = {1: FIELD_BYTES, 2: FINE_FIELD_BYTES}
+"""Bytes of one pixel of fields, by the scale of their paint."""
 
 
 def unpack_fields(mouth: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return a mouth's flow and paint.
 
     Args:
-        mouth: ``uint8[..., h, w, 8]``.
+        mouth: ``uint8[..., h, w, 8]``, or ``uint8[..., h, w, 20]`` with fine paint.
 
     Returns:
         ``float32[..., h, w, 2]``, displacement x and y in shares of the crop's side, at most 0.25; and
-        ``float32[..., h, w, 4]``, mask, blue, green and red times the mask, 0..255.
+        ``float32[..., h, w, 4]`` or ``float32[..., 2 h, 2 w, 4]``, mask, blue, green and red times the mask, 0..255.
     """
-    halves = np.ascontiguousarray(mouth).view("<u4")  # four bytes a pixel each: several times as fast as strided bytes
-    steps, paint = (np.ascontiguousarray(halves[..., at])[..., None] for at in (0, 1))
-    return steps.view("<i2") * np.float32(MAX_FLOW / 2 / FLOW_STEPS), paint.view(np.uint8).astype(np.float32)
+    steps, paint = split_fields(mouth)
+    return steps * FLOW_STEP, paint.astype(np.float32)
+
+
+def split_fields(mouth: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """Return flow and paint as :func:`unpack_fields` does, in the steps of the bytes.
+
+    Args:
+        mouth: ``uint8[..., h, w, 8]``, or ``uint8[..., h, w, 20]`` with fine paint.
+
+    Returns:
+        ``int16[..., h, w, 2]``, of :data:`FLOW_STEP` each, and ``uint8[..., h, w, 4]`` or ``uint8[..., 2 h, 2 w, 4]``.
+    """
+    quads = np.ascontiguousarray(mouth).view("<u4")  # four bytes a pixel each: several times as fast as strided bytes
+    *_, height, width, count = quads.shape
+    steps, paint = np.ascontiguousarray(quads[..., 0])[..., None], quads[..., 1]
+    if count > 2:
+        paint = np.empty((*quads.shape[:-3], 2 * height, 2 * width), "<u4")
+        for quarter in range(4):  # four strided copies: several times as fast as one of transposed axes
+            paint[..., quarter // 2 :: 2, quarter % 2 :: 2] = quads[..., 1 + quarter]
+    return steps.view("<i2"), np.ascontiguousarray(paint)[..., None].view(np.uint8)
 
 
 def pack_fields(flow: npt.NDArray[np.float32], paint: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return the ``uint8[h, w, 8]`` mouth of what :func:`unpack_fields` returns, rounded and clipped to the ranges."""
+    """Return the mouth of what :func:`unpack_fields` returns, rounded and clipped to the ranges."""
     steps = np.rint(np.clip(flow * np.float32(2 / MAX_FLOW), -1, 1) * FLOW_STEPS).astype("<i2")
     colours = np.rint(np.clip(paint, 0, PAINT_STEPS)).astype(np.uint8)
+    height, width = flow.shape[:2]
+    if colours.shape[0] != height:
+        quarters = colours.reshape(height, 2, width, 2, 4).transpose(0, 2, 1, 3, 4)
+        colours = np.ascontiguousarray(quarters).reshape(height, width, 16)
     return np.concatenate((np.ascontiguousarray(steps).view(np.uint8), colours), axis=-1)

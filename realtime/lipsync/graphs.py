@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lipstream.realtime.lipsync.fields import FLOW_STEPS, PAINT_STEPS
 from lipstream.realtime.lipsync.metadata import Region
-from lipstream.realtime.lipsync.network import Wav2Lip, copy_and_paint
+from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 
 
@@ -70,34 +70,42 @@ class MouthGraph(nn.Module):
 
 
 class FieldGraph(nn.Module):
-    """Mel windows or codes, crops and feature levels -> ``int16[B, h, w, 4]``, the fields of a copying head.
+    """Mel windows or codes, crops and feature levels -> the fields of a copying head.
 
-    Seen as bytes, the result has the layout of `lipstream.realtime.lipsync.fields`. The crops are not read: the inputs
-    are those of :class:`MouthGraph`.
+    They are ``int16[B, h, w, 4]``, or ``int16[B, h, w, 10]`` with fine paint. Seen as bytes, the result has the layout
+    of `lipstream.realtime.lipsync.fields`. The crops are not read: the inputs are those of :class:`MouthGraph`.
 
     Args:
         of_codes: As for :class:`MouthGraph`.
-        pixels: Whether the result is a pair: what :class:`MouthGraph` returns, and the fields.
+        window: Part of the region that fine layers correct; ``None`` for all of it.
     """
 
-    def __init__(self, network: Wav2Lip, region: Region, *, of_codes: bool = False, pixels: bool = False) -> None:
+    def __init__(
+        self,
+        network: Wav2Lip,
+        region: Region,
+        *,
+        of_codes: bool = False,
+        window: Region | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.region = region
         self.of_codes = of_codes
         self.heard_shape = (network.code_channels,) if of_codes else (MEL_BANDS, WINDOW_COLUMNS)
-        self._pixels = pixels
+        self._window = window
 
-    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, heard: Tensor, crops: Tensor, *levels: Tensor) -> Tensor:  # noqa: ARG002 (as MouthGraph)
         """Predict the fields for what was heard in the faces given by ``levels``."""
         weight = next(self.network.parameters())
         heard = heard.to(weight.dtype)
         code = heard[:, :, None, None] if self.of_codes else self.network.audio_encoder(heard[:, None])
-        fields = self.network.draw_fields(code, [level.to(weight.dtype) for level in levels], self.region)
-        if not self._pixels:
-            return _packed(fields)
-        face = copy_and_paint(fields, _to_unit(crops, weight), self.region.top, self.region.left)
-        return _in_bytes(face), _packed(fields)
+        features = [level.to(weight.dtype) for level in levels]
+        if self.network.paint_scale == 1:
+            fields = self.network.draw_fields(code, features, self.region)
+            return _packed(fields[:, :2], fields[:, 2:])
+        fields, fine = self.network.draw_fine_fields(code, features, self.region, self._window)
+        return _packed(fields[:, :2], fine)
 
 
 def _in_bytes(face: Tensor) -> Tensor:
@@ -105,11 +113,22 @@ def _in_bytes(face: Tensor) -> Tensor:
     return (mouth * 255 + 0.5).clamp(0, 255).to(torch.uint8)  # + 0.5, then truncation: rounds
 
 
-def _packed(fields: Tensor) -> Tensor:
-    """Return ``int16[B, h, w, 4]``: flow x and y, mask with blue, green with red, the first in the low byte."""
-    flow, mask, colour = fields[:, :2], fields[:, 2:3], fields[:, 3:]
-    steps = torch.floor(flow * FLOW_STEPS + 0.5)
+def _packed(flow: Tensor, cover: Tensor) -> Tensor:
+    """Return flow x and y, then of each pixel or quarter mask with blue and green with red, the first in the low byte.
+
+    Args:
+        flow: ``float32[B, 2, h, w]``, -1..1.
+        cover: ``float32[B, 4, h, w]`` or ``float32[B, 4, 2 h, 2 w]``: mask, blue, green and red, 0..1.
+
+    Returns:
+        ``int16[B, h, w, 4]`` or ``int16[B, h, w, 10]``.
+    """
+    batch, _, height, width = flow.shape
+    mask, colour = cover[:, :1], cover[:, 1:]
     paint = torch.floor(torch.cat((mask, colour * mask), dim=1) * PAINT_STEPS + 0.5)
     pairs = paint[:, 0::2] + 256 * paint[:, 1::2]
     signed = pairs - 65536 * (pairs > 32767).float()
-    return torch.cat((steps, signed), dim=1).permute(0, 2, 3, 1).to(torch.int16)
+    scale = cover.shape[2] // height
+    quarters = signed.view(batch, 2, height, scale, width, scale).permute(0, 2, 4, 3, 5, 1)
+    steps = torch.floor(flow * FLOW_STEPS + 0.5).permute(0, 2, 3, 1)
+    return torch.cat((steps, quarters.reshape(batch, height, width, -1)), dim=3).to(torch.int16)

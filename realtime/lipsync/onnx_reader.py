@@ -9,16 +9,20 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from lipstream.realtime.errors import WeightsError
+from lipstream.realtime.lipsync.bfloat16 import BFLOAT16, widened
 
 _VARINT, _EIGHT_BYTES, _MESSAGE, _FOUR_BYTES = 0, 1, 2, 5
 _GRAPH, _INITIALIZER = 7, 5
 _DIMS, _DATA_TYPE, _FLOATS, _NAME, _RAW, _LOCATION = 1, 2, 4, 8, 9, 14
-_DTYPES = {1: torch.float32, 7: torch.int64, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"), 7: np.dtype("<i8"), 10: np.dtype("<f2"), 11: np.dtype("<f8"), 16: BFLOAT16,
+}  # fmt: skip
 _MOST_TENSORS, _MOST_DIMS, _LONGEST_NAME = 20_000, 8, 512
 
 Span = tuple[int, int]
@@ -29,7 +33,7 @@ Span = tuple[int, int]
 class Initializer:
     """Where the values of a tensor lie in the file."""
 
-    dtype: torch.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     span: Span
 
@@ -47,8 +51,8 @@ def read_initializers(path: Path) -> dict[str, Initializer]:
         raise WeightsError(f"{path.name} is an ONNX export that cannot be read: {error}") from error
 
 
-def read_values(path: Path, wanted: Mapping[str, Initializer]) -> dict[str, Tensor]:
-    """Return the values of initialisers that :func:`read_initializers` has found in this file.
+def read_values(path: Path, wanted: Mapping[str, Initializer]) -> dict[str, npt.NDArray[Any]]:
+    """Return the values of initialisers that :func:`read_initializers` has found in this file; bfloat16 as ``float32``.
 
     Raises:
         WeightsError: If the file cannot be read, or has changed.
@@ -59,10 +63,9 @@ def read_values(path: Path, wanted: Mapping[str, Initializer]) -> dict[str, Tens
             for name, tensor in wanted.items():
                 start, end = tensor.span
                 file.seek(start)
-                data = bytearray(file.read(end - start))
-                flat = torch.frombuffer(data, dtype=tensor.dtype) if data else torch.empty(0, dtype=tensor.dtype)
-                values[name] = flat.reshape(tensor.shape)
-    except (OSError, ValueError, RuntimeError) as error:
+                flat = np.frombuffer(file.read(end - start), tensor.dtype)
+                values[name] = widened(flat).reshape(tensor.shape)
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path.name} is an ONNX export that cannot be read: {error}") from error
     return values
 

@@ -1,8 +1,22 @@
-"""The protocols of the back ends: faces are encoded once, mouths are predicted from mel windows.
+"""The protocols of what draws mouths: faces are encoded once, mouths are predicted from mel windows.
 
-A mouth is what the compositor paints for one frame: the pixels of the decoded region, from every predictor, or the
-region's fields, from a predictor that also has :meth:`FieldPredictor.predict_fields`. ``metadata`` gives the look-ahead
-and the region; the render worker chooses the batches, up to eight mouths, and measures their cost.
+Lipstream's own networks, published ones and models of the operator's own (docs/LIP_MODELS.md) are all behind
+:class:`MouthPredictor`; the other protocols add to it.
+
+- *In*: face crops, from which features are computed once for each frame of a clip; and for each mouth 200 ms of sound
+  as a mel window, and the index of the clip's frame.
+- *Out*: what the compositor paints for one frame, the pixels of the decoded region, from every predictor, or the
+  region's fields, from a predictor that also has :meth:`FieldPredictor.predict_fields`.
+- *Look-ahead and region*: ``metadata`` gives them, with the size and the kind of the crops. Its fingerprint names what
+  was prepared.
+- *Batch*: the render worker asks for up to eight mouths at once, of different sessions and avatars; for fewer if the
+  predictor is a :class:`BatchedPredictor`, or after a ``MemoryError``.
+- *Cost*: nothing is declared. The worker measures it before the first session, and again with every batch; admission
+  counts with what was measured.
+- *Start*: a :class:`StagedPredictor` draws before it is prepared for batches.
+
+One thread calls a predictor, in a process that holds nothing else. A predictor is stateless between calls: what belongs
+to a sequence of mouths, as their steadiness, is done on their codes by the worker (:class:`CodedPredictor`).
 """
 
 from collections.abc import Callable
@@ -12,7 +26,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import FIELDS_BYTES, PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 
 
@@ -104,7 +118,8 @@ class FieldPredictor(MouthPredictor, Protocol):
         The arguments and errors are those of :meth:`predict`.
 
         Returns:
-            ``uint8[B, h, w, 8]``, the decoded region in the layout of `lipstream.realtime.lipsync.fields`.
+            ``uint8[B, h, w, 8]``, or with fine paint ``uint8[B, h, w, 20]``: the decoded region in the layout of
+            `lipstream.realtime.lipsync.fields`.
         """
 
 
@@ -120,8 +135,36 @@ class CodedFieldPredictor(CodedPredictor, Protocol):
         The arguments and errors are those of :meth:`draw_mouths`.
 
         Returns:
-            ``uint8[B, h, w, 8]``, as from :meth:`FieldPredictor.predict_fields`.
+            ``uint8[B, h, w, 8 or 20]``, as from :meth:`FieldPredictor.predict_fields`.
         """
+
+
+@runtime_checkable
+class BatchedPredictor(MouthPredictor, Protocol):
+    """A predictor that draws fewer mouths at once than the worker would ask for."""
+
+    @property
+    def largest_batch(self) -> int:
+        """The most mouths of one call, 1 or more."""
+
+
+@runtime_checkable
+class StagedPredictor(MouthPredictor, Protocol):
+    """A predictor that draws single mouths at once, and larger batches as one call only after :meth:`complete`."""
+
+    def complete(self) -> None:
+        """Prepare what larger batches need, which takes seconds. Another thread may draw meanwhile."""
+
+
+LARGEST_BATCH = 8
+"""Mouths of one call: more gain nothing on a CPU, and a call must end well before its worker is taken for hung."""
+
+
+def largest_batch(predictor: MouthPredictor) -> int:
+    """Return how many mouths one call of a predictor may ask for, 1 to :data:`LARGEST_BATCH`."""
+    if not isinstance(predictor, BatchedPredictor):
+        return LARGEST_BATCH
+    return max(1, min(LARGEST_BATCH, predictor.largest_batch))
 
 
 Draw = Callable[[npt.NDArray[np.float32], FaceFeatures, npt.NDArray[np.int64]], npt.NDArray[np.uint8]]
@@ -131,7 +174,7 @@ Draw = Callable[[npt.NDArray[np.float32], FaceFeatures, npt.NDArray[np.int64]], 
 def draw_with(predictor: MouthPredictor) -> tuple[Draw, int]:
     """Return the method of a predictor that draws what is painted, and the bytes of one pixel of its mouths."""
     if predictor.metadata.head == "copy" and hasattr(predictor, "predict_fields"):
-        return cast("FieldPredictor", predictor).predict_fields, FIELD_BYTES
+        return cast("FieldPredictor", predictor).predict_fields, FIELDS_BYTES[predictor.metadata.paint_scale]
     return predictor.predict, PIXEL_BYTES
 
 

@@ -66,7 +66,9 @@ def find_network(tensors: Mapping[str, Shaped]) -> Found:
     last = max(blocks)
     bottom = names.get(f"face_encoder_blocks.{last}.0.conv_block.0.weight", ())
     layout = _layout(names, last)
-    if layout is None or len(bottom) != 4:
+    if layout is not None and len(bottom) != 4:
+        raise ValueError(f"has no kernel face_encoder_blocks.{last}.0.conv_block.0.weight of four dimensions")
+    if layout is None:
         slopes = " and PReLU" if _SLOPE in names else ""
         raise ValueError(f"is a fork of Wav2Lip with {len(blocks)} face encoder blocks{slopes}, which is not supported")
     step = {"published": 32, "tall": 64}.get(layout)

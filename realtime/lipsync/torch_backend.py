@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memory, open_device
+from lipstream.realtime.lipsync.fields import FIELDS_BYTES
 from lipstream.realtime.lipsync.folding import fold
 from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph, SpeechGraph
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
@@ -90,11 +91,11 @@ class TorchPredictor:
         network = network.to(self.on.device, dtype)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         self._face = FaceGraph(network)
-        region = self._metadata.decoded_region
+        region, window = self._metadata.decoded_region, self._metadata.fine_window
         self._mouth = MouthGraph(network, region)
         self._mouth_of_codes = MouthGraph(network, region, of_codes=True)
-        self._fields = FieldGraph(network, region)
-        self._fields_of_codes = FieldGraph(network, region, of_codes=True)
+        self._fields = FieldGraph(network, region, window=window)
+        self._fields_of_codes = FieldGraph(network, region, of_codes=True, window=window)
         self._speech = SpeechGraph(network)
 
     @property
@@ -130,7 +131,7 @@ class TorchPredictor:
     def predict_fields(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Predict ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`predict` predicts pixels."""
+        """Predict ``uint8[B, h, w, 8 or 20]`` fields of a copying head, as :meth:`predict` predicts pixels."""
         return self._draw(self._fields, mel, features, frames).view(np.uint8)
 
     @_telling_faults
@@ -159,7 +160,7 @@ class TorchPredictor:
     def draw_fields(
         self, codes: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Draw ``uint8[B, h, w, 8]`` fields of a copying head, as :meth:`draw_mouths` draws pixels."""
+        """Draw ``uint8[B, h, w, 8 or 20]`` fields of a copying head, as :meth:`draw_mouths` draws pixels."""
         return self._draw(self._fields_of_codes, codes, features, frames).view(np.uint8)
 
     def _draw(
@@ -193,13 +194,17 @@ class TorchPredictor:
         draw, _ = draw_with(self)
         draw(silence, self.encode_faces(np.zeros((1, size, size, 3), np.uint8)), np.zeros(1, np.int64))
 
-    def repeat(self, count: int) -> Callable[[], Tensor]:
-        """Return a function that repeats :meth:`predict` of the last batch of a size without copies, for timing.
+    def repeat(self, count: int, *, fields: bool = False) -> Callable[[], Tensor]:
+        """Return a function that repeats the last batch of a size without copies, for timing.
+
+        Args:
+            count: Size of the batch, in :data:`BATCHES`.
+            fields: Whether it repeats :meth:`predict_fields`, or :meth:`predict`.
 
         Raises:
-            KeyError: If no batch of this size in :data:`BATCHES` was used before.
+            KeyError: If no batch of this size was drawn before.
         """
-        replay = self._calls[self._mouth, count].replay
+        replay = self._calls[self._fields if fields else self._mouth, count].replay
         assert replay is not None
         return replay
 
@@ -246,7 +251,9 @@ class _Call:
         self.replay: Callable[[], Tensor] | None = None
         self._index_out = torch.zeros(size, dtype=torch.int64, pin_memory=on.pins)
         self._heard_out = torch.zeros_like(self._heard, device="cpu", pin_memory=on.pins)
-        channels, dtype = (3, torch.uint8) if isinstance(mouth, MouthGraph) else (4, torch.int16)
+        channels, dtype = 3, torch.uint8
+        if isinstance(mouth, FieldGraph):
+            channels, dtype = FIELDS_BYTES[mouth.network.paint_scale] // 2, torch.int16
         shape = size, mouth.region.height, mouth.region.width, channels
         self._mouths_in = torch.zeros(shape, dtype=dtype, pin_memory=on.pins)
 

@@ -4,6 +4,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lipstream.extras import install_line
 from lipstream.realtime.errors import SettingsError
 
 Direction = Literal["input", "output"]
@@ -41,7 +42,7 @@ def portaudio() -> Any:
     except (ImportError, OSError) as error:
         raise SettingsError(
             "local_microphone and local_speaker need sounddevice and PortAudio: "
-            "pip install -e '.[local-audio]', and on Debian libportaudio2"
+            f"{install_line('sounddevice')}, and on Debian libportaudio2"
         ) from error
 
 

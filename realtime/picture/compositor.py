@@ -37,7 +37,8 @@ class Compositor:
 
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
-        rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8]`` fields.
+        rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8 or 20]``
+            fields.
         boxes: N face boxes, one per frame, px.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the crop, px.
@@ -46,6 +47,9 @@ class Compositor:
         origin: Identifies the stored avatar; ``None`` for frames that are not in a store.
         crop: Content of the face crop: ``lipstream`` or ``detector``.
         under: ``uint8[N, n]``, for fields: the clip's own pixels below the painted mouths.
+        bares_teeth: Whether the mouths of the clip do; default false.
+        cover: ``float32[N]``, how far each frame shows the clip's own mouth, 0..1, because something covers it;
+            ``None`` if nothing ever does.
     """
 
     def __init__(
@@ -60,7 +64,11 @@ class Compositor:
         origin: Origin | None = None,
         crop: str = "lipstream",
         under: npt.NDArray[np.uint8] | None = None,
+        *,
+        bares_teeth: bool = False,
+        cover: npt.NDArray[np.float32] | None = None,
     ) -> None:
+        self._cover = cover
         self.origin = origin
         self._mark = mark
         self._frames = frames
@@ -70,36 +78,45 @@ class Compositor:
         if under is None:
             self._mouths = PixelMouths(rest_mouths, boxes, MouthPainter(region, crop_size, outline, crop))
         else:
-            self._mouths = FieldMouths(rest_mouths, under, boxes, FieldPainter(region, crop_size, outline, crop))
+            painter = FieldPainter(region, crop_size, outline, crop, bares_teeth=bares_teeth)
+            self._mouths = FieldMouths(rest_mouths, under, boxes, painter)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures, px."""
+        rows, width = self._frames.shape[1:]
+        return width, rows * 2 // 3
 
     def compose(self, clip_frame: int, mouth: Mouth | None, spoken: float) -> Picture:
         """Return the picture of one frame of the clip, I420.
 
         Args:
             clip_frame: Index into the rest frames, 0..N - 1.
-            mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8]`` fields; ``None`` for the mouth at rest.
+            mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8 or 20]`` fields; ``None`` for the mouth at rest.
             spoken: Weight of ``mouth``, 0 (rest) to 1.
 
         Returns:
             A fresh array; without mouth and watermark a read-only view of the cached frame.
         """
         frame: Picture = self._frames[clip_frame]
-        speaks = mouth is not None and spoken > 0
+        is_covered = self._cover is not None and self._cover[clip_frame] >= 1
+        speaks = mouth is not None and spoken > 0 and not is_covered
         if not speaks and self._mark is None:
             view = frame.view()
             view.flags.writeable = False
             return view
         picture = frame.copy()
         if mouth is not None and speaks:
-            self._mouths.paint(picture, clip_frame, mouth, spoken)
+            own = 0.0 if self._cover is None else float(self._cover[clip_frame])
+            self._mouths.paint(picture, clip_frame, mouth, spoken, own)
         if self._mark:
             self._mark.stamp(picture)
         return picture
 
     def mask(self, clip_frame: int) -> npt.NDArray[np.bool_]:
         """Return ``bool[h, w]``: the pixels that speech may change."""
-        rows, width = self._frames.shape[1:]
-        return self._mouths.mask(clip_frame, (rows * 2 // 3, width))
+        width, height = self.size
+        return self._mouths.mask(clip_frame, (height, width))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +124,7 @@ class Painting:
     """The content of one picture; calling it paints the picture, in any thread.
 
     Attributes:
-        mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8]`` fields; ``None`` for the mouth at rest.
+        mouth: ``uint8[h, w, 3]`` BGR or ``uint8[h, w, 8 or 20]`` fields; ``None`` for the mouth at rest.
         spoken: Weight of the mouth, 0..1.
     """
 

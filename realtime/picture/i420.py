@@ -26,10 +26,15 @@ _YCBCR_TO_BGR = np.linalg.inv(BGR_TO_YCBCR.astype(np.float64)).astype(np.float32
 
 def planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
     """Return views of the luma ``[h, w]`` and chroma ``[h // 2, w // 2]`` planes."""
+    chroma = chroma_planes(picture)
+    return picture[: picture.shape[0] * 2 // 3], chroma[0], chroma[1]
+
+
+def chroma_planes(picture: Picture) -> Picture:
+    """Return a view of both chroma planes, ``[2, h // 2, w // 2]``, Cb before Cr."""
     rows, width = picture.shape
     height = rows * 2 // 3
-    chroma = picture[height:].reshape(2, height // 2, width // 2)
-    return picture[:height], chroma[0], chroma[1]
+    return picture[height:].reshape(2, height // 2, width // 2)
 
 
 def bgr_to_ycbcr(bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ network's size, ``up`` the map to picture pixels, and ``changed`` (0..1) the dif
 but the last product is computed at the network's size, where there are fewer pixels.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from lipstream.realtime.picture.i420 import BGR_TO_YCBCR, BGR_TO_YCBCR_OFFSET, P
 Floats = npt.NDArray[np.float32]
 Mouth = npt.NDArray[np.uint8]
 
+Into = Callable[[tuple[int, ...]], npt.NDArray[Any]]
+"""Gives the array, of any content, for a result of a shape."""
 Outline = tuple[tuple[float, float], ...]
 """A convex polygon around lips and jaw, in shares of the face box, x before y; empty if it is not known."""
 
@@ -41,7 +44,7 @@ class Box:
     height: int
 
 
-_MOST_PLACES = 64
+MOST_PLACES = 64
 """A detector's boxes change their size with every frame, and the masks of a large one take half a megabyte."""
 _OUTLINE_SOFTNESS = 0.022
 """Standard deviation of the outline's soft edge, as a share of the face box."""
@@ -133,7 +136,7 @@ class Places:
         key = box.width, box.height, box.x % 2, box.y % 2
         place = self._places.get(key)
         if place is None:
-            if len(self._places) >= _MOST_PLACES:
+            if len(self._places) >= MOST_PLACES:
                 self._places.clear()
             place = self._places[key] = Place(self.region, self.crop_size, box, self.feather)
         return place
@@ -161,8 +164,9 @@ class MouthPainter(Places):
         luma, blue, red = planes(picture)
 
         view = place.luma_of(luma, box)
-        sharp = place.luma_up(cv2.extractChannel(wide, 0), cv2.INTER_CUBIC)
-        _blend(view, sharp, place.luma_up(cv2.extractChannel(wide, 3), cv2.INTER_LINEAR), place.luma_mask, weight)
+        # Both by the same curve: where the picture is even, what they have in common must vanish, or a grid shows.
+        sharp, faded = (place.luma_up(cv2.extractChannel(wide, channel), cv2.INTER_CUBIC) for channel in (0, 3))
+        _blend(view, sharp, faded, place.luma_mask, weight)
 
         _, *ups, changed = cv2.split(place.chroma_up(wide))
         for up, plane in zip(ups, (blue, red), strict=True):
@@ -201,6 +205,16 @@ class _Enlargement:
             low, high = -(-(at + low) // 2) * 2 - at, (at + high) // 2 * 2 - at
         self.start, self.within = low, slice(low - offset, high - offset)
 
+    def part(self, chosen: slice) -> "_Enlargement":
+        """Return the same axis with a part of ``within``, given in pixels of half the size."""
+        part = copy.copy(self)
+        first = self.within.start
+        part.start, part.within = (
+            self.start + 2 * chosen.start,
+            slice(first + 2 * chosen.start, first + 2 * chosen.stop),
+        )
+        return part
+
     @property
     def half(self) -> slice:
         """``within`` for planes of half the size."""
@@ -211,62 +225,87 @@ class Place:
     """The region's rectangle and masks for face boxes of one size.
 
     Attributes:
+        rows, columns: The axes of the region.
         luma_mask: Weight of each pixel of the rectangle, ``float32[h, w]``, 0..1.
         chroma_mask: Weight at half the size, ``float32[h // 2, w // 2]``, 0..1.
     """
 
     def __init__(self, region: Region, crop: int, box: Box, feather: Floats) -> None:
-        self._rows = _Enlargement(region.top, region.bottom, crop, box.y, box.height)
-        self._columns = _Enlargement(region.left, region.right, crop, box.x, box.width)
+        self.rows = _Enlargement(region.top, region.bottom, crop, box.y, box.height)
+        self.columns = _Enlargement(region.left, region.right, crop, box.x, box.width)
         wide = self.widen(feather)
         self.luma_mask = np.ascontiguousarray(np.clip(self.luma_up(wide, cv2.INTER_LINEAR), 0, 1))
         self.chroma_mask = np.ascontiguousarray(np.clip(self.chroma_up(wide), 0, 1))
 
-    def widen(self, small: Floats) -> Floats:
-        """Return the region's pixels with their edges repeated outward, to the span that is resized."""
-        rows, columns = self._rows, self._columns
-        edges = rows.before, rows.after, columns.before, columns.after
-        wide: Floats = cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE) if any(edges) else small
-        return wide
+    def painted(self) -> tuple[slice, slice]:
+        """Return the rows and columns of the rectangle outside which no weight is above 0, in pixels of chroma."""
+        height, width = self.chroma_mask.shape
+        luma = self.luma_mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2).max(axis=(1, 3))
+        touched = np.maximum(luma, self.chroma_mask) > 0
+        rows, columns = (np.flatnonzero(touched.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return slice(0, height), slice(0, width)
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
-    def luma_up(
-        self, wide: Floats, interpolation: int, into: Callable[[tuple[int, int]], Floats] | None = None
-    ) -> Floats:
+    def narrowed(self, rows: slice, columns: slice) -> "Place":
+        """Return the place of a part of the rectangle, given in pixels of chroma."""
+        part = copy.copy(self)
+        part.rows, part.columns = self.rows.part(rows), self.columns.part(columns)
+        part.chroma_mask = np.ascontiguousarray(self.chroma_mask[rows, columns])
+        luma = tuple(slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
+        part.luma_mask = np.ascontiguousarray(self.luma_mask[luma])
+        return part
+
+    def widen(self, small: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the region's pixels with their edges repeated outward, to the span that is resized."""
+        rows, columns = self.rows, self.columns
+        edges = rows.before, rows.after, columns.before, columns.after
+        return np.asarray(cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE)) if any(edges) else small
+
+    def luma_up(self, wide: npt.NDArray[Any], interpolation: int, into: Into | None = None) -> npt.NDArray[Any]:
         """Return the region's rectangle at the picture's size.
 
         Args:
-            into: Gives the array for the resized span of one channel; default: a fresh one.
+            wide: ``[h, w, ...]`` from :meth:`widen`.
+            into: Gives the array for the shape of the resized span; default: a fresh one.
         """
-        rows, columns = self._rows, self._columns
-        out = into((rows.size, columns.size)) if into else None
-        up: Floats = cv2.resize(wide, (columns.size, rows.size), out, interpolation=interpolation)
-        return up[rows.within, columns.within]
+        return self.within(self.luma_span(wide, interpolation, into))
 
-    def chroma_up(self, wide: Floats, into: Callable[[tuple[int, int]], Floats] | None = None) -> Floats:
+    def luma_span(self, wide: npt.NDArray[Any], interpolation: int, into: Into | None = None) -> npt.NDArray[Any]:
+        """Return the span of which :meth:`within` is the region's rectangle; arguments as for :meth:`luma_up`."""
+        rows, columns = self.rows.size, self.columns.size
+        out = into((rows, columns, *wide.shape[2:])) if into else None
+        return np.asarray(cv2.resize(wide, (columns, rows), out, interpolation=interpolation))
+
+    def within(self, span: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the view of the region's rectangle in the resized span."""
+        return span[self.rows.within, self.columns.within]
+
+    def chroma_up(self, wide: Floats, into: Into | None = None) -> Floats:
         """Return the region's rectangle at half the picture's size; ``into`` as for :meth:`luma_up`."""
-        if not (self._rows.even and self._columns.even):
+        if not (self.rows.even and self.columns.even):
             up = self.luma_up(wide, cv2.INTER_LINEAR)
             return np.asarray(cv2.resize(up, (up.shape[1] // 2, up.shape[0] // 2), interpolation=cv2.INTER_AREA))
-        rows, columns = self._rows.size // 2, self._columns.size // 2
-        out = into((rows, columns)) if into else None
+        rows, columns = self.rows.size // 2, self.columns.size // 2
+        out = into((rows, columns, *wide.shape[2:])) if into else None
         half: Floats = cv2.resize(wide, (columns, rows), out, interpolation=cv2.INTER_LINEAR)
-        return half[self._rows.half, self._columns.half]
+        return half[self.rows.half, self.columns.half]
 
     def luma_corner(self, box: Box) -> tuple[int, int]:
         """Return the rectangle's first row and column in a picture, px; both even."""
-        return box.y + self._rows.start, box.x + self._columns.start
+        return box.y + self.rows.start, box.x + self.columns.start
 
     def luma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Return the view of the rectangle in a plane of the picture's size."""
         top, left = self.luma_corner(box)
         height, width = self.luma_mask.shape
-        return plane[top : top + height, left : left + width]
+        return plane[..., top : top + height, left : left + width]
 
     def chroma_of(self, plane: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Return the view of the rectangle in a plane of half the picture's size."""
         top, left = (edge // 2 for edge in self.luma_corner(box))
         height, width = self.chroma_mask.shape
-        return plane[top : top + height, left : left + width]
+        return plane[..., top : top + height, left : left + width]
 
 
 def _changed(luma_change: Floats) -> Floats:

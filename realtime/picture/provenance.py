@@ -38,7 +38,7 @@ def provenance(made_id: str, *, avatar: str, consent: str = "", producer: str = 
             that it is on record, since it names a person and files and streams are public.
         producer: Producer of the file: a name or a registration code; empty for this software.
     """
-    tool = f"Lipstream {_version()}"
+    tool = f"Lipstream {version()}"
     face = f"The face is the avatar {avatar!r}" + (", whose consent is on record." if consent else ".")
     implicit = {
         "Label": _GENERATED,
@@ -70,7 +70,8 @@ def open_marked(path: Path, facts: dict[str, str]) -> av.container.OutputContain
     return container
 
 
-def _version() -> str:
+def version() -> str:
+    """Return the version of the installed package; ``0`` for a checkout that is not installed."""
     try:
         return metadata.version("lipstream")
     except metadata.PackageNotFoundError:  # run from a checkout that was not installed

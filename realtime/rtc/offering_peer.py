@@ -7,9 +7,10 @@ from aiortc import RTCIceServer, RTCSessionDescription
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import OfferError
 from lipstream.realtime.rtc.aiortc_patches import peer_connection
+from lipstream.realtime.rtc.offer_terms import WATCHING
 from lipstream.realtime.rtc.peer import OnGone, Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, WATCHING, check_answer, multiplexed_only
+from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, check_answer, multiplexed_only
 
 
 class OfferingPeer(Peer):
@@ -71,4 +72,4 @@ class OfferingPeer(Peer):
         if any(transceiver.currentDirection != "sendonly" for transceiver in connection.getTransceivers()):
             raise OfferError("the server does not take both sound and picture")
         self._start(self._watch(connection))
-        await self._was_connected.wait()
+        await self._first_connected.wait()

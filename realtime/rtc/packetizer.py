@@ -30,7 +30,7 @@ class _Sent(NamedTuple):
     timestamp: int
     marker: bool
     payload: bytes
-    extension: bytes
+    level: int
 
 
 class Packetizer:
@@ -49,6 +49,7 @@ class Packetizer:
         packets: Number of packets written, without retransmissions.
         octets: Bytes of their payloads.
         timestamp: Timestamp of the last packet, 0..2**32 - 1, ticks of the RTP clock.
+        sequence: Sequence number of the next packet, 0..65535.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Packetizer:
     ) -> None:
         self.packets = self.octets = self.timestamp = 0
         self._payload_type, self._ssrc = payload_type, ssrc
-        self._sequence, self._origin = sequence, origin
+        self.sequence, self._origin = sequence, origin
         self._rtx = rtx
         self._history: list[_Sent | None] = [None] * HISTORY_PACKETS
         self._key_sequence: int | None = None
@@ -84,17 +85,18 @@ class Packetizer:
             key: Whether a receiver of this unit needs no earlier packet; default false.
         """
         if key:
-            self._key_sequence = self._sequence
+            self._key_sequence = self.sequence
         at = self.timestamp = (timestamp + self._origin) % _CLOCK_MODULUS
-        extension = self._extension.fill(send_time, 127 if level_dbov is None else -level_dbov)
+        level = 127 if level_dbov is None else -level_dbov
+        extension = self._extension.fill(send_time, level)
         packets = []
         last = len(payloads) - 1
         for place, payload in enumerate(payloads):
-            sequence = self._sequence
+            sequence = self.sequence
             header = self._packet(self._payload_type, sequence, at, self._ssrc, place == last)
             packets.append(b"".join((header, extension, payload)))
-            self._history[sequence % HISTORY_PACKETS] = _Sent(sequence, at, place == last, payload, extension)
-            self._sequence = (sequence + 1) % _SEQUENCE_MODULUS
+            self._history[sequence % HISTORY_PACKETS] = _Sent(sequence, at, place == last, payload, level)
+            self.sequence = (sequence + 1) % _SEQUENCE_MODULUS
             self.octets += len(payload)
         self.packets += len(payloads)
         return packets
@@ -128,18 +130,29 @@ class Packetizer:
         sent = self._history[sequence % HISTORY_PACKETS]
         return len(sent.payload) if sent is not None and sent.sequence == sequence else None
 
-    def again(self, sequence: int) -> bytes | None:
-        """Return a lost packet for retransmission; ``None`` if it is no longer kept."""
+    @property
+    def has_rtx(self) -> bool:
+        """Whether retransmissions have a stream of their own. Without it a copy may not follow a packet that came."""
+        return self._rtx is not None
+
+    def again(self, sequence: int, send_time: int) -> bytes | None:
+        """Return a packet for retransmission; ``None`` if it is no longer kept.
+
+        Args:
+            sequence: Its sequence number, 0..65535.
+            send_time: Absolute time of the retransmission, 24 bits, 6.18 fixed-point seconds.
+        """
         sent = self._history[sequence % HISTORY_PACKETS]
         if sent is None or sent.sequence != sequence:
             return None
+        extension = self._extension.fill(send_time, sent.level)
         if self._rtx is None:
             header = self._packet(self._payload_type, sequence, sent.timestamp, self._ssrc, sent.marker)
-            return header + sent.extension + sent.payload
+            return header + extension + sent.payload
         payload_type, ssrc, number = self._rtx
         self._rtx = payload_type, ssrc, (number + 1) % _SEQUENCE_MODULUS
         header = self._packet(payload_type, number, sent.timestamp, ssrc, sent.marker)
-        return header + sent.extension + sequence.to_bytes(2, "big") + sent.payload
+        return header + extension + sequence.to_bytes(2, "big") + sent.payload
 
     @staticmethod
     def _packet(payload_type: int, sequence: int, timestamp: int, ssrc: int, marker: bool) -> bytes:  # noqa: FBT001

@@ -14,18 +14,13 @@ from lipstream.realtime.errors import OfferError, TooLargeError, UnavailableErro
 from lipstream.realtime.queue_depths import QueueDepths
 from lipstream.realtime.rtc.aiortc_patches import datagram_guard, peer_connection
 from lipstream.realtime.rtc.aiortc_patches.sender import MAX_UNSENT_BYTES, BroadcastTrack, PlayoutSender
-from lipstream.realtime.rtc.candidates import IceFragment, ice_of, read_fragment
+from lipstream.realtime.rtc.candidates import ice_of, read_fragment
 from lipstream.realtime.rtc.control_channel import MAX_BACKLOG_BYTES, ControlChannel, OnControl
+from lipstream.realtime.rtc.later_offer import check_later_offer, is_later
 from lipstream.realtime.rtc.microphone import MicrophoneInput, PositionedSound
+from lipstream.realtime.rtc.offer_terms import MAX_CANDIDATES, PUBLISHING, SPEAKING, Terms
 from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
-from lipstream.realtime.rtc.sdp import (
-    MAX_CANDIDATES,
-    PUBLISHING,
-    SPEAKING,
-    Terms,
-    check_offer,
-    multiplexed_only,
-)
+from lipstream.realtime.rtc.sdp import CheckedOffer, check_offer, multiplexed_only
 from lipstream.realtime.wire.control_messages import ControlMessage
 from lipstream.realtime.wire.events import ServerEvent
 from lipstream.realtime.wire.session_answers import PeerStats
@@ -47,7 +42,7 @@ def _refuse_control(_: ControlMessage) -> None:
 
 
 class Peer:
-    """A connection to one client: one offer, one answer. The owner calls ``close`` after ``on_gone``.
+    """A connection to one client: an offer and its answer, and later ones. The owner calls ``close`` after ``on_gone``.
 
     Attributes:
         ice_tag: 16 random hexadecimal digits, constant for the life of the peer.
@@ -75,14 +70,15 @@ class Peer:
         self.ice_tag = secrets.token_hex(8)
         self._terms, self._settings, self._broadcast = terms, settings, broadcast
         self._tracks: tuple[BroadcastTrack, ...] = ()
-        self._remote_ice: IceFragment | None = None
+        self._offer: CheckedOffer | None = None
+        self._negotiating = asyncio.Lock()
         self._trickled = 0
         self._loopback = False
         self._microphone = MicrophoneInput(microphone, self._microphone_failed) if microphone else None
         self._control = ControlChannel(on_control if terms is SPEAKING else None)
         self._on_gone = on_gone
         self._connection: peer_connection.PlayoutConnection | None = None
-        self._was_connected = asyncio.Event()
+        self._first_connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
         self.failed = False
@@ -93,6 +89,11 @@ class Peer:
         """Whether media can flow now."""
         alive = self._connection is not None and not self._is_gone and self._closing is None
         return alive and self._connection is not None and self._connection.connectionState == "connected"
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether media could flow at any time."""
+        return self._first_connected.is_set()
 
     async def answer(self, offer_sdp: str) -> str:
         """Answer the client's offer; the answer carries all candidates.
@@ -123,8 +124,10 @@ class Peer:
         offer_pacing = self._settings.offer_pacing
         await offer_pacing.wait_turn()
         networks = self._settings.peer_networks
-        offer = check_offer(offer_sdp, self._terms, allow_loopback=self._loopback, networks=networks)
-        self._remote_ice = ice_of(offer.sdp)
+        pictures = None if self._terms is PUBLISHING else self._broadcast.pictures
+        offer = check_offer(
+            offer_sdp, self._terms, allow_loopback=self._loopback, networks=networks, pictures=pictures
+        )  # fmt: skip
         connection = peer_connection.PlayoutConnection(
             addresses=listening,
             ice_servers=[RTCIceServer(**server) for server in self._settings.own_ice_servers()],
@@ -137,11 +140,7 @@ class Peer:
         connection.on("connectionstatechange", self._state_changed)
         connection.on("datachannel", self._control.take)
         self._add_media(connection, offer.kinds)
-        await offer_pacing.wait_turn()
-        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
-        connection.announce_error_correction()
-        await offer_pacing.wait_turn()
-        await connection.setLocalDescription()
+        await self._negotiate(connection, offer)
         if self._terms is SPEAKING and any(
             t.currentDirection not in ("sendonly", "sendrecv") for t in connection.getTransceivers()
         ):
@@ -149,8 +148,55 @@ class Peer:
         answer = offer.answer(connection.localDescription.sdp)
         if "a=candidate:" not in answer:
             raise self._settings.no_candidates()
+        self._offer = offer
         self._start(self._watch(connection))
         return multiplexed_only(answer) if self._terms.multiplexed else answer
+
+    async def _negotiate(self, connection: peer_connection.PlayoutConnection, offer: CheckedOffer) -> None:
+        """Have aiortc take an offer and describe its answer."""
+        await self._settings.offer_pacing.wait_turn()
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+        connection.announce_error_correction()
+        if not connection.sends_as_before():
+            raise OfferError("The offer changes the codec of what is sent.")
+        await self._settings.offer_pacing.wait_turn()
+        await connection.setLocalDescription()
+
+    def is_offered_again(self, offer_sdp: str) -> bool:
+        """Return whether an offer is a later one of this peer's client, for the connection that there is.
+
+        Raises:
+            OfferError: If it has too many lines or sections.
+            TooLargeError: If it is larger than 64 KiB.
+        """
+        alive = not self._is_gone and self._closing is None
+        return alive and self._offer is not None and is_later(offer_sdp, self._offer)
+
+    async def answer_again(self, offer_sdp: str) -> str:
+        """Answer a later offer: sound or picture stopped or turned, or a control channel added.
+
+        The connection stays as it is if this fails.
+
+        Raises:
+            OfferError: If the offer cannot be answered on this connection.
+            TooLargeError: If the offer is larger than 64 KiB.
+        """
+        async with self._negotiating:
+            connection, before = self._connection, self._offer
+            if connection is None or before is None or self._closing is not None:
+                raise OfferError("The connection has ended: make a new one.")
+            offer = check_later_offer(offer_sdp, before, self._terms)
+            try:
+                await self._negotiate(connection, offer)
+            except OfferError:
+                raise
+            except Exception as error:
+                logger.warning("later offer refused: %s: %.200a", type(error).__name__, str(error))
+                raise OfferError("The later offer cannot be answered: make a new connection.") from error
+            connection.hold_what_is_not_wanted()
+            self._offer = offer
+            answer = offer.answer(connection.localDescription.sdp)
+            return multiplexed_only(answer) if self._terms.multiplexed else answer
 
     def _add_media(self, connection: peer_connection.PlayoutConnection, offered: Sequence[str]) -> None:
         """Add the offered media: sent to a peer that speaks or watches, received from one that publishes."""
@@ -174,12 +220,10 @@ class Peer:
             OfferError: If the fragment asks for an ICE restart.
         """
         ice = read_fragment(fragment, allow_loopback=self._loopback, networks=self._settings.peer_networks)
-        if self._connection is None or self._remote_ice is None or self._closing is not None:
+        if self._connection is None or self._offer is None or self._closing is not None:
             return
-        if any(
-            now is not None and now != at_first
-            for now, at_first in zip(ice.credentials, self._remote_ice.credentials, strict=True)
-        ):
+        at_first = ice_of(self._offer.sdp).credentials
+        if any(now is not None and now != before for now, before in zip(ice.credentials, at_first, strict=True)):
             raise OfferError("ICE cannot be restarted here: make a new connection.")
         taken = ice.candidates[: max(0, MAX_CANDIDATES - self._trickled)]
         self._trickled += len(taken)
@@ -249,7 +293,7 @@ class Peer:
         """Report a client that never connects, falls silent, or has lost a sender."""
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
-                await self._was_connected.wait()
+                await self._first_connected.wait()
         except TimeoutError:
             self._gone("not connected in time")
             return
@@ -269,7 +313,7 @@ class Peer:
             return
         match connection.connectionState:
             case "connected":
-                self._was_connected.set()
+                self._first_connected.set()
             case "failed":
                 self._gone("the connection failed")
             case "closed":

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lipstream.avatar_cache.manifest import check_id
+from lipstream.avatar_cache.manifest import Rest, check_id
 from lipstream.avatar_cache.media_reader import Limits
+from lipstream.avatar_cache.motion_names import check_motion_names
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import (
     AvatarError,
@@ -26,6 +27,7 @@ from lipstream.realtime.errors import (
 )
 from lipstream.realtime.lipsync.metadata import Pads
 from lipstream.realtime.wire.answers import AvatarState
+from lipstream.realtime.workers.programs import kill_program
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +35,15 @@ MOST_WAITING = 4
 MEMORY_BYTES = 5 << 29
 """2.5 GiB of private writable memory, a third of which is resident: a build shares the service's memory with the calls.
 
-A minute of 1920x1080 takes 0.7 GiB; converting the built-in weights 1.1, or 1.6 with a torch that is built for CUDA."""
+A minute of 1920x1080 takes 0.7 GiB; torch, where a card is used, more than 1 of its own."""
 CPU_S = 600
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,png_pipe,jpeg_pipe,webp_pipe"
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,png_pipe,jpeg_pipe,webp_pipe,gif"
 """FFmpeg demuxers that uploads may use; the command line takes every format that PyAV reads."""
 _REMEMBERED = 32
+_UPLOAD, _EYES_SHUT = "upload", "eyes-shut"
+"""Names of the files of an upload."""
+_JOB_FIELDS = {_UPLOAD: "source", _EYES_SHUT: "eyes_shut"}
+"""Fields of a job that name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class AvatarBuilds:
     Args:
         device: Device that prepares them: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
+        model: Code of the operator's own that draws; default none.
     """
 
     def __init__(
@@ -88,9 +95,10 @@ class AvatarBuilds:
         limits: UploadLimits,
         on_built: Callable[[str], Awaitable[None]],
         pads: Pads | None = None,
+        model: str = "",
     ) -> None:
         self.limits = limits
-        self._pads = pads
+        self._pads, self._model = pads, model
         self._store, self._weights, self._device = store, weights, device
         self._on_built = on_built
         self._states: dict[str, Build] = {}
@@ -111,13 +119,26 @@ class AvatarBuilds:
         """Return all running and waiting builds, and the latest 32 finished ones."""
         return list(self._states.values())
 
-    async def start(self, file: BinaryIO, *, avatar_id: str, name: str, licence: str, consent: str, face: int) -> str:
+    async def start(
+        self,
+        file: BinaryIO,
+        *,
+        avatar_id: str,
+        name: str,
+        licence: str,
+        consent: str,
+        face: int,
+        rest: Rest | None = None,
+        eyes_shut: BinaryIO | None = None,
+    ) -> str:
         """Store an upload and begin to build an avatar from it.
 
         Args:
             avatar_id: Id of the new avatar; empty for an id made from the name.
             consent: Statement on whose face it is and how that person agreed; may be empty.
             face: Number of the face to use, by size, from 1, the largest.
+            rest: Mouth at rest, ``keep`` or ``closed``; ``None`` chooses by the source.
+            eyes_shut: A photograph of the same face with its eyes shut; ``None`` without one.
 
         Returns:
             The avatar's id.
@@ -130,21 +151,57 @@ class AvatarBuilds:
         avatar_id = self._free_id(avatar_id, name)
         if face < 1:
             raise BadRequestError("face: the largest is 1")
+        about = {"name": name, "licence": licence, "consent": consent, "face": face, "rest": rest}
+        await self._begin({"id": avatar_id, **about}, {_UPLOAD: file} | ({_EYES_SHUT: eyes_shut} if eyes_shut else {}))
+        return avatar_id
+
+    async def change_motion(self, avatar_id: str, motion: str, file: BinaryIO | None, *, face: int = 1) -> None:
+        """Store an upload and begin to add it to an avatar as one of its clips, or to take such a clip away.
+
+        If it cannot be added, the avatar stays as it was.
+
+        Args:
+            motion: Name of the clip: ``listening``, ``speaking`` or any other one.
+            file: A film of the same person, or the photograph of which the avatar was built; ``None`` removes the clip.
+            face: Number of the face to use, by size, from 1, the largest.
+
+        Raises:
+            BadRequestError: If the name is invalid or the number of the face is below 1.
+            NotFoundError: If there is no such avatar, or none of its clips has the name of the one to remove.
+            ConflictError: If the avatar is built in, or is being changed already.
+            UnavailableError: If :data:`MOST_WAITING` uploads wait already.
+        """
+        known = await asyncio.to_thread(self._store.load, avatar_id)
+        try:
+            check_motion_names([motion])
+        except AvatarError as error:
+            raise BadRequestError(error.message) from error
+        if face < 1:
+            raise BadRequestError("face: the largest is 1")
+        if not self._store.is_own(avatar_id):
+            raise ConflictError(f"the avatar {avatar_id!r} is built in")
+        if file is None and motion not in {clip.name for clip in known.manifest.clips}:
+            raise NotFoundError(f"the avatar {avatar_id!r} has no clip {motion!r}")
+        if avatar_id in self._tasks:
+            raise ConflictError(f"the avatar {avatar_id!r} is being made")
+        await self._begin({"id": avatar_id, "motion": motion, "face": face}, {_UPLOAD: file} if file else {})
+
+    async def _begin(self, job: dict[str, Any], files: dict[str, BinaryIO]) -> None:
+        """Keep the files of a job, and begin it."""
+        avatar_id = job["id"]
         if len(self._tasks) >= MOST_WAITING:
             raise UnavailableError("other avatars are being made", reason="full", retry_after_s=30)
         self._note(Build(avatar_id, "building", 0.0))
         folder = self._store.root / "uploads" / secrets.token_hex(8)
-        about = {"name": name, "licence": licence, "consent": consent, "face": face}
-        job = {"id": avatar_id, **about, "source": str(folder / "upload")}
+        job |= {_JOB_FIELDS[name]: str(folder / name) for name in files}
         try:
-            await asyncio.to_thread(_keep, file, folder)
+            await asyncio.to_thread(_keep, files, folder)
         except BaseException:
             self._states.pop(avatar_id, None)
             raise
         task = asyncio.create_task(self._run(job, folder), name="build-avatar")
         self._tasks[avatar_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(avatar_id, None))
-        return avatar_id
 
     async def changes(self, avatar_id: str) -> AsyncIterator[Build]:
         """Yield the state of an avatar now and after every change, until it is ready or has failed."""
@@ -215,6 +272,7 @@ class AvatarBuilds:
             "weights": str(self._weights),
             "device": self._device,
             "pads": self._pads,
+            "model": self._model,
             "memory_bytes": MEMORY_BYTES,
             "cpu_s": CPU_S,
         }
@@ -236,9 +294,8 @@ class AvatarBuilds:
                 failure = message.get("failed", None if "done" in message else failure)
             await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            kill_program(process)
+            await process.wait()
             for scratch in (self._store.root / "avatars").glob(f".build-{process.pid}-*"):  # left by a killed process
                 shutil.rmtree(scratch, ignore_errors=True)
         return failure
@@ -256,13 +313,14 @@ class AvatarBuilds:
         self._changed = asyncio.Event()
 
 
-def _keep(file: BinaryIO, folder: Path) -> None:
-    """Copy an upload into a new folder that only this user may enter."""
+def _keep(files: dict[str, BinaryIO], folder: Path) -> None:
+    """Copy the files of an upload, by their names, into a new folder that only this user may enter."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)
     try:
-        with (folder / "upload").open("wb") as kept:
-            shutil.copyfileobj(file, kept)
+        for name, file in files.items():
+            with (folder / name).open("wb") as kept:
+                shutil.copyfileobj(file, kept)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

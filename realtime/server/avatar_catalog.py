@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,13 @@ class ListedAvatar:
     Attributes:
         own: Whether it lies in the store's folder, and is not built in.
         report: The report of its build; ``None`` without one.
+        forms: Ids of its forms that are not filmed.
     """
 
     manifest: Manifest
     own: bool
     report: dict[str, Any] | None
+    forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,9 @@ class AvatarCatalog:
             if listed := read[folder][1]:
                 found[listed.manifest.id] = listed
         self._read = read
+        for form in self._store.unfilmed():
+            if listed := found.get(form.person.name):
+                found[form.person.name] = replace(listed, forms=(*listed.forms, form.id))
         return {avatar_id: found[avatar_id] for avatar_id in sorted(found)}
 
     def _read_folder(self, folder: Path, *, own: bool) -> ListedAvatar | None:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from lipstream.avatar_cache.avatar import PreparedAvatar
-from lipstream.realtime.agent.agent_choice import choose_agent
+from lipstream.realtime.agent.agent_choice import choose_agent, choose_end_of_turn
+from lipstream.realtime.audio.turn_detector import TurnDetector
 from lipstream.realtime.encoding.picture_backend import PictureBackend
 from lipstream.realtime.errors import ConflictError, SettingsError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
@@ -17,6 +18,7 @@ from lipstream.realtime.server.warm_up import rehearsal_settings, rehearse_call
 from lipstream.realtime.session.budget import Budget, Spending
 from lipstream.realtime.session.grant import Grant
 from lipstream.realtime.session.session import RENDER_BUDGET_SAMPLES, Session
+from lipstream.realtime.session.session_names import SessionName
 from lipstream.realtime.session.speech_pipeline import first_window_samples
 from lipstream.realtime.session.tick_schedule import begin
 from lipstream.realtime.settings import Settings
@@ -37,8 +39,8 @@ class SessionFactory:
         open_backend: Opens the backend that paints and encodes a session's pictures.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, a configured engine is missing, or an address of ``push``
-            cannot be streamed to; the message does not repeat the address, which may hold a key.
+        SettingsError: If the TURN secret cannot be read, a configured engine or code is missing, or an address of
+            ``push`` cannot be streamed to; the message does not repeat the address, which may hold a key.
     """
 
     def __init__(self, settings: Settings, meters: Meters, open_backend: Callable[[], PictureBackend]) -> None:
@@ -52,9 +54,10 @@ class SessionFactory:
         )
         self.synthesizer = choose_synthesizer(settings)
         self._settings, self._meters, self._open_backend = settings, meters, open_backend
-        self._targets = stream_targets(settings)
+        self.targets = stream_targets(settings)
         self._spending = Spending(settings.guest_turns_per_hour, settings.guest_characters_per_hour)
         self._new_agent = choose_agent(settings, self.synthesizer)
+        self._new_judge = choose_end_of_turn(settings)
         self._metadata: WeightsMetadata | None = None
 
     def use_weights(self, metadata: WeightsMetadata) -> None:
@@ -88,6 +91,7 @@ class SessionFactory:
         listens: bool,
         articulation: float | None,
         on_over: Callable[[Session, str], None],
+        name: SessionName,
     ) -> Session:
         """Return a new session, whose frames fall between those of the others.
 
@@ -96,6 +100,7 @@ class SessionFactory:
             mouths_in_time: Number of mouths that a worker draws in :data:`IN_TIME_S`, 1 or more.
             articulation: What :meth:`articulation` returned.
             on_over: Called when the session should end, with the reason.
+            name: Its id and tokens.
         """
         return Session(
             avatar,
@@ -108,14 +113,22 @@ class SessionFactory:
             on_over=on_over,
             meters=self._meters,
             synthesizer=self.synthesizer,
-            listens=listens,
+            turns=self._turns() if listens else None,
             agent=self._new_agent() if listens and self._new_agent else None,
+            judge=self._new_judge() if listens and self._new_judge else None,
             grant=grant,
             budget=self._budget(grant),
             open_backend=self._open_backend,
             articulation=articulation,
-            targets=self._targets,
+            targets=self.targets,
+            motions=self._settings.motions,
+            liveliness=self._settings.liveliness,
+            name=name,
         )
+
+    def _turns(self) -> TurnDetector:
+        longest = round(self._settings.longest_turn_s * SAMPLE_RATE_HZ)
+        return TurnDetector(longest_samples=longest, asks=self._new_judge is not None)
 
     async def rehearse(self, avatar: PreparedAvatar, worker: RenderWorker) -> None:
         """Run a call within this process, so that the first real call is as fast as the next ones."""

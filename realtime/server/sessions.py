@@ -1,19 +1,11 @@
-"""All sessions of a server: creation, the common tick, the workers, the wait for lost clients, and the end.
-
-The file is longer than most, because it alone owns the lifecycle of sessions.
-"""
+"""All sessions of a server: creation, the workers, the wait for lost clients, limits, and the end."""
 
 import asyncio
-import dataclasses
 import gc
 import logging
-import os
 import secrets
 from collections.abc import Awaitable
 
-import cv2
-
-from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.errors import (
     ConflictError,
     ForbiddenError,
@@ -21,23 +13,21 @@ from lipstream.realtime.errors import (
     UnreadyReason,
     found,
 )
-from lipstream.realtime.lipsync.devices import devices_of
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.local_audio.local_audio import LocalAudio
 from lipstream.realtime.log_format import in_session
-from lipstream.realtime.meters import Meters
 from lipstream.realtime.picture.provenance import provenance
-from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.audit import audit
+from lipstream.realtime.server.ended_sessions import EndedSessions
 from lipstream.realtime.server.load import ServerLoad
-from lipstream.realtime.server.loaded_avatars import LoadedAvatars
+from lipstream.realtime.server.rendering import Rendering
 from lipstream.realtime.server.session_factory import IN_TIME_S, SessionFactory
+from lipstream.realtime.server.ticker import Ticker
+from lipstream.realtime.session.cluster_secret import ClusterSecret
 from lipstream.realtime.session.grant import NO_LIMITS, Grant
 from lipstream.realtime.session.session import Session
-from lipstream.realtime.session.tick_schedule import next_tick, tick_of
+from lipstream.realtime.session.session_names import SessionNames
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.workers.picture_client import PictureWorkers
-from lipstream.realtime.workers.render_pool import RenderWorkers
 from lipstream.realtime.workers.render_worker import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -47,13 +37,6 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A new session waits this long for its first client."""
 _REAP_S = 1.0
-_LATE_TICK_S = 1.0
-"""A tick that is this late will not come."""
-_COLLECT_EVERY = 4
-"""Number of ended sessions after which the garbage collector runs.
-
-Each session leaves a thousand objects in cycles. Without this they would accumulate until one of the collector's rare
-full passes takes longer than a picture may."""
 
 
 class Sessions:
@@ -61,86 +44,74 @@ class Sessions:
 
     Args:
         worker_settings: Settings of the render workers; ``None`` derives them from ``settings``.
+        rendering: What draws for the sessions, which end it; ``None`` for one of their own.
 
     Raises:
-        SettingsError: If the TURN secret cannot be read, a configured engine or PortAudio is missing, or an address of
-            ``push`` cannot be streamed to; the message does not repeat the address, which may hold a key.
+        SettingsError: If the TURN or cluster secret cannot be read, a configured engine or PortAudio is missing, or an
+            address of ``push`` cannot be streamed to; the message does not repeat the address, which may hold a key.
     """
 
-    def __init__(self, settings: Settings, worker_settings: WorkerSettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker_settings: WorkerSettings | None = None,
+        *,
+        rendering: Rendering | None = None,
+    ) -> None:
         self.settings = settings
-        self.store = AvatarStore(settings.store or default_root())
-        self.worker_settings = worker_settings or WorkerSettings(
-            weights=(settings.weights or BUILT_IN_WEIGHTS).absolute(),
-            store=self.store.root.absolute(),
-            device=settings.device,
-            precision=settings.precision,
-            window_offset_samples=settings.window_offset,
-            pads=settings.pads,
-            keeps_old=True,
-        )
-        self.meters = Meters()
-        self.admission = Admission(os.cpu_count() or 1, picture_workers=settings.picture_workers)
-        devices = devices_of(self.worker_settings.device)
-        self.workers = RenderWorkers(
-            [dataclasses.replace(self.worker_settings, device=device) for device in devices],
-            self.meters,
-            self.admission.note_mouths,
-            self.admission.forget_mouths,
-            self.worker_settings.on_cpu() if self.worker_settings.device == "auto" and len(devices) > 1 else None,
-        )
+        self.rendering = rendering or Rendering(settings, worker_settings)
+        self.store, self.worker_settings = self.rendering.store, self.rendering.worker_settings
+        self.meters, self.admission = self.rendering.meters, self.rendering.admission
+        self.workers, self.avatars = self.rendering.workers, self.rendering.avatars
         self.pictures = PictureWorkers(self.store.root.absolute(), settings.picture_workers)
-        self.avatars = LoadedAvatars(self.store, self.workers, self.worker_settings, settings.mark)
         self._cost = ServerLoad()
         self.draining = False
         self.created = 0
-        self._closed, self._settled = 0, False
         self.factory = SessionFactory(settings, self.meters, self.pictures.open)
+        secret = ClusterSecret.read(settings.cluster_secret_file) if settings.cluster_secret_file else None
+        self.names = SessionNames(secret)
         self.local_audio = LocalAudio(settings.local_microphone, settings.local_speaker)
         self._sessions: dict[str, Session] = {}
-        self._next_tick: asyncio.TimerHandle | None = None
+        self._ended = EndedSessions(is_idle=lambda: not self._sessions)
+        self.ticker = Ticker(self._sessions.values, self.workers.flush, self.meters)
         self._reaper: asyncio.Task[None] | None = None
-        self._leaving: dict[Session, asyncio.Task[None]] = {}
-        """Sessions that have ended, with the task that closes each, until nothing of them is left."""
 
     async def start(self) -> None:
-        """Start the workers, prepare every avatar, and begin to tick.
+        """Start the workers, prepare the avatar to begin with, and begin to tick.
 
         Raises:
-            SettingsError: If no worker starts because of its settings, or the weights have no articulation and the
-                settings name one.
+            SettingsError: If there is no such avatar as the settings name, no worker starts because of its settings, or
+                the weights have no articulation and the settings name one.
             UnavailableError: If no worker starts for another reason, or no avatar is usable.
         """
-        cv2.setNumThreads(1)  # a mouth is small: giving its rows to other threads takes longer than painting them
-        metadata = await self.workers.start()
+        metadata = await self.rendering.start()
         self.factory.use_weights(metadata)
-        await self.avatars.fill(metadata)
         await self.factory.rehearse(await self.avatars.get(self.avatars.first), self.workers.members[0])
         self.local_audio.start()
         self.pictures.start(metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
-        self._tick()
-        self.avatars.renew(self._shows)
+        self.ticker.start()
+        self.avatars.renew(self.shows)
+        used_mb = await asyncio.to_thread(self.store.used_bytes) / 1e6
+        logger.info("the store %s holds %.0f MB", self.store.root, used_mb)
         gc.collect()
         gc.freeze()  # otherwise a full collection visits all imported objects: 80 ms without media
 
     async def close(self) -> None:
         """End all sessions, then the workers. May be called again."""
-        if self._next_tick:
-            self._next_tick.cancel()
+        self.ticker.stop()
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
-        self._next_tick = self._reaper = None
+        self._reaper = None
         await self.avatars.close()
         for session in self.all():
             self._end(session, "shutdown")
-        if self._leaving:
-            await asyncio.wait(self._leaving.values())
+        await self._ended.wait()
         await self.local_audio.close()
         await self.factory.close()
         await self.pictures.close()
-        await self.workers.close()
+        await self.rendering.close()
         gc.unfreeze()
 
     def all(self) -> list[Session]:
@@ -149,26 +120,27 @@ class Sessions:
 
     def being_recorded(self) -> set[str]:
         """Return the names of recordings that are being written, without suffix; also those of ending sessions."""
-        sinks = [session.sinks for session in (*self._sessions.values(), *self._leaving)]
+        sinks = [session.sinks for session in (*self._sessions.values(), *self._ended)]
         return {one.recording.path.stem for one in sinks if one.is_recorded}
 
     @property
     def count(self) -> int:
         """Number of sessions, including waiting ones and those that have ended and are not gone yet."""
-        return len(self._sessions) + sum(not session.gone for session in self._leaving)
+        return len(self._sessions) + sum(1 for _ in self._ended)
 
     @property
     def live(self) -> int:
-        """Number of sessions with a connected client."""
+        """Number of sessions with a connected client or program."""
         return sum(session.state != "waiting" for session in self._sessions.values())
 
     def _is_full(self, mouth_px: float | None = None) -> bool:
         """Return whether there is no room for a session with a mouth of this size; ``None`` for the usual one."""
         return self.count >= self.settings.max_sessions or not self.admission.admits(self.count, mouth_px)
 
-    def is_ticking(self, now_s: float) -> bool:
-        """Return whether the sessions tick at monotonic time ``now_s``: started, and not a second late."""
-        return self._next_tick is not None and now_s < self._next_tick.when() + _LATE_TICK_S
+    @property
+    def capacity(self) -> int:
+        """Number of sessions that there is room for in all, as far as the costs are known."""
+        return min(self.settings.max_sessions, self.admission.possible)
 
     def unready_reason(self) -> UnreadyReason | None:
         """Return why no session can begin now: ``draining``, ``warming``, ``renderer`` or ``full``; else ``None``."""
@@ -189,6 +161,7 @@ class Sessions:
         local_audio: bool = False,
         articulation: float | None = None,
         grant: Grant = NO_LIMITS,
+        continues: tuple[str, str] | None = None,
     ) -> tuple[Session, str | None]:
         """Begin a session, and answer its offer if there is one. No session remains if either fails.
 
@@ -199,6 +172,7 @@ class Sessions:
             local_audio: Whether the session gets this machine's microphone and loudspeaker; default false.
             articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for that of the settings.
             grant: Who begins the session and what it may do; default: no limits.
+            continues: Id and token of a lost session of the cluster, whose name and tokens it keeps; ``None`` for none.
 
         Returns:
             The session, and the answer to the offer; ``None`` without an offer.
@@ -208,7 +182,7 @@ class Sessions:
                 weights have no articulation and one is given.
             LipstreamError: For the reasons that :meth:`publish` gives.
         """
-        session = await self._begin(avatar_id, grant, listens=listens, articulation=articulation)
+        session = await self._begin(avatar_id, grant, listens=listens, articulation=articulation, continues=continues)
         if local_audio:
             try:
                 self.local_audio.lend(session)
@@ -234,7 +208,13 @@ class Sessions:
         return session, await self._answered(session, session.publish(offer_sdp))
 
     async def _begin(
-        self, avatar_id: str | None, grant: Grant, *, listens: bool = False, articulation: float | None = None
+        self,
+        avatar_id: str | None,
+        grant: Grant,
+        *,
+        listens: bool = False,
+        articulation: float | None = None,
+        continues: tuple[str, str] | None = None,
     ) -> Session:
         self._check_ready()
         articulation = self.factory.articulation(articulation)
@@ -262,6 +242,7 @@ class Sessions:
             listens=listens,
             articulation=articulation,
             on_over=self._end,
+            name=self.names.continued(*continues, self._sessions) if continues else self.names.new(),
         )
         self._sessions[session.id] = session
         self.created += 1
@@ -276,8 +257,7 @@ class Sessions:
 
     def _of_token(self, token_id: str) -> list[Session]:
         """Return the sessions of a join token, those too that have ended and are not gone yet."""
-        leaving = (session for session in self._leaving if not session.gone)
-        return [session for session in (*self._sessions.values(), *leaving) if session.grant.token_id == token_id]
+        return [session for session in (*self._sessions.values(), *self._ended) if session.grant.token_id == token_id]
 
     async def _make_room_for(self, grant: Grant) -> None:
         """Let a new session of a join token replace one whose client is gone, if the token has as many as it may."""
@@ -314,9 +294,10 @@ class Sessions:
             NotFoundError: If there is no such avatar.
             ConflictError: If it is built in, or a session shows it.
         """
-        await self.avatars.remove(avatar_id, is_shown=lambda: self._shows(avatar_id))
+        await self.avatars.remove(avatar_id, is_shown=lambda: self.shows(avatar_id))
 
-    def _shows(self, avatar_id: str) -> bool:
+    def shows(self, avatar_id: str) -> bool:
+        """Return whether a session shows an avatar."""
         return any(session.avatar_id == avatar_id for session in self.all())
 
     def _check_ready(self) -> None:
@@ -396,56 +377,19 @@ class Sessions:
         if self._sessions.pop(session.id, None):
             session.leave_worker()  # now, since a new session may be placed in this round of the event loop
             self._note_end(session, why)
-            task = self._leaving[session] = asyncio.create_task(session.close(), name="end-session")
-            task.add_done_callback(lambda _: self._closed_one())
+            self._ended.add(session)
 
     async def _end_now(self, session: Session, why: str) -> None:
         """End a session, and wait until it is closed."""
         self._end(session, why)
         await session.close()
 
-    def _closed_one(self) -> None:
-        self._forget_gone()
-        asyncio.get_running_loop().call_soon(self._collect)  # takes milliseconds, so it runs after an answer
-
-    def _forget_gone(self) -> None:
-        for session in [session for session in self._leaving if session.gone]:
-            del self._leaving[session]
-
-    def _collect(self) -> None:
-        self._closed += 1
-        if self._closed % _COLLECT_EVERY:
-            return
-        gc.collect()
-        if not self._settled and not self._sessions:
-            self._settled = True
-            gc.freeze()  # the modules that the first calls imported
-
-    def _tick(self) -> None:
-        """Advance all sessions at one tick of 10 ms, first those that decide their frames at it.
-
-        Their jobs go to the workers together, before all others. This is a callback of a timer and not a task that
-        sleeps, since a task wakes one round of the event loop later.
-        """
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        if self._next_tick:
-            self.meters.loop_lag.observe(max(0.0, now_s - self._next_tick.when()))
-        self._next_tick = loop.call_at(next_tick(now_s), self._tick)
-        tick = tick_of(now_s)
-        deciding = [session for session in self._sessions.values() if session.decides_at == tick]
-        others = [session for session in self._sessions.values() if session.decides_at != tick]
-        for sessions in (deciding, others):
-            for session in sessions:
-                session.tick(now_s)
-            self.workers.flush()
-
     async def _reap(self) -> None:
         """End sessions that have waited too long for a client or exceed a limit, and measure the load."""
         while True:
             await asyncio.sleep(_REAP_S)
             now_s = asyncio.get_running_loop().time()
-            self._forget_gone()
+            self._ended.forget_gone()
             self._cost.note(self.all(), self.admission, self.pictures.seconds)
             self.admission.render_workers = max(1, self.workers.up)
             for session in list(self._sessions.values()):

@@ -1,4 +1,4 @@
-"""A session that the server keeps for itself, for streams to other servers and for virtual devices."""
+"""A session that the server keeps for itself: for streams to other servers, virtual devices, and scripts."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import logging
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.session.script import read_script
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.sinks.virtual_camera import pyvirtualcam
 from lipstream.realtime.sinks.virtual_microphone import check_programs
@@ -22,7 +23,7 @@ class StandingSession:
     name them.
 
     Raises:
-        SettingsError: If a program or library for a virtual device is missing.
+        SettingsError: If a program or library for a virtual device is missing, or the script cannot be read.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -33,12 +34,13 @@ class StandingSession:
             pyvirtualcam()
         if settings.virtual_microphone:
             check_programs()
+        self._script = read_script(settings.script) if settings.script else []
         self._is_local = bool(settings.virtual_camera) or settings.virtual_microphone
 
     async def run(self) -> None:
         """Keep the session until cancelled; end it when the server is about to stop."""
         session: Session | None = None
-        while self._urls or self._is_local:
+        while self._urls or self._is_local or self._script:
             if self._sessions.draining:
                 if session and not session.closed:
                     await self._sessions.delete(session.id)
@@ -61,6 +63,8 @@ class StandingSession:
                     session.sinks.open_camera(self._settings.virtual_camera)
                 if self._settings.virtual_microphone:
                     session.sinks.open_microphone()
+                if self._script:
+                    session.speech.text_queue.read(self._script, repeats=True)
                 logger.info("this is the server's standing session")
         except LipstreamError as error:
             logger.warning("the standing session cannot begin: %s", error.message)

@@ -8,11 +8,12 @@ call. Around speech the mouth fades between the resting and the spoken one.
 import dataclasses
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from lipstream.realtime.audio.mel import SILENCE_LEVEL, Mel, StreamingMel
+from lipstream.realtime.audio.stress import StressMeter
 from lipstream.realtime.audio.voice_activity import SpeechEnded, SpeechStarted, VoiceActivity
 from lipstream.realtime.lipsync.alignment import mel_columns, samples_needed
 from lipstream.realtime.packets import PcmChunk, RenderJob
@@ -39,6 +40,16 @@ _REMEMBERED = 64
 """Number of decided frames kept for an interruption to change: more than can wait to leave."""
 
 
+class FrameChoice(Protocol):
+    """Chooses which frame of an avatar's clips each video frame shows."""
+
+    def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:
+        """Return the clips' frame that video frame ``frame`` shows, which speaks or not, with a stress of 0..1."""
+
+    def clip_frame(self, frame: int) -> int:
+        """Return the clips' frame that video frame ``frame`` shows: what was decided, if it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClipLoop:
     """The endless repetition of a clip.
@@ -58,6 +69,10 @@ class ClipLoop:
         phase = frame % (2 * self.frames - 2)
         return min(phase, 2 * self.frames - 2 - phase)
 
+    def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:  # noqa: ARG002 (a loop repeats)
+        """Return the index of the clip's frame that video frame ``frame`` shows."""
+        return self.clip_frame(frame)
+
 
 @dataclass(slots=True)
 class _SpeechSpan:
@@ -71,11 +86,12 @@ class Animator:
     """Turns one session's sound into render jobs.
 
     Args:
+        loop: Chooses the clips' frames.
         window_offset_samples: Samples (16 kHz) from a frame's start to the start of its mel window, from the weights'
             metadata.
     """
 
-    def __init__(self, loop: ClipLoop, *, window_offset_samples: int) -> None:
+    def __init__(self, loop: FrameChoice, *, window_offset_samples: int) -> None:
         self.loop = loop
         self._offset = window_offset_samples
         self._begin(0)
@@ -84,6 +100,7 @@ class Animator:
         """Start at sample ``sample``, with silence before it."""
         self._position = sample
         self._voice = VoiceActivity(sample)
+        self._stress = StressMeter(sample)
         self._mel = StreamingMel()
         self._columns = np.full((MEL_BANDS, 2 * WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
         self._first_column = sample // MEL_HOP_SAMPLES - 2 * WINDOW_COLUMNS
@@ -112,6 +129,17 @@ class Animator:
     def push(self, chunk: PcmChunk) -> list[RenderJob]:
         """Take in sound and return the jobs of the frames that it decides, in order.
 
+        The arguments and errors are those of :meth:`take`.
+        """
+        self.take(chunk)
+        jobs = []
+        while job := self.decide():
+            jobs.append(job)
+        return jobs
+
+    def take(self, chunk: PcmChunk) -> None:
+        """Take in sound and decide nothing yet: what is known of the sound after a frame decides when its mouth fades.
+
         Args:
             chunk: Samples that follow the last ones, 16 kHz, any number.
 
@@ -122,14 +150,18 @@ class Animator:
             raise ValueError(f"sound for sample {chunk.sample} came where {self._position} was next")
         self._position += chunk.samples.size
         self._note(self._voice.push(chunk.samples))
+        self._stress.push(chunk.samples)
         self._columns = np.concatenate((self._columns, self._mel.push(chunk.samples)), axis=1)
-        jobs = []
-        while samples_needed(self._next_frame, window_offset_samples=self._offset) <= self._position:
-            jobs.append(self._decide(self._next_frame))
-            self._next_frame += 1
+
+    def decide(self) -> RenderJob | None:
+        """Return the job of the next frame; ``None`` if the sound of its window has not all come."""
+        if samples_needed(self._next_frame, window_offset_samples=self._offset) > self._position:
+            return None
+        job = self._decide(self._next_frame)
+        self._next_frame += 1
         self._forget_columns()
-        self._decided.extend(jobs)
-        return jobs
+        self._decided.append(job)
+        return job
 
     def interrupt(self, first_frame: int) -> list[RenderJob]:
         """Close the mouth and treat all sound taken in so far as silence.
@@ -153,6 +185,7 @@ class Animator:
         self._decided = deque(changed, maxlen=_REMEMBERED)
         self._spans.clear()
         self._voice.cut()
+        self._stress.cut()
         self._mel.forget()
         self._columns[:] = SILENCE_LEVEL
         return changed
@@ -191,7 +224,10 @@ class Animator:
         else:
             self._spoken = max(0.0, self._spoken - 1 / FADE_OUT_FRAMES)
         mel = self._window(frame) if self._spoken > 0 else None
-        return RenderJob(frame, self.loop.clip_frame(frame), self._spoken, mel, continues)
+        known = samples_needed(frame, window_offset_samples=self._offset)
+        stress = self._stress.follow(frame, speaks=speech, known=known)
+        clip_frame = self.loop.decide(frame, speaks=speech, stress=stress)
+        return RenderJob(frame, clip_frame, self._spoken, mel, continues, stress)
 
     def _window(self, frame: int) -> Mel:
         columns = mel_columns(frame, window_offset_samples=self._offset)

@@ -23,6 +23,7 @@ class Grant:
         longest_s: Longest session, s; 0 for no limit.
         idle_s: Longest time in which nothing is said or heard, s; 0 for no limit.
         avatars: Ids of the avatars that the session may show; ``None`` for all.
+        motions: Whether its clients may ask for motions.
     """
 
     key: str = ""
@@ -33,6 +34,7 @@ class Grant:
     longest_s: float = 0.0
     idle_s: float = 0.0
     avatars: tuple[str, ...] | None = None
+    motions: bool = True
 
     def allows_avatar(self, avatar_id: str) -> bool:
         """Return whether the session may show an avatar."""

@@ -16,7 +16,7 @@ from lipstream.realtime.meters import Meters
 from lipstream.realtime.metrics import Recent
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.compositor import Compositor, Painting
-from lipstream.realtime.session.animator import ClipLoop
+from lipstream.realtime.session.animator import FrameChoice
 from lipstream.realtime.timeline import (
     PACKET_SAMPLES,
     PACKET_SOUND,
@@ -36,6 +36,11 @@ _FADE_SOUND = SOUND_RATE_HZ * 5 // 1000
 
 _LARGEST_RISE, _LARGEST_FALL = 0.5, 0.34
 """Largest change of the mouth's weight between two pictures, also where mouths are late or missing."""
+
+
+def next_weight(wanted: float, before: float) -> float:
+    """Return the mouth's weight in a picture, 0..1: the wanted one, as near as one step from ``before`` comes to it."""
+    return min(max(wanted, before - _LARGEST_FALL), before + _LARGEST_RISE)
 
 
 @dataclass(slots=True)
@@ -65,7 +70,7 @@ class PlayoutBuffer:
     """
 
     def __init__(
-        self, clock: PlayoutClock, compositor: Compositor, loop: ClipLoop, meters: Meters | None = None
+        self, clock: PlayoutClock, compositor: Compositor, loop: FrameChoice, meters: Meters | None = None
     ) -> None:
         self.clock = clock
         self.compositor, self.loop = compositor, loop
@@ -88,12 +93,17 @@ class PlayoutBuffer:
         self._last_frame = -1
         self._interrupted: tuple[int, float] | None = None  # first silent packet, time of the call
 
-    def show(self, compositor: Compositor, loop: ClipLoop) -> None:
+    def show(self, compositor: Compositor, loop: FrameChoice) -> None:
         """Show another avatar from the next picture on, with its mouth at rest at first."""
         self.compositor, self.loop = compositor, loop
         self._jobs.clear()
         self._mouths.clear()
         self._mouth, self._spoken, self._missed = None, 0.0, 0
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures, px."""
+        return self.compositor.size
 
     @property
     def sound_end(self) -> int:
@@ -144,7 +154,7 @@ class PlayoutBuffer:
             _forget(self._jobs, job.frame - _KEPT_FRAMES + 1)
 
     def add_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Take in the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8]`` fields.
+        """Take in the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8 or 20]`` fields.
 
         A late mouth also counts as a sign that more mouths come. If its frame has just left, the next picture shows it
         in case its own mouth is late too.
@@ -204,7 +214,7 @@ class PlayoutBuffer:
             self._meters.frames.labels("idle").inc()
         if self._mouth is None:
             wanted = 0.0  # no mouth has arrived yet
-        self._spoken = min(max(wanted, self._spoken - _LARGEST_FALL), self._spoken + _LARGEST_RISE)
+        self._spoken = next_weight(wanted, self._spoken)
         if not self._spoken:
             self._mouth = None  # the next utterance must not begin with an old mouth
         if mouth is not None:

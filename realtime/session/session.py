@@ -1,41 +1,43 @@
 """One session: a speaking avatar with its speech, its broadcast, its peer, its viewers and its sinks.
 
-The file is longer than most, so that one place shows who gets which event and in which order the parts end.
+One place shows who gets which event, what ends the session, and in which order its parts end.
 """
 
 import asyncio
 import logging
-import math
-import secrets
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from lipstream.avatar_cache.avatar import PreparedAvatar
+from lipstream.avatar_cache.motion_graph import USUAL_LIVELINESS, MotionsMode
 from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.agent.pause_judge import PauseJudge
 from lipstream.realtime.audio.pcm_queue import PcmQueue
+from lipstream.realtime.audio.turn_detector import TurnDetector
 from lipstream.realtime.clock import PlayoutClock
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.picture_backend import PictureBackend, ThreadBackend
-from lipstream.realtime.errors import ForbiddenError, NotFoundError, RateLimitError
+from lipstream.realtime.errors import ForbiddenError, NotFoundError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.metrics import percentiles
-from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.queue_depths import QueueDepths, fullest
-from lipstream.realtime.rate_limit import RateLimit
+from lipstream.realtime.rtc.offer_terms import PUBLISHING, SPEAKING
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.rtc.sdp import PUBLISHING, SPEAKING, Terms
-from lipstream.realtime.session.animator import ClipLoop
 from lipstream.realtime.session.bounded_closing import BoundedClosing
 from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.grant import NO_LIMITS, WARNING_S, EndReason, Grant
+from lipstream.realtime.session.message_rate import MessageRate
+from lipstream.realtime.session.motions import SessionMotions
+from lipstream.realtime.session.mouth_requests import MouthRequests
 from lipstream.realtime.session.playout import PlayoutBuffer
+from lipstream.realtime.session.session_names import SessionName, SessionNames
+from lipstream.realtime.session.speaking_peer import SpeakingPeer
 from lipstream.realtime.session.speech_pipeline import SpeechPipeline, first_window_samples
 from lipstream.realtime.session.tick_schedule import tick_of
 from lipstream.realtime.session.viewers import Viewers
@@ -47,15 +49,12 @@ from lipstream.realtime.wire.control_messages import ControlMessage, unknown_typ
 from lipstream.realtime.wire.events import DrainingEvent, EndingEvent, ServerEvent, error_event
 from lipstream.realtime.wire.session_answers import PeerStats, SessionStats, StreamCounts
 from lipstream.realtime.workers.render_client import RenderWorker
-from lipstream.realtime.workers.render_jobs import MouthStream
 
 logger = logging.getLogger(__name__)
 
 RENDER_BUDGET_SAMPLES = ms_to_samples(20)
 """Time from a window's last sample to the frame's leaving: the batch, and the way to the worker and back."""
 
-CONTROL_BURST, CONTROL_PER_S = 50, 20.0
-"""Control messages of a session at once, and per second in the long run; those above are dropped."""
 _ACTIVE = frozenset({"speech_started", "speech_ended", "interrupted", "caption", "listening", "heard"})
 """Events of somebody who speaks."""
 
@@ -74,13 +73,20 @@ class Session:
             the limit that ends it.
         meters: Totals over all sessions of the server; ``None`` for meters of its own.
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
-        listens: Whether the session listens to the microphone instead of speaking its sound; default false.
+        turns: Finds a visitor's turns in a session that listens to its microphone; ``None`` to speak its sound.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        judge: Tells whether a visitor who pauses has finished; ``None`` if silence alone tells.
         grant: Who began the session and what it may do; default: no limits.
         budget: Bounds what is said and answered at the operator's cost; ``None`` for no bound.
         open_backend: Opens the backend that paints and encodes the pictures; default :class:`ThreadBackend`.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` for the default.
         targets: Where streams may go; default: public addresses.
+        motions: Whether an avatar of several clips changes its clip by itself, when it is asked to, or never.
+        liveliness: How much of the stress in speech the head of a photograph shows, 0 to 1.
+        name: Its id and tokens; ``None`` for new ones.
+
+    Attributes:
+        former_id: Id of the lost session that it continues; empty for none.
 
     Raises:
         ConflictError: If the weights have no articulation, and one is given.
@@ -99,16 +105,20 @@ class Session:
         on_over: Callable[["Session", str], None],
         meters: Meters | None = None,
         synthesizer: SpeechSynthesizer | None = None,
-        listens: bool = False,
+        turns: TurnDetector | None = None,
         agent: Agent | None = None,
+        judge: PauseJudge | None = None,
         grant: Grant = NO_LIMITS,
         budget: Budget | None = None,
         open_backend: Callable[[], PictureBackend] = ThreadBackend,
         articulation: float | None = None,
         targets: StreamTargets = StreamTargets(),  # noqa: B008 (immutable)
+        motions: MotionsMode = "auto",
+        liveliness: float = USUAL_LIVELINESS,
+        name: SessionName | None = None,
     ) -> None:
-        self.id = secrets.token_urlsafe(16)
-        self.token, self.viewer_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        name = name or SessionNames().new()
+        self.id, self.token, self.viewer_token, self.former_id = name.id, name.token, name.viewer_token, name.former_id
         self.avatar_id = avatar.manifest.id
         self.look_ahead_ms = samples_to_ms(metadata.look_ahead_samples)
         self.grant = grant
@@ -116,47 +126,59 @@ class Session:
         """Monotonic times at which the session began, and at which something was said or heard last, s."""
         self.draining = False
         self.lost_s: float | None = None  # time since when the session has no client; its owner may come back
-        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
+        self.motions = SessionMotions(
+            avatar.manifest, motions, are_allowed=grant.motions, liveliness=liveliness, tell=self.tell
+        )
         self.clock = PlayoutClock(epoch_s, metadata.look_ahead_samples + RENDER_BUDGET_SAMPLES)
         self.decides_at = tick_of(epoch_s, first_window_samples(metadata.look_ahead_samples))
         """Tick of a frame, 0..3, at which the session decides its frames."""
-        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), loop, meters)
+        self.playout = PlayoutBuffer(self.clock, avatar.compositor(mark), self.motions.choice, meters)
         self.broadcast = Broadcast(self.playout, open_backend)
+        self.mouths = MouthRequests(
+            worker,
+            self.avatar_id,
+            metadata,
+            on_mouth=self.playout.add_mouth,
+            on_fault=self.fail,
+            articulation=articulation,
+        )
         self.speech = SpeechPipeline(
             self.playout,
-            loop,
+            self.motions,
             metadata,
             synthesizer=synthesizer,
-            listens=listens,
+            turns=turns,
             agent=agent,
+            judge=judge,
             budget=budget,
-            submit=self._submit,
+            submit=self.mouths.submit,
             tell=self.tell,
         )
         self.listeners: set[Callable[[ServerEvent], None]] = set()
         """Called with every event that the peer's control channel gets."""
-        self._worker, self._mark, self.weights = worker, mark, metadata
-        self._articulation = metadata.articulation(articulation)
-        self._stream = self._open_stream(self.avatar_id)
-        self._rtc = rtc
+        self._mark = mark
         self._on_over = on_over
         self._has_failed = self._is_warned = False
         self._says_why = False  # whether the clients are told why the session ends
-        self._control_rate = RateLimit(CONTROL_BURST, CONTROL_PER_S)
-        self._dropped_s = -math.inf  # monotonic time at which a client was told last that its messages are dropped
-        self._peer: Peer | None = None
-        self._publishing = False  # whether the peer only sends sound
+        self._messages = MessageRate()
+        self._speaker = SpeakingPeer(
+            self.broadcast,
+            rtc=rtc,
+            microphone=self.speech.microphone,
+            on_control=self.handle,
+            on_fault=self.fail,
+            on_left=self._speaker_left,
+        )
         self.sinks = SessionSinks(self.broadcast, self.id, self.tell, rtc, targets)
         self.viewers = Viewers(self.broadcast, rtc=rtc, limit=most_viewers, on_fault=self.fail)
         self._was_connected = False
-        self._replaced: set[asyncio.Task[None]] = set()  # tasks that close earlier peers
         self._closed = False
         self._parts = BoundedClosing()
         self._closing: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> SessionState:
-        """``waiting`` without a connected client, else ``live``, or ``draining`` if the server is about to stop."""
+        """``waiting`` without a connected client or program, else ``live``; ``draining`` if the server is to stop."""
         if not self._anybody_connected:
             return "waiting"
         return "draining" if self.draining else "live"
@@ -168,8 +190,8 @@ class Session:
 
     @property
     def _anybody_connected(self) -> bool:
-        peer = self._peer is not None and self._peer.connected
-        return peer or self.viewers.connected or self.sinks.running
+        watched = self._speaker.connected or self.viewers.connected or self.sinks.running
+        return watched or bool(self.listeners)
 
     @property
     def closed(self) -> bool:
@@ -189,7 +211,8 @@ class Session:
     @property
     def _in_use(self) -> bool:
         """Whether the session has a peer, a viewer, a sink or a program, connected or connecting."""
-        return self._peer is not None or self.viewers.count > 0 or self.sinks.running or bool(self.listeners)
+        clients = self._speaker.peer is not None or self.viewers.count > 0
+        return clients or self.sinks.running or bool(self.listeners)
 
     @property
     def speaker(self) -> Peer:
@@ -198,9 +221,9 @@ class Session:
         Raises:
             NotFoundError: If no peer speaks.
         """
-        if self._peer is None:
+        if self._speaker.peer is None:
             raise NotFoundError("no peer speaks in this session")
-        return self._peer
+        return self._speaker.peer
 
     async def answer(self, offer_sdp: str) -> str:
         """Answer an offer; the new peer replaces the previous one, which stays if this fails.
@@ -211,7 +234,9 @@ class Session:
             NotFoundError: If the session ended meanwhile.
         """
         with in_session(self.id):  # the tasks that the peer starts inherit it
-            return await self._answer(offer_sdp, SPEAKING)
+            answer = await self._speaker.answer(offer_sdp, SPEAKING)
+        self.lost_s = None
+        return answer
 
     async def publish(self, offer_sdp: str) -> str:
         """Answer the offer of a peer that only sends sound; the session ends when that peer is gone.
@@ -220,35 +245,19 @@ class Session:
             LipstreamError: For the reasons that :meth:`answer` gives.
         """
         with in_session(self.id):
-            return await self._answer(offer_sdp, PUBLISHING)
-
-    async def _answer(self, offer_sdp: str, terms: Terms) -> str:
-        peer = Peer(
-            self.broadcast,
-            terms=terms,
-            settings=self._rtc,
-            microphone=self.speech.microphone,
-            on_control=self.handle,
-            on_gone=lambda reason: self._gone(peer, reason),
-        )
-        answer = await peer.answer(offer_sdp)
-        if self._closed:  # ended meanwhile
-            await peer.close()
-            raise NotFoundError("there is no such session")
-        before, self._peer, self.lost_s = self._peer, peer, None
-        self._publishing = terms is PUBLISHING
-        self.speech.microphone.clear()
-        if before:
-            self._close_later(before)
+            answer = await self._speaker.answer(offer_sdp, PUBLISHING)
+        self.lost_s = None
         return answer
 
     def tick(self, now_s: float) -> None:
         """Read sound into the timeline up to monotonic time ``now_s``, and request the mouths for it."""
         self._note_use(now_s)
-        if not self._anybody_connected:
+        if not (self._anybody_connected or self.speech.selector.is_leaving):
             return
         if self.speaking:
             self.active_s = now_s
+        if self.speech.conversation and not self._was_connected:
+            self.motions.greet()
         self._was_connected = True
         try:
             self.speech.advance(now_s)
@@ -263,8 +272,7 @@ class Session:
 
     def limit_recording(self, now_s: float) -> None:
         """End a recording that has lasted too long, or in which nobody has taken part for some time."""
-        connected = self._peer is not None and self._peer.connected
-        attended = connected or self.viewers.connected or bool(self.listeners) or self.speaking
+        attended = self._speaker.connected or self.viewers.connected or bool(self.listeners) or self.speaking
         self.sinks.limit_recording(now_s, attended=attended)
 
     def fail(self, error: Exception | str) -> None:
@@ -302,16 +310,6 @@ class Session:
         """Tell the clients in how many seconds the server stops."""
         self.tell(DrainingEvent(type="draining", seconds=seconds))
 
-    def _submit(self, job: RenderJob) -> None:
-        """Request a mouth of the avatar that is shown now."""
-        self._stream.submit(job)
-
-    def _take_mouth(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        try:
-            self.playout.add_mouth(frame, mouth)
-        except Exception as error:  # noqa: BLE001 (the worker's batch holds mouths of other sessions too)
-            self.fail(error)
-
     def switch(self, avatar: PreparedAvatar) -> None:
         """Show another avatar, without a break in speech or picture. The worker must have loaded it.
 
@@ -323,32 +321,12 @@ class Session:
             raise NotFoundError("there is no such session")
         if not self.grant.allows_avatar(avatar.manifest.id):
             raise ForbiddenError("the invitation is for other avatars")
-        loop = ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
-        self._stream.close()
-        self.playout.show(avatar.compositor(self._mark), loop)
-        self.speech.show(loop)
-        self._stream = self._open_stream(avatar.manifest.id)
+        self.mouths.close()
+        self.motions.show(avatar.manifest)
+        self.playout.show(avatar.compositor(self._mark), self.motions.choice)
+        self.speech.show(self.motions.choice)
+        self.mouths.show(avatar.manifest.id)
         self.avatar_id = avatar.manifest.id
-
-    def _open_stream(self, avatar_id: str) -> MouthStream:
-        return self._worker.open_stream(avatar_id, self._take_mouth, articulation=self._articulation or 1.0)
-
-    @property
-    def articulation(self) -> float | None:
-        """How far the mouth goes, 0.5 to 1.5 of what was heard; ``None`` if the weights have no articulation."""
-        return self._articulation
-
-    def articulate(self, articulation: float) -> None:
-        """Let the mouth go further, or less far, in the frames requested from now on.
-
-        Args:
-            articulation: 0.5 to 1.5 of what was heard.
-
-        Raises:
-            ConflictError: If the weights have no articulation.
-        """
-        self.weights.check_articulates()
-        self._articulation = self._stream.articulation = articulation
 
     def stats(self) -> SessionStats:
         """Return the session's live statistics."""
@@ -357,7 +335,9 @@ class Session:
         return {
             "id": self.id,
             "avatar": self.avatar_id,
-            "articulation": self._articulation,
+            "motions": list(self.motions.names),
+            "liveliness": self.motions.liveliness,
+            "articulation": self.mouths.articulation,
             "state": self.state,
             "speaking": self.speaking,
             "fps": self.playout.frame_rate(now_s),
@@ -371,7 +351,7 @@ class Session:
             "frames_dropped": counts.dropped,
             "audio_underruns": counts.underruns,
             "source": self.speech.stats(),
-            "peer": self._peer.stats() if self._peer else None,
+            "peer": self._speaker.stats(),
             "viewers": self.viewers.stats(),
             "recorded": self.sinks.is_recorded,
             "streams": StreamCounts(count=len(self.sinks.streams.all()), live=self.sinks.streams.live),
@@ -380,19 +360,19 @@ class Session:
 
     def queue_depths(self, now_s: float) -> QueueDepths:
         """Return fill and limit of each queue of the session."""
-        peer = self._peer.queue_depths() if self._peer else {}
         own = self.speech.queue_depths() | self.playout.queue_depths(now_s) | self.sinks.queue_depths()
-        return fullest((own, peer, self.viewers.queue_depths()))
+        return fullest((own, self._speaker.queue_depths(), self.viewers.queue_depths()))
 
     def connections(self) -> dict[str, PeerStats]:
         """Return the statistics of each connection: the speaking peer as ``peer``, viewers by their ids."""
-        peer = {"peer": self._peer.stats()} if self._peer else {}
-        return peer | self.viewers.connections()
+        speaker = self._speaker.stats()
+        return ({"peer": speaker} if speaker else {}) | self.viewers.connections()
 
     def leave_worker(self) -> None:
         """Begin to end: request no more mouths. May be called again."""
         self._closed = True
-        self._stream.close()
+        self._speaker.end()
+        self.mouths.close()
 
     async def close(self) -> None:
         """End the session with all its parts. May be called again, also while it closes.
@@ -411,22 +391,10 @@ class Session:
             "viewers": self.viewers.close(),
             "sinks": self.sinks.close(),
             "speech": self.speech.close(),
-            "earlier peers": self._close_replaced(),
         }
-        peer, self._peer = self._peer, None
-        if peer:
-            parts["peer"] = self._part_from(peer)
+        parts |= self._speaker.closing(flush=self._says_why)
         await self._parts.close(parts)
         await self._parts.close({"broadcast": self.broadcast.close()})
-
-    async def _part_from(self, peer: Peer) -> None:
-        if self._says_why:
-            await peer.flush_control()
-        await peer.close()
-
-    async def _close_replaced(self) -> None:
-        if self._replaced:
-            await asyncio.wait(self._replaced)
 
     def handle(self, message: ControlMessage, *, program: PcmQueue | None = None) -> None:
         """Carry out a control message of the data channel or of the WebSocket.
@@ -441,17 +409,16 @@ class Session:
             LipstreamError: If a text is refused.
         """
         now_s = asyncio.get_running_loop().time()
-        if wait_s := self._control_rate.take("", now_s):
-            if now_s - self._dropped_s < 1:
-                return
-            self._dropped_s = now_s
-            raise RateLimitError("messages come too fast; some are dropped", retry_after_s=math.ceil(wait_s))
+        if not self._messages.admits(now_s):
+            return
         self.active_s = now_s
         match message["type"]:
             case "interrupt":
                 self.speech.interrupt()
             case "say":
                 self.speech.text_queue.accept(message["text"])
+            case "motion":
+                self.motions.ask(message["name"])
             case "end_of_speech" if program is not None:
                 program.end()
             case "end_of_turn" if self.speech.conversation:
@@ -463,29 +430,17 @@ class Session:
         """Send an event to the peer, the sinks and the listeners."""
         if event["type"] in _ACTIVE:
             self.active_s = asyncio.get_running_loop().time()
-        if self._peer:
-            self._peer.send_control(event)
+        self.motions.follow(event)
+        self._speaker.tell(event)
         self.sinks.hear(event)
         for listener in list(self.listeners):
             listener(event)
 
-    def _gone(self, peer: Peer, reason: str) -> None:
-        logger.info("peer lost: %s", reason)
-        if peer is self._peer and peer.failed:
-            self.fail(reason)
-            return
-        self._close_later(peer)
-        if peer is self._peer:
-            self._peer = None
-            self.speech.microphone.clear()
-            if not (self._was_connected or self._in_use):
-                self._on_over(self, "never_connected")
-            elif self._publishing:
-                self._on_over(self, "abandoned")
-            else:
-                self._note_use(asyncio.get_running_loop().time())
-
-    def _close_later(self, peer: Peer) -> None:
-        task = asyncio.create_task(peer.close(), name="close-peer")
-        self._replaced.add(task)
-        task.add_done_callback(self._replaced.discard)
+    def _speaker_left(self, peer: Peer) -> None:
+        self._was_connected |= peer.was_connected  # perhaps since the last tick alone
+        if not (self._was_connected or self._in_use):
+            self._on_over(self, "never_connected")
+        elif self._speaker.publishes:
+            self._on_over(self, "abandoned")
+        else:
+            self._note_use(asyncio.get_running_loop().time())

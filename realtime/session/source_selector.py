@@ -29,6 +29,11 @@ class SourceSelector:
         """The queue of the program that speaks; ``None`` without one."""
         return self.source if isinstance(self.source, PcmQueue) else None
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a program is gone whose sound has not all been read."""
+        return self._leaving is not None
+
     def take_program(self, rate_hz: int) -> PcmQueue:
         """Let a program speak instead of the microphone or of the previous program.
 

@@ -1,21 +1,24 @@
 """The speech of a session: reads one source at a time, block by block, and requests the mouths for it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lipstream.realtime.agent.agent import Agent
+from lipstream.realtime.agent.pause_judge import PauseJudge
 from lipstream.realtime.audio.jitter_buffer import JitterBuffer
 from lipstream.realtime.audio.pcm_queue import PcmQueue
 from lipstream.realtime.audio.resample import Resampler
+from lipstream.realtime.audio.turn_detector import TurnDetector
 from lipstream.realtime.audio.voice_activity import SpeechStarted
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.packets import PcmChunk, RenderJob
-from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, ClipLoop
+from lipstream.realtime.session.animator import JUMP_SAMPLES, Animator, FrameChoice
 from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.conversation import Conversation
+from lipstream.realtime.session.motions import SessionMotions
 from lipstream.realtime.session.playout import PlayoutBuffer
 from lipstream.realtime.session.source_selector import Source, SourceSelector
 from lipstream.realtime.session.text_queue import MOST_WAITING, TextQueue
@@ -30,7 +33,14 @@ from lipstream.realtime.timeline import (
     ms_to_samples,
     samples_to_ms,
 )
-from lipstream.realtime.wire.events import CaptionEvent, InterruptedEvent, ServerEvent, SpeechEvent, error_event
+from lipstream.realtime.wire.events import (
+    CaptionEvent,
+    InterruptedEvent,
+    ServerEvent,
+    SpeechEvent,
+    StarvedEvent,
+    error_event,
+)
 from lipstream.realtime.wire.session_answers import SourceStats
 
 _RESAMPLER_LAG_SAMPLES = ms_to_samples(1)
@@ -63,9 +73,11 @@ class SpeechPipeline:
     the next frames. The pipeline requests their mouths at once.
 
     Args:
+        motions: Chooses the frames of the clips, and shows motions that texts name.
         synthesizer: Turns text into sound; ``None`` if the server has no engine.
-        listens: Whether the session listens to the microphone instead of speaking its sound; default false.
+        turns: Finds a visitor's turns in a session that listens to its microphone; ``None`` to speak its sound.
         agent: Answers a visitor in a session that listens; ``None`` leaves answers to programs and text.
+        judge: Tells whether a visitor who pauses has finished; ``None`` if silence alone tells.
         budget: Bounds what is said and answered; ``None`` for no bound.
 
     Attributes:
@@ -75,26 +87,36 @@ class SpeechPipeline:
     def __init__(
         self,
         playout: PlayoutBuffer,
-        loop: ClipLoop,
+        motions: SessionMotions,
         metadata: WeightsMetadata,
         *,
         synthesizer: SpeechSynthesizer | None = None,
-        listens: bool = False,
+        turns: TurnDetector | None = None,
         agent: Agent | None = None,
+        judge: PauseJudge | None = None,
         budget: Budget | None = None,
         submit: Callable[[RenderJob], None],
         tell: Callable[[ServerEvent], None],
     ) -> None:
-        self.selector = SourceSelector(listens=listens)
-        self.text_queue = TextQueue(synthesizer, lambda message: tell(error_event(message, code="not_said")), budget)
+        self.selector = SourceSelector(listens=turns is not None)
+        self.text_queue = TextQueue(
+            synthesizer, lambda message: tell(error_event(message, code="not_said")), budget, lambda: motions.tags
+        )
+        self._motions = motions
         self.tell, self._submit = tell, submit
         self.conversation: Conversation | None = None
-        if listens:
+        if turns:
             self.conversation = Conversation(
-                self, self.text_queue, agent, delay_samples=playout.clock.delay_samples, budget=budget
+                self,
+                self.text_queue,
+                agent,
+                turns,
+                delay_samples=playout.clock.delay_samples,
+                judge=judge,
+                budget=budget,
             )
         self._playout, self._clock = playout, playout.clock
-        self._animator = Animator(loop, window_offset_samples=metadata.window_offset_samples)
+        self._animator = Animator(motions.choice, window_offset_samples=metadata.window_offset_samples)
         self._resampler = Resampler(SOUND_RATE_HZ, SAMPLE_RATE_HZ)
         self._look_ahead = metadata.look_ahead_samples
         self._now_s = self._clock.epoch_s  # time of the current tick
@@ -120,9 +142,18 @@ class SpeechPipeline:
         """Whether the last decided frame shows a spoken mouth."""
         return self._animator.speaking
 
-    def show(self, loop: ClipLoop) -> None:
+    def show(self, loop: FrameChoice) -> None:
         """Show another clip in the frames decided from now on."""
         self._animator.loop = loop
+
+    @property
+    def motion_tags(self) -> Sequence[str]:
+        """Names of the avatar's motions, whose tags are no words of an answer."""
+        return self._motions.tags
+
+    def begin_motion(self, name: str) -> None:
+        """Show a motion of the avatar, if motions may be asked for."""
+        self._motions.begin(name)
 
     def take_program(self, rate_hz: int) -> PcmQueue:
         """Let a program speak; see :meth:`SourceSelector.take_program`."""
@@ -179,11 +210,15 @@ class SpeechPipeline:
             self.conversation.hear(self.microphone.pull(entered_s)[0], block, self._entered)
 
     def _caption(self, sample: int) -> None:
-        """Send a caption for each sentence that the timeline has begun to read."""
-        for text in self.text_queue.begun():
-            self.tell(CaptionEvent(type="caption", sample=sample, text=text))
+        """Send a caption for each sentence that the timeline has begun to read, and tell of gaps in one."""
+        for gap in self.text_queue.take_gaps():
+            self.tell(StarvedEvent(type="starved", sample=sample, gap_ms=round(gap * 1000 / SOUND_RATE_HZ)))
+        for sentence in self.text_queue.begun():
+            self.tell(CaptionEvent(type="caption", sample=sample, text=sentence.text))
+            for name in sentence.motions:
+                self._motions.begin(name)
             if self.conversation:
-                self.conversation.note_caption(text)
+                self.conversation.note_caption(sentence.text)
 
     def _gather(self, block: npt.NDArray[np.float32]) -> None:
         """Give a block to the playout buffer, and keep it for the animator."""
@@ -199,6 +234,7 @@ class SpeechPipeline:
         for job in jobs:
             if job.mel is not None and self._clock.leaves_at(frame_to_sample(job.frame)) > now_s:
                 self._submit(job)
+        self._motions.report()
         for event in self._animator.take_events():
             began = isinstance(event, SpeechStarted)
             self.tell(SpeechEvent(type="speech_started" if began else "speech_ended", sample=event.sample))
@@ -241,24 +277,30 @@ class SpeechPipeline:
         if self.selector.program:
             event["heard_ms"] = round(self.heard_ms(now_s), 1)
         self.selector.cut(self._clock.left(now_s))
-        self._cut_text(self._clock.left(now_s), event)
+        text_heard_ms = self._cut_text(self._clock.left(now_s), event)
         self._gathered = [np.zeros_like(block) for block in self._gathered]
         if voice_sample is not None:
             event["by"] = "voice"
             event["after_ms"] = round(samples_to_ms(sample + self._clock.delay_samples - voice_sample), 1)
         if self.conversation:
-            self.conversation.note_interrupted()
+            self.conversation.note_interrupted(text_heard_ms)
         self.tell(event)
         return sample
 
-    def _cut_text(self, left: int, event: InterruptedEvent) -> None:
-        """Drop the text that is being said; return the event's fields on how much of it was heard."""
+    def _cut_text(self, left: int, event: InterruptedEvent) -> float | None:
+        """Drop the text that is being said, and say in the event how much of it was heard.
+
+        Returns:
+            How much of it was heard, ms; ``None`` if none was being said.
+        """
         source = self.text_queue.source
         heard = source.heard(left) if source else 0
         cut = self.text_queue.interrupt(heard)
-        if source:
-            event["heard_ms"] = round(heard * 1000 / SOUND_RATE_HZ, 1)
-            event["heard_text"], event["cut_text"] = cut.sentences, cut.cut
+        if source is None:
+            return None
+        event["heard_ms"] = round(heard * 1000 / SOUND_RATE_HZ, 1)
+        event["heard_text"], event["cut_text"] = cut.sentences, cut.cut
+        return event["heard_ms"]
 
     def stats(self) -> SourceStats:
         """Return the counts of the current source; see :meth:`SourceSelector.stats`."""

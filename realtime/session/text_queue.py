@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from lipstream.realtime.audio.motion_tags import mark_motions, take_motions
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, PcmQueue
-from lipstream.realtime.audio.sentences import clean_text, split_sentences
+from lipstream.realtime.audio.sentences import split_sentences
+from lipstream.realtime.audio.spoken_text import spoken_text
 from lipstream.realtime.errors import (
     BadRequestError,
     ConflictError,
@@ -23,6 +25,7 @@ from lipstream.realtime.errors import (
 )
 from lipstream.realtime.session.budget import Budget
 from lipstream.realtime.session.read_waits import ReadWaits
+from lipstream.realtime.session.script import Script
 from lipstream.realtime.synthesis.synthesizer import (
     LONGEST_S,
     SpeechSynthesizer,
@@ -39,6 +42,7 @@ MOST_WAITING = 10_000
 """Most characters that may wait to be synthesised."""
 NOT_CONFIGURED = "this server speaks no text: name an engine, such as --synthesizer espeak-ng"
 _RETRY_S = 5
+_REST_S = 1.0
 
 
 @dataclass(slots=True)
@@ -55,10 +59,15 @@ class SayRequest:
 
 @dataclass(slots=True)
 class Sentence:
-    """A sentence with the start and end of its sound in the source, 48 kHz samples; -1 while unknown."""
+    """A sentence with the start and end of its sound in the source, 48 kHz samples; -1 while unknown.
+
+    Attributes:
+        motions: Motions that begin with it.
+    """
 
     text: str
     of: SayRequest = field(repr=False)
+    motions: tuple[str, ...] = ()
     begins: int = -1
     ends: int = -1
     captioned: bool = False
@@ -91,18 +100,27 @@ class TextQueue:
     Args:
         synthesizer: The engine; ``None`` if the server has none.
         budget: Bounds the characters; ``None`` for no bound.
+        motions: Returns the names of motions, whose tags are not said; default: there are none.
 
     Attributes:
         source: Queue that the timeline reads while text is being said; ``None`` without text.
+        script: Lines that are read while no other text waits.
     """
 
     def __init__(
-        self, synthesizer: SpeechSynthesizer | None, on_error: Callable[[str], None], budget: Budget | None = None
+        self,
+        synthesizer: SpeechSynthesizer | None,
+        on_error: Callable[[str], None],
+        budget: Budget | None = None,
+        motions: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        self._motions = motions
+        self.script = Script()
         self._synthesizer, self._on_error, self._budget = synthesizer, on_error, budget
         self.source: PcmQueue | None = None
         self._waiting: deque[Sentence | Answer] = deque()
         self._spoken: deque[Sentence] = deque()
+        self._gaps: list[int] = []
         self._waits = ReadWaits()
         self._task: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
@@ -129,17 +147,66 @@ class TextQueue:
             raise ConflictError(NOT_CONFIGURED)
         if len(text) > LONGEST_TEXT:
             raise TooLargeError(f"a text of {len(text)} characters is longer than {LONGEST_TEXT}")
-        sentences = split_sentences(clean_text(text))
+        spoken = SayRequest(asyncio.get_running_loop().create_future())
+        sentences = self._sentences(text, spoken)
         if not sentences:
             raise BadRequestError("there is nothing to say in the text")
-        if self.queued_characters + sum(map(len, sentences)) > MOST_WAITING:
+        characters = sum(len(sentence.text) for sentence in sentences)
+        if self.queued_characters + characters > MOST_WAITING:
             raise RateLimitError("too much text waits to be said", retry_after_s=_RETRY_S)
         if self._budget:
-            self._budget.pay_characters(sum(map(len, sentences)))
-        spoken = SayRequest(asyncio.get_running_loop().create_future())
-        self._waiting.extend(Sentence(sentence, spoken) for sentence in sentences)
+            self._budget.pay_characters(characters)
+        self._waiting.extend(sentences)
         self._begin()
         return spoken
+
+    def read(self, lines: Iterable[str], *, priority: int = 0, repeats: bool = False) -> None:
+        """Read lines aloud while no other text waits; arguments as of :meth:`Script.add`.
+
+        Raises:
+            ConflictError: If the server has no engine.
+            RateLimitError: If too many lines would wait.
+            NotFoundError: If the session has ended.
+        """
+        if self._closed:
+            raise NotFoundError("there is no such session")
+        if self._synthesizer is None:
+            raise ConflictError(NOT_CONFIGURED)
+        self.script.add(lines, priority=priority, repeats=repeats)
+        self._begin()
+
+    def _take_line(self) -> None:
+        """Queue the next line of the script, if no other text waits."""
+        for _ in range(len(self.script)):  # lines without a word are passed over, once each
+            line = self.script.take()
+            if line is None:
+                return
+            sentences = self._sentences(line[:LONGEST_TEXT], SayRequest(asyncio.get_running_loop().create_future()))
+            try:
+                if self._budget:
+                    self._budget.pay_characters(sum(len(sentence.text) for sentence in sentences))
+            except RateLimitError as error:
+                self.script.clear()
+                self._on_error(error.message)
+                return
+            self._waiting.extend(sentences)
+            if sentences:
+                return
+
+    def _sentences(self, text: str, spoken: SayRequest) -> list[Sentence]:
+        """Return what is said of a text; a motion begins with the sentence in which its tag stands."""
+        motions = tuple(self._motions())
+        found = [take_motions(one, motions) for one in split_sentences(spoken_text(mark_motions(text, motions)))]
+        sentences: list[Sentence] = []
+        waiting: tuple[str, ...] = ()
+        for said, asked in found:
+            waiting += asked
+            if any(map(str.isalnum, said)):
+                sentences.append(Sentence(said, spoken, waiting))
+                waiting = ()
+        if sentences:  # a tag after the last word
+            sentences[-1].motions += waiting
+        return sentences
 
     def answer(self, sentences: AsyncGenerator[SpokenSentence]) -> None:
         """Queue an answer behind the waiting texts; its generator is closed when the answer is over or dropped.
@@ -151,13 +218,21 @@ class TextQueue:
         self._waiting.append(Answer(sentences, SayRequest(asyncio.get_running_loop().create_future())))
         self._begin()
 
-    def begun(self) -> list[str]:
+    def begun(self) -> list[Sentence]:
         """Return the sentences that the timeline has begun to read since the last call."""
         read = self.source.read if self.source else 0
         fresh = [one for one in self._spoken if not one.captioned and 0 <= one.begins < read]
         for one in fresh:
             one.captioned = True
-        return [one.text for one in fresh]
+        return fresh
+
+    def take_gaps(self) -> list[int]:
+        """Return the length of each gap within a sentence that has ended since the last call, 48 kHz samples.
+
+        A gap is silence in which the engine had not made the next sound.
+        """
+        gaps, self._gaps = self._gaps, []
+        return gaps
 
     def _begin(self) -> None:
         if self._task is None or self._task.done():
@@ -183,7 +258,7 @@ class TextQueue:
             spoken.awaited = False
 
     def interrupt(self, heard_sound: int) -> PlayedText:
-        """Drop the waiting texts and the one being synthesised, so that other sources are heard.
+        """Drop the waiting texts and the one being synthesised, so that other sources are heard; a script goes on.
 
         Args:
             heard_sound: Number of samples of the source that have been heard, 48 kHz.
@@ -196,6 +271,8 @@ class TextQueue:
         for text in texts.values():
             if not text.begun.done():
                 self._fail(text, ConflictError("the text was interrupted before any of it was said"), tell=False)
+        if len(self.script) and not self._closed:
+            self._begin()
         return PlayedText(" ".join(whole), " ".join(cut))
 
     async def close(self) -> None:
@@ -221,6 +298,8 @@ class TextQueue:
         The loop ends as soon as another task takes its place, even if an engine's library swallows the cancellation.
         """
         while self._task is asyncio.current_task():
+            if not self._waiting:
+                self._take_line()
             await self._waits.until(lambda: bool(self._waiting) or not (self.source and self.source.level))
             if not self._waiting:
                 break
@@ -233,17 +312,24 @@ class TextQueue:
                     await self._synthesise(one, self._synthesizer.speak(one.text))
             except SynthesisError as error:
                 self._give_up(one.of, f"the text could not be said: {error}")
+                await self._rest()
             except Exception:
                 logger.exception("synthesis failed")
                 self._give_up(one.of, "the text could not be said")
+                await self._rest()
         if self._task is asyncio.current_task():
             self.source = None
             self._spoken.clear()
 
+    async def _rest(self) -> None:
+        """Let an engine that failed rest before it gets the next line of a script, which may never end."""
+        if len(self.script):
+            await asyncio.sleep(_REST_S)
+
     async def _say_answer(self, answer: Answer) -> None:
         async with contextlib.aclosing(answer.sentences) as sentences:
             async for sentence in sentences:
-                await self._synthesise(Sentence(sentence.text, answer.of), sentence.sound)
+                await self._synthesise(Sentence(sentence.text, answer.of, sentence.motions), sentence.sound)
 
     async def _synthesise(self, sentence: Sentence, sound: AsyncGenerator[SpokenPcm]) -> None:
         received_s, source = 0.0, self.source
@@ -262,7 +348,10 @@ class TextQueue:
                     received_s += len(piece.pcm) / 2 / piece.rate_hz
                     if received_s > LONGEST_S:
                         raise SynthesisError(f"one sentence became more than {LONGEST_S} s of sound")
+                    missing, before = source.missing, source.pushed
                     source.push(piece.pcm)
+                    if sentence.begins < before < source.pushed and missing:
+                        self._gaps.append(missing)
                     await self._room(source)
         finally:
             if source:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import NotFoundError, UnavailableError, found
 from lipstream.realtime.queue_depths import QueueDepths, fullest
+from lipstream.realtime.rtc.offer_terms import WATCHING
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
-from lipstream.realtime.rtc.sdp import WATCHING
 from lipstream.realtime.wire.session_answers import PeerStats, ViewerStats
 
 logger = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from lipstream.realtime.sinks.flv import FILE_HEADER, Tag
 from lipstream.realtime.sinks.srt_process import FAILED, LIVE
 from lipstream.realtime.sinks.stream_address import StreamAddress, StreamConnectionError, netloc_of
 from lipstream.realtime.workers.programs import kill_program
+
+logger = logging.getLogger(__name__)
 
 _FAREWELL_S = 1.0
 MOST_UNSENT_BYTES = 64 * 1024
@@ -33,6 +36,8 @@ class SrtLink:
         Raises:
             StreamConnectionError: If the connection fails.
         """
+        if ignored := address.ignored_options:
+            logger.warning("options of the SRT address %s that have no effect: %s", address, ignored)
         link = cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "lipstream.realtime.sinks.srt_process"),

@@ -14,21 +14,29 @@ import sys
 import time
 from collections.abc import Callable
 from typing import IO
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import av
 
 from lipstream.realtime.errors import LipstreamError
-from lipstream.realtime.sinks.stream_address import SRT_OPTIONS
+from lipstream.realtime.sinks.stream_address import SRT_OPTIONS, srt_options
 
 LIVE, FAILED = "live", "failed: "
 
 _LIBRARIES = ("srt-gnutls", "srt-openssl", "srt")
 _PACKET, _PACKETS = 188, 7
 """Bytes of an MPEG-TS packet, and the number of packets in one message of libsrt's live mode."""
-_LATENCY, _PASSPHRASE, _KEY_BYTES, _CONNECT_MS, _PEER_LATENCY, _STREAM_ID = 23, 26, 27, 36, 44, 46
+_LATENCY, _PASSPHRASE, _KEY_BYTES, _CONNECT_MS, _OWN_LATENCY, _PEER_LATENCY, _STREAM_ID = 23, 26, 27, 36, 43, 44, 46
 """Values of SRT_SOCKOPT in srt.h."""
-_OPTIONS = {"latency": _LATENCY, "passphrase": _PASSPHRASE, "pbkeylen": _KEY_BYTES, "streamid": _STREAM_ID}
+_OPTIONS = {
+    "latency": _LATENCY,
+    "rcvlatency": _OWN_LATENCY,
+    "peerlatency": _PEER_LATENCY,
+    "conntimeo": _CONNECT_MS,
+    "passphrase": _PASSPHRASE,
+    "pbkeylen": _KEY_BYTES,
+    "streamid": _STREAM_ID,
+}
 _REFUSED_MS = 5000
 _ON_THE_WAY_S = 0.1
 _NO_SOCKET = -1
@@ -53,10 +61,10 @@ class SrtSocket:
     def __init__(self, url: str) -> None:
         self._srt = _library()
         self._srt.srt_startup()
-        parts = urlsplit(url)
+        parts = urlsplit(url, allow_fragments=False)
         self._socket = self._srt.srt_create_socket()
         self._set(_CONNECT_MS, struct.pack("=i", _REFUSED_MS))
-        for name, text in parse_qsl(parts.query):
+        for name, text in srt_options(parts.query):
             if name in _OPTIONS:
                 number = SRT_OPTIONS[name] is int
                 self._set(_OPTIONS[name], struct.pack("=i", int(text)) if number else text.encode())

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from lipstream.realtime.errors import BadRequestError, LipstreamError
 from lipstream.realtime.sinks.flv import Tag
@@ -11,8 +11,25 @@ from lipstream.realtime.sinks.flv import Tag
 PORTS = {"rtmp": 1935, "rtmps": 443, "srt": 0, "http": 80, "https": 443}
 """Schemes with their ports; ``http`` and ``https`` are WHIP endpoints, and an SRT address names its port."""
 LONGEST_ADDRESS = 2000
-SRT_OPTIONS = {"latency": int, "passphrase": str, "pbkeylen": int, "streamid": str, "mode": str}
-"""Options in an SRT address's query with their types; ``latency`` in milliseconds."""
+SRT_OPTIONS = {
+    "latency": int,
+    "rcvlatency": int,
+    "peerlatency": int,
+    "conntimeo": int,
+    "passphrase": str,
+    "pbkeylen": int,
+    "streamid": str,
+    "mode": str,
+    "transtype": str,
+}
+"""Options in an SRT address's query with their types; times in milliseconds."""
+_SRT_OPTIONS_OF_OTHERS = frozenset(
+    "adapter congestion connect_timeout enforced_encryption ffs groupconnect inputbw iptos ipttl kmpreannounce "
+    "kmrefreshrate linger listen_timeout lossmaxttl maxbw messageapi minversion mss nakreport oheadbw packetfilter "
+    "payload_size payloadsize pkt_size port recv_buffer_size retransmitalgo sndbuf rcvbuf send_buffer_size sndsyn "
+    "rcvsyn smoother snddropdelay timeout tlpktdrop tsbpd tsbpdmode".split()
+)
+"""Options that other programs write into addresses, which are not needed here: the names may be shown."""
 
 
 class StreamConnectionError(LipstreamError):
@@ -35,7 +52,7 @@ class StreamAddress:
             BadRequestError: If the URL cannot be streamed to; the message does not repeat the URL.
         """
         try:
-            parts = urlsplit(url.strip())
+            parts = urlsplit(url.strip(), allow_fragments=False)  # "#" may stand in a key, and begins SRT's stream ids
             reachable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
         except ValueError:
             reachable = False
@@ -48,6 +65,16 @@ class StreamAddress:
         if parts.scheme == "srt":
             _check_srt(parts)
         return cls(parts)
+
+    @property
+    def ignored_options(self) -> str:
+        """Options of an SRT address that have no effect, in words that may be shown; empty if there are none."""
+        names = [name for name, _ in srt_options(self.parts.query) if name not in SRT_OPTIONS]
+        if self.parts.scheme != "srt" or not names:
+            return ""
+        known = sorted(set(names) & _SRT_OPTIONS_OF_OTHERS)
+        unknown = sum(name not in _SRT_OPTIONS_OF_OTHERS for name in names)
+        return ", ".join(known + ([f"{unknown} unknown"] if unknown else []))
 
     def __repr__(self) -> str:
         return f"StreamAddress({self})"
@@ -65,13 +92,19 @@ def netloc_of(host: str, port: int | None) -> str:
 def _check_srt(parts: SplitResult) -> None:
     if parts.port is None:
         raise BadRequestError("an SRT address needs a port: srt://host:9000")
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    for name, value in srt_options(parts.query):
         if name == "mode" and value != "caller":
             raise BadRequestError("an SRT address must have mode=caller: the other end listens")
-        if name not in SRT_OPTIONS:
-            raise BadRequestError(f"an SRT address may have only the options {', '.join(SRT_OPTIONS)}")
-        if SRT_OPTIONS[name] is int and not re.fullmatch("[0-9]{1,6}", value):
+        if name == "transtype" and value != "live":
+            raise BadRequestError("an SRT address must have transtype=live: no file is sent")
+        if SRT_OPTIONS.get(name) is int and not re.fullmatch("[0-9]{1,6}", value):
             raise BadRequestError(f"{name} of an SRT address must be a whole number")
+
+
+def srt_options(query: str) -> list[tuple[str, str]]:
+    """Return the options of an SRT address in order, percent-decoded. A plus sign is no blank: it stands in keys."""
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    return [(unquote(name).lower(), unquote(value)) for name, _, value in pairs]
 
 
 class StreamConnection(Protocol):

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from lipstream.extras import missing
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import RAW_PICTURES, EncodedUnit
-from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.sinks.letterbox import fit_picture
 from lipstream.realtime.sinks.virtual_device import DeviceError, DeviceSink
 from lipstream.realtime.timeline import FRAME_RATE_HZ
@@ -27,7 +27,7 @@ def pyvirtualcam() -> Any:
     try:
         return importlib.import_module("pyvirtualcam")
     except ImportError as error:
-        raise SettingsError("virtual_camera needs pyvirtualcam: pip install -e '.[virtual-camera]'") from error
+        raise missing("pyvirtualcam", "virtual_camera") from error
 
 
 class VirtualCamera(DeviceSink):

@@ -5,20 +5,23 @@ as a microphone. Both are created when the speech begins and removed when it end
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import select
 import shutil
 import struct
 import subprocess
-import termios
+import sys
 
 from lipstream.realtime.audio.silence import is_silent
 from lipstream.realtime.encoding.encoded_unit import RAW_SPEECH, EncodedUnit
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.sinks.virtual_device import DeviceError, DeviceSink
 from lipstream.realtime.timeline import PACKET_SOUND, SOUND_RATE_HZ
+
+if sys.platform != "win32":  # whose Python lacks them, and which has no PulseAudio
+    import fcntl
+    import termios
 
 SINK, MICROPHONE, SHOWN = "lipstream_speech", "lipstream_microphone", "Lipstream"
 _MODULES = (

@@ -2,15 +2,22 @@
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
 
 from lipstream.realtime.audio.pcm_queue import HIGHEST_RATE_HZ
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.synthesis.sound_reader import read_sound
 from lipstream.realtime.synthesis.synthesizer import ENGINE_SILENT_S, LONGEST_S, SpokenPcm, SynthesisError
-from lipstream.realtime.synthesis.wave_stream import WaveStream
-from lipstream.realtime.wire.answer_body import UNCOMPRESSED, AnswerBodyError, body_pieces
+from lipstream.realtime.wire.answer_body import (
+    MOST_REDIRECTS,
+    UNCOMPRESSED,
+    AnswerBodyError,
+    body_pieces,
+    refuse_elsewhere,
+)
 from lipstream.realtime.wire.authorities import authorities
 
 logger = logging.getLogger(__name__)
@@ -20,16 +27,7 @@ PCM_RATE_HZ = 24_000
 MOST_BYTES = 2 * HIGHEST_RATE_HZ * LONGEST_S
 """Limit of the sound of a sentence; at most rates :data:`LONGEST_S` is reached first."""
 DEFAULT_VOICE = "alloy"
-_NO_SOUND = (
-    "text/",
-    "application/json",
-    "audio/mpeg",
-    "audio/mp3",
-    "audio/ogg",
-    "audio/opus",
-    "audio/aac",
-    "audio/flac",
-)
+_NO_SOUND = ("text/", "application/json")
 _OK = 200
 
 
@@ -38,7 +36,7 @@ class SpeechEndpoint:
 
     Args:
         url: Base URL with the version, such as ``https://api.example/v1``.
-        response_format: ``pcm`` (s16le at 24 kHz) or ``wav`` (any rate).
+        response_format: ``pcm`` (s16le at 24 kHz) or ``wav`` (any rate): what is asked for. What comes is recognised.
         key: Bearer token; empty for none.
     """
 
@@ -56,15 +54,21 @@ class SpeechEndpoint:
                 sound.
         """
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=ENGINE_SILENT_S, headers=self._headers, verify=authorities())
-        wave = WaveStream() if self._request["response_format"] == "wav" else None
+            self._client = httpx.AsyncClient(
+                timeout=ENGINE_SILENT_S,
+                headers=self._headers,
+                verify=authorities(),
+                follow_redirects=True,
+                max_redirects=MOST_REDIRECTS,
+                event_hooks={"response": [refuse_elsewhere]},
+            )
         try:
             async with self._client.stream("POST", self._url, json={**self._request, "input": text}) as answer:
                 _check(answer)
-                async for data in body_pieces(answer, MOST_BYTES):
-                    pcm = wave.push(data) if wave else data
-                    if pcm:
-                        yield SpokenPcm(wave.rate_hz if wave else PCM_RATE_HZ, pcm)
+                kind, body = answer.headers.get("content-type", ""), body_pieces(answer, MOST_BYTES)
+                async with aclosing(read_sound(body, kind, default_hz=PCM_RATE_HZ)) as sound:
+                    async for part in sound:
+                        yield part
         except AnswerBodyError as error:
             raise SynthesisError(f"the speech endpoint {error}") from error
         except httpx.TimeoutException as error:
@@ -87,7 +91,7 @@ def _check(answer: httpx.Response) -> None:
         raise SynthesisError(f"the speech endpoint answered with status {answer.status_code}")
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(_NO_SOUND):
-        raise SynthesisError(f"the speech endpoint answered with {kind[:40]}, not with PCM")
+        raise SynthesisError(f"the speech endpoint answered with {kind[:40]}, not with sound")
 
 
 def read_key(option: str, path: Path | None) -> str:

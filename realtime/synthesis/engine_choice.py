@@ -3,6 +3,7 @@
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.endpoint import DEFAULT_VOICE, SpeechEndpoint, read_key
 from lipstream.realtime.synthesis.programs import espeak_ng, piper
+from lipstream.realtime.synthesis.read_ahead import ReadAhead
 from lipstream.realtime.synthesis.synthesizer import SpeechSynthesizer
 
 
@@ -12,9 +13,13 @@ def choose_synthesizer(settings: Settings) -> SpeechSynthesizer | None:
     Raises:
         SettingsError: If the engine or one of its files is missing.
     """
+    if not settings.synthesizer:
+        return None
+    return ReadAhead(_choose_engine(settings), settings.synthesizer_prebuffer_ms / 1000)
+
+
+def _choose_engine(settings: Settings) -> SpeechSynthesizer:
     match settings.synthesizer:
-        case "":
-            return None
         case "espeak-ng":
             return espeak_ng(settings.synthesizer_voice)
         case "piper":

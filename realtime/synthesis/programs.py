@@ -79,6 +79,8 @@ class SpeakingProgram:
             pcm = wave.push(data) if wave else data
             if pcm:
                 yield SpokenPcm(wave.rate_hz if wave else self._rate_hz, pcm)
+        if wave and (pcm := wave.flush()):
+            yield SpokenPcm(wave.rate_hz, pcm)
 
     async def close(self) -> None:
         """Do nothing: nothing is kept between sentences."""

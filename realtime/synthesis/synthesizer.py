@@ -25,10 +25,15 @@ class SpokenPcm:
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """A sentence with its sound. The generator is closed unread if the sentence is no longer wanted."""
+    """A sentence with its sound. The generator is closed unread if the sentence is no longer wanted.
+
+    Attributes:
+        motions: Motions of the avatar that begin with it.
+    """
 
     text: str
     sound: AsyncGenerator[SpokenPcm]
+    motions: tuple[str, ...] = ()
 
 
 class SynthesisError(Exception):

@@ -12,6 +12,7 @@ from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
+from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP, model_argument
 from lipstream.realtime.picture.contact_sheet import Bgr
 from lipstream.realtime.render import read_sound
 from lipstream.realtime.timeline import SOUND_RATE_HZ
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         "--speech", type=Path, metavar="FILE", help="sound of which the first minute is used (default: four vowels)"
     )
     parser.add_argument("--pads", type=pads_argument, metavar=PADS_FORM, help=PADS_HELP)
+    parser.add_argument("--model", type=model_argument, default="", metavar=MODEL_FORM, help=MODEL_HELP)
     parser.add_argument("--window-offset", type=int, metavar="SAMPLES", help="from a frame's start to its mel window's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--store", type=Path, default=default_root(), help="folder of the store (default: %(default)s)")
@@ -83,6 +85,7 @@ def _draw(options: argparse.Namespace, out: Path) -> Bgr:
         cache=store.graphs,
         window_offset_samples=options.window_offset,
         pads=options.pads,
+        model=options.model,
     )
     sheet = check_avatar(avatar, predictor, sound)
     _write(sheet, out)

@@ -17,9 +17,9 @@ from lipstream.avatar_cache.crop_geometry import crop_geometry
 from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.realtime.audio.vowels import vowels
 from lipstream.realtime.errors import BadRequestError
-from lipstream.realtime.lipsync.fields import FIELD_BYTES
+from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
-from lipstream.realtime.lipsync.predictor import Draw, MouthPredictor, draw_with
+from lipstream.realtime.lipsync.predictor import Draw, MouthPredictor, draw_with, largest_batch
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.contact_sheet import Bgr, SheetRow, draw_sheet
 from lipstream.realtime.picture.i420 import Picture, i420_to_bgr
@@ -50,7 +50,6 @@ COLUMNS = (
 )
 _PANEL_PX = 320
 _CANDIDATES = 32
-_BATCH = 8
 _AROUND = 1.25
 _BOX_COLOUR = (60, 190, 60)
 
@@ -75,7 +74,7 @@ class DrawnFrame:
 
     Attributes:
         mouth: ``uint8[h, w, 3]``, BGR, the decoded region.
-        fields: ``uint8[h, w, 8]``, what is painted into the picture if the weights copy; ``None`` paints ``mouth``.
+        fields: ``uint8[h, w, 8 or 20]``, painted into the picture if the weights copy; ``None`` paints ``mouth``.
     """
 
     caption: str
@@ -107,23 +106,24 @@ def choose_jobs(sound: Sound | None, loop: ClipLoop, *, window_offset_samples: i
 
 def draw_frames(candidates: list[Candidate], prepared: PreparedAvatar, predictor: MouthPredictor) -> list[DrawnFrame]:
     """Return the frames of a sheet, in order of time: those whose mouths differ most."""
-    mouths = _draw([candidate.job for candidate in candidates], prepared, predictor.predict)
+    at_once = largest_batch(predictor)
+    mouths = _draw([candidate.job for candidate in candidates], prepared, predictor.predict, at_once)
     places = sorted(_most_different(mouths, ROWS))
     chosen = [candidates[at] for at in places]
     draw, pixel_bytes = draw_with(predictor)
     fields: Sequence[Mouth | None] = [None] * len(chosen)
-    if pixel_bytes == FIELD_BYTES:
-        fields = list(_draw([candidate.job for candidate in chosen], prepared, draw))
+    if pixel_bytes != PIXEL_BYTES:
+        fields = list(_draw([candidate.job for candidate in chosen], prepared, draw, at_once))
     return [
         DrawnFrame(_caption(candidate), candidate.job, mouths[at], field)
         for candidate, at, field in zip(chosen, places, fields, strict=True)
     ]
 
 
-def _draw(jobs: list[RenderJob], prepared: PreparedAvatar, draw: Draw) -> Mouth:
+def _draw(jobs: list[RenderJob], prepared: PreparedAvatar, draw: Draw, at_once: int) -> Mouth:
     drawn = []
-    for start in range(0, len(jobs), _BATCH):
-        batch = jobs[start : start + _BATCH]
+    for start in range(0, len(jobs), at_once):
+        batch = jobs[start : start + at_once]
         windows = np.stack([job.mel for job in batch if job.mel is not None])
         drawn.append(draw(windows, prepared.features, np.array([job.clip_frame for job in batch])))
     return np.concatenate(drawn)
@@ -234,7 +234,7 @@ def check_avatar(avatar: Avatar, predictor: MouthPredictor, sound: Sound | None)
     """
     metadata, manifest = predictor.metadata, avatar.manifest
     crop_geometry(manifest, metadata)  # refuses pads before anything takes time
-    loop = ClipLoop(manifest.frames, manifest.loop)
+    loop = ClipLoop(manifest.loop_frames, manifest.loop)
     candidates = choose_jobs(sound, loop, window_offset_samples=metadata.window_offset_samples)
     prepared = prepare(avatar, predictor)
     frames = draw_frames(candidates, prepared, predictor)

@@ -3,19 +3,39 @@
 A request must ask for no compression (:data:`UNCOMPRESSED`): a compressed piece may become a thousand times as large.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 import httpx
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
 """Header for a request whose answer is read here."""
-_LINES_AT_ONCE = 64
-"""Lines between two turns of the event loop, which also sends media."""
+MOST_REDIRECTS = 3
+"""Redirects that are followed, within the origin that was asked (:func:`refuse_elsewhere`)."""
 
 
 class AnswerBodyError(ValueError):
     """A body is compressed, or too long; the message is the rest of a sentence that begins with "the server"."""
+
+
+async def refuse_elsewhere(reply: httpx.Response) -> None:
+    """Refuse a redirect to another origin: no setting and no request names it. A hook for each response of httpx.
+
+    Raises:
+        httpx.TooManyRedirects: If the answer redirects to another scheme, host or port.
+    """
+    if not reply.has_redirect_location:
+        return
+    try:
+        there = reply.request.url.join(reply.headers["location"])
+    except httpx.InvalidURL:
+        there = httpx.URL()
+    if origin_of(there) != origin_of(reply.request.url):
+        raise httpx.TooManyRedirects("the answer redirects to another origin", request=reply.request)
+
+
+def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port; httpx leaves out a scheme's own port."""
+    return url.scheme, url.host, url.port
 
 
 async def body_pieces(reply: httpx.Response, most: int) -> AsyncGenerator[bytes]:
@@ -46,34 +66,3 @@ async def read_body(reply: httpx.Response, most: int) -> bytes:
         httpx.HTTPError: If the connection breaks.
     """
     return b"".join([piece async for piece in body_pieces(reply, most)])
-
-
-async def body_lines(reply: httpx.Response, most: int, most_line: int) -> AsyncGenerator[str]:
-    """Yield the lines of a streamed answer as they arrive, UTF-8, without their ends.
-
-    Args:
-        most: Most bytes of the body.
-        most_line: Most bytes of a line.
-
-    Raises:
-        AnswerBodyError: If the body is compressed, or it or a line is longer.
-        httpx.HTTPError: If the connection breaks.
-    """
-    rest, count = bytearray(), 0
-    async for piece in body_pieces(reply, most):
-        *lines, last = piece.split(b"\n")
-        for line in lines:
-            rest += line
-            if len(rest) > most_line:
-                break
-            yield rest.rstrip(b"\r").decode(errors="replace")
-            rest.clear()
-            count += 1
-            if count % _LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        else:
-            rest += last
-        if len(rest) > most_line:
-            raise AnswerBodyError("sends a line that is too long")
-    if rest:
-        yield rest.rstrip(b"\r").decode(errors="replace")

@@ -76,6 +76,7 @@ class SignedTokenItem(TypedDict):
         conversation: Whether its sessions may be conversations.
         once: Whether it begins one session in all.
         local_audio: Whether its sessions may use microphone and loudspeaker of the server's machine.
+        motions: Whether its sessions may ask for motions of the avatar.
         used: Whether a token for one session has begun it.
         revoked: Whether it was taken back.
         sessions: Number of sessions that it has now.
@@ -93,6 +94,7 @@ class SignedTokenItem(TypedDict):
     conversation: bool
     once: bool
     local_audio: bool
+    motions: bool
     used: bool
     revoked: bool
     sessions: int
@@ -114,14 +116,18 @@ class AvatarListItem(TypedDict):
     Attributes:
         id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
         name: Name shown to people; several avatars may share it.
-        state: ``building`` until it is prepared for the server's weights.
+        state: ``building`` while it is made, or prepared for the server's weights; ``ready`` when a session may begin
+            with it, which the first time takes some seconds.
         own: Whether it was uploaded or built, and so can be removed; false for a built-in one.
+        forms: Ids of larger or other pictures of the same person, which are avatars too: each is filmed when a session
+            first wants it, and listed from then on. Absent without any.
     """
 
     id: str
     name: str
     state: AvatarState
     own: bool
+    forms: NotRequired[list[str]]
 
 
 class AvatarUploadAnswer(TypedDict):
@@ -156,10 +162,12 @@ class AvatarAnswer(TypedDict):
     Attributes:
         id: Names it in routes; ``[a-z0-9][a-z0-9-]{0,62}``.
         name: Name shown to people; several avatars may share it.
-        state: ``building`` until it is prepared for the server's weights.
-        progress: 1 if it is ready, else 0.
+        state: ``building`` while it is prepared for the server's weights; ``ready`` when a session may begin with it,
+            which the first time takes some seconds.
+        progress: Finished share of the preparation, 0..1; 1 if it is ready.
         size: Width and height of the picture, px.
-        frames: Length of the clip in frames, 25 a second.
+        frames: Length of the clip in frames, 25 a second; of several clips, of the one that is shown at rest.
+        motions: Names of the motions that it can show once; empty for an avatar without.
         face: The face box of the first frame: x, y, width, height, px.
         loop: ``seamless`` if the last frame flows into the first, else ``pingpong``.
         licence: Licence of the clip; ``unknown`` if nothing was said.
@@ -175,6 +183,7 @@ class AvatarAnswer(TypedDict):
     progress: float
     size: tuple[int, int]
     frames: int
+    motions: list[str]
     face: tuple[int, int, int, int]
     loop: Literal["seamless", "pingpong"]
     licence: str
@@ -189,7 +198,7 @@ class SessionListItem(TypedDict):
     Attributes:
         id: Names it in routes; 22 URL-safe characters.
         avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
-        state: ``waiting`` without a connected client, ``draining`` with one when the server stops soon, else
+        state: ``waiting`` without a connected client or program, ``draining`` with one when the server stops soon, else
             ``live``.
         viewers: Number of viewers, connected or on their way.
         viewer_token: Opens the session's WHEP; 32 URL-safe characters.

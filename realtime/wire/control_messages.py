@@ -4,6 +4,7 @@ Each message is text: one JSON object of at most 4 KiB.
 """
 
 import json
+import reprlib
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
@@ -42,7 +43,18 @@ class EndOfTurnMessage(TypedDict):
     type: Literal["end_of_turn"]
 
 
-ControlMessage = InterruptMessage | SayMessage | EndOfSpeechMessage | EndOfTurnMessage
+class MotionMessage(TypedDict):
+    """Show a motion of the avatar once.
+
+    Attributes:
+        name: One of the avatar's motions, such as ``greet``.
+    """
+
+    type: Literal["motion"]
+    name: str
+
+
+ControlMessage = InterruptMessage | SayMessage | MotionMessage | EndOfSpeechMessage | EndOfTurnMessage
 
 
 def parse_control(message: object) -> ControlMessage:
@@ -68,6 +80,11 @@ def parse_control(message: object) -> ControlMessage:
             if not isinstance(text, str):
                 raise BadRequestError("say needs a text")
             return SayMessage(type="say", text=text)
+        case "motion":
+            name = parsed.get("name")
+            if not isinstance(name, str):
+                raise BadRequestError("motion needs a name")
+            return MotionMessage(type="motion", name=name)
         case kind:
             raise unknown_type(kind)
 
@@ -78,7 +95,8 @@ def unknown_type(kind: object) -> BadRequestError:
     Args:
         kind: Value of the message's ``type``, ``None`` if it has none.
     """
-    return BadRequestError(f"control message of type {kind!r} is not known here")
+    # shortened: the refusal goes to a client that chose its length
+    return BadRequestError(f"control message of type {reprlib.repr(kind)} is not known here")
 
 
 def _parse_object(message: object) -> dict[str, Any]:

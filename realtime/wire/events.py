@@ -53,6 +53,19 @@ class CaptionEvent(TypedDict):
     text: str
 
 
+class StarvedEvent(TypedDict):
+    """A gap within a sentence has ended: the speech engine was slower than real time.
+
+    Attributes:
+        sample: Position on the timeline where the sound goes on, samples at 16 kHz.
+        gap_ms: Length of the silence, ms.
+    """
+
+    type: Literal["starved"]
+    sample: int
+    gap_ms: int
+
+
 class TurnEvent(TypedDict):
     """In a conversation, the visitor began to speak (``listening``), or has finished (``heard``).
 
@@ -85,6 +98,19 @@ class NoAnswerEvent(TypedDict):
     """In a conversation, there was nothing to understand, or nothing to say."""
 
     type: Literal["no_answer"]
+
+
+class MotionEvent(TypedDict):
+    """A motion of the avatar begins to be seen, or is seen no more.
+
+    Attributes:
+        sample: Position of its first picture, or of the first one after it, samples at 16 kHz.
+        motion: Its name, ``[a-z][a-z0-9-]{0,30}``.
+    """
+
+    type: Literal["motion_started", "motion_ended"]
+    sample: int
+    motion: str
 
 
 RecordingEnd = Literal["disk_full", "failed", "longest", "unattended"]
@@ -195,14 +221,27 @@ class PlayoutEvent(TypedDict):
     queued_ms: float
 
 
+class WarningEvent(TypedDict):
+    """A program's sound was read, though it is not as it should be.
+
+    Attributes:
+        message: What was odd, in one sentence for people.
+    """
+
+    type: Literal["warning"]
+    message: str
+
+
 ServerEvent = (
     SpeechEvent
     | InterruptedEvent
     | CaptionEvent
+    | StarvedEvent
     | TurnEvent
     | ThinkingEvent
     | TranscriptEvent
     | NoAnswerEvent
+    | MotionEvent
     | RecordingStartedEvent
     | RecordingEndedEvent
     | StreamEvent
@@ -212,7 +251,7 @@ ServerEvent = (
 )
 """An event that every client of a session gets."""
 
-ProgramEvent = CreditEvent | PlayoutEvent
+ProgramEvent = CreditEvent | PlayoutEvent | WarningEvent
 """An event that only the WebSocket of a program gets."""
 
 

@@ -64,6 +64,32 @@ class ViewerUrls(TypedDict):
     whep: str
 
 
+class RoomUrls(TypedDict):
+    """Paths of a session that takes part in a room.
+
+    Attributes:
+        self: Path of the session, from ``/api``; it ends there.
+    """
+
+    self: str
+
+
+class RoomAnswer(TypedDict):
+    """A session that takes part in a room of LiveKit.
+
+    Attributes:
+        id: Id of the session.
+        token: Opens the session's routes.
+        urls: Paths of the session.
+        motions: Names of the motions that may be asked for; empty without any.
+    """
+
+    id: str
+    token: str
+    urls: RoomUrls
+    motions: list[str]
+
+
 class SessionUrls(TypedDict):
     """Paths of a new session.
 
@@ -89,9 +115,12 @@ class SessionAnswer(TypedDict):
         viewer_token: Opens its WHEP alone; 32 URL-safe characters.
         look_ahead_ms: How much of the coming speech a mouth needs, ms: the least delay.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` if the weights have none.
+        liveliness: How much of the stress in speech the head of a photograph with motions shows, 0 to 1.
         ice_servers: STUN and TURN servers; empty if none are needed.
         ice_transport_policy: ``relay`` if media may pass through TURN alone.
         urls: Paths of the session's routes, from ``/api``.
+        speaks_text: Whether the server has an engine that turns text into speech.
+        motions: Names of the motions that may be asked for; empty without any.
         local_audio: Devices of the server's machine that it uses; absent unless they were asked for.
         answer: The server's answer; absent without an offer.
     """
@@ -101,9 +130,12 @@ class SessionAnswer(TypedDict):
     viewer_token: str
     look_ahead_ms: float
     articulation: float | None
+    liveliness: float
     ice_servers: list[IceServer]
     ice_transport_policy: Literal["all", "relay"]
     urls: SessionUrls
+    speaks_text: bool
+    motions: list[str]
     local_audio: NotRequired[list[Literal["input", "output"]]]
     answer: NotRequired[SdpAnswer]
 
@@ -159,6 +191,7 @@ class SenderStats(TypedDict):
         target_bitrate: Estimated capacity of the link, bit/s; ``null`` for sound and before the first picture.
         key_frames: Number of key frames sent so far; 0 for sound.
         thinned: Whether only key frames are sent, since the link carries no more.
+        doubled: Whether each picture is sent twice, since many packets are lost.
     """
 
     bytes_sent: int
@@ -168,6 +201,7 @@ class SenderStats(TypedDict):
     target_bitrate: int | None
     key_frames: int
     thinned: bool
+    doubled: bool
 
 
 class PeerStats(TypedDict):
@@ -230,14 +264,28 @@ class DeviceStats(TypedDict):
     reason: NotRequired[str]
 
 
+class ScriptAnswer(TypedDict):
+    """The lines that wait to be read aloud.
+
+    Attributes:
+        lines: Number of lines, those too that are read again and again.
+        characters: Number of their characters.
+    """
+
+    lines: int
+    characters: int
+
+
 class SessionStats(TypedDict):
     """A session's live figures: counts since its start, percentiles over the last 30 seconds.
 
     Attributes:
         id: Names it in routes; 22 URL-safe characters.
         avatar: Id of the avatar that is shown, ``[a-z0-9][a-z0-9-]{0,62}``.
+        motions: Names of the motions of that avatar that may be asked for; empty without any.
+        liveliness: How much of the stress in speech the head of a photograph with motions shows, 0 to 1.
         articulation: How far the mouth goes, 0.5 to 1.5 of what was heard; ``null`` if the weights have none.
-        state: ``waiting`` without a connected client, ``draining`` with one when the server stops soon, else
+        state: ``waiting`` without a connected client or program, ``draining`` with one when the server stops soon, else
             ``live``.
         speaking: Whether the mouth is a spoken one; false while it rests.
         fps: Pictures a second over the last two seconds; ``null`` before the first picture.
@@ -262,6 +310,8 @@ class SessionStats(TypedDict):
 
     id: str
     avatar: str
+    motions: list[str]
+    liveliness: float
     articulation: float | None
     state: Literal["live", "waiting", "draining"]
     speaking: bool

@@ -8,20 +8,22 @@ children share the memory of the imported modules.
 import asyncio
 import atexit
 import contextlib
+import gc
 import logging
 import multiprocessing
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-_IMPORTED = [
-    f"lipstream.realtime.workers.{name}" for name in ("forkserver_signals", "picture_worker", "render_loading")
-]
+_IMPORTED = [f"lipstream.realtime.workers.{name}" for name in ("forkserver_setup", "picture_worker", "render_loading")]
 _CAN_FORK = sys.platform == "linux"
 """Other systems cannot fork, or their libraries are not safe to fork; children do their own imports there."""
+_READS_IN_THREAD = sys.platform == "win32"
+"""The event loop of Windows waits for sockets, and not for pipes."""
 
 
 def warm_up() -> None:
@@ -37,6 +39,13 @@ def _context() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     return context
+
+
+def _run(target: Callable[..., None], *arguments: object) -> None:
+    """Run what a child is for. What it shares with the process that it was forked from is no garbage."""
+    gc.freeze()
+    gc.enable()
+    target(*arguments)
 
 
 logger = logging.getLogger(__name__)
@@ -91,7 +100,8 @@ class Child:
     async def _start(self, arguments: tuple[object, ...]) -> None:
         context = _context()
         ours, theirs = context.Pipe()
-        process = context.Process(target=self._target, args=(theirs, *arguments), name=self._name, daemon=True)
+        arguments = (self._target, theirs, *arguments)
+        process = context.Process(target=_run, args=arguments, name=self._name, daemon=True)
         try:
             await asyncio.to_thread(process.start)
         except BaseException:
@@ -102,7 +112,15 @@ class Child:
         atexit.register(process.kill)  # without it, multiprocessing would wait for a child that ignores SIGTERM
         self._process, self._connection = process, ours
         if not self._is_stopping:
-            asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+            self._listen(ours)
+
+    def _listen(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        if not _READS_IN_THREAD:
+            loop.add_reader(connection.fileno(), self._read)
+            return
+        arguments = connection, loop
+        threading.Thread(target=self._read_all, args=arguments, name=f"read-{self._name}", daemon=True).start()
 
     def send(self, message: bytes) -> None:
         """Send a message; it is lost if the child has ended."""
@@ -133,7 +151,8 @@ class Child:
     def disconnect(self) -> None:
         """Close the pipe; a child that reads from it ends."""
         if self._connection:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            if not _READS_IN_THREAD:
+                asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._connection.close()
             self._connection = None
             self._on_lost()
@@ -144,6 +163,27 @@ class Child:
         try:
             message = self._connection.recv_bytes()
         except (EOFError, ConnectionResetError):
+            self.disconnect()
+        else:
+            self._on_message(message)
+
+    def _read_all(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the event loop each message of a pipe, until its end; runs in a thread."""
+        message: bytes | None = b""
+        while message is not None:
+            try:
+                message = connection.recv_bytes()
+            except (EOFError, OSError):
+                message = None
+            try:
+                loop.call_soon_threadsafe(self._take, connection, message)
+            except RuntimeError:  # the loop is closed
+                return
+
+    def _take(self, connection: Connection, message: bytes | None) -> None:
+        if connection is not self._connection:
+            return
+        if message is None:
             self.disconnect()
         else:
             self._on_message(message)

@@ -49,7 +49,7 @@ class PictureWorkers:
 
         Args:
             region: The decoded region.
-            pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
+            pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 or 20 for fields.
         """
         for worker in self._workers:
             worker.region, worker.pixel_bytes = region, pixel_bytes

@@ -20,7 +20,7 @@ class UseMemory(NamedTuple):
 
     Attributes:
         region: The decoded region, px: top, bottom, left, right.
-        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 or 20 for fields.
     """
 
     name: str

@@ -64,7 +64,7 @@ class PictureProcess:
         restarts: Number of restarts of the process.
         start_timeout_s: Longest time that the process may take to be ready, s.
         region: The decoded region; ``None`` until it is known. The worker takes no streams before.
-        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 or 20 for fields.
     """
 
     def __init__(self, store: Path, on_spent: Callable[[float], None]) -> None:

@@ -16,6 +16,7 @@ import cv2
 
 from lipstream.avatar_cache.avatar import load_prepared
 from lipstream.avatar_cache.store import AvatarStore
+from lipstream.memory_order import WORKER, end_before_server
 from lipstream.realtime.encoding.encoder_choice import hardware_h264
 from lipstream.realtime.encoding.picture_backend import EncodeRequest, Encoders
 from lipstream.realtime.encoding.thread_priority import step_back, work_in_batches
@@ -44,6 +45,7 @@ MOST_AVATARS = 32
 def run(connection: Connection, store: Path) -> None:
     """Serve pictures until the pipe closes."""
     leave_to_server()
+    end_before_server(WORKER)
     cv2.setNumThreads(1)
     step_back()
     work_in_batches()

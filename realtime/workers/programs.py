@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 
 
 def kill_program(process: asyncio.subprocess.Process) -> None:
@@ -14,7 +15,10 @@ def kill_program(process: asyncio.subprocess.Process) -> None:
     """
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def close_pipes(process: asyncio.subprocess.Process) -> None:

@@ -52,7 +52,7 @@ class RenderWorker:
 
     Attributes:
         metadata: Metadata of the weights; ``None`` until they are loaded.
-        pixel_bytes: Bytes of one pixel of a mouth, once the weights are loaded: 3 for BGR, 8 for fields.
+        pixel_bytes: Bytes of one pixel of a mouth, once the weights are loaded: 3 for BGR, 8 or 20 for fields.
     """
 
     def __init__(

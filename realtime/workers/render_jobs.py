@@ -61,7 +61,7 @@ class MouthStream:
         self._jobs.submit(self, self._avatar, job)
 
     def deliver(self, frame: int, mouth: npt.NDArray[np.uint8]) -> None:
-        """Give the stream the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8]`` fields."""
+        """Give the stream the mouth of a frame, ``uint8[h, w, 3]`` pixels or ``uint8[h, w, 8 or 20]`` fields."""
         if self._on_mouth:
             self._on_mouth(frame, mouth)
 

@@ -20,6 +20,8 @@ def load_predictor(settings: WorkerSettings) -> MouthPredictor:
         precision=None if settings.precision == "auto" else settings.precision,
         fall_back=settings.fall_back,
         pads=settings.pads,
+        model=settings.model,
+        quick_start=settings.quick_start,
     )
 
 

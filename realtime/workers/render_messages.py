@@ -67,7 +67,7 @@ class WorkerReady(NamedTuple):
     """The network is loaded.
 
     Attributes:
-        pixel_bytes: Bytes of one pixel of its mouths: 3 for BGR, 8 for fields.
+        pixel_bytes: Bytes of one pixel of its mouths: 3 for BGR, 8 or 20 for fields.
     """
 
     metadata: str

@@ -59,7 +59,7 @@ class RenderWorkers:
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of one pixel of a mouth, once the workers have started: 3 for BGR, 8 for fields."""
+        """Bytes of one pixel of a mouth, once the workers have started: 3 for BGR, 8 or 20 for fields."""
         return self.members[0].pixel_bytes
 
     @property

@@ -9,6 +9,7 @@ module therefore needs neither PyAV nor a back end.
 import importlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,18 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lipstream.realtime.audio.mel import SILENCE_LEVEL, Mel
-from lipstream.realtime.errors import LipstreamError, SettingsError
+from lipstream.memory_order import WORKER, end_before_server
+from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.metadata import Pads
-from lipstream.realtime.lipsync.mouth_code import MouthShaper, SpokenFrame
+from lipstream.realtime.lipsync.mouth_code import SpokenFrame
+from lipstream.realtime.lipsync.mouth_drawer import MouthDrawer
 from lipstream.realtime.lipsync.predictor import (
     DeviceLostError,
     FaceFeatures,
     MouthPredictor,
-    draw_codes_with,
-    draw_with,
+    StagedPredictor,
+    largest_batch,
 )
-from lipstream.realtime.timeline import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.realtime.workers.child_signals import leave_to_server
 from lipstream.realtime.workers.messages import pack, unpack
 from lipstream.realtime.workers.render_messages import (
@@ -41,22 +42,18 @@ from lipstream.realtime.workers.render_messages import (
     ForgetAvatar,
     Job,
     LoadAvatar,
-    MouthCost,
     MouthsDrawn,
     UseMemory,
     WorkerFailed,
     WorkerReady,
 )
+from lipstream.realtime.workers.render_warm_up import warm_up
 from lipstream.realtime.workers.shared_memory import JobMemory
 
 logger = logging.getLogger(__name__)
 
 Frames = npt.NDArray[np.int64]
 
-LARGEST_BATCH = 8
-"""Larger batches gain nothing on a CPU, and a batch must end well before the server takes the worker for hung."""
-TRIED_BATCHES = (1, 2, 4)
-"""Sizes of the batches that measure the cost of a mouth before the first session."""
 GROW_AFTER = 500
 """After this many batches that fitted into the device's memory, the limit of the batch size is doubled."""
 PROGRESS_S = 2.0
@@ -65,8 +62,6 @@ MOST_FAILURES = 16
 """After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
 """After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
-_NO_STREAM = -1
-"""Stream of mouths that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +75,11 @@ class WorkerSettings:
         precision: Arithmetic of the network: ``auto``, ``fp16``, ``bf16``, ``fp32`` or ``int8``.
         fall_back: Whether the CPU draws if the device cannot be used, as with ``auto``.
         pads: Replace the pads of weights with a detector's crop; ``None`` for the weights' own.
+        model: Code of the operator's own that draws in the networks' place; default none.
         keeps_old: Whether avatars that an earlier version prepared are loaded as they are; default false, which
             prepares them again first.
+        quick_start: Whether the worker draws the first avatar's mouths one by one until the predictor is complete;
+            default false, which completes it first.
         predictor: ``module:callable`` that takes these settings and returns a ``MouthPredictor``.
         features: ``module:callable`` that takes these settings, an avatar's id, the predictor and a callback for the
             progress (0..1), and returns ``FaceFeatures``.
@@ -95,7 +93,9 @@ class WorkerSettings:
     precision: str = "auto"
     fall_back: bool = False
     pads: Pads | None = None
+    model: str = ""
     keeps_old: bool = False
+    quick_start: bool = False
     predictor: str = "lipstream.realtime.workers.render_loading:load_predictor"
     features: str = "lipstream.realtime.workers.render_loading:load_features"
 
@@ -112,6 +112,7 @@ def default_threads() -> int:
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """Serve jobs until the pipe closes."""
     leave_to_server()
+    end_before_server(WORKER)
     try:
         _RenderLoop(connection, settings).serve()
     except DeviceLostError as error:
@@ -130,7 +131,8 @@ def _send(connection: Connection, message: Any) -> None:
     connection.send_bytes(pack(message))
 
 
-def _named(name: str) -> Any:
+def named(name: str) -> Any:
+    """Return what ``module:attribute`` names."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -138,15 +140,16 @@ def _named(name: str) -> Any:
 class _RenderLoop:
     def __init__(self, connection: Connection, settings: WorkerSettings) -> None:
         self._connection, self._settings = connection, settings
-        self._predictor: MouthPredictor = _named(settings.predictor)(settings)
-        self._draw_mouths, self._pixel_bytes = draw_with(self._predictor)
-        self._coded = draw_codes_with(self._predictor)
-        self._load_features: Callable[..., FaceFeatures] = _named(settings.features)
+        self._predictor: MouthPredictor = named(settings.predictor)(settings)
+        self._drawer = MouthDrawer(self._predictor)
+        self._staged = (
+            self._predictor if isinstance(self._predictor, StagedPredictor) and settings.quick_start else None
+        )
+        self._load_features: Callable[..., FaceFeatures] = named(settings.features)
         self._avatars: dict[int, FaceFeatures] = {}
         self._memory: JobMemory | None = None
-        self._shaper = MouthShaper()
         self._warm = False
-        self._largest = LARGEST_BATCH
+        self._largest = self._most = largest_batch(self._predictor)
         self._fitted = 0  # batches since the last change of the largest size
         self._failures = 0
         self._short = self._short_in_a_row = 0
@@ -155,7 +158,7 @@ class _RenderLoop:
     def serve(self) -> None:
         """Answer messages until the pipe closes."""
         facts = self._predictor.metadata.to_json()
-        _send(self._connection, WorkerReady(facts, self._predictor.device, self._pixel_bytes))
+        _send(self._connection, WorkerReady(facts, self._predictor.device, self._drawer.pixel_bytes))
         jobs: list[Job] = []
         try:
             while True:
@@ -173,7 +176,7 @@ class _RenderLoop:
             case DrawJobs(jobs):
                 return [Job(*job) for job in jobs]
             case UseMemory(name):
-                self._memory = JobMemory(self._predictor.metadata.decoded_region, name, self._pixel_bytes)
+                self._memory = JobMemory(self._predictor.metadata.decoded_region, name, self._drawer.pixel_bytes)
             case LoadAvatar(handle, avatar_id):
                 self._load(handle, avatar_id)
             case ForgetAvatar(handle):
@@ -198,29 +201,27 @@ class _RenderLoop:
         except DeviceLostError:
             raise
         except Exception as error:  # a bad avatar must not end the worker
-            if not isinstance(error, LipstreamError):
+            is_full = is_no_room(error)
+            if not is_full and not isinstance(error, LipstreamError):
                 logger.exception("avatar %s cannot be loaded", avatar_id)
             self._avatars.pop(handle, None)
-            _send(self._connection, AvatarLoaded(handle, str(error) or type(error).__name__))
+            why = "the disk is full" if is_full else str(error) or type(error).__name__
+            _send(self._connection, AvatarLoaded(handle, why))
         else:
             _send(self._connection, AvatarLoaded(handle))
+            self._complete()
 
     def _warm_up(self, features: FaceFeatures) -> None:
-        """Draw a batch of every size once, since the first call of each size compiles; then report their cost."""
         if not self._warm:
-            for size in range(1, LARGEST_BATCH + 1):
-                self._draw_silence(features, size)
-            cpu_s, begun_s = time.process_time(), time.perf_counter()
-            for size in TRIED_BATCHES:
-                self._draw_silence(features, size)
-            took_s = time.perf_counter() - begun_s
-            _send(self._connection, MouthCost(sum(TRIED_BATCHES), time.process_time() - cpu_s, took_s))
+            largest = 1 if self._staged else self._most  # until then, batches are drawn as single mouths
+            _send(self._connection, warm_up(self._drawer, features, largest))
             self._warm = True
 
-    def _draw_silence(self, features: FaceFeatures, size: int) -> None:
-        silence = np.full((size, MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        spoken = [SpokenFrame(_NO_STREAM, 0, continues=False, articulation=1.0)] * size
-        self._speak(spoken, silence, features, np.zeros(size, np.int64))
+    def _complete(self) -> None:
+        """Complete the predictor in the background, once it has drawn: what shows the first face needs the cores."""
+        if self._staged:
+            threading.Thread(target=self._staged.complete, name="complete-predictor", daemon=True).start()
+            self._staged = None
 
     def _draw(self, batch: list[Job]) -> None:
         """Draw a batch of jobs of all sessions and avatars, and report it."""
@@ -257,8 +258,8 @@ class _RenderLoop:
         else:
             self._failures = self._short_in_a_row = 0
             self._fitted += 1
-            if self._fitted >= GROW_AFTER and self._largest < LARGEST_BATCH:
-                self._largest, self._fitted = min(LARGEST_BATCH, 2 * self._largest), 0
+            if self._fitted >= GROW_AFTER and self._largest < self._most:
+                self._largest, self._fitted = min(self._most, 2 * self._largest), 0
             return [job.slot for job in jobs]
         middle = len(jobs) // 2
         return self._predict(jobs[:middle]) + self._predict(jobs[middle:]) if middle else []
@@ -270,20 +271,8 @@ class _RenderLoop:
         features, frames = self._gather([(job.avatar, job.clip_frame) for job in jobs])
         gathered_s = time.perf_counter()
         spoken = [SpokenFrame(job.stream, job.frame, job.continues, job.articulation) for job in jobs]
-        self._memory.mouths[slots] = self._speak(spoken, self._memory.mels[slots], features, frames)
+        self._memory.mouths[slots] = self._drawer.draw(spoken, self._memory.mels[slots], features, frames)
         self._took.append((len(jobs), gathered_s - begun_s, time.perf_counter() - gathered_s))
-
-    def _speak(
-        self, spoken: list[SpokenFrame], mel: Mel, features: FaceFeatures, frames: Frames
-    ) -> npt.NDArray[np.uint8]:
-        """Return mouths as heard, or shaped where the weights' code is a mouth."""
-        if self._coded is None:
-            return self._draw_mouths(mel, features, frames)
-        predictor, draw = self._coded
-        codes, last = self._shaper.shape(predictor.encode_speech(mel), spoken)
-        mouths = draw(codes, features, frames)
-        self._shaper.keep(last)
-        return mouths
 
     def _gather(self, faces: list[tuple[int, int]]) -> tuple[FaceFeatures, Frames]:
         """Return features that hold all faces of a batch, and the index of each face in them."""

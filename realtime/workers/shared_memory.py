@@ -18,7 +18,8 @@ class JobMemory:
 
     Args:
         region: Decoded region, px of the face crop; sets the size of a mouth.
-        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 for fields. A mouth of 48 x 72 takes 10 or 27 KiB.
+        pixel_bytes: Bytes of one pixel of a mouth: 3 for BGR, 8 or 20 for fields. A mouth
+            of 48 x 72 takes 10, 27 or 68 KiB.
         name: Name of memory that the other process created; ``None`` creates it.
 
     Attributes:

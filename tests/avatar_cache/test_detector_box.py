@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lipstream.avatar_cache.__main__ import main
+from lipstream.avatar_cache.built_in_detector import BuiltInDetector
 from lipstream.avatar_cache.clip_builder import BuildOptions
 from lipstream.avatar_cache.crop_geometry import crop_face, crop_geometry
 from lipstream.avatar_cache.detector_box import (
@@ -20,13 +21,15 @@ from lipstream.avatar_cache.detector_box import (
     square_of_box,
     to_rectangles,
 )
-from lipstream.avatar_cache.face_detector import BuiltInDetector, DetectedFace
+from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.face_geometry import MIRROR
+from lipstream.avatar_cache.forehead import bare_forehead
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.prepare import decode_clip
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, SettingsError
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, NO_PADS, Pads, WeightsMetadata, published_metadata
+from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, NO_PADS, Pads, WeightsMetadata
+from lipstream.realtime.lipsync.stated_metadata import published_metadata
 from lipstream.realtime.lipsync.weights import load_weights
 from lipstream.realtime.picture.i420 import i420_to_bgr
 from lipstream.realtime.picture.mouth_painter import Box
@@ -36,10 +39,14 @@ PORTRAIT = Path(__file__).parent / "astronaut.jpg"
 MTCNN = np.array([181.0, 63.4, 268.4, 173.7])
 """Median of six boxes of MTCNN (facenet-pytorch 2.6.0) for the portrait: at three sizes, as it is and mirrored."""
 MTCNN_FIRST_FRAME = {
-    "ada": (172.7, 120.4, 343.9, 354.9),
-    "ada-green": (170.4, 120.2, 340.9, 359.3),
-    "ben": (159.1, 98.1, 347.6, 368.7),
-    "mira": (172.5, 124.9, 341.1, 350.9),
+    "ada": (172.4, 106.3, 342.6, 355.6),
+    "ada-green": (170.3, 104.4, 345.1, 355.4),
+    "ben": (155.8, 86.2, 352.5, 362.7),
+    "ines": (171.6, 95.8, 341.6, 340.6),
+    "kenji": (160.7, 84.3, 352.2, 358.7),
+    "amara": (163.5, 84.5, 345.8, 337.5),
+    "viktor": (155.8, 89.7, 354.8, 366.3),
+    "mira": (173.4, 104.9, 336.4, 359.4),
 }
 
 
@@ -59,7 +66,9 @@ def _published() -> WeightsMetadata:
 def test_a_portrait_s_box_is_a_detector_s(detector: BuiltInDetector) -> None:
     (face,) = detector.find(_portrait())
     height = MTCNN[3] - MTCNN[1]
-    assert np.abs(detector_box(face.points) - MTCNN).max() < 0.07 * height
+    (box,) = follow_box([face])
+    assert np.abs(box - MTCNN).max() < 0.03 * height
+    assert np.corrcoef(_cut(_portrait(), box), _cut(_portrait(), MTCNN))[0, 1] > 0.9
     mouth = face.points[48:60, 1].mean()
     top, bottom = MTCNN[1], MTCNN[3] + 10
     assert (mouth - top) / (bottom - top) == pytest.approx(0.68, abs=0.03), "where published networks draw it"
@@ -81,13 +90,13 @@ def _cut(picture: np.ndarray, box: Iterable[float]) -> np.ndarray:
     return np.asarray(crop).ravel()
 
 
-# MTCNN's single boxes correlate with their median by 0.92 to 0.93 on the first three and by 0.85 on the drawn face.
-@pytest.mark.parametrize(("avatar_id", "least"), [("ada", 0.9), ("ada-green", 0.9), ("ben", 0.9), ("mira", 0.85)])
-def test_a_built_in_avatar_s_crops_are_a_detector_s(tmp_path: Path, avatar_id: str, least: float) -> None:
+# Crops whose boxes differ by 2 %, as a detector's own do, correlate by about 0.9; those of a drawn face by less.
+@pytest.mark.parametrize("avatar_id", MTCNN_FIRST_FRAME)
+def test_a_built_in_avatar_s_crops_are_a_detector_s(tmp_path: Path, avatar_id: str) -> None:
     avatar = AvatarStore(tmp_path).load(avatar_id)
     first = i420_to_bgr(next(decode_clip(avatar.clip, avatar.manifest)))
     ours, theirs = _cut(first, avatar.manifest.detector_boxes[0]), _cut(first, MTCNN_FIRST_FRAME[avatar_id])
-    assert np.corrcoef(ours, theirs)[0, 1] > least
+    assert np.corrcoef(ours, theirs)[0, 1] > (0.8 if avatar_id == "mira" else 0.9)
 
 
 @pytest.mark.parametrize("avatar_id", ["ada", "ben"])
@@ -101,6 +110,55 @@ def test_squares_and_stored_boxes_tell_nearly_the_same(
     height = from_points[3] - from_points[1]
     assert np.abs(from_points - from_square).max() < 0.08 * height
     assert np.abs(from_points - avatar.manifest.detector_boxes[0]).max() < 0.02 * height, "stored as `build` stores it"
+
+
+def _with_forehead(picture: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Return a picture with the upper forehead painted over."""
+    eyes, chin = points[36:48].mean(axis=0), points[6:11].mean(axis=0)
+    middle = np.rint(eyes - 0.7 * (chin - eyes)).astype(int)
+    half = (round(0.5 * (chin - eyes)[1]), round(0.4 * (chin - eyes)[1]))
+    painted = cv2.ellipse(picture.copy(), middle.tolist(), half, 0, 0, 360, colour, -1)
+    return np.asarray(cv2.GaussianBlur(painted, (0, 0), 1))
+
+
+def test_a_fringe_lowers_the_box_as_a_detector_s(detector: BuiltInDetector, tmp_path: Path) -> None:
+    avatar = AvatarStore(tmp_path).load("ada")
+    first = i420_to_bgr(next(decode_clip(avatar.clip, avatar.manifest)))
+    (bare,) = detector.find(first)
+    hidden = bare_forehead(_with_forehead(first, bare.points, (30, 40, 60)), bare.points)
+    assert hidden < 0.2 < 0.4 < bare_forehead(first, bare.points)
+    with_fringe = dataclasses.replace(bare, forehead=hidden)
+    without = detector_box(bare.points)
+    np.testing.assert_array_equal(follow_box([bare])[0], without)
+    moved = (follow_box([with_fringe])[0] - without) / (without[3] - without[1])
+    assert moved[1] > 0.03
+    np.testing.assert_array_equal(moved[[0, 2, 3]], 0)
+
+
+def test_the_fringe_of_most_frames_counts(detector: BuiltInDetector) -> None:
+    (face,) = detector.find(_portrait())
+    odd = dataclasses.replace(face, forehead=0.7)
+    boxes = follow_box([face, odd, face])
+    np.testing.assert_array_equal(boxes[1], boxes[0])
+
+
+@pytest.mark.parametrize(("turn", "scale"), [(0, 0.5), (0, 2.0), (18, 1.0), (-18, 1.3)])
+def test_a_forehead_is_the_same_however_large_and_tilted(turn: float, scale: float, detector: BuiltInDetector) -> None:
+    picture = _portrait()
+    (face,) = detector.find(picture)
+    smooth = _with_forehead(picture, face.points, (140, 170, 215))
+    for shown, least, most in ((picture, 0.0, 0.2), (smooth, 0.4, 0.75)):
+        matrix = cv2.getRotationMatrix2D((225, 130), turn, scale)
+        moved = np.asarray(cv2.warpAffine(shown, matrix, (512, 512), flags=cv2.INTER_AREA))
+        found = bare_forehead(moved, (face.points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32))
+        assert least <= found <= most
+
+
+def test_points_beyond_the_picture_are_no_fault() -> None:
+    rng = np.random.default_rng(0)
+    for scale, shift in ((1, 900.0), (300, -40.0), (0, 5.0), (1e5, 0.0)):
+        points = (scale * rng.normal(size=(68, 2)) + shift).astype(np.float32)
+        assert 0 <= bare_forehead(np.zeros((9, 9, 3), np.uint8), points) <= 0.75
 
 
 def test_the_square_of_a_box_has_that_box() -> None:
@@ -189,7 +247,8 @@ def test_a_box_by_hand_is_the_published_script_s(tmp_path: Path) -> None:
     square = manifest.boxes[0]
     assert 30 < square.x + square.width / 2 < 90
     assert main([*command, "--box", "20,24,30,90"]) == 1, "too little of a face"
-    assert main([*command, "--box", "20,24,x,90"]) == 1
+    for text in ("20,24,x,90", "20,20,-60", "20,20,0", "inf,20,60", "20,20,1e300"):
+        assert main([*command, f"--box={text}"]) == 1, text
     assert store.load("hand").manifest == manifest, "a refused build loses nothing"
 
 
@@ -202,7 +261,7 @@ def test_the_crop_of_a_stored_avatar_is_changed_without_a_new_build(tmp_path: Pa
     by_hand = store.load("one").manifest
     assert (by_hand.detector_boxes, by_hand.box_by_hand) == (((180, 60, 270, 180),), True)
     assert by_hand.box_smoothing == "steady"
-    assert main([*command]) == 0, "found again"
+    assert main(["crop", "one", "--store", str(tmp_path)]) == 0, "found again"
     again = store.load("one").manifest
     assert not again.box_by_hand
     np.testing.assert_allclose(again.detector_boxes, built.detector_boxes, atol=6, err_msg="the clip is compressed")
@@ -253,3 +312,14 @@ def test_a_wrong_number_of_boxes_is_named(tmp_path: Path) -> None:
     path.write_text(dataclasses.replace(manifest, detector_boxes=((1, 2, 30, 40),)).to_json())
     with pytest.raises(AvatarError, match="1 detector boxes for 200 frames"):
         Manifest.read(path)
+
+
+def test_a_manifest_of_a_stranger_is_kept_within_bounds(tmp_path: Path) -> None:
+    manifest = AvatarStore(tmp_path).load("ada").manifest
+    path = tmp_path / "avatar.json"
+    path.write_text(dataclasses.replace(manifest, detector_boxes=((1, 2, 10**30, 40),) * manifest.frames).to_json())
+    with pytest.raises(AvatarError, match="a detector box reaches beyond"):
+        Manifest.read(path)
+    path.write_text(dataclasses.replace(manifest, name="\x1b[2JAda\n", licence="x" * 10**5).to_json())
+    read = Manifest.read(path)
+    assert (read.name, len(read.licence)) == ("\N{REPLACEMENT CHARACTER}[2JAda\N{REPLACEMENT CHARACTER}", 200)

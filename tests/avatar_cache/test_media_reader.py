@@ -177,6 +177,22 @@ def test_a_truncated_clip_is_read_as_far_as_it_goes_and_says_so(tmp_path: Path) 
     assert "cut short" in source.notes[0]
 
 
+def test_a_clip_goes_on_behind_damage(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", noise(50))
+    whole = path.read_bytes()
+    at = whole.index(b"mdat") + 4 + len(whole) // 3
+    path.write_bytes(whole[:at] + bytes(1500) + whole[at + 1500 :])
+    source = open_source(path, Limits(), side=1280)
+    assert 40 < len(list(source.pictures())) <= 50
+    assert "damaged" in source.notes[0]
+
+
+def test_a_last_picture_that_stays_is_no_end_cut_short(tmp_path: Path) -> None:
+    source = open_source(write_clip(tmp_path / "slow.mp4", noise(3), rate=1), Limits(), side=1280)
+    assert len(list(source.pictures())) >= 50
+    assert not source.notes
+
+
 def png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -190,7 +206,7 @@ def png_header(width: int, height: int) -> bytes:
     [
         ("zero.mp4", b"", "is empty"),
         ("text.mp4", b"It was a dark and stormy night. " * 100, "not a video or photograph"),
-        ("header.mp4", b"\x00\x00\x00\x20ftypisom" + bytes(2000), "not a video or photograph"),
+        ("header.mp4", b"\x00\x00\x00\x20ftypisom" + bytes(2000), "the index of its pictures is missing"),
         ("half.png", png_header(200, 200), "cannot be decoded"),
         ("playlist.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n", "not a video or photograph"),
     ],

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipstream.avatar_cache.blend_quality import measure_blend
-from lipstream.avatar_cache.eye_fitting import settle_eye
+from lipstream.avatar_cache.eye_fitting import fit_eye
+from lipstream.avatar_cache.eyelids import Eyelid
 from lipstream.avatar_cache.face_detector import DetectedFace
 from lipstream.avatar_cache.face_geometry import (
     MEAN_FACE,
@@ -227,15 +228,67 @@ def test_an_edge_is_seen_and_a_soft_one_is_not() -> None:
     assert quality.sharpness < 0.5 * quality.sharpness_before
 
 
-def test_an_eye_is_found_beside_its_landmarks() -> None:
-    picture = np.full((120, 160), 180, np.uint8)
-    cv2.ellipse(picture, (80, 60), (24, 10), 0, 0, 360, 235, -1)
-    cv2.circle(picture, (80, 60), 9, 40, -1)
-    true = np.array([(56, 60), (70, 51), (90, 51), (104, 60), (90, 69), (70, 69)], np.float32)
-    for shift in ((0, 0), (5, 9), (-6, -10)):
-        found = settle_eye(picture, true + np.array(shift, np.float32))
-        np.testing.assert_allclose(found.mean(axis=0), (80, 60), atol=3)
-    shut = true.copy()
-    shut[1:3, 1] = shut[4:, 1] = 66
-    opened = settle_eye(picture, shut)
-    assert np.ptp(opened[:, 1]) > 0.3 * 48
+def drawn_eye(skin: tuple[int, int, int], scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture of an eye with a shaded skin, and its true outline."""
+    height, width = 120 * scale, 160 * scale
+    shade = np.linspace(0.85, 1.1, width)[None, :, None]
+    picture = np.clip(np.full((height, width, 3), skin) * shade, 0, 255).astype(np.uint8)
+    u = np.linspace(-1, 1, 41)
+    x, top, low = 80 + 24 * u, 60 - 10 * (1 - u * u), 60 + 7 * (1 - u * u)
+    rims = [np.rint(np.stack((x, y), axis=1) * scale).astype(np.int32) for y in (top, low)]
+    eye = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(eye, [np.concatenate((rims[0], rims[1][::-1]))], 1)
+    picture[eye > 0] = 235
+    iris = np.zeros_like(eye)
+    cv2.circle(iris, (80 * scale, 58 * scale), 8 * scale, 1, -1)
+    picture[(iris & eye) > 0] = (40, 60, 80)
+    cv2.polylines(picture, [rims[0]], isClosed=False, color=(20, 20, 30), thickness=2 * scale)
+    return picture, scale * np.array([(56, 60), (71, 51), (89, 51), (104, 60), (89, 66), (71, 66)], np.float32)
+
+
+SKINS = ((150, 180, 225), (80, 120, 175), (45, 60, 95))
+
+
+@pytest.mark.parametrize("skin", SKINS)
+@pytest.mark.parametrize("shift", [(0, 0), (5, 9), (-6, -10)])
+def test_an_eye_is_found_beside_its_landmarks(skin: tuple[int, int, int], shift: tuple[int, int]) -> None:
+    picture, outline = drawn_eye(skin, 1)
+    shape = fit_eye(picture, outline + np.array(shift, np.float32))
+    top, low = shape.rims(np.array([70.0, 80.0, 90.0]))
+    np.testing.assert_allclose(top, (52, 50, 52), atol=3)
+    np.testing.assert_allclose(low, (66, 67, 66), atol=3)
+    assert (shape.x - shape.half, shape.x + shape.half) == pytest.approx((56, 104), abs=5)
+
+
+@pytest.mark.parametrize("skin", SKINS)
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_shut_lid_leaves_nothing_of_the_eye(skin: tuple[int, int, int], scale: int) -> None:
+    picture, outline = drawn_eye(skin, scale)
+    lid = Eyelid(picture, fit_eye(picture, outline))
+    shut, half, ajar = picture.copy(), picture.copy(), picture.copy()
+    lid.shut(ajar, 0.0)
+    np.testing.assert_array_equal(ajar, picture)
+    lid.shut(half, 0.5)
+    lid.shut(shut, 1.0)
+    rows, columns = lid.window
+    aside = np.ones(picture.shape[:2], np.bool_)
+    aside[rows, columns] = False
+    np.testing.assert_array_equal(shut[aside], picture[aside])
+    white = [int(((p.min(axis=-1) > 228) & (np.ptp(p, axis=-1) < 8)).sum()) for p in (picture, half, shut)]
+    assert white[0] > 150 * scale * scale
+    assert 0 < white[1] < 0.8 * white[0]
+    assert white[2] == 0
+    middle = shut[round(57 * scale), round(80 * scale)].astype(int)
+    assert np.abs(middle - skin).max() < 0.2 * max(skin), "skin is over the iris"
+    line = shut[round(60 * scale) : round(70 * scale), round(80 * scale)].astype(int).min(axis=0)
+    assert (line < 0.75 * middle).all(), "and lashes below it"
+
+
+def test_a_shut_eye_may_be_photographed() -> None:
+    picture, outline = drawn_eye(SKINS[0], 2)
+    given = np.full_like(picture, (10, 200, 10))
+    lid = Eyelid(picture, fit_eye(picture, outline), given)
+    shut = picture.copy()
+    lid.shut(shut, 1.0)
+    np.testing.assert_allclose(shut[116, 160], (10, 200, 10), atol=2)
+    assert (shut[:20] == picture[:20]).all()

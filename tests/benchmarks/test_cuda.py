@@ -37,6 +37,8 @@ def test_every_part_runs_with_the_card_replaced_and_the_table_says_so(
     assert found["checks"]["rows"] == [{"outcome": "passed", "tests": 2, "which": ""}]
     assert {row["precision"] for row in found["mouths"]["rows"]} == {"fp32"}
     assert all(row["mouths/s"] > 0 for row in found["mouths"]["rows"][:-1])
+    assert {row["drawn"] for row in found["mouths"]["rows"][:-1]} == {"pixels", "fields"}
+    assert {row["drawn"] for row in found["mouths, full width"]["rows"][:-1]} == {"pixels"}
     assert found["calls"]["rows"][0]["live"] == 1
     assert "ran on the CPU with the card replaced" in capsys.readouterr().out.splitlines()[1]
     notes = json.loads((tmp_path / "cuda.json").read_text())["notes"]

@@ -73,7 +73,7 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"].get("description", expression))
         return result["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 30) -> None:
+    def until(self, expression: str, seconds: float = 60) -> None:
         """Wait until an expression is true; a page that is only just being loaded has no elements to ask for."""
         deadline = time.monotonic() + seconds
         loaded = f"document.documentElement && document.body && Boolean({expression})"

@@ -1,5 +1,6 @@
 """docs/KIOSK.md followed from an empty directory: a spoken question goes in, and the face speaks the answer."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -19,6 +20,7 @@ from websockets.sync.client import connect
 from lipstream.realtime.render import read_sound
 from lipstream.realtime.settings import read_settings
 from tests.browser.chromium import chromium
+from tests.integrations.standin_voices import ANSWER, RATE, StandInOpenAI
 from tests.server_process import PROMPTS, ROOT, ServerProcess, free_port
 from tests.sound_files import write_wav
 
@@ -64,15 +66,53 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
     folder.mkdir()
     command = [sys.executable, "-m", "tests.realtime.agent.agent_server", str(port), "A long story. " * 12]
     agent = subprocess.Popen(command, cwd=ROOT)
-    config = block("avatar = ")
+    config = block('avatar = "ada"\ntranscriber = ')
     assert "http://127.0.0.1:9000" in config
     (folder / "kiosk.toml").write_text(config.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{port}"))
     options = re.findall(r'make run ARGS="(.*)"', DOCUMENT)
     assert options[0] == "--config kiosk.toml"
     local = read_settings([*shlex.split(options[1])[2:]], {})
     assert (local.local_microphone, local.local_speaker) == ("default", "default")
-    browser = shlex.split(block("chromium "))
     server = ServerProcess(server_store, ("--config", str(folder / "kiosk.toml")))
+    try:
+        visit(server, questions, "What time is it?", "A long story.")
+    finally:
+        agent.terminate()
+        agent.wait(20)
+
+
+async def test_a_kiosk_with_one_api_in_place_of_three_answers_and_can_be_interrupted(
+    server_store: Path, tmp_path: Path, questions: Path
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "openai.key").write_text("sk-1")
+    config = block('avatar = "ada"\nrealtime = ')
+    async with StandInOpenAI() as there:
+        there.answer = ANSWER * 3  # the second question comes into it, and all of it fits into the queue
+        (folder / "kiosk.toml").write_text(
+            config.replace("https://api.openai.com/v1", f"http://{there.address}/v1")
+            + 'transcriber_model = "whisper-1"\n'
+        )
+        command = (sys.executable, str(ROOT / "run_server.py"))
+        server = ServerProcess(server_store, ("--config", "kiosk.toml"), command, cwd=folder)
+        await asyncio.to_thread(visit, server, questions, "What is this?", "It speaks.")
+        async with asyncio.timeout(60):
+            while not (cut := [one for one in there.got if one["type"] == "conversation.item.truncate"]):
+                await asyncio.sleep(0.1)
+    assert there.headers["authorization"] == "Bearer sk-1"
+    assert there.got[0]["session"]["instructions"].startswith("You stand in the foyer")
+    assert 0 < cut[0]["audio_end_ms"] < len(there.answer) * 1000 // (2 * RATE)
+
+
+def visit(server: ServerProcess, questions: Path, heard: str, line: str) -> None:
+    """Ask the kiosk as its document opens it, and again into its answer, which is interrupted; then end the server.
+
+    Args:
+        heard: What it writes down of the first question.
+        line: A caption of its answer.
+    """
+    browser = shlex.split(block("chromium "))
     try:
         server.start()
         flags = [part for part in browser if part.startswith("--")]
@@ -83,8 +123,8 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
             events = Events(server, session["id"])
             page.run(LOUDNESS)
             events.until("transcript")
-            page.until("document.getElementById('visitor').textContent === 'What time is it?'")
-            page.until("document.getElementById('line').textContent === 'A long story.'")
+            page.until(f"document.getElementById('visitor').textContent === '{heard}'")
+            page.until(f"document.getElementById('line').textContent === '{line}'")
             page.until("window.loudest > 0.05", 60)  # the answer is heard
             interrupted = events.until("interrupted")
             print(f"interrupted by {interrupted['by']} after {interrupted['after_ms']} ms of media time")
@@ -94,8 +134,6 @@ def test_a_kiosk_answers_what_it_is_asked_and_can_be_interrupted(
             assert not page.complaints
             events.close()
     finally:
-        agent.terminate()
-        agent.wait(20)
         if server.process:
             server.stop()
 
@@ -123,7 +161,7 @@ class Events:
 
     def close(self) -> None:
         self._stack.close()
-        self._thread.join(20)
+        self._thread.join(60)
 
     def _listen(self) -> None:
         with contextlib.suppress(ConnectionClosed):  # the server ended

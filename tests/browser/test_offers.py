@@ -1,5 +1,6 @@
 """Offers of a browser whose sections come in another order than ours, or are more than we want."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,60 @@ def test_a_browsers_offer_is_answered_in_its_own_order(
     page.until("pc.connectionState === 'connected'")
     page.until("window.shown > 5")
     assert page.run(_SOUND) > 0
+    page.run("pc.close()")
+    server.delete(made["urls"]["self"])
+    assert not page.complaints
+
+
+_AGAIN = """
+(async () => {
+  %s
+  await pc.setLocalDescription();
+  const {sdp} = pc.localDescription;
+  const reply = await fetch('%s', {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({type: 'offer', sdp})});
+  const told = await reply.json();
+  if (!reply.ok) return told;
+  await pc.setRemoteDescription({type: 'answer', sdp: told.answer.sdp});
+  return told.answer.sdp.match(/^m=\\w+ \\d+/gm).map((line) => line.endsWith(' 0') ? 'no' : 'yes').join(' ');
+})()
+"""
+
+
+def hear_more(page: Page) -> None:
+    """Wait for a second of sound."""
+    before, deadline = page.run(_SOUND), time.monotonic() + 60
+    while page.run(_SOUND) < before + 50:
+        assert time.monotonic() < deadline, "no sound comes"
+        time.sleep(0.1)
+
+
+def test_a_browser_offers_again_on_its_connection(server: ServerProcess, page: Page) -> None:
+    made = server.post("/api/sessions", {})
+    where = made["urls"]["peer"]
+    body = "JSON.stringify({type: 'offer', sdp})"
+    page.open(server.url)
+    found = page.run(_CALL % (["audio", "video"], f"((sdp) => ['{where}', {_POST % ('application/json', body)}])"))
+    assert isinstance(found, list), found
+    page.until("pc.connectionState === 'connected' && window.shown > 5")
+
+    assert page.run(_AGAIN % ("window.control = pc.createDataChannel('control');", where)) == "yes yes yes"
+    page.until("control.readyState === 'open'")
+    assert page.run(_AGAIN % ("pc.addTransceiver('video', {direction: 'sendonly'});", where)) == "yes yes yes no"
+    page.run("window.before = window.shown; 0")
+    page.until("window.shown > window.before + 5")
+
+    assert page.run(_AGAIN % ("pc.getTransceivers()[1].direction = 'inactive';", where)) == "yes yes yes no"
+    hear_more(page)  # while the pictures under way arrive
+    page.run("window.before = window.shown; 0")
+    hear_more(page)
+    assert page.run("window.shown === window.before"), "no picture comes"
+    assert page.run(_AGAIN % ("pc.getTransceivers()[1].direction = 'recvonly';", where)) == "yes yes yes no"
+    page.until("window.shown > window.before + 5")
+
+    assert page.run(_AGAIN % ("pc.getTransceivers()[1].stop();", where)) == "yes no yes no"
+    hear_more(page)
+    assert page.run("pc.connectionState") == "connected"
     page.run("pc.close()")
     server.delete(made["urls"]["self"])
     assert not page.complaints

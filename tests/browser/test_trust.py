@@ -34,10 +34,10 @@ _WATCH_MICROPHONE = """
 """
 
 XSS = (
-    "<img src=x onerror=\"window.broken='img'\">",
-    "<script>window.broken='script'</script>",
-    "\"><svg onload=window.broken='svg'>",
-    "javascript:window.broken='url'",
+    "<img src=x onerror=\"broken='img'\">",
+    "<script>broken='script'</script>",
+    "\"><svg onload=broken='svg'>",
+    "javascript:broken='url'",
     "</label><iframe srcdoc='<script>parent.broken=1</script>'>",
 )
 

@@ -87,7 +87,7 @@ class GstreamerPeer:
         assert needed.wait(TIMEOUT_S), "nothing to negotiate"
         offer = self._ask("create-offer", None, "offer")
         self._ask("set-local-description", offer)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.webrtc.get_property("ice-gathering-state") != GstWebRTC.WebRTCICEGatheringState.COMPLETE:
             assert time.monotonic() < deadline, "gathering takes too long"
             time.sleep(0.05)

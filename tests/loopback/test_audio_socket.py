@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.speaker import Speaker
 from tests.loopback.conftest import Callers, Serve, until
 from tests.realtime.audio.test_pcm_queue import tone
+from tests.realtime.synthesis.test_odd_sound import wave
 from tests.server_process import free_port
 
 Web = Callable[[Sessions], Any]
@@ -76,6 +79,27 @@ async def test_a_program_speaks_and_hears_what_became_of_it(serve: Serve, caller
         await listening
         await until(lambda: session.speech.source is session.speech.microphone, "the microphone's turn")
         assert not session.listeners
+
+
+async def test_a_program_speaks_though_nobody_watches(serve: Serve) -> None:
+    sessions = await serve()
+    session, _ = await sessions.create(None, None)
+    assert session.state == "waiting"
+    async with web(sessions) as server:
+        async with Speaker(server, session.id) as speaker:
+            await until(lambda: session.state == "live", "the program")
+            await speaker.say(speech(16_000, 1.0))
+            await speaker.end_of_speech()
+            async for event in speaker:
+                if event["type"] == "speech_ended":
+                    break
+            await speaker.say(speech(16_000, 1.0))
+        program = session.speech.selector.program
+        assert program
+        await until(lambda: not program.level, "the sound that the program has left")
+        await until(lambda: session.speech.source is session.speech.microphone, "the microphone's turn")
+        assert session.state == "waiting"
+    assert session.lost_s is not None
 
 
 async def test_an_interrupt_says_how_much_was_heard_and_what_follows_is_spoken(serve: Serve, callers: Callers) -> None:
@@ -149,10 +173,16 @@ async def refused(url: str, **options: Any) -> bool:
 async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) -> None:
     sessions = await serve()
     _, session = await callers.call(sessions)
+    base64 = b64encode(speech(16_000, 0.5)).decode()
     async with web(sessions) as server:
         url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio"
-        for query in ("?rate=7999", "?rate=96000", "?rate=fast", "?rate=-8000", "?rate=" + "9" * 5000):
-            assert await refused(url + query)
+        for query in ("7999", "96000", "fast", "-8000", "", "24000.5", "²", "9" * 5000):
+            async with connect(f"{url}?rate={quote(query)}") as socket:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4400
+            assert "is not a number from 8000 to 48000" in closed.value.rcvd.reason
         assert await refused(url.replace(session.id, "unknown"))
         assert await refused(url, origin="http://evil.example")
         assert session.speech.source is session.speech.microphone
@@ -162,11 +192,40 @@ async def test_what_makes_no_sense_is_refused(serve: Serve, callers: Callers) ->
                 while (answer := json.loads(await socket.recv()))["type"] != "error":
                     pass
                 assert answer["message"]
+            for text in (base64, json.dumps({"type": "input_audio_buffer.append", "audio": base64})):
+                await socket.send(text)
+                while (answer := json.loads(await socket.recv()))["type"] != "error":
+                    pass
+                assert "binary frames" in answer["message"]
             with contextlib.suppress(ConnectionClosed):
                 await socket.send(b"x" * (WEBSOCKET_FRAME_BYTES + 1))
                 while True:
                     await socket.recv()
         await until(lambda: not session.listeners, "its end")
+
+
+async def test_a_wav_file_is_heard_at_its_own_rate_and_told_once(serve: Serve, callers: Callers) -> None:
+    sessions = await serve()
+    _, session = await callers.call(sessions)
+    sound = np.repeat(np.frombuffer(speech(24_000, 0.5), "<i2"), 2).tobytes()
+    file = wave(sound, channels=2, rate_hz=24_000)
+    async with web(sessions) as server:
+        url = server.replace("http", "ws") + f"/api/sessions/{session.id}/audio?rate=16000.0"
+        async with connect(url) as socket:
+            source = session.speech.source
+            assert isinstance(source, PcmQueue)
+            for utterance in (file, speech(16_000, 0.5), wave(sound, kind=17, bits=4)):
+                for at in range(0, len(utterance), 10_000):
+                    await socket.send(utterance[at : at + 10_000])
+                await socket.send('{"type": "end_of_speech"}')
+            warnings = []
+            while (event := json.loads(await socket.recv()))["type"] != "error":
+                warnings += [event["message"]] if event["type"] == "warning" else []
+            assert len(warnings) == 1
+            assert "WAV header" in warnings[0]
+            assert "not read" in event["message"]
+            assert source.rate_hz == 16_000
+            assert source.pushed == pytest.approx(48_000, abs=200)
 
 
 async def test_the_end_of_the_session_ends_its_program(serve: Serve, callers: Callers) -> None:

@@ -53,7 +53,7 @@ async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets
             told_s = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             while (await http.get("/readyz")).status_code != 503:
-                assert time.monotonic() - told_s < 20
+                assert time.monotonic() - told_s < 60
             assert (await http.get("/readyz")).json() == {"reason": "draining"}
             refused = await http.post("/api/sessions", json={}, headers=guest)
             print(f"refuses after {time.monotonic() - told_s:.2f} s")
@@ -66,10 +66,10 @@ async def test_the_first_signal_drains_the_second_ends_and_the_log_keeps_secrets
 
             told_s = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(30) == 0
+            assert server.process.wait(120) == 0
             print(f"ends after {time.monotonic() - told_s:.2f} s")
             server.process = None
-            _, alive = psutil.wait_procs(family, timeout=5)  # what workers are forked from notices a moment later
+            _, alive = psutil.wait_procs(family, timeout=60)  # what workers are forked from notices a moment later
             assert not alive
             await until(lambda: client.pc.connectionState == "closed", "the goodbye")
         finally:

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.signals import TimelineSource
-from lipstream.realtime.server import sessions as module
+from lipstream.realtime.server import rendering as module
 from lipstream.realtime.test_client.click_track import voice
 from tests.loopback.conftest import Callers, Serve, until
 from tests.realtime.fakes import order_file

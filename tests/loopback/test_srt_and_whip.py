@@ -29,7 +29,7 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
     sessions = await serve("FlashPredictor")
     session, _ = await sessions.create("ann", None)
     session.speech.source = TimelineSource(session.clock, clicks)
-    query = f"streamid=live/{KEY}&passphrase={secret.replace(' ', '%20')}&latency=200"
+    query = f"streamid=#!::r=live/{KEY},m=publish&passphrase={secret.replace(' ', '%20')}&latency=200&pkt_size=1316"
     for links in (1, 2):
         path = tmp_path / f"{links}.ts"
         with path.open("wb") as received:
@@ -44,7 +44,7 @@ async def test_a_stream_by_srt_comes_back_and_is_in_sync(
     (figures,) = session.sinks.streams.stats()
     await until(lambda: session.sinks.streams.stats()[0]["seconds"] >= figures["seconds"] + 3, "three seconds more")
     await session.sinks.streams.close()
-    await asyncio.wait_for(listener.wait(), 20)
+    await asyncio.wait_for(listener.wait(), 60)
     heard, pictures, _, _ = decoded(str(path))
     check_sync(heard, pictures, at_least=2, what="received by SRT")
     assert np.abs(np.diff([picture.media_s for picture in pictures]) - 1 / FRAME_RATE_HZ).max() <= 0.0011

@@ -118,13 +118,13 @@ async def test_a_viewer_that_stops_reading_costs_the_others_nothing(serve: Serve
 async def test_a_session_goes_on_for_its_viewers_and_ends_after_them(
     serve: Serve, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lipstream.realtime.server.sessions.UNCLAIMED_S", 0.5)
-    monkeypatch.setattr("lipstream.realtime.server.sessions.WAITING_S", 0.5)
     sessions = await serve()
     session, _ = await sessions.create("ann", None)
     viewer, viewer_id = await watch(callers, session)
     assert session.state == "live"
-    await asyncio.sleep(2.5)
+    for limit in ("UNCLAIMED_S", "WAITING_S"):  # now, so that the viewer had time to come
+        monkeypatch.setattr(f"lipstream.realtime.server.sessions.{limit}", 0.5)
+    await asyncio.sleep(1.5)
     assert sessions.get(session.id) is session, "a viewer is connected, though no peer ever spoke"
     assert session.stats()["viewers"] == {"count": 1, "connected": 1, "thinned": 0}
     await session.viewers.leave(viewer_id)

@@ -6,24 +6,31 @@ from typing import Any
 
 import numpy as np
 
+from lipstream.avatar_cache.manifest import Manifest
 from lipstream.realtime.audio.sample_range import in_range
 from lipstream.realtime.packets import RenderJob
+from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.session.speech_pipeline import first_block_samples
 from lipstream.realtime.session.tick_schedule import TICK_S, tick_of
 from lipstream.realtime.timeline import PACKET_SAMPLES, PACKET_SOUND, SAMPLE_RATE_HZ
-from tests.realtime.fakes import FRAMES, metadata
+from tests.realtime.fakes import BOX, FRAMES, SIZE, metadata
 
 EPOCH_S = 1000.0
 BEGINS_S = 0.1037
 """The source begins later than the session, and not on its grid."""
 
 
+def one_clip(avatar_id: str = "ann") -> Manifest:
+    return Manifest(avatar_id, avatar_id.title(), "seamless", SIZE, (Box(*BOX),) * FRAMES, "CC0-1.0", "")
+
+
 class VirtualSession:
     """Pushes sound at its time, ticks every 10 ms, and takes each packet when it leaves.
 
     Args:
+        manifest: That of the avatar; default: an avatar of one clip.
         options: More of the session's.
 
     Attributes:
@@ -31,13 +38,11 @@ class VirtualSession:
         submitted_at: The ticks of a frame at which mouths were asked for.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, manifest: Manifest | None = None, **options: Any) -> None:
         self.submitted = 0
         self.submitted_at: set[int] = set()
         self.spoken_frames = 0
-        avatar: Any = SimpleNamespace(
-            manifest=SimpleNamespace(id="ann", frames=FRAMES, loop="seamless"), compositor=lambda _mark: None
-        )
+        avatar: Any = SimpleNamespace(manifest=manifest or one_clip(), compositor=lambda _mark: None)
         stream = SimpleNamespace(submit=self._submit, close=lambda: None)
         worker: Any = SimpleNamespace(open_stream=lambda _avatar, _on_mouth, **_: stream)
         self.session = Session(
@@ -51,7 +56,7 @@ class VirtualSession:
             **options,
         )
         peer: Any = SimpleNamespace(connected=True, send_control=lambda _: None)
-        self.session._peer = peer
+        self.session._speaker._peer = peer
         self._packets: list[np.ndarray] = []
         self.now_s = EPOCH_S
 

@@ -46,7 +46,7 @@ def coturn(
     with namespace.entered():
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not log.exists() or "UDP listener opened" not in log.read_text():
             assert process.poll() is None, "turnserver ended"
             assert time.monotonic() < deadline, log.read_text() if log.exists() else "turnserver does not start"

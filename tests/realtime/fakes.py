@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.avatar_cache.motion_graph import STATES, pairs
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.fields import pack_fields
@@ -62,6 +64,25 @@ def make_store(root: Path, shades: dict[str, int], *, size: tuple[int, int] = SI
     return store
 
 
+def add_motions(store: AvatarStore, avatar_id: str) -> None:
+    """Give an avatar of :func:`make_store` the clips `speaking`, `greet` and `nod`, all of them like its first one."""
+    folder = store.load(avatar_id).clip.parent
+    facts = json.loads((folder / "avatar.json").read_text())
+    names = ("idle", "greet", "nod", "speaking")
+    for name in names[1:]:
+        shutil.copyfile(folder / "clip.mp4", folder / f"motion-{name}.mp4")
+    facts["boxes"] *= len(names)
+    facts["detector_boxes"] = []
+    facts["clips"] = [{"name": name, "frames": FRAMES, "loop": "seamless"} for name in names]
+    facts["steps"] = [[a, b, [[at, 0, 0, 0] for at in _leaving(a)]] for a, b in pairs(names)]
+    (folder / "avatar.json").write_text(json.dumps(facts | {"format": 2}))
+
+
+def _leaving(name: str) -> list[int]:
+    """Return the positions at which a clip may be left: a motion at its end."""
+    return [3, 7, 11, 15, 19] if name in STATES else [FRAMES - 1]
+
+
 def worker_settings(store: AvatarStore, predictor: str) -> WorkerSettings:
     return WorkerSettings(
         weights=store.root / "none.safetensors",
@@ -102,6 +123,20 @@ class FakePredictor:
         mouth[:] = np.minimum(mouth.astype(int) + 60, 255)
 
 
+class LatePredictor(FakePredictor):
+    """Draws mouths as usual until it is complete, and white ones then."""
+
+    _complete = False
+
+    def complete(self) -> None:
+        self._complete = True
+
+    def draw(self, mouth: npt.NDArray[np.uint8], window: npt.NDArray[np.float32]) -> None:
+        super().draw(mouth, window)
+        if self._complete:
+            mouth[:] = 255
+
+
 class MovingPredictor(FakePredictor):
     """Draws fields: spoken mouths come from 4 px of the crop above, and have a bright middle."""
 
@@ -112,12 +147,21 @@ class MovingPredictor(FakePredictor):
     def predict_fields(
         self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
+        scale = self.metadata.paint_scale
         flow = np.zeros((len(frames), REGION.height, REGION.width, 2), np.float32)
-        paint = np.zeros((len(frames), REGION.height, REGION.width, 4), np.float32)
+        paint = np.zeros((len(frames), scale * REGION.height, scale * REGION.width, 4), np.float32)
         spoken = mel.max(axis=(1, 2)) > -4
         flow[spoken, ..., 1] = -4 / CROP
-        paint[spoken, 20:28, 24:40] = (255, 230, 230, 230)
-        return pack_fields(flow, paint)
+        paint[spoken, scale * 20 : scale * 28, scale * 24 : scale * 40] = (255, 230, 230, 230)
+        return np.stack([pack_fields(*fields) for fields in zip(flow, paint, strict=True)])
+
+
+class FinePredictor(MovingPredictor):
+    """Draws the same fields with fine paint."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self.metadata = dataclasses.replace(self.metadata, paint_scale=2)
 
 
 class SpeakingPredictor(FakePredictor):

@@ -14,7 +14,7 @@ from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.encoding.picture_backend import EncodeRequest
-from lipstream.realtime.lipsync.fields import FIELD_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import FIELD_BYTES, FINE_FIELD_BYTES, PIXEL_BYTES
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.render import decide_frames, render_pictures
@@ -22,7 +22,7 @@ from lipstream.realtime.session.animator import ClipLoop
 from lipstream.realtime.workers.picture_client import PictureWorkers
 from lipstream.realtime.workers.render_client import RenderWorker
 from tests.loopback.conftest import until
-from tests.realtime.fakes import REGION, FakePredictor, MovingPredictor, make_store, worker_settings
+from tests.realtime.fakes import REGION, FakePredictor, FinePredictor, MovingPredictor, make_store, worker_settings
 from tests.realtime.speech import silence, voice
 
 VP8 = "video/vp8"
@@ -62,15 +62,29 @@ def test_an_avatar_is_prepared_again_for_the_other_kind_of_mouth(store: AvatarSt
     store.verify("ann")
 
 
-async def test_a_rendered_file_shows_what_a_compositor_composes(store: AvatarStore) -> None:
-    worker = RenderWorker(worker_settings(store, "MovingPredictor"))
+def test_an_avatar_is_prepared_again_for_fine_paint(store: AvatarStore) -> None:
+    avatar = store.load("ann")
+    coarse, fine = MovingPredictor(worker_settings(store, "")), FinePredictor(worker_settings(store, ""))
+    shapes = [prepare(avatar, predictor).rest_mouths.shape for predictor in (coarse, fine)]
+    assert [shape[-1] for shape in shapes] == [FIELD_BYTES, FINE_FIELD_BYTES]
+    assert not avatar.is_prepared(fine.metadata.fingerprint, FIELD_BYTES)
+
+
+PREDICTORS = {MovingPredictor: FIELD_BYTES, FinePredictor: FINE_FIELD_BYTES}
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+async def test_a_rendered_file_shows_what_a_compositor_composes(
+    store: AvatarStore, kind: type[MovingPredictor]
+) -> None:
+    worker = RenderWorker(worker_settings(store, kind.__name__))
     try:
         await worker.start()
-        assert worker.pixel_bytes == FIELD_BYTES
+        assert worker.pixel_bytes == PREDICTORS[kind]
         rendered = [picture.copy() async for _, picture in render_pictures(SOUND, worker, store, "ann")]
     finally:
         await worker.close()
-    predictor = MovingPredictor(worker_settings(store, "MovingPredictor"))
+    predictor = kind(worker_settings(store, kind.__name__))
     avatar = prepare(store.load("ann"), predictor)
     compositor, loop = avatar.compositor(), ClipLoop(avatar.manifest.frames, avatar.manifest.loop)
     jobs = decide_frames(SOUND, loop, window_offset_samples=predictor.metadata.window_offset_samples)
@@ -86,11 +100,14 @@ async def test_a_rendered_file_shows_what_a_compositor_composes(store: AvatarSto
     assert {job.spoken for job in jobs} >= {0.25, 0.5, 0.75, 1.0}, "with fades"
 
 
-async def test_a_picture_worker_paints_the_fields_that_threads_would(store: AvatarStore) -> None:
-    predictor = MovingPredictor(worker_settings(store, "MovingPredictor"))
+@pytest.mark.parametrize("kind", PREDICTORS)
+async def test_a_picture_worker_paints_the_fields_that_threads_would(
+    store: AvatarStore, kind: type[MovingPredictor]
+) -> None:
+    predictor = kind(worker_settings(store, kind.__name__))
     compositor = prepare(store.load("ann"), predictor).compositor()
     workers = PictureWorkers(store.root, 1)
-    workers.start(REGION, FIELD_BYTES)
+    workers.start(REGION, PREDICTORS[kind])
     codec: Any = av.CodecContext.create("libvpx", "r")
     window = np.full((80, 16), SILENCE_LEVEL + 1, np.float32)
     try:

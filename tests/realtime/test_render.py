@@ -1,18 +1,22 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from lipstream.avatar_cache import avatar as avatar_module
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime import render as render_module
-from lipstream.realtime.errors import BadRequestError
+from lipstream.realtime.errors import BadRequestError, NotFoundError
+from lipstream.realtime.picture.compositor import Compositor
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
 from lipstream.realtime.render import read_sound, render, render_pictures
+from lipstream.realtime.session.planned_motions import PlannedMotion, planned_motion
 from lipstream.realtime.workers.render_client import RenderWorker
-from tests.realtime.fakes import FRAMES, make_store, order_file, worker_settings
+from tests.realtime.fakes import FRAMES, add_motions, make_store, order_file, worker_settings
 from tests.realtime.speech import silence, voice
 from tests.sound_files import write_wav
 
@@ -60,6 +64,52 @@ async def test_speech_changes_the_mouth_alone_and_the_clip_runs_by_the_frame_num
     assert all(changed[n] for n in speech)
     assert not any(changed[:8])
     assert not any(changed[-3:]), "the mouth is at rest again"
+
+
+async def test_without_motions_an_avatar_of_several_clips_gives_the_same_bytes_as_one(
+    worker: RenderWorker, store: AvatarStore
+) -> None:
+    one = await _pictures(SOUND, worker, store)
+    add_motions(store, "ann")
+    worker.forget_avatar("ann")
+    for a, b in zip(one, await _pictures(SOUND, worker, store), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+async def test_motions_come_at_their_time_and_a_second_run_gives_the_same_bytes(
+    worker: RenderWorker, store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_motions(store, "ann")
+    shown: list[int] = []
+
+    class Noted(Compositor):
+        def compose(self, clip_frame: int, mouth: Any, spoken: float) -> Any:
+            shown.append(clip_frame)
+            return super().compose(clip_frame, mouth, spoken)
+
+    monkeypatch.setattr(avatar_module, "Compositor", Noted)
+    asked = [PlannedMotion(3, "nod")]
+    runs = [
+        [picture.copy() async for _, picture in render_pictures(SOUND, worker, store, "ann", mode=mode, motions=asked)]
+        for mode in ("auto", "auto", "asked")
+    ]
+    for a, b in zip(runs[0], runs[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    first, again, asked_alone = np.split(np.array(shown), 3)
+    nod, speaking = np.arange(2 * FRAMES, 3 * FRAMES), np.arange(3 * FRAMES, 4 * FRAMES)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[4:24], nod)
+    np.testing.assert_array_equal(first[24:44], speaking)
+    assert not np.isin(asked_alone, speaking).any()
+    with pytest.raises(NotFoundError, match="'dance'"):
+        await anext(render_pictures(SOUND, worker, store, "ann", mode="auto", motions=[PlannedMotion(0, "dance")]))
+
+
+@pytest.mark.parametrize("text", ["greet", "@1", "greet@", "greet@-1", "greet@soon", "greet@inf", "greet@nan"])
+def test_a_motion_without_a_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        planned_motion(text)
+    assert planned_motion("greet@2.5") == PlannedMotion(62, "greet")
 
 
 async def test_a_worker_that_dies_meanwhile_is_asked_again(store: AvatarStore) -> None:

@@ -49,6 +49,9 @@ def test_options_are_parsed() -> None:
         (["--turn-secret-file", "x", "--turn-urls", "turn:a, http://b"], {}, "'http://b' is no TURN URL"),
         (["--turn-secret-file", "x", "--turn-urls", "turn:a", "--turn-ttl", "601"], {}, "between 1 and 600"),
         (["--relay-only"], {}, "needs a TURN server"),
+        (["--frame-ancestors", "https://a.example/page"], {}, "frame_ancestors: 'https://a.example/page' is no origin"),
+        (["--frame-ancestors", "https://a.example;x"], {}, "is no origin"),
+        (["--kiosk-background", "/nowhere.png"], {}, "no file /nowhere.png"),
     ],
 )
 def test_what_makes_no_sense_is_named(arguments: list[str], environment: dict[str, str], message: str) -> None:

@@ -190,7 +190,7 @@ def test_the_command_writes_a_sheet_and_says_what_to_look_for(
         (["bob"], "'bob'"),
         (["../ann"], "'../ann'"),
         (["ann", "--weights", "none.pth"], "cannot read the weights file"),
-        (["ann", "--weights", "text.pth"], "text.pth is not a checkpoint of plain tensors"),
+        (["ann", "--weights", "text.pth"], "text.pth is a text, not a checkpoint"),
         (["ann", "--pads", "0,10,0,0"], "--pads is for weights with a detector's crop"),
         (["ann", "--speech", "none.wav"], "cannot read sound from none.wav"),
         (["ann", "--speech", "silence.wav"], "no speech was found in the sound"),

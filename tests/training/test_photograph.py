@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.photograph import opening, skin_colour, teeth_colour
+from lipstream.realtime.picture.mouth_painter import Box
+from training.photograph import opening, skin_colour, teeth_colour, through_crop
 
 
 def _mesh(gap: float) -> np.ndarray:
@@ -37,3 +38,16 @@ def test_skin_and_teeth_are_told_apart() -> None:
 
 def test_shut_lips_show_no_teeth() -> None:
     assert np.isfinite(teeth_colour(np.zeros((120, 120, 3), np.uint8), _mesh(0))).all()
+
+
+def test_a_face_loses_its_finest_parts_on_the_way_through_a_crop() -> None:
+    picture = np.full((300, 300, 3), 90, np.uint8)
+    picture[30:270:2, 30:270] = 200
+    box = Box(40, 40, 192, 192)
+    through = through_crop(picture, box)
+    inside = through[48:224, 48:224].astype(int)
+    assert np.ptp(inside) < 12, "lines of one pixel are gone at half the size"
+    assert inside.mean() == pytest.approx(145, abs=2)
+    outside = np.ones(picture.shape[:2], bool)
+    outside[40:232, 40:232] = False
+    assert np.array_equal(through[outside], picture[outside])

@@ -5,6 +5,7 @@ where the lips matter.
 """
 
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ from tests.training.toy_faces import HEIGHT, JAW, ToyFace, write_faces
 from training.codes import code_channels, mouth_to_code
 from training.export import export
 from training.fit import fit, new_network
-from training.pairs import CROP, TARGETS, Pictures, draw_batch
+from training.pairs import CROP, TARGETS, Pictures, decoded, draw_batch
 from training.place import Lips, Way, figures_of, find_lips, measure, with_crop
 from training.visemes import MOUTH_ACTIONS
 from training.windows import windows_of
@@ -152,17 +153,46 @@ def test_sound_without_speech_is_refused(weights: Path, tmp_path: Path) -> None:
 
 def test_a_fit_goes_on_only_with_weights_of_its_kind(tmp_path: Path) -> None:
     write_faces(tmp_path, 2, 5, np.random.default_rng(1))
-    with pytest.raises(WeightsError, match=r"has head 'copy', crop 'lipstream' and 96 px; the fit is of head 'paint'"):
-        fit(tmp_path, tmp_path / "fit.pt", minutes=0.01, weights=BUILT_IN_WEIGHTS, head="paint", crop="detector")
+    with pytest.raises(WeightsError, match=r"has head 'copy', crop 'lipstream' and 96 px; the fit is of head 'copy'"):
+        fit(tmp_path, tmp_path / "fit.pt", minutes=0.01, weights=BUILT_IN_WEIGHTS, head="copy", crop="detector")
 
 
-def test_references_of_a_painting_network_are_moved_and_all_else_is_not(tmp_path: Path) -> None:
+def test_a_painting_network_begins_with_all_but_the_last_layer_of_a_copying_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faces(tmp_path, 2, 5, np.random.default_rng(1))
+    monkeypatch.setattr("training.run.time", SimpleNamespace(monotonic=count(step=10).__next__))  # one step
+    kind = {"head": "paint", "crop": "detector", "batch_size": 2 * TARGETS}
+    fit(tmp_path, tmp_path / "fit.pt", minutes=0.01, weights=BUILT_IN_WEIGHTS, progress=str, **kind)  # type: ignore[arg-type]
+    begun = torch.load(tmp_path / "fit.pt", weights_only=True)["network"]
+    known = load_weights(BUILT_IN_WEIGHTS)[0].state_dict()
+    last = "output_block.1."
+    parts = [name for name in begun if name.startswith(("face_", "output_block.0.")) and name.endswith(".0.weight")]
+    assert len(parts) > 30
+    assert all(torch.allclose(begun[name], known[name], atol=1e-3) for name in parts), "the first step is small"
+    assert begun[f"{last}weight"].shape[0] == 3 != known[f"{last}weight"].shape[0]
+
+
+def test_references_of_a_painting_network_are_moved_and_all_else_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_faces(tmp_path, 6, 5, np.random.default_rng(1))
+    monkeypatch.setattr("training.pairs._REBOXED", 0.0)
     pictures = Pictures(tmp_path, "faces", "detector")
-    still, moved = (draw_batch(pictures, 4, np.random.default_rng(2), moved=moved) for moved in (False, True))
-    assert torch.equal(still.reference, moved.reference)
-    assert torch.equal(still.target, moved.target)
-    assert torch.equal(still.face[:, :3], moved.face[:, :3])
+    still, moved = (draw_batch(pictures, 4, np.random.default_rng(2), moved=moved) for moved in (0.0, 0.12))
+    for part in ("reference", "target"):
+        assert torch.allclose(getattr(still, part), getattr(moved, part), atol=1e-5)
+    assert torch.allclose(still.face[:, :3], moved.face[:, :3], atol=1e-5)
     assert torch.equal(still.face[:, 3:], still.chosen)
     assert ((moved.face[:, 3:] - still.chosen).abs().flatten(1).mean(dim=1) > 0.01).all()
     assert still.target.shape[-2:] == (pictures.region.height, pictures.region.width)
+
+
+def test_boxes_of_a_painting_network_vary_and_cut_a_whole_scene_alike(tmp_path: Path) -> None:
+    write_faces(tmp_path, 6, 5, np.random.default_rng(1))
+    pictures = Pictures(tmp_path, "faces", "detector")
+    pictures.images[:] = pictures.images[:, :1]
+    still, moved = (draw_batch(pictures, 4, np.random.default_rng(2), moved=moved) for moved in (0.0, 0.12))
+    assert ((moved.chosen - still.chosen).abs().flatten(1).mean(dim=1) > 1e-3).all()
+    assert torch.equal(moved.target, decoded(moved.reference, pictures.region))
+    assert torch.equal(moved.face[:, :3, : CROP // 2], moved.chosen[:, :, : CROP // 2])

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("anny")
 moderngl = pytest.importorskip("moderngl")
 
+from benchmarks.rendered import rendered_mouths  # noqa: E402
 from lipstream.realtime.lipsync.weights import load_weights  # noqa: E402
 from training import kokoro  # noqa: E402
 from training.__main__ import main  # noqa: E402
@@ -45,6 +46,9 @@ def test_all_steps_run_in_order(
         "fit --minutes 0.02",
         "sync --clips 2 --minutes 0.01",
         f"export --out {weights}",
+        "faces --fine --shards 1 --scenes 2 --workers 1",
+        f"fit --fine --weights {weights} --minutes 0.02 --out {tmp_path / 'fine.safetensors'}",
+        f"rendered --scenes 1 --out {tmp_path / 'rendered.npz'}",
         f"calibration --out {tmp_path / 'calibration.npz'}",
         f"evaluate --weights {weights} --clips 1",
     ):
@@ -55,6 +59,8 @@ def test_all_steps_run_in_order(
     assert "sync: confidence" in printed
     assert "held vowels: change / truth" in printed
     assert load_weights(weights)[1].head == "copy"
+    assert load_weights(tmp_path / "fine.safetensors")[1].paint_scale == 2
+    assert len(list(rendered_mouths(tmp_path / "rendered.npz"))) == 2
     assert (tmp_path / "look-ahead.png").exists()
     with np.load(tmp_path / "calibration.npz") as chosen:
         assert chosen["mel"].shape[1:] == (80, 16)

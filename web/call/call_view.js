@@ -26,7 +26,7 @@ export class CallView extends /** @type {import('../types.js').EventsClass<{acti
     // The whole picture shows, its mark included, whatever its shape; a very long one gets bars.
     this.video.addEventListener('resize', () => {
       const ratio = this.video.videoWidth / this.video.videoHeight;
-      if (ratio) byId('portrait').style.setProperty('--ratio', String(Math.min(16 / 9, Math.max(0.8, ratio))));
+      if (ratio) byId('portrait').style.setProperty('--ratio', String(Math.min(16 / 9, Math.max(9 / 16, ratio))));
     });
     byId('notice-action').addEventListener('click', () => this.dispatchEvent(new CustomEvent('action')));
   }
@@ -56,6 +56,11 @@ export class CallView extends /** @type {import('../types.js').EventsClass<{acti
   say(line, detail = '') {
     if (byId('status-line').textContent !== line) byId('status-line').textContent = line;
     if (byId('status-detail').textContent !== detail) byId('status-detail').textContent = detail;
+  }
+
+  /** Say again what the call's state is, after a line about something else. */
+  sayState() {
+    this.say(STATE_LINES[/** @type {import('../shared/call.js').CallState} */ (document.documentElement.dataset.state)]);
   }
 
   /** @param {{state: string} & import('../shared/call.js').Detail} change */

@@ -1,9 +1,9 @@
 /** The call page: connects its modules. */
 import { Api, ApiError } from '../shared/api.js';
 import { Call } from '../shared/call.js';
-import { Articulation } from './articulation.js';
+import { Dial } from './dial.js';
 import { connectCheckup } from './checkup.js';
-import { Controls, connectHearing } from './controls.js';
+import { Controls, Hearing } from './controls.js';
 import { Browser } from './doctor.js';
 import { byId } from '../shared/dom.js';
 import { wholeWayMs } from '../shared/figures.js';
@@ -11,11 +11,14 @@ import { Gallery } from './gallery.js';
 import { Invitation } from '../shared/invitation.js';
 import { Microphone } from '../shared/microphone.js';
 import { Monitor } from '../shared/monitor.js';
+import { Motions } from './motions.js';
 import { clearFigures, showFigures } from './panel.js';
 import { openPeer } from '../shared/peer.js';
+import { Preparation } from './preparation.js';
 import { ResumableSession } from '../shared/resume.js';
 import { Setup } from './setup.js';
 import { CallView } from './call_view.js';
+import { Voice } from './voice.js';
 import { VoiceLine } from './voice_line.js';
 import { endingOf, reasonOf, wordsFor } from '../shared/words.js';
 
@@ -30,6 +33,7 @@ const api = new Api();
 const invitation = new Invitation(api);
 const view = new CallView();
 const line = new VoiceLine();
+const hearing = new Hearing(view.video);
 const gallery = new Gallery(api);
 const resumable = new ResumableSession();
 
@@ -78,8 +82,13 @@ function connectMeter(microphone, setup) {
   });
 }
 
-/** Show each new peer's picture, and in the frame around it whether the avatar speaks. @param {Call} call */
-function connectPicture(call) {
+/**
+ * Show each new peer's picture, and in the frame around it whether the avatar speaks.
+ *
+ * @param {Call} call
+ * @param {Motions} motions
+ */
+function connectPicture(call, motions) {
   /** @type {Record<string, string>} whether the avatar speaks after an event */
   const speaking = { speech_started: 'true', speech_ended: 'false', interrupted: 'false' };
   call.addEventListener('peer', ({ detail: peer }) => {
@@ -87,6 +96,7 @@ function connectPicture(call) {
     peer.addEventListener('stream', () => view.play(peer.stream));
     peer.addEventListener('message', ({ detail }) => {
       const { type, message } = detail;
+      motions.note(detail);
       if (Object.hasOwn(speaking, type)) root.dataset.speaking = speaking[type];
       if (type === 'draining') view.say(DRAINING_LINE);
       if (type === 'recording_started') view.say(RECORDED_LINE);
@@ -101,12 +111,13 @@ function connectPicture(call) {
   });
 }
 
-/** @param {Monitor} monitor */
-function connectFigures(monitor) {
+/** @param {Monitor} monitor @param {Motions} motions */
+function connectFigures(monitor, motions) {
   monitor.addEventListener('figures', ({ detail }) => {
     showFigures(detail);
     const { server, here } = detail;
     if (!server) return;
+    motions.list(server.motions ?? []);
     root.dataset.speaking = String(Boolean(server.speaking));
     const delayMs = wholeWayMs(server.mouth_latency_ms?.p50, here);
     if (delayMs !== null) line.measure(delayMs);
@@ -118,21 +129,30 @@ function connectFigures(monitor) {
 
 /** @param {Microphone} microphone */
 function begin(microphone) {
-  const call = new Call({ api, microphone, openPeer, left: resumable.take() });
+  const voice = new Voice(microphone);
+  const call = new Call({ api, microphone: voice, openPeer, left: resumable.take() });
   const monitor = new Monitor(call, api);
   const setup = new Setup(microphone, (error) => view.say(`${wordsFor(reasonOf(error)).title}.`));
   const start = () => call.start(gallery.chosen);
-  const controls = new Controls({ call, api, view, microphone, start });
-  const articulation = new Articulation({ call, api, view });
+  const controls = new Controls({ call, api, view, microphone, voice, hearing, start });
+  const dials = [
+    new Dial({ name: 'articulation', call, api, view }),
+    new Dial({ name: 'liveliness', call, api, view, isFor: ({ motions = [] }) => motions.length > 0 }),
+  ];
+  const motions = new Motions({ call, api, view });
+  const preparation = new Preparation(api, (said) => view.say(said));
   connectMeter(microphone, setup);
-  connectPicture(call);
-  connectFigures(monitor);
+  connectPicture(call, motions);
+  connectFigures(monitor, motions);
 
   call.addEventListener('state', ({ detail }) => {
     const over = detail.state === 'idle' || (detail.state === 'failed' && !detail.retryInMs);
     view.show(detail);
     controls.show(detail);
-    articulation.show(detail);
+    for (const dial of dials) dial.show(detail);
+    motions.show(detail);
+    if (detail.state === 'connecting') preparation.watch(gallery.chosen);
+    else preparation.stop();
     if (detail.state === 'live') monitor.start();
     else monitor.stop();
     if (detail.state !== 'live') delete root.dataset.speaking;
@@ -155,7 +175,11 @@ function begin(microphone) {
     call.choose(avatar);
     view.poster(gallery.poster);
     if (!call.session) return;
-    api.switchAvatar(call.session, avatar).catch(() => view.say('The new face comes with the next start.'));
+    preparation.watch(avatar);
+    api.switchAvatar(call.session, avatar)
+      .then(() => view.sayState())
+      .catch(() => view.say('The new face comes with the next start.'))
+      .finally(() => preparation.stop());
   });
   window.addEventListener('online', () => call.hurry());
   // A refreshed page resumes its session.
@@ -165,7 +189,6 @@ function begin(microphone) {
 
 invitation.take();
 window.addEventListener('hashchange', () => { invitation.take(); loadGallery(); });
-connectHearing(view.video);
 connectCheckup({ browser: new Browser(), api, openPeer, busy: () => !['idle', 'failed'].includes(root.dataset.state ?? 'idle') });
 gallery.addEventListener('pictures', () => view.poster(gallery.poster));
 clearFigures();

@@ -17,7 +17,7 @@ export class Upload extends /** @type {import('../types.js').EventsClass<{made: 
     super();
     this.api = api;
     this.note = byId('upload-note');
-    this.file = make('input', { type: 'file', id: 'upload', accept: 'image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska' });
+    this.file = make('input', { type: 'file', id: 'upload', accept: 'image/jpeg,image/png,image/webp,image/avif,image/gif,image/bmp,image/tiff,video/mp4,video/quicktime,video/webm,video/x-matroska' });
     this.share = make('span', { class: 'plus', 'aria-hidden': 'true' }, '+');
     this.element = make('label', { class: 'avatar add' }, this.file, this.share, make('span', { class: 'name' }, 'Add a face'));
     this.file.addEventListener('change', () => {
@@ -49,7 +49,8 @@ export class Upload extends /** @type {import('../types.js').EventsClass<{made: 
     const file = this.#asked;
     if (!file || byId('consent').returnValue !== 'make') return;
     this.#asked = null;
-    this.#send(file, consent());
+    const eyesShut = byId('eyes-shut').files?.[0];
+    this.#send(file, consent(), byId('rest').value, eyesShut);
   }
 
   #showWho() {
@@ -59,14 +60,16 @@ export class Upload extends /** @type {import('../types.js').EventsClass<{made: 
     if (!who.hidden) who.focus();
   }
 
-  /** @param {File} file @param {string} agreed */
-  async #send(file, agreed) {
+  /** @param {File} file @param {string} agreed @param {string} rest @param {File | undefined} eyesShut */
+  async #send(file, agreed, rest, eyesShut) {
     this.#busy(true);
     this.#say(`Sending ${file.name} …`);
     try {
-      const id = await this.api.addAvatar(await smaller(file), nameOf(file), agreed);
+      const looks = { rest, eyesShut: eyesShut && (await smaller(eyesShut)) };
+      const id = await this.api.addAvatar(await smaller(file), nameOf(file), agreed, looks);
       await this.api.followAvatar(id, (build) => this.#follow(build), this.#abort.signal);
-      this.#say('');
+      const [advice] = await this.api.adviceOn(id).catch(() => []);
+      this.#say(advice ? `It is there, and would look better: ${advice}.` : '');
       this.dispatchEvent(new CustomEvent('made', { detail: id }));
     } catch (error) {
       if (!this.#abort.signal.aborted) this.#say(refusal(error));
@@ -133,6 +136,8 @@ async function smaller(file) {
   const canvas = new OffscreenCanvas(Math.floor(picture.width * scale), Math.floor(picture.height * scale));
   const brush = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
   brush.imageSmoothingQuality = 'high';
+  brush.fillStyle = 'rgb(190 190 190)'; // JPEG knows no transparency; the server shows the same grey
+  brush.fillRect(0, 0, canvas.width, canvas.height);
   brush.drawImage(picture, 0, 0, canvas.width, canvas.height);
   return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.93 });
 }

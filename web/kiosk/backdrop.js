@@ -22,7 +22,8 @@ export function paintBackdrop(canvas, video) {
       brush.drawImage(video, width - across, 0, across, height, half, 0, half, SIDE_PX);
     } else {
       brush.drawImage(video, 0, 0, width, down, 0, 0, SIDE_PX, half);
-      brush.drawImage(video, 0, height - down, width, down, 0, half, SIDE_PX, half);
+      // One colour below, of the corner: stripes would go on with a neck that is cut off.
+      brush.drawImage(video, 0, height - down, across, down, 0, half, SIDE_PX, half);
     }
   }, PERIOD_MS);
 }

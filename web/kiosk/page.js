@@ -3,6 +3,7 @@ import { Api } from '../shared/api.js';
 import { fillScreen, hidePointer, keepAwake } from './awake.js';
 import { paintBackdrop } from './backdrop.js';
 import { Call } from '../shared/call.js';
+import { drawCutOut } from '../shared/cut_out.js';
 import { byId, remembered, storageNamed } from '../shared/dom.js';
 import { OptionalMicrophone } from './optional_microphone.js';
 import { Invitation } from '../shared/invitation.js';
@@ -152,6 +153,18 @@ function connectCall() {
   addEventListener('pagehide', () => resumable.leave(call.leave()));
 }
 
+/** Show the face as the address asks, and behind it what it asks for. */
+function dress() {
+  const { fit, background, cut } = options;
+  root.dataset.fit = fit;
+  if (background) root.dataset.background = background === 'picture' ? 'picture' : 'colour';
+  if (background.startsWith('#')) root.style.setProperty('--behind', background);
+  if (!background) paintBackdrop(byId('backdrop'), video);
+  if (!cut) return;
+  root.dataset.cut = '';
+  drawCutOut(video, byId('cut-out'));
+}
+
 /** Whether the microphone can be opened without a touch. */
 async function isGranted() {
   if (!microphone.exists || granted.get() === 'true') return true;
@@ -167,7 +180,7 @@ async function begin() {
   keepAwake();
   fillScreen();
   hidePointer();
-  paintBackdrop(byId('backdrop'), video);
+  dress();
   if (!(await isGranted())) {
     byId('welcome').hidden = false;
     await new Promise((touched) => { byId('welcome').addEventListener('click', touched, { once: true }); });

@@ -6,6 +6,8 @@
  */
 
 const PROBE_MS = 1500;
+/** The server waits 15 s for a face that is shown for the first time, and then says to come again. */
+const FIRST_SHOWN_MS = 30_000;
 
 /** The server answered, and the answer is no. */
 export class ApiError extends Error {
@@ -69,20 +71,22 @@ export class Api {
   /** Whether new sessions use the microphone and the loudspeaker of the server's machine. */
   localAudio = false;
 
-  /** @param {{fetch?: typeof fetch, timeoutMs?: number}} [options] */
-  constructor({ fetch: fetcher, timeoutMs = 8000 } = {}) {
+  /** @param {{server?: string, fetch?: typeof fetch, timeoutMs?: number}} [options] `server`: its address; '' is the page's own */
+  constructor({ server = '', fetch: fetcher, timeoutMs = 8000 } = {}) {
+    this.server = server.replace(/\/+$/, '');
     this.fetch = fetcher ?? ((...request) => globalThis.fetch(...request));
     this.timeoutMs = timeoutMs;
   }
 
   /**
-   * @param {string} url
-   * @param {{method?: string, token?: string, body?: object | FormData, signal?: AbortSignal, cache?: RequestCache}} [request]
-   *   a form may take as long as it needs, and so may a request with a signal
+   * @param {string} path
+   * @param {{
+   *   method?: string, token?: string, body?: object | FormData, signal?: AbortSignal, cache?: RequestCache, keepalive?: boolean,
+   * }} [request] a form may take as long as it needs, and so may a request with a signal
    * @returns {Promise<Response>}
    * @throws {ApiError | UnreachableError}
    */
-  async request(url, { method = 'GET', token = '', body, signal, cache = 'no-store' } = {}) {
+  async request(path, { method = 'GET', token = '', body, signal, cache = 'no-store', keepalive = false } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -90,8 +94,8 @@ export class Api {
     if (body && !form) headers['Content-Type'] = 'application/json';
     let response;
     try {
-      response = await this.fetch(url, {
-        method, headers, cache,
+      response = await this.fetch(this.server + path, {
+        method, headers, cache, keepalive,
         body: form ? body : body && JSON.stringify(body),
         // A hung server must look like a lost one, or reconnecting would hang with it.
         signal: signal ?? (form ? undefined : AbortSignal.timeout(this.timeoutMs)),
@@ -126,14 +130,36 @@ export class Api {
    * @param {Blob} file
    * @param {string} name
    * @param {string} consent whose face it is, and how they agreed
+   * @param {{rest?: string, eyesShut?: Blob}} [looks] the mouth at rest, `keep` or `closed`; a photograph with shut eyes
    * @returns {Promise<string>} the id that it will have
    */
-  async addAvatar(file, name, consent) {
+  async addAvatar(file, name, consent, { rest, eyesShut } = {}) {
     const body = new FormData();
     body.append('name', name);
     body.append('consent', consent);
+    if (rest) body.append('rest', rest);
     body.append('file', file, 'upload');
+    if (eyesShut) body.append('eyes_shut', eyesShut, 'eyes-shut');
     return (await (await this.request('/api/avatars', { method: 'POST', token: this.joinToken, body })).json()).id;
+  }
+
+  /** Send a clip to be added to an avatar. @param {string} id @param {string} name of the clip @param {Blob} file */
+  async addMotion(id, name, file) {
+    const body = new FormData();
+    body.append('name', name);
+    body.append('file', file, 'motion');
+    await this.request(`/api/avatars/${encodeURIComponent(id)}/motions`, { method: 'POST', token: this.joinToken, body });
+  }
+
+  /**
+   * What would make an avatar look better, by the report of its build: what is poor alone.
+   *
+   * @param {string} id
+   * @returns {Promise<string[]>}
+   */
+  async adviceOn(id) {
+    const url = `/api/avatars/${encodeURIComponent(id)}`;
+    return adviceIn((await (await this.request(url, { token: this.joinToken })).json()).report);
   }
 
   /**
@@ -163,11 +189,14 @@ export class Api {
 
   /**
    * @param {string | null} avatar null leaves the choice to the server
+   * @param {Session | null} [former] one that was lost with its worker: those who watch it are sent to the new one
    * @returns {Promise<Session>}
    */
-  async createSession(avatar) {
-    const body = { ...(avatar && { avatar }), ...(this.conversation && { conversation: true }), ...(this.localAudio && { local_audio: true }) };
-    return (await this.request('/api/sessions', { method: 'POST', token: this.joinToken, body })).json();
+  async createSession(avatar, former = null) {
+    const continues = former && { id: former.id, token: former.token };
+    const body = { ...(avatar && { avatar }), ...(continues && { continues }), ...(this.conversation && { conversation: true }), ...(this.localAudio && { local_audio: true }) };
+    const signal = AbortSignal.timeout(FIRST_SHOWN_MS);
+    return (await this.request('/api/sessions', { method: 'POST', token: this.joinToken, body, signal })).json();
   }
 
   /**
@@ -196,23 +225,51 @@ export class Api {
     return (await this.request(urls.self, { token })).json();
   }
 
+  /** @param {Pick<Session, 'token'> & {urls: {self: string}}} session @returns {Promise<import('../types.js').Notices>} */
+  async notices({ urls, token }) {
+    return (await this.request(`${urls.self}/notices`, { token })).json();
+  }
+
   /** @param {Session} session */
   async interrupt({ urls, token }) {
     await this.request(`${urls.self}/interrupt`, { method: 'POST', token });
   }
 
+  /** @param {Session} session @param {string} text @param {AbortSignal} signal an engine may take longer than an answer */
+  async say({ urls, token }, text, signal) {
+    await this.request(`${urls.self}/say`, { method: 'POST', token, body: { text }, signal });
+  }
+
+  /** @param {Session} session @param {string} name of a motion of the avatar that is shown */
+  async motion({ urls, token }, name) {
+    await this.request(`${urls.self}/motion`, { method: 'POST', token, body: { name } });
+  }
+
   /** @param {Session} session @param {string} avatar */
   async switchAvatar({ urls, token }, avatar) {
-    await this.request(urls.self, { method: 'PATCH', token, body: { avatar } });
+    await this.request(urls.self, { method: 'PATCH', token, body: { avatar }, signal: AbortSignal.timeout(FIRST_SHOWN_MS) });
   }
 
-  /** @param {Session} session @param {number} articulation how far the mouth goes, 0.5 to 1.5 of what was heard */
-  async articulate({ urls, token }, articulation) {
-    await this.request(urls.self, { method: 'PATCH', token, body: { articulation } });
+  /** @param {Session} session @param {{articulation?: number, liveliness?: number}} numbers as in docs/API.md */
+  async change({ urls, token }, numbers) {
+    await this.request(urls.self, { method: 'PATCH', token, body: numbers });
   }
 
-  /** End a session; a failure does not matter, the server frees an abandoned one itself. @param {Session} session */
+  /**
+   * End a session, also from a page that is being left; a failure does not matter, the server frees an abandoned one
+   * itself.
+   *
+   * @param {Session} session
+   */
   async end({ urls, token }) {
-    await this.request(urls.self, { method: 'DELETE', token }).catch(() => {});
+    await this.request(urls.self, { method: 'DELETE', token, keepalive: true }).catch(() => {});
   }
+}
+
+/**
+ * @param {import('../types.js').BuildReport | null} report
+ * @returns {string[]} what to do about the lines that are poor
+ */
+export function adviceIn(report) {
+  return (report?.lines ?? []).filter(({ verdict }) => verdict === 'poor').map(({ advice }) => advice);
 }

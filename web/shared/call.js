@@ -27,6 +27,8 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
   #avatar = null;
   /** @type {import('./api.js').Session | null} */
   #left;
+  /** The session that is gone: a cluster lets the next one keep its name. @type {import('./api.js').Session | null} */
+  #former = null;
   #parts;
 
   /**
@@ -50,6 +52,7 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
     const run = new AbortController();
     this.#run = run;
     this.#avatar = avatar;
+    this.#former = null;
     for (;;) {
       const waitMs = await this.#tryToStart(run.signal);
       if (waitMs === null) return;
@@ -91,7 +94,7 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
   /** Say that the connection is gone; harmless when the call already knows. @param {{sessionGone?: boolean}} [loss] */
   lost({ sessionGone = false } = {}) {
     if (this.state !== 'live') return;
-    if (sessionGone) this.session = null;
+    if (sessionGone) this.#forget(this.session);
     this.#reconnect(this.#run.signal);
   }
 
@@ -137,10 +140,12 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
         return run.aborted ? null : fresh;
       } catch (error) {
         if (this.session || !sessionIsGone(error)) throw error;
+        this.#former = this.#left;
         this.#left = null;
       }
     }
-    const session = await api.createSession(this.#avatar);
+    const session = await api.createSession(this.#avatar, this.#former);
+    this.#former = null;
     if (!run.aborted) return session;
     await api.end(session);
     return null;
@@ -193,7 +198,7 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
         if (run.aborted) return;
         const gone = sessionIsGone(error);
         detail = { reason: gone ? 'session-gone' : reasonOf(error), message: messageOf(error), retryInMs: askedToWaitMs(error) };
-        if (gone) this.session = null;
+        if (gone && this.session) this.#forget(this.session);
         if (gone && !hadSession) {
           this.#become('failed', { reason: reasonOf(error), message: messageOf(error) });
           await this.#release();
@@ -217,6 +222,12 @@ export class Call extends /** @type {import('../types.js').EventsClass<{state: C
     const { session } = this;
     this.peer = this.session = null;
     if (session) await this.#parts.api.end(session);
+  }
+
+  /** @param {import('./api.js').Session | null} session one that is gone */
+  #forget(session) {
+    this.#former = session;
+    this.session = null;
   }
 
   /** @param {CallState} state @param {Detail} [detail] */

@@ -124,7 +124,7 @@ export class Peer extends /** @type {import('../types.js').EventsClass<{message:
     if (typeof message?.type === 'string') this.dispatchEvent(new CustomEvent('message', { detail: message }));
   }
 
-  /** @param {MediaStreamTrack} track */
+  /** @param {MediaStreamTrack | null} track null: silence */
   async replaceTrack(track) {
     await this.microphone.sender.replaceTrack(track);
   }

@@ -6,13 +6,13 @@
  * window is filled with the colour of the picture's edge; `muted` keeps quiet. A corner says while the session is
  * recorded; `notice=off` is for a picture that is captured and says so itself.
  */
+import { Api } from '../shared/api.js';
+import { drawCutOut } from '../shared/cut_out.js';
 import { byId, contextOf, remembered, storageNamed } from '../shared/dom.js';
-import { messageOf } from '../shared/words.js';
-import { cutOut } from './keyer.js';
-import { backoffMs } from '../shared/retry.js';
-import { authorization, watch } from './whep.js';
+import { followNotices } from '../shared/notices.js';
+import { Watching } from '../shared/watching.js';
+import { authorization } from '../shared/whep.js';
 
-const NOTICE_MS = 2000;
 const root = document.documentElement;
 const options = new URLSearchParams(location.search);
 const background = options.get('background');
@@ -41,21 +41,7 @@ async function whepToWatch(token) {
 
 /** Draw each picture without its green, over what the background shall be. @param {string} background */
 function cut(background) {
-  const canvas = byId('cut-out');
-  const brush = contextOf(canvas, { willReadFrequently: true });
-  const draw = () => {
-    const { videoWidth: width, videoHeight: height } = video;
-    if (width && (canvas.width !== width || canvas.height !== height)) Object.assign(canvas, { width, height });
-    if (width) {
-      brush.drawImage(video, 0, 0);
-      const picture = brush.getImageData(0, 0, width, height);
-      cutOut(picture.data);
-      brush.putImageData(picture, 0, 0);
-    }
-    video.requestVideoFrameCallback(draw);
-  };
-  video.requestVideoFrameCallback(draw);
-  canvas.hidden = false;
+  drawCutOut(video, byId('cut-out'));
   root.dataset.cut = '';
   if (/^[0-9a-f]{6}$/i.test(background)) root.style.background = `#${background}`;
 }
@@ -77,49 +63,27 @@ async function play(stream) {
   await video.play().catch(() => { video.muted = true; return video.play(); }).catch(() => {});
 }
 
-/**
- * Say while a session is recorded, until the returned function is called.
- *
- * @param {string} whep where it is watched @param {string} token
- */
-function tellRecording(whep, token) {
-  const notices = `${whep.replace(/\/whep$/, '')}/notices`;
-  const ask = async () => {
-    const answer = await fetch(notices, { headers: authorization(token), cache: 'no-store' }).catch(() => null);
-    if (!answer?.ok) return;
-    /** @type {import('../types.js').Notices} */
-    const { recorded } = await answer.json();
-    byId('recorded').hidden = !recorded;
-  };
-  const timer = options.get('notice') === 'off' ? 0 : setInterval(ask, NOTICE_MS);
-  if (timer) ask();
-  return () => { clearInterval(timer); byId('recorded').hidden = true; };
-}
-
-async function run() {
+function run() {
   const token = takeToken();
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const whep = await whepToWatch(token);
-      if (whep) {
-        const viewer = await watch(whep, token);
-        window.onpagehide = viewer.close;
-        await play(viewer.stream);
-        root.dataset.state = 'live';
-        if (!background) extend();
-        document.title = 'Lipstream: live';
-        attempt = 1;
-        const toldEnough = tellRecording(whep, token);
-        await viewer.lost;
-        toldEnough();
-        viewer.close();
-      }
-    } catch (error) {
-      document.title = `Lipstream: ${messageOf(error)}`;
-    }
-    root.dataset.state = 'connecting';
-    await new Promise((done) => { setTimeout(done, backoffMs(attempt)); });
-  }
+  const api = new Api();
+  let whep = '';
+  let unfollow = () => {};
+  const watching = new Watching(async () => { whep = (await whepToWatch(token)) ?? ''; return whep; }, token);
+  watching.addEventListener('stream', ({ detail }) => play(detail));
+  watching.addEventListener('state', ({ detail: { state, message } }) => {
+    root.dataset.state = state === 'live' ? 'live' : 'connecting';
+    if (state === 'live') document.title = 'Lipstream: live';
+    else if (message) document.title = `Lipstream: ${message}`;
+    unfollow();
+    unfollow = () => {};
+    if (state !== 'live') return;
+    if (!background) extend();
+    const session = { token, urls: { self: whep.replace(/\/whep$/, '') } };
+    if (options.get('notice') !== 'off') unfollow = followNotices(() => api.notices(session), ({ recorded }) => { byId('recorded').hidden = !recorded; });
+  });
+  window.onpagehide = () => watching.stop();
+  window.onpageshow = ({ persisted }) => { if (persisted) watching.start(); };
+  watching.start();
 }
 
 if (background) cut(background);

@@ -126,6 +126,20 @@ class PlayoutConnection(RTCPeerConnection):
                 if codec.mimeType.lower() == OPUS.mimeType:
                     codec.parameters = dict(OPUS_PARAMETERS)
 
+    def sends_as_before(self) -> bool:
+        """Return whether all senders stay with their codecs and payload types after a later offer."""
+        return all(
+            transceiver.sender.can_go_on(transceiver._codecs)
+            for transceiver in self.getTransceivers()
+            if isinstance(transceiver.sender, PlayoutSender)
+        )
+
+    def hold_what_is_not_wanted(self) -> None:
+        """Send what the last answer says, and nothing in sections that take nothing."""
+        for transceiver in self.getTransceivers():
+            if isinstance(transceiver.sender, PlayoutSender):
+                transceiver.sender.hold(transceiver.currentDirection not in ("sendonly", "sendrecv"))
+
     def last_received_s(self) -> float | None:
         """Return the monotonic time of the last datagram from the peer, media or consent; ``None`` before the first."""
         times = [

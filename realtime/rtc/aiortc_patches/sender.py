@@ -5,6 +5,7 @@ import logging
 import random
 import struct
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ from aiortc.rtp import (
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.encoding.encoded_unit import EncodedUnit
 from lipstream.realtime.encoding.pacing import Kind
-from lipstream.realtime.encoding.rate_control import RetransmitBudget
-from lipstream.realtime.rtc.packetizer import Packetizer
+from lipstream.realtime.encoding.rate_control import SEQUENCE_MODULUS, RetransmitBudget
+from lipstream.realtime.rtc.loss_protection import LossProtection
+from lipstream.realtime.rtc.packetizer import HISTORY_PACKETS, Packetizer
 from lipstream.realtime.rtc.receiver_adaptation import ReceiverAdaptation
 from lipstream.realtime.wire.session_answers import SenderStats
 
@@ -98,8 +100,12 @@ class PlayoutSender(RTCRtpSender):
         self._wall_offset_s = wall_offset_s
         self._adaptation = ReceiverAdaptation(leads=getattr(track_or_kind, "leads", False))
         self._budget = RetransmitBudget()
+        self._protection = LossProtection()
+        self._to_copy: deque[int] = deque(maxlen=HISTORY_PACKETS)  # sequence numbers
         self._parameters: RTCRtpSendParameters | None = None
         self._stream: Packetizer | None = None
+        self._codec: RTCRtpCodecParameters | None = None
+        self._held = False
         self._over = asyncio.Event()
         self._lost: int | None = None
         self._round_trip_mean_s: float | None = None
@@ -113,8 +119,8 @@ class PlayoutSender(RTCRtpSender):
 
     @property
     def bitrate(self) -> int | None:
-        """Bitrate that the link carries, bit/s; ``None`` before the first picture."""
-        return self._adaptation.rate.target
+        """Bitrate at which pictures suit the link, bit/s; ``None`` before the first picture."""
+        return self._protection.encode_bitrate(self._adaptation.rate.target)
 
     def wants_key(self, now_s: float) -> bool:
         """Return whether the peer needs a key frame now."""
@@ -130,15 +136,44 @@ class PlayoutSender(RTCRtpSender):
         stream = self._stream
         if stream is None:
             return
-        send_time = int((now_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 18)) & 0xFFFFFF
+        send_time, first = self._send_time(now_s), stream.sequence
         key = unit.key and self.kind == "video"
-        self._send(
-            stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
-        )
+        packets = stream.write(unit.payloads, unit.timestamp, send_time=send_time, level_dbov=unit.level_dbov, key=key)
+        self._send([*self._take_copies(stream, send_time), *packets])
+        if stream.has_rtx and self._protection.covers(unit.bitrate, self._adaptation.rate.target):
+            self._to_copy += [(first + place) % SEQUENCE_MODULUS for place in range(len(packets))]
         self._RTCRtpSender__ntp_timestamp = int((unit.due_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 32))
         self._RTCRtpSender__rtp_timestamp = stream.timestamp
         self._RTCRtpSender__octet_count = stream.octets
         self._RTCRtpSender__packet_count = stream.packets
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001
+        """Send nothing until this is called with false: the client has stopped the section, or turned it."""
+        if held == self._held:
+            return
+        self._held = held
+        track, codec = self.track, self._codec
+        if codec is None or self._over.is_set() or not isinstance(track, BroadcastTrack):
+            return
+        if held:
+            track.broadcast.unsubscribe(self)
+        else:
+            self._adaptation.ask()
+            track.broadcast.subscribe(codec.mimeType, self)
+
+    def can_go_on(self, codecs: Sequence[RTCRtpCodecParameters]) -> bool:
+        """Return whether what is sent stays the first of the negotiated codecs; true before the first packet."""
+        now = self._codec
+        return now is None or (now.mimeType, now.payloadType) == (codecs[0].mimeType, codecs[0].payloadType)
+
+    def _send_time(self, now_s: float) -> int:
+        return int((now_s + self._wall_offset_s + NTP_EPOCH_S) * (1 << 18)) & 0xFFFFFF
+
+    def _take_copies(self, stream: Packetizer, send_time: int) -> list[bytes]:
+        """Return the second copies that go before the next picture: a burst of losses seldom lasts so long."""
+        copies = [copy for number in self._to_copy if (copy := stream.again(number, send_time))]
+        self._to_copy.clear()
+        return copies
 
     def fail(self, unit: Kind, error: Exception) -> None:
         """End the track: the broadcast sends no more units."""
@@ -175,11 +210,12 @@ class PlayoutSender(RTCRtpSender):
         self._RTCRtpSender__rtp_started.set()
         track = self.track
         assert isinstance(track, BroadcastTrack)
-        self._stream = self._new_stream(codec)
+        self._stream, self._codec = self._new_stream(codec), codec
         if self.leads:
             self._adaptation.rate.known = track.broadcast.led_bitrate
         try:
-            track.broadcast.subscribe(codec.mimeType, self)
+            if not self._held:
+                track.broadcast.subscribe(codec.mimeType, self)
             await self._over.wait()
         except asyncio.CancelledError:
             pass
@@ -241,6 +277,7 @@ class PlayoutSender(RTCRtpSender):
             round_trip_s=trip_s,
             now_s=now_s,
         )
+        self._protection.update(self._adaptation.rate, round_trip_s=self._round_trip_mean_s, now_s=now_s)
 
     def _round_trip_s(self, report: RtcpReceiverInfo) -> float | None:
         if not report.dlsr or report.lsr != self._RTCRtpSender__lsr or self._RTCRtpSender__lsr_time is None:
@@ -262,13 +299,17 @@ class PlayoutSender(RTCRtpSender):
             self._send_again(sequence, now_s)
 
     def _send_again(self, sequence: int, now_s: float) -> None:
-        """Send a lost packet again, within the budget."""
-        target = self.bitrate
+        """Send a lost packet again, within the budget; on a lossy link a second time with the next picture."""
+        target = self._adaptation.rate.target
         size = self._stream.sent_size(sequence) if self._stream else None
         if self._stream is None or size is None or target is None:
             return
-        if self._budget.take(size, target_bitrate=target, now_s=now_s) and (packet := self._stream.again(sequence)):
+        if not self._budget.take(size, target_bitrate=target, now_s=now_s):
+            return
+        if packet := self._stream.again(sequence, self._send_time(now_s)):
             self._send([packet])
+        if self._protection.active and self._stream.has_rtx:
+            self._to_copy.append(sequence)
 
     def stats(self) -> SenderStats:
         """Return this sender's counters and the figures of the peer's last report."""
@@ -278,7 +319,8 @@ class PlayoutSender(RTCRtpSender):
             "packets_sent": self._RTCRtpSender__packet_count,
             "packets_lost": self._lost,
             "round_trip_ms": None if trip_s is None else 1000 * trip_s,
-            "target_bitrate": self.bitrate,
+            "target_bitrate": self._adaptation.rate.target,
             "key_frames": self._adaptation.key_frames,
             "thinned": self._adaptation.key_frames_only,
+            "doubled": self._protection.active,
         }

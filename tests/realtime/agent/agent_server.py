@@ -3,7 +3,8 @@
 ``python -m tests.realtime.agent.agent_server PORT ANSWER``
 
 They behave as a word in the question says: ``refuse`` (401, the key in its body), ``break`` (half an answer),
-``nonsense`` (no JSON), ``whole`` (an answer that is not streamed), ``slow`` (a word every 50 ms).
+``nonsense`` (no JSON), ``whole`` (an answer that is not streamed), ``slow`` (a word every 50 ms), ``moved`` (redirects
+to the same path with a slash).
 """
 
 import asyncio
@@ -32,11 +33,13 @@ class AgentServer:
         url: Base address of all three endpoints, up to the version.
         question: Transcript of every recording; empty for silence.
         answer: Reply of the chat to every question.
+        body: Body of the chat's every reply, as bytes; empty for the answer as events.
     """
 
     url: str = ""
     question: str = "What time is it?"
     answer: str = "It is noon. The sun is high."
+    body: bytes = b""
     second_per_letter: float = 0.05
     heard: list[np.ndarray] = field(default_factory=list)
     chats: list[list[dict[str, str]]] = field(default_factory=list)
@@ -63,11 +66,19 @@ class AgentServer:
         asked = await request.json()
         self.chats.append(asked["messages"])
         question = asked["messages"][-1]["content"]
+        if "moved" in question and not request.url.path.endswith("/"):
+            return Response(status_code=307, headers={"Location": f"{request.url.path}/"})
+        if self.body:
+            return StreamingResponse(self._bytes(), media_type="text/event-stream")
         if "nonsense" in question:
             return Response("data: nonsense\n\n", media_type="text/event-stream")
         if "whole" in question:
             return JSONResponse({"choices": [{"message": {"role": "assistant", "content": self.answer}}]})
         return StreamingResponse(self._words(question), media_type="text/event-stream")
+
+    async def _bytes(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self.body), 7):  # cut anywhere
+            yield self.body[at : at + 7]
 
     async def _words(self, question: str) -> AsyncIterator[str]:
         await self.gate.wait()
@@ -92,6 +103,7 @@ class AgentServer:
         app = FastAPI()
         app.add_api_route("/v1/audio/transcriptions", self.transcribe, methods=["POST"])
         app.add_api_route("/v1/chat/completions", self.chat, methods=["POST"])
+        app.add_api_route("/v1/chat/completions/", self.chat, methods=["POST"])
         app.add_api_route("/v1/audio/speech", self.speak, methods=["POST"])
         return app
 

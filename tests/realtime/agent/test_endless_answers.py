@@ -104,3 +104,13 @@ async def test_deeply_nested_json_is_one_sentence_too() -> None:
     async with endless("", b"data: " + b"[" * 100_000 + b"\n") as server:
         with pytest.raises(AgentError, match="an answer that its API does not allow"):
             await chat(server.url)
+
+
+@pytest.mark.parametrize("ask", [transcribe, chat, speak])
+async def test_a_redirect_to_another_origin_is_not_followed(ask: Callable[[str], Awaitable[None]]) -> None:
+    async with endless("", bytes(65536)) as elsewhere, endless("", bytes(65536)) as server:
+        server._head = f"HTTP/1.1 307 Go\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n".encode()
+        with pytest.raises((AgentError, SynthesisError), match="broke off"):
+            await ask(server.url)
+        assert server.heads
+        assert not elsewhere.heads

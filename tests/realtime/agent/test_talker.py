@@ -17,7 +17,9 @@ from lipstream.realtime.agent.talker import REMEMBERED_MESSAGES, sentences_of
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.engine_choice import choose_synthesizer
+from lipstream.realtime.synthesis.synthesizer import SpokenSentence
 from tests.realtime.agent.agent_server import AgentServer, agent_server
+from tests.realtime.speech import vowels
 
 SPEECH = (0.3 * np.sin(np.arange(8000))).astype(np.float32)
 
@@ -26,7 +28,9 @@ def settings(server: AgentServer, **more: object) -> Settings:
     return Settings(transcriber=server.url, chat=server.url, synthesizer=server.url, **more)  # type: ignore[arg-type]
 
 
-async def answered(chosen: Settings, *, said: str = "", times: int = 1) -> tuple[str, list[str], int]:
+async def answered(
+    chosen: Settings, *, said: str = "", times: int = 1, speech: np.ndarray = SPEECH
+) -> tuple[str, list[str], int]:
     """Return the last transcript, sentences and bytes of sound."""
     synthesizer = choose_synthesizer(chosen)
     begin = choose_agent(chosen, synthesizer)
@@ -36,10 +40,10 @@ async def answered(chosen: Settings, *, said: str = "", times: int = 1) -> tuple
     try:
         for _ in range(times):
             understood, sentences, size = "", [], 0
-            async for part in agent.answer(SPEECH):
+            async for part in agent.answer(speech):
                 if isinstance(part, Transcript):
                     understood = part.text
-                else:
+                elif isinstance(part, SpokenSentence):
                     sentences.append(part.text)
                     size += sum([len(piece.pcm) async for piece in part.sound])
             if said:
@@ -58,6 +62,27 @@ async def test_it_hears_thinks_and_speaks_sentence_by_sentence() -> None:
         assert size == 2 * 24_000 * 0.05 * sum(map(len, sentences))
         assert np.abs(server.heard[0] - SPEECH).max() < 1e-4
         assert [message["role"] for message in server.chats[0]] == ["system", "user"]
+
+
+async def test_tags_of_motions_are_shown_and_not_said() -> None:
+    async with agent_server(answer="[greet] Good morning. It is [noon]. [nod]") as server:
+        chosen = settings(server)
+        synthesizer = choose_synthesizer(chosen)
+        begin = choose_agent(chosen, synthesizer)
+        assert begin is not None
+        assert synthesizer is not None
+        agent = begin()
+        found = []
+        async for part in agent.answer(SPEECH, ("greet", "nod")):
+            if isinstance(part, SpokenSentence):
+                found.append((part.text, part.motions))
+                await part.sound.aclose()
+        await agent.close()
+        await synthesizer.close()
+        assert [motions for _, motions in found] == [("greet",), ("nod",)]
+        assert found[0][0] == "Good morning."
+        assert "noon" in found[1][0], "only a tag that names a motion is one"
+        assert "[greet], [nod]" in server.chats[0][0]["content"], "the model is told of them"
 
 
 async def test_it_remembers_what_was_heard_and_forgets_in_time() -> None:
@@ -79,6 +104,17 @@ async def test_nothing_understood_is_not_answered() -> None:
     async with agent_server(question=" ... ") as server:
         assert await answered(settings(server)) == ("", [], 0)
         assert server.chats == []
+
+
+@pytest.mark.parametrize(
+    ("question", "speech", "understood"),
+    [("[BLANK_AUDIO]", SPEECH, ""), ("Thank you for watching!", SPEECH, ""), ("Thank you.", SPEECH, ""),
+     ("Thank you.", vowels(0.6), "Thank you."), ("(music) What now?", SPEECH, "What now?")],
+)  # fmt: skip
+async def test_what_nobody_said_is_not_answered(question: str, speech: np.ndarray, understood: str) -> None:
+    async with agent_server(question=question) as server:
+        said, sentences, _ = await answered(settings(server), speech=speech)
+        assert (said, bool(sentences), bool(server.chats)) == (understood, bool(understood), bool(understood))
 
 
 @pytest.mark.parametrize(
@@ -112,13 +148,13 @@ async def pieces(*texts: str) -> AsyncGenerator[str]:
     [
         (("Hel", "lo the", "re. I am", " Ann", ". "), ["Hello there.", "I am Ann."]),
         (("<think>", "No. Never.", "</think>", "Yes. ", "Dr. X is in."), ["Yes.", "Dr. X is in."]),
-        (("**Bold** and `code`.\n\n- One\n- Two\n\n", "End"), ["Bold and code.", "One Two.", "End"]),
+        (("**Bold** and `code`.\n\n- One\n- Two\n\n", "End"), ["Bold and code.", "One.", "Two.", "End"]),
         (("...", " "), []),
         (tuple("One. Two! Three? Four"), ["One.", "Two!", "Three?", "Four"]),
     ],
 )
 async def test_sentences_of_a_text_that_comes_in_pieces(texts: tuple[str, ...], sentences: list[str]) -> None:
-    assert [sentence async for sentence in sentences_of(pieces(*texts))] == sentences
+    assert [sentence async for sentence in sentences_of(pieces(*texts), AnswerText())] == sentences
 
 
 @given(st.text(st.sampled_from(" .!?…\n\"'-*aB1"), max_size=200), st.lists(st.integers(0, 200), max_size=20))
@@ -161,7 +197,7 @@ async def test_a_sentence_is_there_before_the_next_is_written() -> None:
             written.append(text)
             yield text
 
-    sentences = sentences_of(writing())
+    sentences = sentences_of(writing(), AnswerText())
     assert await anext(sentences) == "One."
     assert written == ["One. ", "Two "]
     await sentences.aclose()

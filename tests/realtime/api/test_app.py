@@ -266,3 +266,20 @@ async def test_a_fault_of_the_server_is_told_without_its_words(
         answer = await client.post("/api/sessions", json={})
     assert answer.status_code == 500
     assert answer.json()["error"] == {"code": "internal", "message": "the server failed; its log says why"}
+
+
+async def test_frames_and_a_background_are_what_the_settings_say(
+    tmp_path: Path, no_built_in_avatars: None, client: httpx.AsyncClient
+) -> None:
+    assert (await client.get("/kiosk")).headers["content-security-policy"].endswith("frame-ancestors 'none'")
+    assert (await client.get("/kiosk/background")).status_code == 404
+    picture, sites = tmp_path / "foyer.png", ("https://a.example", "http://b.example:8000")
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    store = make_store(tmp_path / "other", {"ann": 60})
+    settings = Settings(store=store.root, picture_workers=0, frame_ancestors=sites, kiosk_background=picture)
+    app = create_app(Sessions(settings, worker_settings(store, "FakePredictor")))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as other:
+        shown = await other.get("/kiosk/background")
+        policy = (await other.get("/kiosk")).headers["content-security-policy"]
+    assert (shown.status_code, shown.headers["content-type"], shown.content) == (200, "image/png", picture.read_bytes())
+    assert policy.endswith("; frame-ancestors https://a.example http://b.example:8000")

@@ -56,7 +56,8 @@ async def test_a_portrait_becomes_an_avatar_that_a_session_can_show(
     client: httpx.AsyncClient, sessions: Sessions
 ) -> None:
     about = {"name": "Eileen", "licence": "public domain", "consent": "hers, to NASA"}
-    accepted = await upload(client, PORTRAIT.read_bytes(), id="eileen", **about)
+    files = {"file": ("me.jpg", PORTRAIT.read_bytes()), "eyes_shut": ("shut.jpg", PORTRAIT.read_bytes())}
+    accepted = await client.post(URL, files=files, data={"id": "eileen", "rest": "closed", **about})
     assert accepted.status_code == 202
     assert accepted.json() == {"id": "eileen"}
     assert accepted.headers["location"] == f"{URL}/eileen"
@@ -72,7 +73,8 @@ async def test_a_portrait_becomes_an_avatar_that_a_session_can_show(
     facts = (await client.get(f"{URL}/eileen")).json()
     assert facts["state"] == "ready"
     assert {name: facts[name] for name in about} == about
-    assert facts["report"]
+    assert any("--rest closed" in note for note in facts["report"]["notes"])
+    assert sessions.store.load("eileen").manifest.rest == "closed"
     assert (await client.get(f"{URL}/eileen/preview")).headers["content-type"] == "image/jpeg"
     assert left_over(sessions) == []
 
@@ -94,6 +96,9 @@ REQUESTS: list[tuple[int, dict[str, Any]]] = [
     (409, {"files": {"file": ("a.jpg", b"x")}, "data": {"id": "ann"}}),
     (400, {"files": {"other": ("a.jpg", b"x")}}),
     (400, {"files": [("file", ("a.jpg", b"x")), ("file", ("b.jpg", b"x"))]}),
+    (400, {"files": [("eyes_shut", ("a.jpg", b"x")), ("eyes_shut", ("b.jpg", b"x"))]}),
+    (413, {"files": {"file": ("a.jpg", b"x"), "eyes_shut": ("b.jpg", b"x" * (1 << 20) + b"x" * 200_000)}}),
+    (400, {"files": {"file": ("a.jpg", b"x")}, "data": {"rest": "smile"}}),
     (415, {"json": {"file": "a.jpg"}}),
     (400, {"content": b"no form", "headers": {"content-type": "multipart/form-data; boundary=x"}}),
     (400, {"content": b"no form", "headers": {"content-type": "multipart/form-data"}}),

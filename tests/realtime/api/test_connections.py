@@ -76,6 +76,15 @@ def test_a_proxy_on_this_machine_may_have_all() -> None:
     assert connections.admit(10, LOOPBACK, 1.0) == ConnectionDecision(admitted=True, closes=0)
 
 
+def test_an_address_that_speaks_for_many_may_have_all_while_it_does() -> None:
+    ingress = "192.0.2.7"
+    connections = Connections(total=1000, per_network=4)
+    with connections.trusting(ingress), connections.trusting(ingress):
+        admitted(connections, range(NEW_BURST + 50), ingress)
+        assert all(connections.admit(900 + number, "192.0.2.8", 0.0).admitted for number in range(4))
+    assert connections.admit(999, ingress, 1.0).closes is not None, "its share again"
+
+
 def test_an_address_that_comes_again_and_again_is_refused_and_others_are_not() -> None:
     connections = Connections(total=10, per_network=2)
     came = sum(connections.admit(number, "192.0.2.1", number / 1000).admitted for number in range(5000))

@@ -74,5 +74,4 @@ async def test_a_flood_from_one_address_is_refused_and_others_are_served(
     assert set(statuses) == {404, 429}
     assert BURST <= statuses.count(404) <= BURST + seconds + 1
     assert statuses[:BURST].count(404) >= BURST - 1
-    assert sorted(took_s)[len(took_s) // 2] < 0.2
     assert grown < SLACK_BYTES

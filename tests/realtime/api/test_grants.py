@@ -96,6 +96,7 @@ SCOPED = {
     ("GET", "/api/tokens"): "admin",
     ("DELETE", "/api/tokens/t"): "admin",
     ("GET", "/openapi.json"): "admin",
+    ("POST", "/api/rooms"): "admin",  # or a key that may publish and stream
     ("GET", "/api/sessions/{id}"): "admin",
     ("POST", "/api/sessions/{id}/interrupt"): "admin",
 }
@@ -143,7 +144,9 @@ async def test_a_guest_has_one_session_at_a_time(app: FastAPI, client: httpx.Asy
     assert [session.id for session in sessions.all()] == [first["id"]]
     other = (await sign(client))["token"]
     assert (await begin(client, other)).status_code == 201
-    sessions.get(first["id"]).listeners.clear()  # its client has gone
+    left = sessions.get(first["id"])
+    left.listeners.clear()
+    await until(lambda: left.lost_s is not None or left.unclaimed)  # a tick notes that its client has gone
     second = await begin(client, token)
     assert second.status_code == 201
     assert first["id"] not in [session.id for session in sessions.all()]
@@ -179,10 +182,22 @@ async def test_a_token_for_one_call_begins_one(client: httpx.AsyncClient) -> Non
     assert (await client.get("/api/avatars", headers=bearer(token))).status_code == 200
 
 
+async def test_a_label_cannot_write_over_its_neighbours(client: httpx.AsyncClient) -> None:
+    await sign(client, label="Eve\x1b[31m\u202e\nAdam")
+    (listed,) = (await client.get("/api/tokens", headers=bearer(ADMIN))).json()
+    assert listed["label"] == "Eve [31m Adam"
+
+
 async def test_a_token_names_avatars_and_forbids_conversations(client: httpx.AsyncClient) -> None:
     token = (await sign(client, avatars=["bob"], conversation=False))["token"]
     listed = (await client.get("/api/avatars", headers=bearer(token))).json()
     assert [avatar["id"] for avatar in listed] == ["bob"]
+    for route in ("", "/preview", "/events"):
+        there = await client.get(f"/api/avatars/bob{route}", headers=bearer(token))
+        hidden = await client.get(f"/api/avatars/ann{route}", headers=bearer(token))
+        assert (there.status_code, hidden.status_code) == (200, 404), "other faces are not for this guest"
+        assert hidden.json()["error"]["message"] == "there is no avatar 'ann'"
+        assert (await client.get(f"/api/avatars/ann{route}", headers=bearer(ADMIN))).status_code == 200
     assert (await begin(client, token, avatar="ann")).status_code == 403
     assert (await begin(client, token, conversation=True)).status_code == 403
     made = (await begin(client, token)).json()

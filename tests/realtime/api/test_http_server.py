@@ -18,6 +18,7 @@ from lipstream.realtime.api import listening
 from lipstream.realtime.api.connections import Connections, ConnectionState
 from lipstream.realtime.api.http_server import HttpServer, server_config
 from lipstream.realtime.api.listening import connection_room
+from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.settings import Settings
 from tests.server_process import free_port
 from tests.test_deploy import certificate
@@ -200,6 +201,28 @@ async def test_a_websocket_stays_and_counts() -> None:
         await until(lambda: len(server.config.connections) == 0)
 
 
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (b"/ws", b"A: " + b"x" * 9000 + b"\r\n\r\n"),
+        (b"/ws?" + b"x" * 9000, b"\r\n"),
+        (b"/ws", b"".join(b"a%d: b\r\n" % number for number in range(200)) + b"\r\n"),
+        (b"/ws", b"Content-Length: 5\r\n\r\nabcde"),
+        (b"/ws", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ],
+    ids=["long line", "long path", "many lines", "body", "chunks"],
+)
+async def test_a_head_that_is_no_websockets_is_refused_at_once(path: bytes, more: bytes) -> None:
+    async with serving() as server:
+        reader, writer = await connect(server)
+        upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n" + upgrade + key + more)
+        assert (await ended(reader)).startswith(b"HTTP/1.1 400 "), "otherwise it would count for as long as it likes"
+        await until(lambda: not len(server.config.connections))
+        writer.close()
+
+
 async def test_a_handshake_that_never_ends_counts_and_is_disconnected(certificate: tuple[Path, Path]) -> None:
     async with serving(tls_cert=certificate[0], tls_key=certificate[1]) as server:
         reader, writer = await connect(server)
@@ -271,11 +294,10 @@ def test_descriptors_are_kept_for_calls(monkeypatch: pytest.MonkeyPatch, caplog:
     assert connection_room(4, 50) == listening.MOST_CONNECTIONS
 
 
-async def test_an_address_in_use_is_said_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_address_in_use_is_said_in_a_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = HttpServer(server_config(application, Settings(port=taken.getsockname()[1])))
-        with pytest.raises(SystemExit):
+        with pytest.raises(SettingsError, match=f"port {taken.getsockname()[1]} of 127.0.0.1 is in use"):
             await server._serve()
-    assert "cannot listen" in caplog.text

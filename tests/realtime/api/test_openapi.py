@@ -19,7 +19,8 @@ from lipstream.realtime.settings import Settings
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm
 from tests.realtime.api.checked_client import EMPTY, CheckedTransport, operations
 from tests.realtime.api.whip_whep_routes.asking import fragment_of
-from tests.realtime.fakes import make_store, worker_settings
+from tests.realtime.fakes import add_motions, make_store, worker_settings
+from tests.realtime.rooms import fake_livekit
 from tests.realtime.rtc.loopback import Client
 
 
@@ -42,6 +43,7 @@ def description(tmp_path: Path, no_built_in_avatars: None) -> dict[str, Any]:
 @pytest.fixture
 async def app(tmp_path: Path, no_built_in_avatars: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
     store = make_store(tmp_path, {"ann": 60, "bob": 90})
+    add_motions(store, "ann")
     (tmp_path / "keys").write_text("an API key of fair length")
     settings = Settings(
         store=store.root,
@@ -88,6 +90,10 @@ async def _take_session(client: httpx.AsyncClient, peers: list[Client]) -> None:
     for route in ("", "/connectivity", "/notices"):
         await client.get(path + route)
     await client.post(f"{path}/say", json={"text": "A short text."})
+    await client.post(f"{path}/motion", json={"name": "greet"})
+    await client.post(f"{path}/script", json={"lines": ["A line."]})
+    await client.get(f"{path}/script")
+    await client.delete(f"{path}/script")
     await client.post(f"{path}/interrupt")
     await client.patch(path, json={"avatar": "bob"})
     await client.patch(path, json={"articulation": 1.3})
@@ -129,11 +135,17 @@ async def _take_avatars(client: httpx.AsyncClient) -> None:
     async with asyncio.timeout(60):
         await client.get(f"{taken.headers['location']}/events")
     assert (await client.get("/api/avatars/me")).json()["state"] == "failed"
+    await client.post("/api/avatars/ann/motions", files={"file": ("nod.mp4", b"no clip")}, data={"name": "nod"})
+    async with asyncio.timeout(60):
+        await client.get("/api/avatars/ann/events")
+    await client.delete("/api/avatars/ann/motions/greet")
+    async with asyncio.timeout(60):
+        await client.get("/api/avatars/ann/events")
     assert (await client.delete("/api/avatars/bob")).status_code == 204
 
 
 async def test_each_route_answers_what_the_description_says(
-    transport: CheckedTransport, client: httpx.AsyncClient, peers: list[Client]
+    transport: CheckedTransport, client: httpx.AsyncClient, peers: list[Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         await client.get(path)
@@ -142,6 +154,9 @@ async def test_each_route_answers_what_the_description_says(
     await client.delete(f"/api/tokens/{token}")
     await _take_session(client, peers)
     await _take_endpoint(client, "/api/whip", await peers[2].offer())
+    fake_livekit.install(monkeypatch)
+    joined = await client.post("/api/rooms", json={"url": "ws://127.0.0.1:9", "token": "t", "agent": "agent"})
+    await client.delete(joined.headers["location"])
     await _take_avatars(client)
     succeeded = {(method, path) for method, path, status in transport.answered if status < 300}
     assert operations(transport.description).keys() - succeeded == set()
@@ -157,9 +172,13 @@ REFUSED: list[tuple[int, str, str, dict[str, Any]]] = [
     (400, "POST", "SESSION/say", {"json": {}}),
     (400, "POST", "SESSION/say", {"json": {"text": " "}}),
     (413, "POST", "SESSION/say", {"json": {"text": "x" * 20_000}}),
+    (404, "POST", "SESSION/motion", {"json": {"name": "dance"}}),
+    (400, "POST", "SESSION/motion", {"json": {}}),
     (400, "POST", "SESSION/streams", {"json": {"url": "ftp://a.example"}}),
     (400, "POST", "/api/sessions", {"json": {"avatar": 7}}),
     (409, "POST", "/api/sessions", {"json": {"local_audio": True}}),
+    (409, "POST", "/api/rooms", {"json": {"url": "wss://a.example", "token": "t", "agent": "a"}}),
+    (400, "POST", "/api/rooms", {"json": {"url": "wss://a.example", "token": "t", "agent": ""}}),
     (422, "POST", "/api/sessions", {"json": {"offer": {"sdp": "v=0", "type": "offer"}}}),
     (422, "POST", "SESSION/whep", {"content": "v=0", "headers": {"Content-Type": SDP}}),
     (415, "POST", "SESSION/whep", {"json": {}}),

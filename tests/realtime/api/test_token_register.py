@@ -10,6 +10,7 @@ from lipstream.realtime.api import token_register
 from lipstream.realtime.api.token_register import FILE, SignedToken, TokenRegister
 from lipstream.realtime.api.tokens import Invitation
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.wire.cluster_messages import TokenLists
 
 NOW_S = 1_800_000_000
 
@@ -83,3 +84,20 @@ async def test_a_write_that_fails_leaves_the_list_of_before(tmp_path: Path, monk
         await register.keep()
     assert register.is_revoked("two")
     assert list(json.loads((tmp_path / FILE).read_text())["revoked"]) == ["one"]
+
+
+async def test_servers_of_a_cluster_take_each_others_lists(tmp_path: Path) -> None:
+    here, there = TokenRegister(tmp_path / "here"), TokenRegister(tmp_path / "there")
+    assert here.lists_tag() == there.lists_tag()
+    here.revoke("taken", NOW_S, expires_s=NOW_S + 500)
+    assert here.reserve(invitation("once", once=True))
+    assert here.lists()["used"] == {}, "its session may fail yet"
+    await here.keep(invitation("once", once=True))
+    assert here.lists_tag() != there.lists_tag()
+    await there.merge(here.lists(), NOW_S)
+    assert here.lists_tag() == there.lists_tag()
+    assert there.is_revoked("taken")
+    assert not there.reserve(invitation("once", once=True))
+    assert TokenRegister(tmp_path / "there").is_revoked("taken"), "it lasts"
+    await there.merge(TokenLists(revoked={"taken": NOW_S + 10, "old": NOW_S - 1}, used={}), NOW_S)
+    assert there.lists()["revoked"] == {"taken": NOW_S + 500}, "the later expiry counts"

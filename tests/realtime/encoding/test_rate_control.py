@@ -180,3 +180,20 @@ def test_what_is_sent_again_has_its_share_only() -> None:
             sent += 1200
     share = RETRANSMIT_SHARE * 1_000_000 / 8
     assert 10 * share <= sent <= 11 * share
+
+
+def test_loss_at_the_limit_is_noise_whose_windows_are_above_it_by_chance() -> None:
+    noisy, full = SimulatedLink(), SimulatedLink()
+    for second in range(1, 61):
+        noisy.heard(second * 1.01, lost=0.1 + 0.02 * (-1) ** second)
+        full.heard(second * 1.01, lost=0.15)
+    assert target_of(noisy) == START_BITRATE
+    assert target_of(full) < START_BITRATE / 10
+    assert noisy.loss == pytest.approx(0.1, abs=0.02)
+
+
+def test_few_packets_show_more_loss_by_chance() -> None:
+    few, many = SimulatedLink(), SimulatedLink()
+    few.heard(1.01, lost=0.15, packets=20)
+    many.heard(1.01, lost=0.15, packets=200)
+    assert target_of(few) == START_BITRATE > target_of(many)

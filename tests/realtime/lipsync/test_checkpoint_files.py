@@ -1,9 +1,14 @@
 """Every form in which a Wav2Lip network comes, and files that are something else or damaged."""
 
+import gzip
 import io
+import os
 import pickle
+import re
+import tracemalloc
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +220,10 @@ def test_what_is_no_network_of_the_family_is_named(names: tuple[str, ...], meani
         ("w.pth", b"\n<!DOCTYPE html><html>", "a web page, not a checkpoint"),
         ("w.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
         ("w.pth", b"", "empty"),
+        ("w.onnx", b"", "empty"),
+        ("w.pth", b"404: Not Found\n", "a text, not a checkpoint: it begins with '404: Not Found'"),
+        ("w.pth", gzip.compress(b"weights"), "packed with gzip: unpack it first"),
+        ("w.pth", b"w.pth".ljust(257, b"\0") + b"ustar", "a tar archive: unpack it first"),
     ],
 )
 def test_what_is_no_checkpoint_at_all_is_named(name: str, content: bytes, meaning: str, tmp_path: Path) -> None:
@@ -232,6 +241,68 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pth", "w") as file:
         file.writestr("word/document.xml", "")
     assert "a zip of something else" in _refusal(tmp_path / "w.pth")
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as file:
+        file.writestr("models/wav2lip.pth", "")
+    assert "a zip of models/wav2lip.pth: unpack it first" in _refusal(tmp_path / "w.pth")
+
+
+def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "folder.pth").mkdir()
+    assert "folder.pth is a folder: name the weights file in it" in _refusal(tmp_path / "folder.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    assert "pipe.pth is no regular file" in _refusal(tmp_path / "pipe.pth")
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.999])
+def test_a_broken_download_is_named(kept: float, network: Wav2Lip, tmp_path: Path) -> None:
+    _save("bare", network, tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(whole[: int(kept * len(whole))])
+    assert "it ends too early, like a broken download" in _refusal(tmp_path / "w.pth")
+
+
+Place = Callable[[dict[str, torch.Tensor]], object]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda state: {b"state_dict": state, 7: None, (1, 2): "other"},
+        lambda state: [{"step": 1}, (state, "more")],
+        lambda state: {"model": {"generator": {"state_dict": state}}, "optimizer": beside(state)["optimizer"]},
+    ],
+)
+def test_a_network_is_found_wherever_a_checkpoint_keeps_it(place: Place, network: Wav2Lip, tmp_path: Path) -> None:
+    torch.save(place(network.state_dict()), tmp_path / "w.pth")
+    loaded, _ = load_weights(tmp_path / "w.pth")
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_checkpoint_that_holds_itself_is_read(network: Wav2Lip, tmp_path: Path) -> None:
+    content: dict[str, object] = {"state_dict": network.state_dict()}
+    content["self"] = [content]
+    torch.save(content, tmp_path / "w.pth")
+    assert load_weights(tmp_path / "w.pth")[1].size == 96
+
+
+@pytest.mark.parametrize(
+    ("change", "meaning"),
+    [
+        (lambda value: value.to(torch.float8_e4m3fn), "has numbers of a kind that is not read"),
+        (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "is quantised: use the checkpoint"),
+        (lambda value: nn.Parameter(value.to("meta")), r"has no values \(device meta\)"),
+        (lambda value: value.to_sparse(), "is sparse: use the checkpoint"),
+        (lambda value: (100 * value).to(torch.int32), "weight is of int32, not of floats"),
+        (lambda value: value / 0, "weight holds numbers that are not finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor:UserWarning", "ignore:.*torch.ao.quantization")
+def test_tensors_that_cannot_be_drawn_with_are_named(
+    change: Callable[[torch.Tensor], torch.Tensor], meaning: str, network: Wav2Lip, tmp_path: Path
+) -> None:
+    state = {name: change(value) if value.dim() == 4 else value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.pth")
+    assert re.search(meaning, _refusal(tmp_path / "w.pth"))
 
 
 def archive(path: Path, root: bytes, storages: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
@@ -269,14 +340,14 @@ def tensor(shape: tuple[int, ...], strides: tuple[int, ...], *, count: int, offs
 @pytest.mark.parametrize(
     ("shape", "strides", "count", "offset", "message"),
     [
-        ((512, 3, 3, 3), (0, 0, 0, 0), 16, 0, "a tensor is larger than its storage"),
+        ((2, 1, 3, 3), (0, 0, 0, 0), 16, 0, "a tensor is larger than its storage"),
         ((1, 1, 3, 3), (9, 9, 3, 1), 16, 9, "a tensor is larger than its storage"),
         ((1, 1, 3, 3), (9, 9, 3, 1), 17, 0, "it ends too early"),
         ((1, 1, 3, 3), (9, 9, 3, 1), 2**38, 0, "it names more bytes than it holds"),
         ((1, 1, 3, 3), (9, 9, 3, -1), 16, 0, "described in an unknown way"),
         ((1, 1, 3), (9, 9, 3, 1), 16, 0, "described in an unknown way"),
         ((1, 1, 3, 2**50), (9, 9, 3, 1), 16, 0, "described in an unknown way"),
-        ((2**20, 1, 3, 3), (0, 0, 0, 0), 16, 0, "a tensor is larger than its storage"),
+        ((2**20, 1, 3, 3), (0, 0, 0, 0), 16, 0, "it names more bytes than it holds"),
     ],
 )
 def test_a_tensor_that_claims_more_than_there_is_is_refused(
@@ -304,6 +375,36 @@ def test_modules_that_hold_each_other_without_end_are_refused(tmp_path: Path) ->
     itself = b"\x80\x02c__torch__\nA\n)\x81q\x01}(X\x01\x00\x00\x00ah\x01ub."
     archive(tmp_path / "v.pth", itself, {})
     assert "its modules have no end" in _refusal(tmp_path / "v.pth")
+
+
+def test_many_modules_that_share_their_attributes_are_refused(tmp_path: Path) -> None:
+    state = {f"a{at}": torch.nn.Parameter(torch.zeros(1)) for at in range(40)}
+    modules = []
+    for _ in range(1000):
+        modules.append(nn.Module())
+        modules[-1].__dict__ = state
+    torch.save(modules, tmp_path / "w.pth")
+    assert "its modules have no end" in _refusal(tmp_path / "w.pth")
+
+
+def test_names_that_grow_without_end_are_refused(tmp_path: Path) -> None:
+    module = nn.Module()
+    module.register_buffer("a" * 2000, torch.zeros(1))
+    torch.save(module, tmp_path / "w.pth")
+    assert "its modules have no end" in _refusal(tmp_path / "w.pth")
+
+
+def test_tensors_that_share_their_bytes_are_not_copied_for_each_name(network: Wav2Lip, tmp_path: Path) -> None:
+    shared = torch.zeros(4 * 2**20)
+    torch.save({name: shared.view(1, 1, 2048, -1) for name in network.state_dict()}, tmp_path / "w.pth")
+    tracemalloc.start()
+    try:
+        checkpoint = open_checkpoint(tmp_path / "w.pth")
+        with pytest.raises(WeightsError, match="it names more bytes than it holds"):
+            checkpoint.read(checkpoint.maps[0])
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

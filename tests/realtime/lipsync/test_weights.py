@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,18 @@ import torch
 from safetensors.torch import save_file
 
 from lipstream.realtime.errors import WeightsError
-from lipstream.realtime.lipsync.metadata import NO_PADS, PUBLISHED_PADS, Pads, Region, WeightsMetadata, parse_metadata
+from lipstream.realtime.lipsync.metadata import (
+    BUILT_IN_WEIGHTS,
+    NO_PADS,
+    PUBLISHED_PADS,
+    Pads,
+    Region,
+    WeightsMetadata,
+)
 from lipstream.realtime.lipsync.network import AudioEncoderKind, Head, Wav2Lip
+from lipstream.realtime.lipsync.stated_metadata import parse_metadata
 from lipstream.realtime.lipsync.weights import load_weights, save_weights
+from lipstream.realtime.lipsync.weights_file import read_file
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +135,21 @@ def test_our_own_files_come_back(network: Wav2Lip, tmp_path: Path) -> None:
     assert load_weights(path, window_offset_samples=-640)[1].window_offset_samples == -640
 
 
+def test_fine_layers_come_back_with_their_weights(tmp_path: Path) -> None:
+    network, path = Wav2Lip(0.125, 96, "copy", paint_scale=2), tmp_path / "fine.safetensors"
+    save_weights(network, path, window_offset_samples=-2600, licence="CC0-1.0", name="fine", dtype=torch.float32)
+    loaded, metadata = load_weights(path)
+    assert (metadata.paint_scale, loaded.paint_scale) == (2, 2)
+    assert WeightsMetadata.from_json(metadata.to_json()) == metadata
+    for name, tensor in network.fine_paint.state_dict().items():
+        assert torch.equal(tensor, loaded.fine_paint.state_dict()[name])
+
+
+def test_only_a_copying_head_has_fine_paint() -> None:
+    with pytest.raises(ValueError, match="head 'paint' has no paint of 2 times"):
+        Wav2Lip(0.125, 96, "paint", paint_scale=2)
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_official_checkpoints_load_strictly(wrapped: bool, prefix: str, tmp_path: Path) -> None:
@@ -206,6 +231,20 @@ META = {
         (lambda s, m: m.update(width="nan"), "nan wide"),
         (lambda s, m: m.update(decoded_region=json.dumps([48, 97, 0, 96])), "not inside the 96 px crop"),
         (lambda s, m: m.update(window_offset_samples="-5000"), "ends before its frame"),
+        (lambda s, m: m.update(window_offset_samples="999999999"), "999999999 waits too long, expected 12600 at most"),
+        (lambda s, m: m.update(decoded_region="[" * 100_000), "metadata is incomplete: maximum recursion depth"),
+        (lambda s, m: m.update(width="x" * 100_000), "metadata is incomplete: could not convert .{,2000}$"),
+        (
+            lambda s, m: s.update({"\x1b[2J" + 300 * "k": torch.zeros(1)}),
+            "unexpected tensor \N{REPLACEMENT CHARACTER}.{98}…$",
+        ),
+        (lambda s, m: m.update(paint_scale="3"), "'paint_scale' is 3, expected 1 or 2"),
+        (lambda s, m: m.update(head="paint", paint_scale="2"), "'paint_scale' is 2, expected 1$"),
+        (lambda s, m: m.update(paint_scale="2"), "tensor fine_paint[.].* is missing"),
+        (
+            lambda s, m: m.update(paint_scale="2", decoded_region=json.dumps([48, 95, 0, 96])),
+            r"a decoded region with even edges, not \(48, 95, 0, 96\)",
+        ),
     ],
 )
 def test_a_wrong_file_gets_one_sentence_about_the_first_mismatch(
@@ -219,6 +258,14 @@ def test_a_wrong_file_gets_one_sentence_about_the_first_mismatch(
     assert "\n" not in caught.value.message
 
 
+def test_texts_of_a_file_are_one_line_of_printable_characters(network: Wav2Lip, tmp_path: Path) -> None:
+    texts = {"name": "\x1b]0;title\x07Ada\nBen", "licence": 1000 * "MIT "}
+    save_file(_state(network), tmp_path / "w.safetensors", metadata=META | texts)
+    _, metadata = load_weights(tmp_path / "w.safetensors")
+    assert metadata.name == "\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER}Ada\N{REPLACEMENT CHARACTER}Ben"
+    assert len(metadata.licence) == 200
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 not a zip", b"{}"])
 def test_rubbish_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
@@ -227,3 +274,16 @@ def test_rubbish_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
         load_weights(tmp_path / name)
     with pytest.raises(WeightsError, match="cannot read the weights file"):
         load_weights(tmp_path / f"no-{name}")
+
+
+def test_fine_paint_corrects_where_the_crop_has_the_mouth() -> None:
+    ours = read_file(BUILT_IN_WEIGHTS).metadata
+    assert ours.fine_window == Region(52, 72, 24, 72)
+    assert dataclasses.replace(ours, size=288, decoded_region=Region(144, 200, 36, 252)).fine_window == Region(
+        156, 200, 72, 216
+    ), "no more than the region"
+    for unknown in (
+        dataclasses.replace(ours, crop="detector"),
+        dataclasses.replace(ours, decoded_region=Region(80, 96, 12, 84)),
+    ):
+        assert unknown.fine_window == unknown.decoded_region

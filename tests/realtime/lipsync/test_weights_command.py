@@ -1,6 +1,7 @@
 """``lipstream weights show`` and ``convert``."""
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_converted_checkpoint_is_the_same_network(
     ("arguments", "message"),
     [
         (["show", "none.pth"], "cannot read the weights file"),
-        (["show", "text.pth"], "text.pth is not a checkpoint of plain tensors"),
+        (["show", "text.pth"], "text.pth is a text, not a checkpoint"),
         (["convert", "bought.pth", "out.pth"], "out.pth has to end in .safetensors"),
         (["convert", "bought.pth", "there.safetensors"], "is there already"),
         (["convert", "bought.pth", "none/out.safetensors"], "cannot write"),
@@ -106,3 +107,16 @@ def test_what_does_not_fit_is_one_sentence(
     assert message in said
     assert said.count("\n") == 1
     assert Path("there.safetensors").read_bytes() == b"mine"
+
+
+def test_a_disk_that_is_full_leaves_no_half_file(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cut_short(_: object, path: str, **__: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lipstream.realtime.lipsync.weights_file.save_file", cut_short)
+    assert main(["convert", str(checkpoint), str(tmp_path / "out.safetensors")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]

@@ -114,8 +114,8 @@ def _warped(picture: np.ndarray, box: Box, region: Region, shown: np.ndarray, ne
             return enlarged
 
         mask = np.clip(up(feather_mask(region), cv2.INTER_LINEAR), 0, 1)
-        sharp = up(painted[..., place], cv2.INTER_LINEAR if place else cv2.INTER_CUBIC)
-        wanted = old + mask * (sharp - up(changed, cv2.INTER_LINEAR) * old.astype(np.float32))
+        kind = cv2.INTER_LINEAR if place else cv2.INTER_CUBIC
+        wanted = old + mask * (up(painted[..., place], kind) - up(changed, kind) * old.astype(np.float32))
         touched = MouthPainter(region, CROP).mask(box, planes(picture)[0].shape)
         plane[:] = np.where(touched[::step, ::step] | touched[step - 1 :: step, step - 1 :: step], wanted, old)
     clipped: np.ndarray = np.clip(out, 0, 255)
@@ -146,6 +146,22 @@ def test_a_published_mouth_is_whole_below_the_middle_and_has_no_edge() -> None:
     assert (mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) == (0, 0, 0, 0)
     assert (mask[6:-5, 5:-5] == 1).all()
     assert np.abs(np.diff(mask, axis=0)).max() < 0.4
+
+
+def test_on_an_even_colour_the_change_alone_is_painted_without_a_grid() -> None:
+    region, box, shade = Region(42, 96, 0, 96), Box(40, 40, 176, 240), 150
+    rows, columns = np.mgrid[: region.height, : region.width]
+    darker = 60 * np.exp(-(((rows - 30) / 8) ** 2) - ((columns - 48) / 14) ** 2)
+    shown = np.full((region.height, region.width, 3), shade, np.uint8)
+    new = np.rint(shade - darker).astype(np.uint8)[..., None].repeat(3, axis=2)
+    picture = bgr_to_i420(np.full((320, 256, 3), shade, np.uint8))
+    painter, before = MouthPainter(region, CROP, (), "detector"), picture.copy()
+    painter.paint(picture, box, shown=shown, new=new)
+    place = painter.of(box)
+    change = (bgr_to_ycbcr(new) - bgr_to_ycbcr(shown))[..., 0].astype(np.float32)
+    smooth = place.luma_up(place.widen(change), cv2.INTER_CUBIC) * place.luma_mask
+    luma, was = (place.luma_of(planes(each)[0], box).astype(np.float32) for each in (picture, before))
+    assert np.abs(luma - was - smooth).max() < 1
 
 
 @pytest.mark.parametrize("width", [64, 96, 98, 150, 192, 210, 212, 254])

@@ -19,7 +19,7 @@ from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings
 from lipstream.realtime.wire.control_messages import ControlMessage
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 QUICK = RtcSettings(connect_timeout_s=WAIT_S, silence_timeout_s=WAIT_S)
 
 
@@ -43,6 +43,10 @@ class TonePlayout:
         self.fail: str | None = None
         self.slow_picture_s = 0.0
         self.mouth_late_s: dict[int, float] = {}
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        return self.size, self.size
 
     def speech(self, packet: int) -> np.ndarray:
         if self.fail == "speech":

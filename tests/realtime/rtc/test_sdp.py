@@ -7,17 +7,8 @@ from hypothesis import strategies as st
 
 from lipstream.realtime.errors import OfferError, SettingsError, TooLargeError
 from lipstream.realtime.rtc.candidates import read_fragment
-from lipstream.realtime.rtc.sdp import (
-    MAX_CANDIDATES,
-    MAX_OFFER_BYTES,
-    MAX_SECTIONS,
-    PUBLISHING,
-    SPEAKING,
-    WATCHING,
-    Terms,
-    check_answer,
-    check_offer,
-)
+from lipstream.realtime.rtc.offer_terms import MAX_CANDIDATES, PUBLISHING, SPEAKING, WATCHING, Terms
+from lipstream.realtime.rtc.sdp import MAX_OFFER_BYTES, MAX_SECTIONS, check_answer, check_offer
 from lipstream.realtime.rtc.sdp_sections import split_sections
 from lipstream.realtime.settings import read_settings
 
@@ -261,6 +252,40 @@ def test_a_second_section_of_a_kind_refuses_what_a_publisher_offers() -> None:
         check_offer(offer, PUBLISHING)
 
 
+PCMU = AUDIO.replace("SAVPF 111", "SAVPF 0 8 101").replace("a=rtpmap:111 opus/48000/2", "a=rtpmap:101 G726-32/8000")
+AV1 = VIDEO.replace("VP8/90000", "AV1/90000")
+
+
+@pytest.mark.parametrize(
+    ("sections", "terms", "told"),
+    [
+        (PCMU + VIDEO, SPEAKING, "The audio section offers PCMU, PCMA, G726-32; it needs opus."),
+        (AUDIO + AV1, SPEAKING, "The video section offers AV1; it needs H264 or VP8."),
+        (PCMU + AV1, WATCHING, "The audio section offers PCMU, PCMA, G726-32; it needs opus."),
+        (AUDIO.replace("opus/48000/2", "opus/16000") + VIDEO, SPEAKING, "offers opus/16000; it needs opus."),
+        (AUDIO.replace("a=rtcp-mux\n", "") + VIDEO, SPEAKING, "does not multiplex RTP and RTCP (a=rtcp-mux)."),
+        (AUDIO + VIDEO.replace("UDP/TLS/RTP/SAVPF", "UDP"), SPEAKING, "sent by UDP, not by UDP/TLS/RTP/SAVPF."),
+        ((AUDIO + VIDEO).replace("sha-256", "sha-1"), SPEAKING, "a fingerprint (a=fingerprint) by SHA-256"),
+        ((AUDIO + VIDEO).replace("a=ice-pwd", "a=ice-word"), SPEAKING, "without ICE credentials"),
+        ((AUDIO + VIDEO).replace("actpass", "holdconn"), SPEAKING, "a DTLS role that is none"),
+        (AUDIO.replace("a=rtpmap:111 opus/48000/2\n", "") + VIDEO, SPEAKING, "offers no codec by name; it needs opus."),
+    ],
+)
+def test_a_refusal_names_the_codecs(sections: str, terms: Terms, told: str) -> None:
+    sections = sections.replace("a=sendrecv", "a=recvonly") if terms is WATCHING else sections
+    with pytest.raises(OfferError) as refused:
+        check_offer(HEAD.replace("0 1 2", "0 1") + sections, terms)
+    assert told in refused.value.message
+
+
+def test_a_section_without_our_codecs_is_rejected_beside_one_that_has_them() -> None:
+    watched = HEAD.replace("0 1 2", "0 1") + PCMU.replace("sendrecv", "recvonly") + VIDEO
+    assert check_offer(watched, WATCHING).kinds == ("video",)
+    checked = check_offer(HEAD.replace("0 1 2", "0 1 5") + AUDIO + AV1 + SCREEN)
+    assert checked.kinds == ("audio", "video")
+    assert "m=video 0" in checked.answer(checked.sdp)
+
+
 def test_a_full_house_of_candidates_passes() -> None:
     assert len(kept(*[candidate(port=5000 + n) for n in range(MAX_CANDIDATES)])) == MAX_CANDIDATES
 
@@ -280,7 +305,8 @@ def passes_or_is_refused(text: str) -> None:
     lines = text.replace("\r", "\n").split("\n")
     written = {line.strip() for line in lines}
     made = {line for line in filtered.split("\r\n") if line and line not in written}
-    assert all(line.startswith(("a=group:BUNDLE ", "m=")) for line in made)
+    defaults = ("a=setup:actpass", "a=sendrecv")
+    assert all(line.startswith(("a=group:BUNDLE ", "m=", "a=rtpmap:", "a=extmap:", *defaults)) for line in made)
 
 
 @given(st.text())

@@ -141,3 +141,24 @@ async def test_a_browser_that_has_the_answer_is_told_so(store: CountingStore) ->
                 same = await client.get(path, headers={"If-None-Match": known})
                 assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
             assert (await client.get(path, headers={"If-None-Match": '"x"'})).status_code == 200
+
+
+async def test_a_built_in_person_has_forms_until_they_are_filmed(tmp_path: Path) -> None:
+    store = make_store(tmp_path, {"mira-1024": 60})
+    catalog = AvatarCatalog(store)
+    listed = await catalog.all()
+    assert listed["mira"].forms == ("mira-green", "mira-lively", "mira-portrait")
+    assert listed["mira-1024"].forms == ()
+    assert "mira-green" not in listed
+    assert (await catalog.get("mira-green")).manifest.size == (512, 512), "but its facts are known"
+    assert (await catalog.preview("mira-green")).jpeg[:2] == b"\xff\xd8"
+    catalog.close()
+
+
+async def test_the_list_names_the_forms(tmp_path: Path) -> None:
+    app = create_app(Sessions(Settings(store=tmp_path), None))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        people = {person["id"]: person for person in (await client.get("/api/avatars")).json()}
+    assert people["ben"]["forms"] == ["ben-1024", "ben-green", "ben-lively", "ben-portrait"]
+    assert "forms" not in people["ada-green"]

@@ -29,10 +29,21 @@ UNREAD_MB = 5
 # Queues without a length of their own: by what they are bounded, which stands in the same module, and under which name
 # what waits is exported. Those without a name are memories: no reader has yet to take what is in them.
 QUEUES = {
+    "agent.realtime_answer.sound": ("LONGEST_MS", None),
+    "agent.realtime_api.parts": ("note_words", None),  # which allows so many characters
+    "rooms.utterances._pending": ("MOST_WAITING", None),
     "session.animator._spans": ("_decide", None),
     "audio.sample_fifo._waiting": ("level", None),  # which its two users below bound
     "audio.pcm_queue._pieces": ("LIMIT_SOUND", "program_ms"),
     "audio.jitter_buffer._arrivals": ("LIMIT_SOUND", "microphone_ms"),
+    "audio.speech_detector._blocks": ("WINDOW_SAMPLES", None),
+    "audio.turn_detector._pushed": ("BLOCK_SAMPLES", None),
+    "face.speech._waiting": ("waiting_samples", None),  # the caller of a library has it, and asks for it
+    "face.speech._analysed": ("waiting_samples", None),
+    "lipsync.checkpoint_maps.waiting": ("_MOST_NAMES", None),
+    "rooms.incoming_stream._chunks": ("MOST_HELD_BYTES", None),
+    "synthesis.container_decoder._pieces": ("MOST_UNREAD_BYTES", None),
+    "synthesis.container_decoder.decoded": ("MOST_WAITING", None),
     "local_audio.play_queue._waiting": ("LIMIT_SOUND", "loudspeaker_ms"),
     "session.text_queue._spoken": ("_forget_heard", None),
     "session.text_queue._waiting": ("MOST_WAITING", "text_characters"),
@@ -75,7 +86,7 @@ async def _forget(_: str) -> None:
     pass
 
 
-async def test_what_waits_for_somebody_is_exported(tmp_path: Path) -> None:
+async def test_what_waits_for_somebody_is_exported(tmp_path: Path, no_built_in_avatars: None) -> None:
     store = make_store(tmp_path, {"ann": 60})
     settings = Settings(store=store.root, max_sessions=2, picture_workers=0)
     sessions = Sessions(settings, worker_settings(store, "FakePredictor"))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipstream.avatar_cache.manifest import Loop
+from lipstream.avatar_cache.motion_graph import Loop
 from lipstream.realtime.audio.mel import mel_spectrogram
 from lipstream.realtime.lipsync.alignment import look_ahead_samples, mel_columns, samples_needed
 from lipstream.realtime.packets import PcmChunk, RenderJob

@@ -2,16 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import room_sounds, turns
 from lipstream.realtime.agent.agent import AgentError, Transcript
+from lipstream.realtime.agent.end_of_turn import Transcribe
+from lipstream.realtime.agent.pause_judge import PauseJudge
+from lipstream.realtime.audio.turn_detector import TurnDetector
+from lipstream.realtime.audio.voice_detector import VoiceDetector
 from lipstream.realtime.errors import BadRequestError
 from lipstream.realtime.synthesis.synthesizer import SpokenPcm, SpokenSentence
+from lipstream.realtime.timeline import SAMPLE_RATE_HZ
 from tests.loopback.virtual import VirtualSession
 
 RATE_HZ = 24_000
@@ -25,10 +31,13 @@ class Echo:
     answers: list[str] = field(default_factory=lambda: ["Aaaaaaaaaa.", "Bbbb."])
     heard: list[float] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    interrupted_ms: list[float] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
 
-    async def answer(self, speech: np.ndarray) -> AsyncGenerator[Transcript | SpokenSentence]:
+    async def answer(
+        self, speech: np.ndarray, motions: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript | SpokenSentence]:
         self.heard.append(speech.size / 16_000)
         try:
             await self.gate.wait()
@@ -44,6 +53,9 @@ class Echo:
         for _ in text:
             yield SpokenPcm(RATE_HZ, np.full(RATE_HZ // 10, LEVEL, "<i2").tobytes())
             await asyncio.sleep(0)
+
+    def note_interrupted(self, heard_ms: float) -> None:
+        self.interrupted_ms.append(heard_ms)
 
     def note_said(self, text: str) -> None:
         self.said.append(text)
@@ -65,6 +77,9 @@ class Visitor:
             0.15 * np.sum([np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 20)], axis=0, dtype="float32")
         )
 
+    async def play(self, sound: np.ndarray) -> None:
+        await self._let_pass(sound.astype(np.float32))
+
     async def wait(self, seconds: float) -> None:
         await self._let_pass(np.zeros(round(seconds * 48_000), np.float32))
 
@@ -79,9 +94,16 @@ class Visitor:
         return [event for event in self.events if event["type"] == kind]
 
 
+def buzzes_too(*, asks: bool = False) -> TurnDetector:
+    """Return a detector that takes a buzz for a voice."""
+    return TurnDetector(VoiceDetector(aggressiveness=2, noise_floor_db=-50.0), asks=asks)
+
+
 @contextlib.asynccontextmanager
-async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
-    virtual = VirtualSession(listens=True, agent=agent)
+async def meeting(
+    agent: Echo | None, detector: TurnDetector | None = None, judge: PauseJudge | None = None
+) -> AsyncIterator[Visitor]:
+    virtual = VirtualSession(turns=detector or buzzes_too(asks=judge is not None), agent=agent, judge=judge)
     events: list[Any] = []
     virtual.session.listeners.add(events.append)
     visitor = Visitor(virtual, events)
@@ -89,7 +111,7 @@ async def meeting(agent: Echo | None) -> AsyncIterator[Visitor]:
     try:
         yield visitor
     finally:
-        await virtual.session.speech.text_queue.close()
+        await virtual.session.speech.close()
 
 
 def is_loud(virtual: VirtualSession) -> np.ndarray:
@@ -147,6 +169,25 @@ async def test_speech_interrupts_an_answer_within_150_ms_of_its_first_voiced_fra
         assert len(agent.said) == len(agent.heard) - 1
 
 
+@pytest.mark.needs("recorded speech")
+async def test_a_recorded_voice_interrupts_within_150_ms_and_music_does_not() -> None:
+    sound, _ = turns.visitors(turns.NAMES[:1])
+    words = 4 * np.repeat(sound[SAMPLE_RATE_HZ * 3 : -SAMPLE_RATE_HZ * 3], 3)
+    agent = Echo(["A" * 100 + "."])
+    agent.gate.set()
+    async with meeting(agent, TurnDetector()) as visitor:
+        await visitor.play(words)
+        await visitor.wait(1.5)
+        assert visitor.virtual.session.speech.text_queue.source is not None
+        tones = room_sounds.music(SAMPLE_RATE_HZ * 2)
+        await visitor.play(np.repeat(0.3 * tones / np.abs(tones).max(), 3))
+        assert visitor.told("interrupted") == []
+        await visitor.play(words)
+        (interrupted,) = visitor.told("interrupted")
+        print(f"a recorded voice: {interrupted['after_ms']:.0f} ms on the timeline")
+        assert interrupted["after_ms"] <= 150
+
+
 async def test_who_goes_on_speaking_while_the_agent_thinks_is_heard_as_a_whole() -> None:
     agent = Echo()
     async with meeting(agent) as visitor:
@@ -181,6 +222,9 @@ async def test_an_interruption_leaves_no_stray_word_at_any_stage(stage: str) -> 
         if stage == "playing":
             await visitor.wait(1.0)
         sample = visitor.virtual.session.speech.interrupt(visitor.virtual.now_s)
+        heard = visitor.told("interrupted")[-1].get("heard_ms", -1.0)
+        assert agent.interrupted_ms == ([] if stage == "thinking" else [heard])
+        assert (heard > 0) == (stage == "playing")
         agent.gate.set()
         await visitor.wait(1.0)
         assert np.abs(visitor.virtual.left[sample * 3 + 240 :]).max() == 0
@@ -243,3 +287,44 @@ async def test_without_an_agent_voices_interrupt_programs_and_texts_all_the_same
         await visitor.wait(2.0)
         assert is_loud(visitor.virtual)[-24_000:].sum() == 0
         assert session.speech.source is session.speech.selector._at_rest
+
+
+@dataclass
+class Knows:
+    """An end-of-turn detection that gives its answers one after the other, and then none."""
+
+    answers: list[bool | Exception]
+    asked: list[float] = field(default_factory=list)
+
+    async def has_finished(self, speech: np.ndarray, transcribe: Transcribe) -> bool:
+        self.asked.append(speech.size / 16_000)
+        if not self.answers:
+            await asyncio.Event().wait()
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer or bool(await transcribe(speech))
+
+
+async def test_a_visitor_is_waited_for_until_they_have_finished() -> None:
+    knows = Knows([True, RuntimeError("a fault"), False])  # without a transcriber, the last one fails as well
+    async with meeting(None, judge=PauseJudge(knows, None)) as visitor:
+        await visitor.speak(0.6)
+        await visitor.wait(0.4)
+        assert len(visitor.told("heard")) == 1, "sooner than by silence"
+        for turn in (2, 3):
+            await visitor.wait(0.5)
+            await visitor.speak(0.6)
+            await visitor.wait(0.4)
+            assert len(visitor.told("heard")) == turn - 1
+            await visitor.wait(0.6)
+            assert len(visitor.told("heard")) == turn, "a detection that fails leaves it to silence"
+        await visitor.speak(0.6)
+        await visitor.wait(1.2)
+        await visitor.speak(0.6)
+        await visitor.wait(1.2)
+        assert len(visitor.told("heard")) == 3, "nobody has said that they have finished"
+        await visitor.wait(1.2)
+        assert len(visitor.told("heard")) == 4
+        assert len(knows.asked) == 5
+        assert knows.asked[4] == pytest.approx(knows.asked[3] + 1.8, abs=0.1), "the whole turn so far"

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipstream.realtime.audio.turn_detector import TurnDetector
 from lipstream.realtime.errors import ForbiddenError, RateLimitError
 from lipstream.realtime.session.budget import Spending
 from lipstream.realtime.session.grant import NO_LIMITS, Grant
-from lipstream.realtime.session.session import CONTROL_BURST, Session
+from lipstream.realtime.session.message_rate import CONTROL_BURST
+from lipstream.realtime.session.session import Session
 from lipstream.realtime.session.text_queue import LONGEST_TEXT
 from lipstream.realtime.settings import _LEAST_CHARACTERS
 from tests.loopback.virtual import VirtualSession
-from tests.realtime.session.test_conversation import Echo, Visitor
+from tests.realtime.session.test_conversation import Echo, Visitor, buzzes_too
 from tests.realtime.session.test_text_queue import Engine
 
 
@@ -66,7 +68,7 @@ async def test_a_session_in_which_nobody_speaks_ends() -> None:
 
 
 async def test_speech_and_messages_keep_a_session_from_being_idle() -> None:
-    session, _, _ = told(Grant(idle_s=60), listens=True)
+    session, _, _ = told(Grant(idle_s=60), turns=TurnDetector())
     for event in ({"type": "speech_started", "sample": 1}, {"type": "listening", "sample": 1}):
         session.active_s = 0.0
         session.tell(event)  # type: ignore[arg-type]
@@ -148,7 +150,7 @@ async def test_a_visitor_is_told_when_answers_are_used_up(spending: Spending) ->
     agent = Echo()
     agent.gate.set()
     budget = spending.budget("s", "t", 1, lambda: 0.0)
-    virtual = VirtualSession(listens=True, agent=agent, budget=budget)
+    virtual = VirtualSession(turns=buzzes_too(), agent=agent, budget=budget)
     events: list[Any] = []
     virtual.session.listeners.add(events.append)
     visitor = Visitor(virtual, events)

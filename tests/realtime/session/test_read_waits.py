@@ -34,7 +34,7 @@ async def test_a_task_wakes_at_the_read_that_makes_room_and_at_no_earlier_one() 
 
 
 async def test_what_holds_already_is_not_waited_for() -> None:
-    await asyncio.wait_for(ReadWaits().until(lambda: True), 10)
+    await asyncio.wait_for(ReadWaits().until(lambda: True), 60)
 
 
 async def test_a_condition_that_no_longer_holds_when_its_task_runs_is_waited_for_again() -> None:

@@ -73,7 +73,7 @@ async def advance(virtual: VirtualSession, seconds: float) -> None:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

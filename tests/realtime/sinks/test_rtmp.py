@@ -297,7 +297,7 @@ def test_an_address_tells_nobody_its_key() -> None:
     "url",
     ["", "http:", "ftp://a/b", "rtmp://host/key", "rtmp:///app/key", "rtmp://host:99999/app/key", "rtmp://h/a/k\n1",
      "srt://host", "rtmp://host/app/" + 2000 * "k", "file:///etc/passwd", "rtmp://[::1/app/key", "rtmp://h:x/a/k",
-     "srt://host:9?mode=listener", "srt://host:9?color=red", "srt://host:9?latency=-1", "srt://host:9?latency="],
+     "srt://host:9?mode=listener", "srt://host:9?transtype=file", "srt://host:9?latency=-1", "srt://host:9?latency="],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(BadRequestError):

@@ -25,11 +25,13 @@ class SpeechServer:
 
     ``refuse``: status 401, the key in its body. ``break``: half a sound, then the connection ends. ``json``: the
     content type of JSON. ``empty``: no sound. ``hang``: nothing after the head. ``drip``: a chunk every 50 ms. Any
-    other text: ``seconds`` of a voice at once.
+    other text: ``body``, or ``seconds`` of a voice, at once. ``moved``: a redirect to the same path with a slash.
     """
 
     url: str = ""
     seconds: float = 0.5
+    body: bytes = b""
+    kind: str = "audio/pcm"
     asked: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     left_early: int = 0
@@ -51,11 +53,14 @@ class SpeechServer:
             sent = head.encode()
             writer.write(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(sent), sent))
             return True
-        kind = "application/json" if "json" in text else "audio/pcm"
+        if "moved" in text and not head.startswith("post /v1/audio/speech/ "):
+            writer.write(b"HTTP/1.1 307 Moved\r\nLocation: /v1/audio/speech/\r\nContent-Length: 0\r\n\r\n")
+            return True
+        kind = "application/json" if "json" in text else self.kind
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         if "hang" in text:
             await asyncio.sleep(60)
-        sound = b"" if "empty" in text else voice(self.seconds)
+        sound = b"" if "empty" in text else self.body or voice(self.seconds)
         step = 2401 if "drip" in text else 32_001  # not whole samples
         for start in range(0, len(sound), step):
             piece = sound[start : start + step]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipstream.realtime.wire.answer_body import AnswerBodyError, body_lines, read_body
+from lipstream.realtime.wire.answer_body import MOST_REDIRECTS, AnswerBodyError, read_body, refuse_elsewhere
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -43,28 +43,49 @@ def test_a_body_is_read_up_to_its_bound(pieces: list[bytes], most: int) -> None:
         assert asyncio.run(read_body(reply(pieces), most)) == whole
 
 
-@given(st.lists(st.text("ab\r \n", max_size=12), max_size=8))
-def test_lines_are_those_of_the_whole_however_it_is_cut(pieces: list[str]) -> None:
-    async def lines() -> list[str]:
-        return [line async for line in body_lines(reply([piece.encode() for piece in pieces]), 1000, 1000)]
-
-    whole = "".join(pieces).split("\n")
-    assert asyncio.run(lines()) == [line.rstrip("\r") for line in (whole if whole[-1] else whole[:-1])]
-
-
-async def test_an_endless_body_or_line_is_left_early() -> None:
+async def test_an_endless_body_is_left_early() -> None:
     body = reply(endless(b"x" * 1000))
     with pytest.raises(AnswerBodyError, match="an answer that is too long"):
         await read_body(body, 64_000)
     assert isinstance(body.stream, Pieces)
     assert body.stream.taken == 65
-    with pytest.raises(AnswerBodyError, match="a line that is too long"):
-        _ = [line async for line in body_lines(reply(endless(b"x" * 1000)), 1 << 30, 5000)]
-    with pytest.raises(AnswerBodyError, match="an answer that is too long"):
-        _ = [line async for line in body_lines(reply(endless(b"x\n" * 500)), 100_000, 5000)]
 
 
 async def test_a_compressed_body_is_not_unpacked() -> None:
     packed = gzip.compress(bytes(1 << 20))
     with pytest.raises(AnswerBodyError, match="compresses"):
         await read_body(reply([packed], **{"content-encoding": "gzip"}), 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("location", "is_followed"),
+    [
+        ("/v1/there/", True),
+        ("https://api.example:443/v1/there/", True),
+        ("https://api.example:8443/", False),
+        ("http://api.example/", False),
+        ("https://api.example.evil/", False),
+        ("https://user@169.254.169.254/latest/meta-data", False),
+        ("//127.0.0.1/", False),
+        ("http://[", False),
+    ],
+)
+async def test_a_redirect_is_followed_within_its_origin(location: str, is_followed: bool) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200) if len(asked) > 1 else httpx.Response(307, headers={"location": location})
+
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(answer),
+        follow_redirects=True,
+        max_redirects=MOST_REDIRECTS,
+        event_hooks={"response": [refuse_elsewhere]},
+    ) as client:
+        if is_followed:
+            assert (await client.post("https://api.example/v1/here")).is_success
+        else:
+            with pytest.raises(httpx.HTTPError):
+                await client.post("https://api.example/v1/here")
+    assert len(asked) == 1 + is_followed

@@ -60,6 +60,35 @@ async def test_a_process_that_does_not_end_is_left_behind_and_another_can_be_sta
         await child.stop()
 
 
+def _echo(connection: Any) -> None:
+    leave_to_server()
+    while True:
+        connection.send_bytes(connection.recv_bytes())
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_messages_come_in_order_and_the_end_is_noticed(in_thread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread as on Windows, whose event loop waits for no pipe."""
+    monkeypatch.setattr("lipstream.realtime.workers.child_process._READS_IN_THREAD", in_thread)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    lost = asyncio.Event()
+    child = Child("echo", _echo, on_message=heard.put_nowait, on_lost=lost.set)
+    await child.start()
+    try:
+        sent = [f"{number}".encode() * number for number in range(1, 50)]
+        for message in sent:
+            child.send(message)
+        async with asyncio.timeout(60):
+            assert [await heard.get() for _ in sent] == sent
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            await lost.wait()
+        assert not child.alive
+    finally:
+        await child.stop()
+
+
 def _ignored(pid: int) -> set[int]:
     """Return the signals that a process ignores."""
     mask = int(re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[0], 16)

@@ -13,7 +13,7 @@ from lipstream.realtime.errors import AvatarError, UnavailableError
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.workers.render_client import RenderWorker
 from lipstream.realtime.workers.render_pool import RenderWorkers
-from lipstream.realtime.workers.render_worker import TRIED_BATCHES
+from lipstream.realtime.workers.render_warm_up import TRIED_BATCHES
 from lipstream.realtime.workers.shared_memory import SLOTS
 from tests.realtime.fakes import make_store, order_file, worker_settings
 
@@ -26,9 +26,12 @@ StartWorker = Callable[..., Coroutine[Any, Any, RenderWorker]]
 async def start_worker(tmp_path: Path) -> AsyncIterator[StartWorker]:
     workers: list[RenderWorker] = []
 
-    async def start(predictor: str = "FakePredictor", on_batch: OnBatch | None = None) -> RenderWorker:
+    async def start(
+        predictor: str = "FakePredictor", on_batch: OnBatch | None = None, *, quick_start: bool = False
+    ) -> RenderWorker:
         store = make_store(tmp_path, {"ann": 60, "bob": 120})
-        worker = RenderWorker(worker_settings(store, predictor), on_batch=on_batch)
+        settings = dataclasses.replace(worker_settings(store, predictor), quick_start=quick_start)
+        worker = RenderWorker(settings, on_batch=on_batch)
         workers.append(worker)
         await worker.start()
         for avatar in ("ann", "bob"):
@@ -89,6 +92,20 @@ async def test_what_mouths_cost_is_known_before_anybody_speaks(start_worker: Sta
     worker.flush()
     await _until(lambda: len(costs) == 2)
     assert costs[1][0] == 1
+
+
+async def test_a_quick_start_draws_single_mouths_and_then_completes_the_predictor(start_worker: StartWorker) -> None:
+    costs: list[tuple[int, float, float]] = []
+    worker = await start_worker("LatePredictor", on_batch=lambda *cost: costs.append(cost), quick_start=True)
+    assert costs[0][0] == len(TRIED_BATCHES), "single mouths"
+    shades: list[float] = []
+    stream = worker.open_stream("ann", lambda _, mouth: shades.append(float(mouth.mean())))
+    while not shades or shades[-1] < 250:
+        drawn = len(shades)
+        stream.submit(RenderJob(drawn, 0, 1.0, LOUD))
+        worker.flush()
+        await _until(lambda: len(shades) > drawn)  # noqa: B023 (awaited at once)
+    assert all(shade > 250 or shade < 200 for shade in shades)
 
 
 async def test_a_closed_stream_hears_nothing_and_slots_come_back(start_worker: StartWorker) -> None:

@@ -16,3 +16,12 @@ test('an address says what the kiosk is to be, and nonsense in it counts as not 
   assert.deepEqual([odd.talk, odd.idleMs, odd.mirror, odd.invitations], ['open', 20_000, false, plain.invitations]);
   assert.equal(kioskOptions(`?${'invite=x&'.repeat(100)}`).invitations.length, 20);
 });
+
+test('an address says how the face fills the screen and what lies behind it', () => {
+  /** @param {string} search */
+  const look = (search) => { const { fit, background, cut } = kioskOptions(search); return [fit, background, cut]; };
+  assert.deepEqual(look(''), ['contain', '', false]);
+  assert.deepEqual(look('?fit=cover&background=FFaa00&cut'), ['cover', '#ffaa00', true]);
+  assert.deepEqual(look('?fit=fill&background=picture&cut=off'), ['contain', 'picture', false]);
+  assert.deepEqual(look('?background=url(x)'), ['contain', '', false]);
+});

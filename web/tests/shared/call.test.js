@@ -19,7 +19,7 @@ function callWith({ sessions = [], peers = [], microphone = [], probes = [], lef
   };
   const call = new Call(/** @type {any} the parts are as much as a call uses */ ({
     api: {
-      createSession: async (avatar) => next(sessions, () => { made += 1; log.push(`create ${avatar}`); return { id: `s${made}`, ice_servers: [] }; }),
+      createSession: async (avatar, former) => next(sessions, () => { made += 1; log.push(`create ${avatar}${former ? ` after ${former.id}` : ''}`); return { id: `s${made}`, ice_servers: [] }; }),
       exchange: async () => ({ type: 'answer' }),
       connectivity: async () => next(probes, () => ({ ice_servers: ['fresh'], ice_transport_policy: 'all' })),
       switchAvatar: async (session, avatar) => { log.push(`switch ${session.id} ${avatar}`); },
@@ -123,7 +123,7 @@ test('a refreshed page comes back to its session, with the face chosen since', a
 test('a refreshed page whose session is gone makes a new one', async () => {
   const { call, log, names } = callWith({ left: { id: 'before', ice_servers: [] }, probes: [refused] });
   await call.start('ada');
-  assert.deepEqual(log, ['create ada']);
+  assert.deepEqual(log, ['create ada after before']);
   assert.deepEqual(names(), ['asking', 'connecting', 'live']);
 });
 
@@ -140,7 +140,7 @@ test('a session that is gone is replaced by a new one', async () => {
   await call.start('ada');
   peerOf(call).lose();
   await until(call, 'live');
-  assert.deepEqual(log, ['create ada', 'create ada', 'peer closed']);
+  assert.deepEqual(log, ['create ada', 'create ada after s1', 'peer closed']);
   assert.ok(states.some(({ reason }) => reason === 'session-gone'));
 });
 

@@ -210,7 +210,7 @@ async def test_what_is_sent_again_is_bounded_and_stock_sends_whatever_is_asked_f
         sender._send = note_all  # type: ignore[method-assign]
         stream = stream_of(sender)
         stream.write([bytes(1200)], 0, send_time=0, level_dbov=None)
-        number = (stream._sequence - 1) % 65536
+        number = (stream.sequence - 1) % 65536
         for _ in range(200):
             sender._send_again(number, time.monotonic())
         again = [packet for packet in sent if len(packet) > 1200]
@@ -267,12 +267,12 @@ async def test_an_outage_is_mended_by_a_key_frame_and_by_nothing_old() -> None:
         sender._send = sent.extend  # type: ignore[method-assign, assignment]
         stream_again = stream.again
 
-        def note_again(sequence: int) -> Any:
+        def note_again(sequence: int, send_time: int) -> Any:
             again.append(sequence)
-            return stream_again(sequence)
+            return stream_again(sequence, send_time)
 
         stream.again = note_again
-        first, begun = stream._sequence, stream.timestamp
+        first, begun = stream.sequence, stream.timestamp
         await until(lambda: (stream.timestamp - begun) % 2**32 > 1.2 * MAX_AGE_TICKS, "outage")
         keys = key_frames(sender)
         sender._send = way  # type: ignore[method-assign]
@@ -316,3 +316,39 @@ async def test_a_socket_that_takes_no_more_costs_nothing_and_keeps_nothing() -> 
 def client_facing(call: LoopbackCall) -> list[Any]:
     (transport,) = connection_of(call.peer)._RTCPeerConnection__iceTransports
     return transport._connection._protocols
+
+
+async def test_on_a_lossy_link_each_picture_goes_twice_and_a_lost_one_needs_no_request() -> None:
+    client = Client(control=False)
+    async with connected(client) as call:
+        await until(lambda: len(client.frames["video"]) > 5, "pictures")
+        sender = video_sender(call)
+        rate = sender._adaptation.rate
+        sender._protection.update = lambda *_, **__: None  # type: ignore[method-assign]  # this link loses nothing
+        sender._protection.active = True
+        assert sender.bitrate == (rate.target or 0) // 2
+        assert sender.stats()["doubled"]
+        assert sender.stats()["target_bitrate"] == rate.target, "copies are part of what the link carries"
+        await until(lambda: sender._to_copy, "an encode at half of the bitrate")
+        first = stream_of(sender).sequence
+        written: list[RtpPacket] = []
+        way = sender._send
+
+        def lose_first_copies(packets: Sequence[bytes]) -> None:
+            read = [RtpPacket.parse(packet) for packet in packets]
+            written.extend(read)
+            way([packet for packet, known in zip(packets, read, strict=True) if known.ssrc != sender._ssrc])
+
+        sender._send = lose_first_copies  # type: ignore[method-assign]
+        seen = len(client.frames["video"])
+        await until(lambda: len(client.frames["video"]) > seen + 10, "pictures of second copies alone")
+        sender._send = way  # type: ignore[method-assign]
+        once = [packet.sequence_number for packet in written if packet.ssrc == sender._ssrc]
+        copies = [packet for packet in written if packet.ssrc == sender._rtx_ssrc]
+        twice = [int.from_bytes(packet.payload[:2], "big") for packet in copies]
+        assert once[0] == first
+        assert set(range(first, first + 10)) <= {*twice}
+        assert sender.unsent == 0
+        sender._protection.active = False
+        await until(lambda: not sender._to_copy, "the end of the copies")
+        assert sender.bitrate == rate.target

@@ -1,0 +1,1 @@
+"""More than one machine: places sessions on workers, which are servers, and forwards what concerns them."""

@@ -1,0 +1,1 @@
+"""The face as a library: PCM in, pictures with their sound out."""

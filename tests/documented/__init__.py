@@ -1,0 +1,1 @@
+"""The commands that the documents show, and how each was tried."""

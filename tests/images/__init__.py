@@ -1,0 +1,1 @@
+"""The container files, run without a container engine."""

@@ -1,0 +1,116 @@
+"""What an ingress knows: a state machine of announcements, losses and time."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from lipstream.realtime.cluster.membership import GONE_S, PENDING_S, REMEMBERED_S, Members
+from lipstream.realtime.cluster.placement import FRESH_S
+from lipstream.realtime.wire.cluster_messages import Announcement
+
+
+def announced(
+    worker: str, *, free: int = 4, sessions: int = 0, continued: list[str] | None = None, model: str = "m"
+) -> Announcement:
+    return Announcement(
+        worker=worker, node="n", model=model, reason=None, capacity=8, free=free, sessions=sessions,
+        continued=continued or [], prepared=[], shown=[], avatars={}, tokens="", keyed=True, held={},
+    )  # fmt: skip
+
+
+A, B = "aaaaaaaa", "bbbbbbbb"
+
+
+def test_a_session_is_found_by_its_id_until_its_worker_is_gone() -> None:
+    members = Members()
+    assert members.route(f"one{A}", 0.0).kind == "unknown"
+    members.hear("http://a", announced(A), 0.0)
+    there = members.route(f"one{A}", GONE_S)
+    assert (there.kind, there.url) == ("there", "http://a")
+    assert members.route(f"one{A}", GONE_S + 0.1).kind == "lost", "silence counts as loss"
+    members.hear("http://a", announced(A), 9.0)
+    members.lose("http://a", 9.5)
+    assert members.route(f"one{A}", 9.5).kind == "lost", "a closed connection counts at once"
+    members.forget_old(9.5 + REMEMBERED_S + 0.1)
+    assert members.route(f"one{A}", 9.6 + REMEMBERED_S).kind == "unknown"
+
+
+def test_a_lost_session_is_found_where_it_is_continued() -> None:
+    members = Members()
+    members.hear("http://a", announced(A, model="old"), 0.0)
+    members.hear("http://b", announced(B), 0.0)
+    members.lose("http://a", 1.0)
+    members.hear("http://b", announced(B, sessions=1, continued=[f"one{B}"]), 1.2)
+    moved = members.route(f"one{A}", 1.5)
+    assert (moved.kind, moved.session_id) == ("moved", f"one{B}")
+    assert members.route(f"two{A}", 1.5).kind == "lost"
+    assert members.model_of(f"one{A}") == "old"
+
+
+def test_a_server_that_was_started_again_is_another_worker() -> None:
+    members = Members()
+    members.hear("http://a", announced(A), 0.0)
+    members.hear("http://a", announced(B), 0.5)
+    assert members.route(f"one{A}", 0.6).kind == "lost"
+    assert members.route(f"one{B}", 0.6).url == "http://a"
+
+
+def test_what_was_placed_counts_until_an_announcement_tells_of_it() -> None:
+    members = Members()
+    members.hear("http://a", announced(A, free=2), 0.0)
+
+    def free(now_s: float) -> int:
+        return members.states(now_s)[0].free
+
+    members.note_placed(A, 0.1)
+    assert free(0.2) == 1
+    members.hear("http://a", announced(A, free=2, sessions=0), 0.3)  # told before it began
+    assert free(0.4) == 1
+    members.hear("http://a", announced(A, free=1, sessions=1), 0.5)
+    assert free(0.6) == 1
+    members.note_placed(A, 0.7)
+    assert free(0.7 + PENDING_S) == 1, "one that never came about is forgotten"
+    members.note_placed("unknown_", 0.7)
+
+
+class Knowing(RuleBasedStateMachine):
+    """Compares what is known with the events themselves."""
+
+    urls = Bundle("urls")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members, self.now_s = Members(), 0.0
+        self.heard: dict[str, tuple[str, float]] = {}  # worker: address, last time; without those that were lost
+
+    @rule(url=st.sampled_from(("http://a", "http://b")), worker=st.sampled_from((A, B, "cccccccc")))
+    def hear(self, url: str, worker: str) -> None:
+        self.members.hear(url, announced(worker), self.now_s)
+        self.heard = {known: at for known, at in self.heard.items() if at[0] != url}
+        self.heard[worker] = url, self.now_s
+
+    @rule(url=st.sampled_from(("http://a", "http://b")))
+    def lose(self, url: str) -> None:
+        self.members.lose(url, self.now_s)
+        self.heard = {known: at for known, at in self.heard.items() if at[0] != url}
+
+    @rule(seconds=st.sampled_from((0.1, 1.0, FRESH_S, GONE_S, 30.0, REMEMBERED_S + 1)))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.members.forget_old(self.now_s)
+
+    @invariant()
+    def those_heard_lately_are_there_and_no_others(self) -> None:
+        there = {worker: url for worker, (url, at_s) in self.heard.items() if self.now_s - at_s <= GONE_S}
+        known = {told["worker"]: url for url, told in self.members.there(self.now_s).items()}
+        assert known == there
+        lately = {worker for worker, (_, at_s) in self.heard.items() if self.now_s - at_s <= FRESH_S}
+        assert {one.id for one in self.members.states(self.now_s) if one.takes_sessions} == lately
+        for worker in (A, B, "cccccccc"):
+            route = self.members.route(f"x{worker}", self.now_s)
+            assert (route.kind == "there") == (worker in there)
+            assert route.url == there.get(worker, "")
+
+
+TestKnowing = Knowing.TestCase
+TestKnowing.settings = settings(max_examples=50, stateful_step_count=30)
