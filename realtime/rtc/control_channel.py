@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from aiortc import RTCDataChannel
@@ -18,6 +19,10 @@ OnControl = Callable[[ControlMessage], None]
 LABEL = "control"
 MAX_BACKLOG_BYTES = 64 * 1024
 """Above this, messages are dropped: a client that does not read must not fill the server's memory."""
+EARLY_EVENTS = 32
+"""Events kept for a channel that is not open yet."""
+EARLY_S = 10
+"""How old such an event may be: longer than a channel takes to open, where packets are lost."""
 FLUSH_S = 0.3
 
 
@@ -31,6 +36,7 @@ class ControlChannel:
     def __init__(self, on_control: OnControl | None) -> None:
         self._on_control = on_control
         self._channel: RTCDataChannel | None = None
+        self._early: deque[tuple[float, ServerEvent]] = deque(maxlen=EARLY_EVENTS)  # with when they were told
 
     @property
     def backlog(self) -> int:
@@ -49,9 +55,20 @@ class ControlChannel:
             return
         self._channel = channel
         channel.on("message", self._came)
+        since_s = asyncio.get_running_loop().time() - EARLY_S
+        for told_s, event in self._early:
+            if told_s >= since_s:
+                self.send(event)
+        self._early.clear()
 
     def send(self, event: ServerEvent) -> None:
-        """Send a message; drop it while the channel is not open or the backlog is full."""
+        """Send a message once the channel is open, which it is some time after the media; drop it if it is closed.
+
+        Dropped are, too, what a full backlog has no room for and all but the last messages before the channel opens.
+        """
+        if self._channel is None and self._on_control is not None:
+            self._early.append((asyncio.get_running_loop().time(), event))
+            return
         channel = self._open
         if channel is not None and channel.bufferedAmount <= MAX_BACKLOG_BYTES:
             channel.send(json.dumps(event))

@@ -230,7 +230,7 @@ class Peer:
         await self._connection.add_candidates(taken, complete=ice.complete)
 
     def send_control(self, event: ServerEvent) -> None:
-        """Send a control message; drop it while the channel is not open or its backlog is full."""
+        """Send a control message, or keep it until the channel opens; drop it if the backlog is full."""
         if self._closing is None:
             self._control.send(event)
 

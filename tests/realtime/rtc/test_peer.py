@@ -14,6 +14,7 @@ from aiortc import RTCConfiguration
 
 from lipstream.realtime.encoding.broadcast import Broadcast
 from lipstream.realtime.errors import OfferError, TooLargeError, UnavailableError
+from lipstream.realtime.rtc import control_channel
 from lipstream.realtime.rtc.peer import Peer
 from lipstream.realtime.rtc.rtc_settings import RtcSettings, addresses_of
 from tests.realtime.rtc.loopback import WAIT_S, Client, LoopbackCall, TonePlayout, connected, until
@@ -139,10 +140,37 @@ async def test_only_the_channel_named_control_is_listened_to() -> None:
         assert call.controls == [{"type": "interrupt"}]
 
 
-async def test_messages_before_the_channel_opens_are_dropped() -> None:
-    call = LoopbackCall(TonePlayout())
-    call.peer.send_control({"type": "thinking"})
-    await call.peer.close()
+async def test_what_is_told_before_the_channel_opens_arrives_when_it_does() -> None:
+    client, call = Client(), LoopbackCall(TonePlayout())
+    try:
+        answer = await call.peer.answer(await client.offer())
+        for sample in range(control_channel.EARLY_EVENTS + 8):
+            call.peer.send_control({"type": "speech_started", "sample": sample})
+        await client.accept(answer)
+        await until(lambda: len(client.messages) == control_channel.EARLY_EVENTS, "early messages")
+        call.peer.send_control({"type": "thinking"})
+        await until(lambda: len(client.messages) == control_channel.EARLY_EVENTS + 1, "the next message")
+        told = [json.loads(message) for message in client.messages]
+        assert [event["sample"] for event in told[:-1]] == list(range(8, control_channel.EARLY_EVENTS + 8))
+    finally:
+        await client.close()
+        await call.close()
+
+
+async def test_what_was_told_long_before_the_channel_opens_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_channel, "EARLY_S", 0)
+    client, call = Client(), LoopbackCall(TonePlayout())
+    try:
+        answer = await call.peer.answer(await client.offer())
+        call.peer.send_control({"type": "thinking"})
+        await client.accept(answer)
+        await until(lambda: client.channel.readyState == "open", "channel")
+        call.peer.send_control({"type": "speech_started", "sample": 640})
+        await until(lambda: client.messages, "event")
+        assert json.loads(client.messages[0])["type"] == "speech_started"
+    finally:
+        await client.close()
+        await call.close()
 
 
 async def test_a_polite_goodbye_is_told_once() -> None:
