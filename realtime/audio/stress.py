@@ -22,6 +22,8 @@ _RANGE_DB, _RANGE_SEMITONES = 7.0, 4.0
 _RISE_SEMITONES = 3.0
 """Rise of the pitch within :data:`_RISE_FRAMES` that is a question's."""
 _RISE_FRAMES = 6
+_SLOPE = (np.arange(_RISE_FRAMES) - (_RISE_FRAMES - 1) / 2) / (_RISE_FRAMES * (_RISE_FRAMES**2 - 1) / 12)
+"""Weights of the last pitches in the slope of the line that fits them best by least squares, semitones a frame."""
 _LEAP_SEMITONES = 2.5
 """A larger step from frame to frame is another octave that was taken for the pitch, and no melody."""
 _ATTACK, _RELEASE = 0.6, 0.18
@@ -86,7 +88,7 @@ class StressMeter:
             self._pitches = [*self._pitches[1 - _RISE_FRAMES :], pitch]
             higher = (pitch - usual) / _RANGE_SEMITONES
             if len(self._pitches) == _RISE_FRAMES and np.abs(np.diff(self._pitches)).max() <= _LEAP_SEMITONES:
-                rise = float(np.polyfit(range(_RISE_FRAMES), self._pitches, 1)[0]) * (_RISE_FRAMES - 1)
+                rise = float(_SLOPE @ self._pitches) * (_RISE_FRAMES - 1)
         else:
             self._pitches.clear()
         accent = 0.65 * max(0.0, louder) + 0.35 * max(0.0, higher)

@@ -233,7 +233,7 @@ class Speech:
 
     def _begin_run(self) -> None:
         """Begin a timeline."""
-        self._animator = Animator(ClipLoop(1, "seamless"), window_offset_samples=self._offset)
+        self._animator = Animator(ClipLoop(1, "seamless", follows_stress=True), window_offset_samples=self._offset)
         self._analysed = SampleFifo()  # 16 kHz, what the animator gets next
         self._frame = 0  # next frame of the timeline
         self._is_padded = False  # whether silence has been added to the timeline

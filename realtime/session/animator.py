@@ -43,6 +43,10 @@ _REMEMBERED = 64
 class FrameChoice(Protocol):
     """Chooses which frame of an avatar's clips each video frame shows."""
 
+    @property
+    def follows_stress(self) -> bool:
+        """Whether the stress in speech changes the choice; otherwise nobody needs to measure it."""
+
     def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:
         """Return the clips' frame that video frame ``frame`` shows, which speaks or not, with a stress of 0..1."""
 
@@ -57,10 +61,12 @@ class ClipLoop:
     Attributes:
         frames: Length of the clip, frames, 1 or more.
         kind: ``seamless`` plays forward and restarts; ``pingpong`` plays forward and backward in turn.
+        follows_stress: Whether stress is measured all the same, for whoever takes it from the jobs.
     """
 
     frames: int
     kind: Literal["seamless", "pingpong"]
+    follows_stress: bool = False
 
     def clip_frame(self, frame: int) -> int:
         """Return the index of the clip's frame that video frame ``frame`` shows."""
@@ -225,7 +231,7 @@ class Animator:
             self._spoken = max(0.0, self._spoken - 1 / FADE_OUT_FRAMES)
         mel = self._window(frame) if self._spoken > 0 else None
         known = samples_needed(frame, window_offset_samples=self._offset)
-        stress = self._stress.follow(frame, speaks=speech, known=known)
+        stress = self._stress.follow(frame, speaks=speech and self.loop.follows_stress, known=known)
         clip_frame = self.loop.decide(frame, speaks=speech, stress=stress)
         return RenderJob(frame, clip_frame, self._spoken, mel, continues, stress)
 

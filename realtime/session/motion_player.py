@@ -79,6 +79,11 @@ class MotionPlayer:
         self._events: list[MotionStarted | MotionEnded] = []
 
     @property
+    def follows_stress(self) -> bool:
+        """Whether a clip has levels, which show the stress in speech."""
+        return self.liveliness > 0 and any(clip.levels > 1 for clip in self._graph.clips.values())
+
+    @property
     def motions(self) -> tuple[str, ...]:
         """Names of the motions, in order of the alphabet."""
         return self._graph.motions

@@ -57,6 +57,11 @@ class _PlannedChoice:
         self._player = player
         self._waiting = sorted(motions, key=lambda motion: motion.frame)[::-1]  # the next one last
 
+    @property
+    def follows_stress(self) -> bool:
+        """Whether the stress in speech changes the choice."""
+        return self._player.follows_stress
+
     def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:
         """Return the frame of the row that video frame ``frame`` shows."""
         while self._waiting and self._waiting[-1].frame <= frame:

@@ -135,3 +135,10 @@ def test_a_jump_keeps_frames_and_columns_aligned() -> None:
         animator.jump(100 * JUMP_SAMPLES + 1)
     with pytest.raises(ValueError, match="was next"):
         animator.push(PcmChunk(0, sound))
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_stress_is_measured_for_clips_that_show_it(follows: bool) -> None:
+    animator = Animator(ClipLoop(50, "seamless", follows_stress=follows), window_offset_samples=-640)
+    jobs = _feed(animator, np.concatenate((0.2 * voice(2), voice(0.5), silence(1))))
+    assert any(job.stress > 0 for job in jobs) is follows
