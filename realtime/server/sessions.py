@@ -86,9 +86,9 @@ class Sessions:
         """
         metadata = await self.rendering.start()
         self.factory.use_weights(metadata)
+        self.pictures.start(metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         await self.factory.rehearse(await self.avatars.get(self.avatars.first), self.workers.members[0])
         self.local_audio.start()
-        self.pictures.start(metadata.decoded_region, self.workers.pixel_bytes)  # in the background
         self._reaper = asyncio.create_task(self._reap(), name="reap")
         self.ticker.start()
         self.avatars.renew(self.shows)
