@@ -55,9 +55,9 @@ async def _compare(before: Path, rounds: int) -> Report:
     ratios = sorted(now[1] / then[1] for now, then in zip(found["now"], found["before"], strict=True))
     report = Report(QUESTION, {"before": before.name, "rounds": rounds, "store": "used before"})
     report.conditions["first picture, of before, each round"] = [round(ratio, 2) for ratio in ratios]
-    for name, times in found.items():
-        report.rows.append(_row(f"{name}: process start -> first picture", [picture for _, picture in times]))
-        report.rows.append(_row(f"{name}: process start -> ready", [ready for ready, _ in times]))
+    for name, starts in found.items():
+        report.rows.append(_row(f"{name}: process start -> first picture", [picture for _, picture in starts]))
+        report.rows.append(_row(f"{name}: process start -> ready", [ready for ready, _ in starts]))
     report.goals = [at_most("first picture, of before, median", round(statistics.median(ratios), 2), 0.7, "")]
     return report
 

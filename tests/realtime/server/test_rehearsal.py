@@ -32,7 +32,7 @@ async def watched(folder: Path, *, created: int = 0, **settings: Any) -> AsyncIt
     async def rehearse(*_: object) -> None:
         found.append(sessions.unready_reason())
 
-    sessions.factory.rehearse = rehearse  # type: ignore[method-assign]
+    sessions.factory.rehearse = rehearse  # type: ignore[assignment, method-assign]
     try:
         await sessions.start()
         while sessions._rehearsal and not sessions._rehearsal.done():
