@@ -101,9 +101,7 @@ def measured_load(rows: list[dict[str, Any]]) -> SessionLoad:
     for who in ("speaking", "idle"):
         row = largest_at_full_rate(rows, who)
         if row is None:
-            raise SettingsError(
-                f"the last run has no {who} sessions with all pictures: run it whole and alone"
-            )
+            raise SettingsError(f"the last run has no {who} sessions with all pictures: run it whole and alone")
         most[who] = row
     core = {who: sum(row[part] for part in _SERVER) / 100 / row["sessions"] for who, row in most.items()}
     speaking = most["speaking"]
