@@ -24,8 +24,15 @@ from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.errors import LipstreamError, SettingsError, is_no_room
 from lipstream.realtime.lipsync.backends import create_predictor
 from lipstream.realtime.lipsync.devices import resolve_device
-from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, PADS_FORM, PADS_HELP, pads_argument
-from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP, model_argument
+from lipstream.realtime.lipsync.metadata import (
+    BUILT_IN_WEIGHTS,
+    MODEL_FORM,
+    MODEL_HELP,
+    PADS_FORM,
+    PADS_HELP,
+    pads_argument,
+)
+from lipstream.realtime.lipsync.own_model import model_argument
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.timeline import FRAME_RATE_HZ

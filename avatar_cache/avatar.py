@@ -21,8 +21,9 @@ from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
 from lipstream.realtime.picture.field_painter import FieldPainter
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.picture.mouth_painter import Box
-from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
+from lipstream.realtime.picture.watermark import draw_mark
 
 PREPARED_FORMAT = 4
 _PIXELS_FORMAT = 3

@@ -1,7 +1,8 @@
 """What does a session cost: which share of a machine, how much bandwidth, power and money?
 
-A model of the figures of the last ``python -m benchmarks sessions``: processor time a session, of its largest number of
-speaking sessions, and the bitrate. Machines are filled to a share only, so that a peak finds room. A server has one
+A model of the figures of the last ``python -m benchmarks sessions``: processor time a session, of the largest number of
+sessions that got all of their pictures, and the bitrate. The conditions say which machine, commit and day they are of.
+Machines are filled to a share only, so that a peak finds room. A server has one
 event loop, which is one core at most: larger machines run several. Numbers of sessions beyond the measured ones are the
 model's and not seen.
 
@@ -16,6 +17,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.full_rate import largest_at_full_rate
 from benchmarks.report import RESULTS, Report
 from lipstream.realtime.errors import SettingsError
 
@@ -74,7 +76,8 @@ def run() -> Report:
     load, prices = measured_load(measured["rows"]), _prices()
     report = Report(QUESTION)
     report.conditions = {
-        "measured on": f"{measured['machine']['processor']}, {measured['machine']['cores']} cores",
+        "measured on": _origin(measured["machine"]),
+        "the run's host": measured["conditions"].get("host", "not known"),
         "a speaking session, % of a core": round(100 * load.speaking_core, 1),
         "an idle session, % of a core": round(100 * load.idle_core, 1),
         "a session, kbit/s": load.kbit_s,
@@ -89,11 +92,17 @@ def run() -> Report:
 
 
 def measured_load(rows: list[dict[str, Any]]) -> SessionLoad:
-    """Return what a session takes, by the largest measured numbers of speaking and of idle sessions."""
-    most = {
-        who: max((row for row in rows if row["who"] == who), key=lambda row: row["sessions"])
-        for who in ("speaking", "idle")
-    }
+    """Return what a session takes, by the largest numbers of speaking and of idle sessions that got all pictures.
+
+    Raises:
+        SettingsError: If no number did, as on a busy machine or in a run of a part of the benchmark.
+    """
+    most = {}
+    for who in ("speaking", "idle"):
+        row = largest_at_full_rate(rows, who)
+        if row is None:
+            raise SettingsError(f"the last run has no {who} sessions with all pictures: run it whole and alone")
+        most[who] = row
     core = {who: sum(row[part] for part in _SERVER) / 100 / row["sessions"] for who, row in most.items()}
     speaking = most["speaking"]
     loop = speaking["loop CPU %"] / 100 / speaking["sessions"]
@@ -118,6 +127,11 @@ def cost(cores: int, load: SessionLoad, prices: Prices) -> dict[str, Any]:
         "traffic an hour": round(traffic, 4),
         "session-hour": None if processor is None else round(processor + traffic, 4),
     }
+
+
+def _origin(machine: dict[str, Any]) -> str:
+    day = machine.get("date") or "unknown day"
+    return f"{machine['processor']}, {machine['cores']} cores, {day}, commit {machine['commit'] or 'unknown'}"
 
 
 def _prices() -> Prices:

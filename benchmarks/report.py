@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "commit": _commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 
 

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import psutil
 
 from benchmarks.caller_process import CallerProcess, caller_process
+from benchmarks.full_rate import has_full_rate, largest_at_full_rate
 from benchmarks.host import describe, host_gaps, proves_lateness
 from benchmarks.report import Goal, Report, at_least, at_most
 from benchmarks.signals import speech
@@ -99,7 +100,7 @@ def _held(rows: list[dict[str, Any]], *, is_proved: bool) -> str:
     """
     speaking = [row for row in rows if row["who"] == _SPEAKING]
     seen = max((row["sessions"] for row in speaking if _holds(row)), default=0)
-    most = next((row for row in speaking[::-1] if row["fps min"] > FRAME_RATE_HZ - 0.25), speaking[0])
+    most = largest_at_full_rate(rows, _SPEAKING) or speaking[0]
     each = {part: most[f"{part} CPU %"] / most["sessions"] for part in _SERVER}
     cores, whole = os.cpu_count() or 1, sum(each.values())
     bounds = {
@@ -118,9 +119,7 @@ def _unproved(goal: Goal) -> Goal:
 
 
 def _holds(row: dict[str, Any]) -> bool:
-    return bool(
-        row["late %"] <= LIMIT_SHARE and row["leaving p99"] <= LIMIT_MS and row["fps min"] > FRAME_RATE_HZ - 0.25
-    )
+    return bool(row["late %"] <= LIMIT_SHARE and row["leaving p99"] <= LIMIT_MS and has_full_rate(row))
 
 
 def _goals(row: dict[str, Any]) -> list[Goal]:

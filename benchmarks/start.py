@@ -2,6 +2,11 @@
 
 The server runs as for users, in a process of its own, on a store that it has used before; the client is in this
 process. A picture counts when its last packet has arrived.
+
+    BEFORE=CHECKOUT python -m benchmarks start
+
+starts the server of another checkout too, as of an earlier commit, each on a store of its own. Both take turns
+(``ROUNDS``, default 7), so that a change in the machine's pace affects both, and the ratio is that within each round.
 """
 
 import asyncio
@@ -10,6 +15,7 @@ import os
 import signal
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,17 +33,39 @@ from tests.server_process import free_port
 QUESTION = "How soon is there a face?"
 _STARTS, _OFFERS, _LOADS = 3, 8, 10
 _PATIENCE_S = 60.0
+_ROOT = Path(__file__).parent.parent
 
 
 def run() -> Report:
     """Measure."""
-    return asyncio.run(_measure())
+    before = os.environ.get("BEFORE")
+    return asyncio.run(_compare(Path(before).absolute(), int(os.environ.get("ROUNDS", "7"))) if before else _measure())
+
+
+async def _compare(before: Path, rounds: int) -> Report:
+    """Start the servers of two checkouts in turns."""
+    roots = {"before": before, "now": _ROOT}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in roots}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(rounds + 1):
+            for name in sorted(roots, reverse=bool(turn % 2)):
+                times, _ = await _start(roots[name], offers=0, store=Path(folder, name))
+                if turn:  # the first start only fills the store
+                    found[name].append(times)
+    ratios = sorted(now[1] / then[1] for now, then in zip(found["now"], found["before"], strict=True))
+    report = Report(QUESTION, {"before": before.name, "rounds": rounds, "store": "used before"})
+    report.conditions["first picture, of before, each round"] = [round(ratio, 2) for ratio in ratios]
+    for name, starts in found.items():
+        report.rows.append(_row(f"{name}: process start -> first picture", [picture for _, picture in starts]))
+        report.rows.append(_row(f"{name}: process start -> ready", [ready for ready, _ in starts]))
+    report.goals = [at_most("first picture, of before, median", round(statistics.median(ratios), 2), 0.7, "")]
+    return report
 
 
 async def _measure() -> Report:
     starts, offers = [], []
     for start in range(_STARTS + 1):
-        to_first, later = await _start(offers=_OFFERS if start == _STARTS else 0)
+        to_first, later = await _start(_ROOT, offers=_OFFERS if start == _STARTS else 0)
         if start:  # the first start only fills the store
             starts.append(to_first)
         offers += later
@@ -56,12 +84,17 @@ async def _measure() -> Report:
     return report
 
 
-async def _start(*, offers: int) -> tuple[tuple[float, float], list[float]]:
-    """Start a server; return ms to readiness and to the first picture, and ms to that of ``offers`` further offers."""
+async def _start(root: Path, *, offers: int, store: Path | None = None) -> tuple[tuple[float, float], list[float]]:
+    """Start a server; return ms to readiness and to the first picture, and ms to that of ``offers`` further offers.
+
+    Args:
+        root: Checkout.
+        store: Folder of its store; ``None`` for the user's own.
+    """
     port, began_s = free_port(), time.monotonic()
-    root = Path(__file__).parent.parent
+    variables = _user_variables() | ({"LIPSTREAM_STORE": str(store)} if store else {})
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "run_server.py", "--port", str(port), "--log-level", "error"), cwd=root, env=_user_variables()
+        *(sys.executable, "run_server.py", "--port", str(port), "--log-level", "error"), cwd=root, env=variables
     )
     url = f"http://127.0.0.1:{port}"
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lipstream.realtime.face.frame import Frame
     from lipstream.realtime.face.pacing import LiveFrames
     from lipstream.realtime.face.speech import Cut
-    from lipstream.realtime.picture.watermark import MarkStyle
+    from lipstream.realtime.picture.mark_style import MarkStyle
 
 __all__ = ["Cut", "Engine", "Face", "Frame", "LiveFrames", "MarkStyle", "__version__"]
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ _MODULES = {
     "Face": "realtime.face.face",
     "Frame": "realtime.face.frame",
     "LiveFrames": "realtime.face.pacing",
-    "MarkStyle": "realtime.picture.watermark",
+    "MarkStyle": "realtime.picture.mark_style",
 }
 
 if not Path(__file__).with_name("realtime").is_dir():  # Windows checks links out as text files by default

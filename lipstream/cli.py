@@ -5,6 +5,7 @@ Each command imports its modules when it is called, because child processes impo
 
 import faulthandler
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -79,6 +80,7 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     try:
         child_signals.ignore_hangup()
         share_arenas()
+        gc.disable()  # until all is imported: it would visit what was imported again and again
         settings = read_settings(arguments, os.environ, program=program)
         if fault := processor_fault():
             raise SettingsError(fault)
@@ -87,6 +89,7 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
         if settings.workers:
             from lipstream.realtime.cluster.serving import serve_ingress
 
+            gc.enable()
             return 0 if serve_ingress(settings) else 1
         child_process.warm_up()
         from lipstream.realtime.api.launch import launch
@@ -95,6 +98,8 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     except LipstreamError as error:
         print(f"{program}: {error.message}", file=sys.stderr)
         return 2
+    finally:
+        gc.enable()
 
 
 def _render(arguments: Sequence[str]) -> int:

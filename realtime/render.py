@@ -26,21 +26,23 @@ from lipstream.realtime.audio.resample import Resampler
 from lipstream.realtime.audio.sound_file import Recording, open_sound
 from lipstream.realtime.errors import LipstreamError
 from lipstream.realtime.lipsync.alignment import samples_needed
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.backends import PRECISIONS
 from lipstream.realtime.lipsync.metadata import (
     ARTICULATION_HELP,
     BUILT_IN_WEIGHTS,
+    MODEL_FORM,
+    MODEL_HELP,
     PADS_FORM,
     PADS_HELP,
     articulation_argument,
     pads_argument,
 )
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
-from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP, model_argument
+from lipstream.realtime.lipsync.own_model import model_argument
 from lipstream.realtime.packets import PcmChunk, RenderJob
 from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.picture.mark_style import CORNERS, MarkStyle
 from lipstream.realtime.picture.provenance import content_id, open_marked, provenance
-from lipstream.realtime.picture.watermark import CORNERS, MarkStyle
 from lipstream.realtime.session.animator import Animator, FrameChoice
 from lipstream.realtime.session.planned_motions import MOTION_FORM, PlannedMotion, planned_choice, planned_motion
 from lipstream.realtime.timeline import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SOUND_RATE_HZ, frames_covering

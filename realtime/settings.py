@@ -12,17 +12,18 @@ from typing import Any
 from lipstream.avatar_cache.motion_graph import USUAL_LIVELINESS, MotionsMode
 from lipstream.own_code import CODE_FORM, parse_code_name
 from lipstream.realtime.errors import SettingsError
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.devices import DEVICE
 from lipstream.realtime.lipsync.metadata import (
     ARTICULATION_HELP,
+    MODEL_FORM,
+    MODEL_HELP,
     PADS_FORM,
     PADS_HELP,
     Pads,
     parse_articulation,
     parse_pads,
 )
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
-from lipstream.realtime.lipsync.own_model import MODEL_FORM, MODEL_HELP
 from lipstream.realtime.option_values import (
     ORIGIN,
     TURN_URL,
@@ -39,7 +40,7 @@ from lipstream.realtime.option_values import (
     parse_words,
     read_file,
 )
-from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle
+from lipstream.realtime.picture.mark_style import CORNERS, Corner, MarkStyle
 from lipstream.realtime.rtc.peer_networks import PeerNetworks
 from lipstream.realtime.rtc.turn_credentials import LONGEST_S
 from lipstream.realtime.wire.session_answers import IceServer

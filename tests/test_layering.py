@@ -125,6 +125,7 @@ PURE = {
     "realtime.encoding.h264_level",
     "realtime.encoding.rate_control",
     "realtime.encoding.rendition",
+    "realtime.encoding.rtp_payloads",
     "realtime.errors",
     "realtime.face.speech",
     "realtime.lipsync.alignment",

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, MouthShaper, SpokenFrame
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
+from lipstream.realtime.lipsync.mouth_code import MouthShaper, SpokenFrame
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.weights import load_weights
 from training.augmentation import Sound

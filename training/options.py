@@ -6,8 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.metadata import CROPS
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 
 FILM_TEXT = (
     "Please bring a map, a pen, and both of the blue books. My brother bought a warm pie for Pam. "

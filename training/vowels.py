@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.weights import load_weights
 from training.clips import HeldClips
 from training.evaluate import read_lips, render

@@ -41,6 +41,9 @@ from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.server.warm_up import rehearse_request
 from lipstream.realtime.wire.answers import HealthAnswer, NotReadyAnswer
 
+_PREVIEWS_AFTER_S = 3.0
+"""Until then the start needs the cores; a preview that is asked for sooner is decoded at once."""
+
 
 def create_app(sessions: Sessions) -> FastAPI:
     """Return the application over some sessions, which end with it.
@@ -59,7 +62,7 @@ def create_app(sessions: Sessions) -> FastAPI:
         running = [
             asyncio.create_task(app.state.exporter.run(), name="traffic"),
             asyncio.create_task(channel.run(), name="channel"),
-            asyncio.create_task(app.state.catalog.prepare(), name="previews"),
+            asyncio.create_task(prepare_previews(), name="previews"),
             asyncio.create_task(app.state.recordings.run(), name="recordings"),
         ]
         if sessions.names.secret:
@@ -75,6 +78,10 @@ def create_app(sessions: Sessions) -> FastAPI:
             await app.state.builds.close()
             app.state.catalog.close()
             await sessions.close()
+
+    async def prepare_previews() -> None:
+        await asyncio.sleep(_PREVIEWS_AFTER_S)
+        await app.state.catalog.prepare()
 
     async def add_built(avatar_id: str) -> None:
         try:

@@ -45,8 +45,7 @@ async def _launch(settings: Settings, rendering: Rendering) -> bool:
 
 
 def _import_serving() -> ModuleType:
-    """Import the server without the collector of cycles, which would visit all that was imported again and again."""
-    gc.disable()
+    """Import the server, and let the collector of cycles, which waited for it, pass over what was imported."""
     try:
         return import_module(_SERVING)
     finally:

@@ -3,7 +3,10 @@
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
+from lipstream.realtime.api.error_responses import ERROR_SCHEMA
+from lipstream.realtime.wire.answers import ErrorAnswer
 from lipstream.realtime.wire.field_descriptions import describe_fields
 
 _TOKENS = {
@@ -31,6 +34,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     """
     description = app.openapi()
     components = description["components"]
+    error = TypeAdapter(ErrorAnswer).json_schema(ref_template="#/components/schemas/{model}")
+    components["schemas"] |= {**error.pop("$defs"), ERROR_SCHEMA: error}
     for schema in components["schemas"].values():
         describe_fields(schema)
     components["securitySchemes"] = {

@@ -32,7 +32,7 @@ from lipstream.realtime.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from lipstream.realtime.lipsync.mouth_code import LEAST_ARTICULATION, MOST_ARTICULATION
+from lipstream.realtime.lipsync.articulation import LEAST_ARTICULATION, MOST_ARTICULATION
 from lipstream.realtime.session.script import HIGHEST_PRIORITY, MOST_LINES
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.session.text_queue import LONGEST_TEXT

@@ -7,19 +7,16 @@ stereo without in-band error correction.
 
 import fractions
 import math
+import random
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from aiortc.codecs.base import Encoder
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
 from av.audio.codeccontext import AudioCodecContext
-from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
@@ -27,6 +24,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from lipstream.realtime.encoding.h264_level import Pictures, h264_level
 from lipstream.realtime.encoding.pacing import speech_frame
 from lipstream.realtime.encoding.rate_control import MAX_BITRATE, start_bitrate
+from lipstream.realtime.encoding.rtp_payloads import PICTURE_IDS, h264_payloads, vp8_payloads
 from lipstream.realtime.encoding.thread_priority import step_back
 from lipstream.realtime.timeline import FRAME_RATE_HZ, PACKET_SOUND, SOUND_RATE_HZ
 
@@ -71,7 +69,7 @@ H264_OPTIONS = {
 }
 
 
-class SpeechEncoder(Encoder):
+class SpeechEncoder:
     """Opus for one voice: mono, with in-band error correction against a loss of 10 %."""
 
     def __init__(self) -> None:
@@ -98,25 +96,15 @@ class SpeechEncoder(Encoder):
             self._last, _ = self.encode(speech_frame(index, samples))
         return self._last
 
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: ARG002, FBT001, FBT002
+    def encode(self, frame: av.AudioFrame) -> tuple[list[bytes], int]:
         """Encode ``int16[960]`` into one packet; return it with the frame's pts."""
-        assert isinstance(frame, av.AudioFrame)
         assert frame.samples == PACKET_SOUND
         assert frame.pts is not None
         timestamp = frame.pts
         return [bytes(packet) for packet in self.codec.encode(frame)], timestamp
 
-    def pack(self, packet: Any) -> tuple[list[bytes], int]:  # noqa: ARG002
-        """Raise TypeError: a broadcast's units go to the senders without this method.
 
-        Raises:
-            TypeError: Always; aiortc calls this method only for tracks that carry encoded packets.
-        """
-        message = "packets that were encoded elsewhere are not taken"
-        raise TypeError(message)
-
-
-class PictureEncoder(Encoder):
+class PictureEncoder(ABC):
     """Common part of the video encoders: the target bitrate and the rule for reopening the codec.
 
     Attributes:
@@ -125,7 +113,6 @@ class PictureEncoder(Encoder):
     """
 
     def __init__(self, **options: str) -> None:
-        super().__init__()
         self.codec: VideoCodecContext | None = None
         self.sent_key_frame = False
         self.every = 1
@@ -164,9 +151,8 @@ class PictureEncoder(Encoder):
         self._opened_s = time.monotonic()
         return codec
 
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: FBT001, FBT002
-        """Encode one picture into RTP payloads."""
-        assert isinstance(frame, av.VideoFrame)
+    def encode(self, frame: av.VideoFrame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: FBT001, FBT002
+        """Encode one picture into RTP payloads; return them with the frame's pts."""
         data, timestamp = self.encode_picture(frame, key=force_keyframe)
         return self._payloads(data), timestamp
 
@@ -203,8 +189,12 @@ class PictureEncoder(Encoder):
         return abs(change) > REOPEN_CHANGE and time.monotonic() - self._opened_s >= interval_s
 
 
-class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
+class LiveVp8Encoder(PictureEncoder):
     """VP8 at a constant bitrate; reopened only for a large and lasting change."""
+
+    def __init__(self, **options: str) -> None:
+        super().__init__(**options)
+        self._picture_id = random.randrange(PICTURE_IDS)
 
     def _codec_for(self, frame: av.VideoFrame, target: int) -> VideoCodecContext:
         if self.codec is None or not self._fits(frame) or self._rate_is_off(target):
@@ -219,12 +209,11 @@ class LiveVp8Encoder(PictureEncoder, Vp8Encoder):
         return self.codec
 
     def _payloads(self, data: bytes) -> list[bytes]:
-        payloads = self._packetize(data, self.picture_id)
-        self.picture_id = (self.picture_id + 1) % (1 << 15)
-        return payloads
+        self._picture_id = (self._picture_id + 1) % PICTURE_IDS
+        return vp8_payloads(data, self._picture_id)
 
 
-class LiveH264Encoder(PictureEncoder, H264Encoder):
+class LiveH264Encoder(PictureEncoder):
     """H.264 with a bitrate that follows the target without a key frame, except where a link becomes narrow or wide."""
 
     _max = 0
@@ -252,7 +241,7 @@ class LiveH264Encoder(PictureEncoder, H264Encoder):
         return self._max if self._max and bit_rate < NARROW_MAX else MAX_BITRATE
 
     def _payloads(self, data: bytes) -> list[bytes]:
-        return self._packetize(self._split_bitstream(data))
+        return h264_payloads(data)
 
 
 def sound_level_dbov(samples: npt.NDArray[Any]) -> int:

@@ -19,8 +19,8 @@ from lipstream.realtime.face.frame import Frame
 from lipstream.realtime.face.pacing import LiveFrames
 from lipstream.realtime.face.speech import Cut, Sound, Speech, SpeechFrame
 from lipstream.realtime.lipsync.mouth_code import SpokenFrame
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.picture.mouth_painter import Mouth
-from lipstream.realtime.picture.watermark import MarkStyle
 from lipstream.realtime.session.motion_player import MotionPlayer, frame_choice
 from lipstream.realtime.session.playout import next_weight
 

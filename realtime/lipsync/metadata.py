@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from lipstream.own_code import CODE_FORM
 from lipstream.realtime.errors import ConflictError, SettingsError, WeightsError
 from lipstream.realtime.lipsync.alignment import look_ahead_samples, window_fault
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION, LEAST_ARTICULATION, MOST_ARTICULATION
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION, LEAST_ARTICULATION, MOST_ARTICULATION
 
 FORMAT = "lipstream-weights-1"
 CROPS = ("lipstream", "detector")
@@ -59,6 +60,8 @@ ARTICULATION_HELP = (
 )
 PADS_FORM = "TOP,BOTTOM,LEFT,RIGHT"
 PADS_HELP = "px around the face box of weights with a detector's crop (published: 0,10,0,0)"
+MODEL_FORM = CODE_FORM
+MODEL_HELP = f"lip model of your own, {MODEL_FORM}: code that this machine then runs"
 NO_PADS = Pads()
 PUBLISHED_PADS = Pads(bottom=10)
 """The published inference script's default: for the chin."""

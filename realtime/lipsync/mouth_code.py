@@ -60,9 +60,6 @@ _MOTION_MM = np.array(
 )
 """Movement of the lips by each channel, mm, root mean square over the lips of the average head."""
 
-LEAST_ARTICULATION, MOST_ARTICULATION = 0.5, 1.5
-DEFAULT_ARTICULATION = 1.2
-"""Chosen by the figures of docs/MODEL_CARD.md, and by looking: as heard, the drawn mouths are smaller than the true."""
 SCALED_MM = (0.5, 2.5)
 """Gap between the lips, mm, up to which a code is kept, and from which it is scaled in full."""
 CLOSED_MM = 1.5
@@ -86,8 +83,7 @@ def articulate(codes: Codes, amounts: npt.NDArray[np.float32]) -> Codes:
 
     Args:
         codes: ``float32[B, C]``.
-        amounts: ``float32[B]``, :data:`LEAST_ARTICULATION` to :data:`MOST_ARTICULATION`; 1 leaves a code as it is, bit
-            by bit.
+        amounts: ``float32[B]``, within the limits of `articulation.py`; 1 leaves a code as it is, bit by bit.
     """
     closed, free = SCALED_MM
     t = np.clip((opening_mm(codes) - closed) / (free - closed), 0, 1)

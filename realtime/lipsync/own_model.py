@@ -13,16 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipstream.own_code import CODE_FORM, import_factory, parse_code_name
+from lipstream.own_code import import_factory, parse_code_name
 from lipstream.realtime.errors import LipstreamError, SettingsError
 from lipstream.realtime.lipsync.alignment import window_fault
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import DeviceLostError, MouthPredictor
 
 logger = logging.getLogger(__name__)
-
-MODEL_FORM = CODE_FORM
-MODEL_HELP = f"lip model of your own, {MODEL_FORM}: code that this machine then runs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.clip_mouths import ClipMouths, FieldMouths, PixelMouths
 from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.picture.mouth_painter import Box, Mouth, MouthPainter, Outline
-from lipstream.realtime.picture.watermark import Mark, MarkStyle
+from lipstream.realtime.picture.watermark import Mark
 
 
 @dataclass(frozen=True, slots=True)

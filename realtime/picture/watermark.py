@@ -7,20 +7,15 @@ change, so an encoder spends no bits on it. Viewers cannot turn it off.
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.picture.i420 import Picture, planes
+from lipstream.realtime.picture.mark_style import MarkStyle
 
-Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
-CORNERS: tuple[Corner, ...] = get_args(Corner)
-
-SMALLEST, LARGEST = 0.02, 0.25
-LONGEST_TEXT = 24
 _PLATE_WEIGHT = 0.62
 """Opacity of the dark plate under the letters: the picture shows through, and the text is legible on a white wall."""
 _MARGIN, _PADDING_X, _PADDING_Y, _RADIUS = 0.03, 0.55, 0.42, 0.4
@@ -29,32 +24,6 @@ _DARK, _LIGHT, _GREY = 16, 235, 128
 _FULL = 256
 _WEIGHT = 700
 _TRIAL_PX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class MarkStyle:
-    """Appearance of the mark.
-
-    Attributes:
-        text: 1 to 24 printable characters; OpenCV's fonts cover many scripts, among them Chinese.
-        corner: One of :data:`CORNERS`.
-        size: Height of the capital letters as a share of the picture's short side, 0.02..0.25.
-
-    Raises:
-        SettingsError: If a value is out of range.
-    """
-
-    text: str = "AI"
-    corner: Corner = "top-left"
-    size: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not self.text.strip() or len(self.text) > LONGEST_TEXT or not self.text.isprintable():
-            raise SettingsError(f"mark_text {self.text!r} is not 1 to {LONGEST_TEXT} printable characters")
-        if self.corner not in CORNERS:
-            raise SettingsError(f"mark_corner {self.corner!r} is none of {', '.join(CORNERS)}")
-        if not SMALLEST <= self.size <= LARGEST:
-            raise SettingsError(f"mark_size {self.size} is not between {SMALLEST} and {LARGEST} of the short side")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from lipstream.avatar_cache.avatar import Avatar, PreparedAvatar, load_prepared
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError, ConflictError, LipstreamError, SettingsError, UnavailableError
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
-from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.wire.answers import AvatarState
 from lipstream.realtime.workers import prepare_job
 from lipstream.realtime.workers.programs import kill_program

@@ -37,6 +37,8 @@ WAITING_S = 60.0
 UNCLAIMED_S = 10.0
 """A new session waits this long for its first client."""
 _REAP_S = 1.0
+_REHEARSE_AFTER_S = 1.0
+"""A call is rehearsed so long after the start, unless a session has begun by then: a first call interrupts no other."""
 
 
 class Sessions:
@@ -75,6 +77,7 @@ class Sessions:
         self._ended = EndedSessions(is_idle=lambda: not self._sessions)
         self.ticker = Ticker(self._sessions.values, self.workers.flush, self.meters)
         self._reaper: asyncio.Task[None] | None = None
+        self._rehearsal: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the workers, prepare the avatar to begin with, and begin to tick.
@@ -86,10 +89,12 @@ class Sessions:
         """
         metadata = await self.rendering.start()
         self.factory.use_weights(metadata)
-        await self.factory.rehearse(await self.avatars.get(self.avatars.first), self.workers.members[0])
-        self.local_audio.start()
         self.pictures.start(metadata.decoded_region, self.workers.pixel_bytes)  # in the background
+        if self._keeps_session:
+            await self._rehearse()  # later it would interrupt that session
+        self.local_audio.start()
         self._reaper = asyncio.create_task(self._reap(), name="reap")
+        self._rehearsal = asyncio.create_task(self._rehearse_later(), name="rehearse")
         self.ticker.start()
         self.avatars.renew(self.shows)
         used_mb = await asyncio.to_thread(self.store.used_bytes) / 1e6
@@ -97,13 +102,28 @@ class Sessions:
         gc.collect()
         gc.freeze()  # otherwise a full collection visits all imported objects: 80 ms without media
 
+    @property
+    def _keeps_session(self) -> bool:
+        """Whether the server begins a session of its own (`standing_session.py`)."""
+        settings = self.settings
+        return bool(settings.push or settings.script or settings.virtual_camera or settings.virtual_microphone)
+
+    async def _rehearse(self) -> None:
+        await self.factory.rehearse(await self.avatars.get(self.avatars.first), self.workers.members[0])
+
+    async def _rehearse_later(self) -> None:
+        await asyncio.sleep(_REHEARSE_AFTER_S)
+        if not (self._keeps_session or self.created):
+            await self._rehearse()
+
     async def close(self) -> None:
         """End all sessions, then the workers. May be called again."""
         self.ticker.stop()
-        if self._reaper:
-            self._reaper.cancel()
-            await asyncio.wait([self._reaper])
-        self._reaper = None
+        if running := [task for task in (self._reaper, self._rehearsal) if task]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+        self._reaper = self._rehearsal = None
         await self.avatars.close()
         for session in self.all():
             self._end(session, "shutdown")

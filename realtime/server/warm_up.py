@@ -1,7 +1,8 @@
 """Rehearses a call and a request before clients make them.
 
 The first call and request load parts of libraries, build routes and create certificates. This takes 60 ms, in which no
-media leaves. Without a rehearsal this would interrupt sessions that already speak.
+media leaves. Without a rehearsal this would interrupt sessions that already speak. A server's first call interrupts
+none, so no rehearsal delays it (`sessions.py`).
 """
 
 import asyncio

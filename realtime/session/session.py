@@ -24,7 +24,7 @@ from lipstream.realtime.lipsync.metadata import WeightsMetadata
 from lipstream.realtime.log_format import in_session
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.metrics import percentiles
-from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.queue_depths import QueueDepths, fullest
 from lipstream.realtime.rtc.offer_terms import PUBLISHING, SPEAKING
 from lipstream.realtime.rtc.peer import Peer

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.picture.compositor import Origin, Painting
-from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.workers.messages import by_name, pack
 
 # To the worker.

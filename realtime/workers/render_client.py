@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from lipstream.realtime.errors import LipstreamError, SettingsError, UnavailableError
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.lipsync.fields import PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import WeightsMetadata
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
 from lipstream.realtime.meters import Meters
 from lipstream.realtime.workers.child_process import Child
 from lipstream.realtime.workers.messages import pack, unpack

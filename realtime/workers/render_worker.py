@@ -62,6 +62,9 @@ MOST_FAILURES = 16
 """After this many failures of single mouths in a row, the device is at fault and not a job."""
 MOST_SHORT = 50
 """After this many single mouths in a row without room, two seconds of one session, the device counts as lost."""
+COMPLETE_AFTER_S = 2.0
+"""A quick start completes the predictor so long after the first avatar was loaded: until the first face is shown, the
+server needs the cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +221,11 @@ class _RenderLoop:
             self._warm = True
 
     def _complete(self) -> None:
-        """Complete the predictor in the background, once it has drawn: what shows the first face needs the cores."""
+        """Complete the predictor in the background, some time after it has drawn."""
         if self._staged:
-            threading.Thread(target=self._staged.complete, name="complete-predictor", daemon=True).start()
+            timer = threading.Timer(COMPLETE_AFTER_S, self._staged.complete)
+            timer.name, timer.daemon = "complete-predictor", True
+            timer.start()
             self._staged = None
 
     def _draw(self, batch: list[Job]) -> None:

@@ -1,5 +1,7 @@
 """The cost model follows the measured figures and its prices."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +11,24 @@ from lipstream.realtime.errors import SettingsError
 
 ROWS = [
     {"who": who, "sessions": sessions, "loop CPU %": each * sessions, "threads CPU %": 0.0, "kbit/s": 800}
-    | {"pictures CPU %": sessions * 2.0, "worker CPU %": 0.0}
-    for who, sessions, each in (("speaking", 1, 20.0), ("speaking", 8, 8.0), ("idle", 16, 2.0))
+    | {"pictures CPU %": sessions * 2.0, "worker CPU %": 0.0, "fps min": rate}
+    for who, sessions, each, rate in (
+        ("speaking", 1, 20.0, 25.0),
+        ("speaking", 8, 8.0, 24.9),
+        ("speaking", 16, 4.0, 15.2),
+        ("idle", 16, 2.0, 25.0),
+    )
 ]
 
 
-def test_the_largest_measured_numbers_count() -> None:
+def test_the_largest_numbers_that_got_all_pictures_count() -> None:
     assert measured_load(ROWS) == SessionLoad(speaking_core=0.1, idle_core=0.04, loop_core=0.08, kbit_s=800)
+
+
+@pytest.mark.parametrize("kept", [ROWS[:3], ROWS[2:]])
+def test_a_run_without_such_numbers_gives_no_cost(kept: list[dict[str, Any]]) -> None:
+    with pytest.raises(SettingsError, match="run it whole"):
+        measured_load(kept)
 
 
 def test_a_row_follows_from_load_and_prices() -> None:

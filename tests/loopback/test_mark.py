@@ -8,7 +8,8 @@ import numpy as np
 from benchmarks.signals import TimelineSource
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.picture.i420 import bgr_to_i420, planes
-from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
+from lipstream.realtime.picture.mark_style import MarkStyle
+from lipstream.realtime.picture.watermark import draw_mark
 from lipstream.realtime.test_client.call_recording import decode_pictures
 from lipstream.realtime.test_client.click_track import voice
 from tests.loopback.conftest import Callers, Serve, until

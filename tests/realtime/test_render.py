@@ -12,7 +12,8 @@ from lipstream.realtime import render as render_module
 from lipstream.realtime.errors import BadRequestError, NotFoundError
 from lipstream.realtime.picture.compositor import Compositor
 from lipstream.realtime.picture.i420 import planes
-from lipstream.realtime.picture.watermark import MarkStyle, draw_mark
+from lipstream.realtime.picture.mark_style import MarkStyle
+from lipstream.realtime.picture.watermark import draw_mark
 from lipstream.realtime.render import read_sound, render, render_pictures
 from lipstream.realtime.session.planned_motions import PlannedMotion, planned_motion
 from lipstream.realtime.workers.render_client import RenderWorker

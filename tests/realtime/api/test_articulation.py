@@ -9,7 +9,7 @@ import pytest
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.errors import SettingsError
-from lipstream.realtime.lipsync.mouth_code import DEFAULT_ARTICULATION
+from lipstream.realtime.lipsync.articulation import DEFAULT_ARTICULATION
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
 from tests.realtime.fakes import make_store, worker_settings

@@ -8,7 +8,6 @@ import pytest
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtp import compute_audio_level_dbov
-from av.frame import Frame
 from av.video.frame import PictureType
 
 from lipstream.realtime.encoding.encoders import (
@@ -79,9 +78,9 @@ def test_lasting_silence_is_encoded_no_more_and_speech_after_it_is_heard_as_ever
     encode = prompt.encode
     encoded: list[int] = []
 
-    def count(frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+    def count(frame: av.AudioFrame) -> tuple[list[bytes], int]:
         encoded.append((frame.pts or 0) // 960)
-        return encode(frame, force_keyframe)
+        return encode(frame)
 
     prompt.encode = count  # type: ignore[method-assign]
     heard = []

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lipstream.realtime.lipsync.articulation import MOST_ARTICULATION
 from lipstream.realtime.lipsync.mouth_code import (
     ACTIONS,
     CLOSED_MM,
-    MOST_ARTICULATION,
     MOST_SKIPPED,
     MOST_STREAMS,
     SCALED_MM,

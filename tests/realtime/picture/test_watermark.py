@@ -7,8 +7,9 @@ from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.lipsync.metadata import Region
 from lipstream.realtime.picture.compositor import Compositor
 from lipstream.realtime.picture.i420 import bgr_to_i420, planes
+from lipstream.realtime.picture.mark_style import CORNERS, Corner, MarkStyle
 from lipstream.realtime.picture.mouth_painter import Box
-from lipstream.realtime.picture.watermark import CORNERS, Corner, MarkStyle, draw_mark
+from lipstream.realtime.picture.watermark import draw_mark
 from lipstream.realtime.settings import Settings, read_settings
 
 

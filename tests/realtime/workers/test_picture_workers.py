@@ -18,7 +18,7 @@ from lipstream.avatar_cache.prepare import prepare
 from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 from lipstream.realtime.picture.compositor import Origin, Painting
 from lipstream.realtime.picture.i420 import planes
-from lipstream.realtime.picture.watermark import MarkStyle
+from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.workers import supervisor
 from lipstream.realtime.workers.messages import unpack
 from lipstream.realtime.workers.picture_client import PictureStream, PictureWorkers
