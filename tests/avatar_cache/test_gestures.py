@@ -19,10 +19,13 @@ from lipstream.avatar_cache.gestures import (
     gesture_levels,
     levels_of,
 )
+from lipstream.avatar_cache.face_track import thumbnail
 from lipstream.avatar_cache.idle_motion import LOOP_FRAMES, Moment, moments
-from lipstream.avatar_cache.motion_graph import LISTENING, SPEAKING, STATES, USUAL_LIVELINESS
+from lipstream.avatar_cache.motion_graph import BLINKS, LISTENING, SPEAKING, STATES, USUAL_LIVELINESS
+from lipstream.avatar_cache.prepare import decode_clip
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.picture.i420 import i420_to_bgr
 
 pytestmark = pytest.mark.timeout(600)  # pictures are drawn, on whatever cores there are
 PORTRAIT = Path(__file__).parent / "astronaut.jpg"
@@ -85,8 +88,15 @@ def test_a_photograph_speaks_and_nods_without_a_visible_seam(portrait: Path, tmp
     lines = {line["name"]: line["value"] for line in json.loads(store.report("anna") or "")["lines"]}
     assert lines["motion step"] <= 1.2
     assert avatar.manifest.motions == (NOD,)
-    assert [clip.frames for clip in avatar.manifest.clips][:3] == [LOOP_FRAMES, 40, 4 * 75]
+    assert [clip.frames for clip in avatar.manifest.clips][:3] == [LOOP_FRAMES, 40, 4 * 68]
     assert [clip.levels for clip in avatar.manifest.clips][:3] == [1, 1, 4]
+    blinks = avatar.manifest.steps[BLINKS]
+    looks = [thumbnail(i420_to_bgr(frame)) for frame in decode_clip(avatar.clip, avatar.manifest)]
+    first = avatar.manifest.ranges[2].first
+    for step in blinks:
+        apart = [float(np.abs(looks[frame] - looks[first + step.leaves]).max()) for frame in step.frames()]
+        assert apart.index(max(apart)) in (1, 2), "the lids fall faster than they rise"
+        assert step.enters == (step.leaves + len(apart) + 1) % 68
     assert avatar.manifest.covered == (), "shut eyes and an open mouth cover nothing"
     with pytest.raises(AvatarError, match="of which these clips are drawn: listening, speaking, greet, nod, think"):
         store.add_motions("anna", {"wave": portrait})
