@@ -1,8 +1,8 @@
 """What a photograph does beside its idle motion: it listens, speaks, greets, nods and thinks. Pure arithmetic.
 
 Each gesture is the idle motion with something added, so that both go on into each other: a motion begins and ends in
-the idle pose, and what repeats sways around it. Speaking has levels of stress, which a session chooses by the sound, and
-no blinks of its own: a session adds them where phrases end.
+the idle pose, and what repeats sways around it. Speaking has levels of stress, which a session chooses by the sound,
+and no blinks of its own: a session adds them where phrases end.
 """
 
 from dataclasses import dataclass, replace

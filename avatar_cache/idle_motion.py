@@ -106,7 +106,7 @@ def _blink(age_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return how far the lids are shut some time after a blink began, 0..1."""
     rise = np.clip((_FALL_S + _HOLD_S + _RISE_S - age_s) / _RISE_S, 0, 1)
     shut = np.minimum(np.clip(age_s / _FALL_S, 0, 1), rise)
-    return shut * shut * (3 - 2 * shut)
+    return np.asarray(shut * shut * (3 - 2 * shut))
 
 
 def blink() -> list[float]:

@@ -11,8 +11,8 @@ from lipstream.avatar_cache.avatar import file_sha256
 from lipstream.avatar_cache.clip_file import write_clip
 from lipstream.avatar_cache.clip_row import ClipPart, Rectangle
 from lipstream.avatar_cache.face_track import thumbnail
-from lipstream.avatar_cache.manifest import Manifest, StoredClip
 from lipstream.avatar_cache.idle_motion import blink
+from lipstream.avatar_cache.manifest import Manifest, StoredClip
 from lipstream.avatar_cache.motion_graph import BLINKS, SPEAKING, ClipRange, Step
 from lipstream.avatar_cache.motion_steps import LARGEST_STEP, Looks, PlannedStep, Scale, calmer_steps, plan_steps
 from lipstream.avatar_cache.photo import Bgr

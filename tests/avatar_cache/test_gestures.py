@@ -9,6 +9,7 @@ import pytest
 
 from lipstream.avatar_cache.__main__ import main
 from lipstream.avatar_cache.clip_builder import BuildOptions
+from lipstream.avatar_cache.face_track import thumbnail
 from lipstream.avatar_cache.gestures import (
     GESTURES,
     GREET,
@@ -19,7 +20,6 @@ from lipstream.avatar_cache.gestures import (
     gesture_levels,
     levels_of,
 )
-from lipstream.avatar_cache.face_track import thumbnail
 from lipstream.avatar_cache.idle_motion import LOOP_FRAMES, Moment, moments
 from lipstream.avatar_cache.motion_graph import BLINKS, LISTENING, SPEAKING, STATES, USUAL_LIVELINESS
 from lipstream.avatar_cache.prepare import decode_clip
