@@ -113,11 +113,13 @@ def strips(prepared: PreparedAvatar) -> Bgr:
 def _strip(prepared: PreparedAvatar, clip: ClipRange) -> Bgr:
     name = np.full((_STRIP_PX, _NAME_PX, 3), _GROUND, np.uint8)
     cv2.putText(name, clip.name, (8, _STRIP_PX // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
-    panels = [name]
+    box, panels = prepared.manifest.boxes[0], [name]
+    x, y, side = box.x + box.width // 2, box.y + box.height // 2, round(0.8 * box.width)
+    head = slice(max(0, y - side), y + side), slice(max(0, x - side), x + side)
     for number in range(_STRIP_PICTURES):
         level = number * clip.levels // _STRIP_PICTURES
         frame = clip.frame(number * (clip.length - 1) // (_STRIP_PICTURES - 1), level)
-        picture = i420_to_bgr(np.asarray(prepared.frames[frame]))
+        picture = i420_to_bgr(np.asarray(prepared.frames[frame]))[head]
         panels.append(np.asarray(cv2.resize(picture, (_STRIP_PX, _STRIP_PX), interpolation=cv2.INTER_AREA), np.uint8))
     return np.hstack(panels)
 

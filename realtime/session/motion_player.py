@@ -30,7 +30,7 @@ HOLD_LISTENING_FRAMES = 25
 PHRASE_END_FRAMES = 3
 """Frames without speech after which a phrase is over, and the eyes blink."""
 _BLINK_APART_FRAMES, _BLINK_LATEST_FRAMES = 40, 125
-"""Least time from one blink of somebody who speaks to the next, and time after which the end of a phrase is not awaited.
+"""Least time from one blink of somebody who speaks to the next, and the longest one without the end of a phrase.
 People blink where phrases end (Nakano and Kitazawa, 2010), some twenty times a minute."""
 _REMEMBERED_FRAMES = 256
 """Decided frames that may be asked for again: more than can wait to leave."""
