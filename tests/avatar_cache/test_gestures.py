@@ -94,8 +94,9 @@ def test_a_photograph_speaks_and_nods_without_a_visible_seam(portrait: Path, tmp
     looks = [thumbnail(i420_to_bgr(frame)) for frame in decode_clip(avatar.clip, avatar.manifest)]
     first = avatar.manifest.ranges[2].first
     for step in blinks:
-        apart = [float(np.abs(looks[frame] - looks[first + step.leaves]).max()) for frame in step.frames()]
-        assert apart.index(max(apart)) in (1, 2), "the lids fall faster than they rise"
+        open_eyes = [first + (step.leaves + number) % 68 for number in range(1, step.between + 1)]
+        apart = [float(np.abs(looks[a] - looks[b]).max()) for a, b in zip(step.frames(), open_eyes, strict=True)]
+        assert apart[1] > apart[0] > apart[-1] > 0, "the lids fall faster than they rise"
         assert step.enters == (step.leaves + len(apart) + 1) % 68
     assert avatar.manifest.covered == (), "shut eyes and an open mouth cover nothing"
     with pytest.raises(AvatarError, match="of which these clips are drawn: listening, speaking, greet, nod, think"):
