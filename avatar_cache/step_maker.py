@@ -20,7 +20,7 @@ from lipstream.realtime.picture.mouth_painter import Box
 
 Progress = Callable[[float], None]
 
-_BLINK_EVERY = 10
+_BLINK_EVERY = 12
 """Frames from one place of a clip that speaks at which a blink may begin to the next."""
 
 
