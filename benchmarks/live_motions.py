@@ -11,13 +11,13 @@ import itertools
 import os
 import statistics
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from benchmarks.caller_process import caller_process
-from benchmarks.report import Report, at_most
+from benchmarks.report import Goal, Report, at_most
 from benchmarks.stage import built_in, speech_file
 from benchmarks.watch import Watch
 from lipstream.realtime.server.sessions import Sessions
@@ -70,9 +70,15 @@ async def add_live(report: Report, avatar: str, without: str, sound: Sound) -> N
     ]  # fmt: skip
     report.goals += [
         at_most("processor time of calls", ratio, _COST, "of without"),
-        at_most("late pictures", late_percent, _LATE_PERCENT, "%"),
+        _late(late_percent, late_without),
         at_most("memory of a session", session_mb, _SESSION_MB, "MB"),
     ]
+
+
+def _late(percent: float, without: float) -> Goal:
+    """Return the goal of late pictures; on a machine that is late without motions, too, it is not judged."""
+    goal = at_most("late pictures", percent, _LATE_PERCENT, "%")
+    return goal if without <= _LATE_PERCENT else replace(goal, holds=None)
 
 
 async def _hold(sessions: Sessions, avatar: str, count: int, speech_path: Path) -> _Held:
