@@ -116,9 +116,12 @@ class ClipRow:
         pictures, poses = [], []
         doubts: list[float | None] = []
         patches: list[npt.NDArray[np.float32] | None] = []
+        found = create_detector(detector) if detector else None
+        tracker = FaceTracker(found) if found else None
         for clip in self.ranges.values():
             faces: list[DetectedFace | None] = []
-            tracker = FaceTracker(create_detector(detector)) if detector else None
+            if found and tracker and tracker.push(self.picture(clip.first)) is None:  # it is where no clip had it yet
+                tracker = FaceTracker(found)
             side = _side(self.manifest.boxes, clip)
             for frame in range(clip.first, clip.first + clip.levels * clip.frames):
                 picture = self.picture(frame)

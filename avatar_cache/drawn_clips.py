@@ -59,7 +59,9 @@ def draw_clips(
         clip = dataclasses.replace(clip, clip_sha256=file_sha256(path))
         parts.append(ClipPart(clip, path, tuple(row.boxes[first:]), tuple(row.found[first:])))
     several = joined(manifest, parts)
-    made = StepMaker(several, row.looks(), np.zeros(several.frames, np.bool_), row.between, livelier_steps)
+    made = StepMaker(
+        several, row.looks(), np.zeros(several.frames, np.bool_), row.between, livelier_steps, row.blinking
+    )
     between = made.write(folder, lambda share: progress(_CLIPS_SHARE + (1 - _CLIPS_SHARE) * share))
     return dataclasses.replace(joined(several, [*parts, *between]), steps=made.steps)
 
@@ -104,6 +106,10 @@ class _Row:
     def between(self, before: int, after: int, share: float) -> Bgr:
         """Return the picture between two frames."""
         return self._photo.picture(self.moments[before].mixed(self.moments[after], share))
+
+    def blinking(self, frame: int, shut: float) -> Bgr:
+        """Return the picture of a frame with its lids shut by a share."""
+        return self._photo.picture(dataclasses.replace(self.moments[frame], shut=shut))
 
     def _place(self, moment: Moment) -> None:
         box, (width, height) = self._manifest.boxes[0], self._manifest.size

@@ -1,7 +1,8 @@
 """What a photograph does beside its idle motion: it listens, speaks, greets, nods and thinks. Pure arithmetic.
 
 Each gesture is the idle motion with something added, so that both go on into each other: a motion begins and ends in
-the idle pose, and what repeats sways around it. Speaking has levels of stress, which a session chooses by the sound.
+the idle pose, and what repeats sways around it. Speaking has levels of stress, which a session chooses by the sound,
+and no blinks of its own: a session adds them where phrases end.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ GESTURES = (LISTENING, SPEAKING, GREET, NOD, THINK)
 STRESS_LEVELS = 4
 """Levels of a clip that speaks: without stress, and three steps of it."""
 
-_STATE_FRAMES = {LISTENING: 100, SPEAKING: 75}
+_STATE_FRAMES = {LISTENING: 100, SPEAKING: 72}
 _MOTION_FRAMES = {GREET: 64, NOD: 40, THINK: 80}
 _NODS = 2
 _STRESS_NOD, _STRESS_BROWS = 2.2, 0.8
@@ -34,7 +35,7 @@ class _Added:
     tilt: Curve | float = 0.0
     brows: Curve | float = 0.0
     gaze: Curve | float = 0.0
-    glance: float = 0.0
+    glance: Curve | float = 0.0
 
 
 def gesture(name: str, liveliness: float = USUAL_LIVELINESS) -> list[Moment]:
@@ -46,7 +47,10 @@ def gesture(name: str, liveliness: float = USUAL_LIVELINESS) -> list[Moment]:
     """
     drawn = {LISTENING: _listening, SPEAKING: _speaking, GREET: _greet, NOD: _nod, THINK: _think}[name]
     if frames := _STATE_FRAMES.get(name):
-        return _moved(moments(frames), drawn(2 * np.pi * np.arange(frames) / frames), liveliness)
+        idle = moments(frames)
+        if name == SPEAKING:
+            idle = [replace(moment, shut=0.0) for moment in idle]
+        return _moved(idle, drawn(2 * np.pi * np.arange(frames) / frames), liveliness)
     frames = _MOTION_FRAMES[name]
     return _moved(moments()[:frames], drawn(np.arange(frames) / (frames - 1)), liveliness)
 
@@ -103,9 +107,15 @@ def _nod(at: Curve) -> _Added:
 
 
 def _think(at: Curve) -> _Added:
-    """A look to one side and back, with the head following the eyes."""
+    """A look to one side and back, with the head following the eyes, which wander meanwhile."""
     away = np.minimum(1, 1.6 * _bump(at, 0.0, 1.0))
-    return _Added(nod=-2.0 * away, turn=-2.4 * away, tilt=3.0 * away, brows=0.5 * away, gaze=away, glance=-1.0)
+    glance = -1.0 + 0.75 * _jump(at, 0.4) - 0.6 * _jump(at, 0.62)
+    return _Added(nod=-2.0 * away, turn=-2.4 * away, tilt=3.0 * away, brows=0.5 * away, gaze=away, glance=glance)
+
+
+def _jump(at: Curve, when: float) -> Curve:
+    """0 before a share of the time and 1 after it, within a few pictures, as eyes go from one point to another."""
+    return np.asarray(0.5 + 0.5 * np.tanh(50 * (at - when)))
 
 
 def _bump(at: Curve, start: float, end: float) -> Curve:
@@ -125,6 +135,7 @@ def _moved(idle: list[Moment], added: _Added, liveliness: float) -> list[Moment]
         (liveliness * np.broadcast_to(curve, count)).tolist()
         for curve in (added.nod, added.turn, added.tilt, added.brows, added.gaze)
     )
+    glance = np.broadcast_to(added.glance, count).tolist()
     return [
         replace(
             moment,
@@ -132,7 +143,7 @@ def _moved(idle: list[Moment], added: _Added, liveliness: float) -> list[Moment]
             turn=moment.turn + turn[at],
             tilt=moment.tilt + tilt[at],
             brows=moment.brows + brows[at],
-            gaze=moment.gaze + gaze[at] * (added.glance - moment.gaze),
+            gaze=moment.gaze + gaze[at] * (glance[at] - moment.gaze),
         )
         for at, moment in enumerate(idle)
     ]

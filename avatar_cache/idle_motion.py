@@ -98,12 +98,21 @@ def moments(frames: int = LOOP_FRAMES) -> list[Moment]:
 
 
 def _lids(frames: int) -> npt.NDArray[np.float64]:
-    shut = np.zeros(frames)
-    for at in _BLINKS_S:
-        age = np.arange(frames) / FRAME_RATE_HZ - at
-        rise = np.clip((_FALL_S + _HOLD_S + _RISE_S - age) / _RISE_S, 0, 1)
-        shut = np.maximum(shut, np.minimum(np.clip(age / _FALL_S, 0, 1), rise))
-    return shut * shut * (3 - 2 * shut)
+    at_s = np.arange(frames) / FRAME_RATE_HZ
+    return np.asarray(np.max([_blink(at_s - begin_s) for begin_s in _BLINKS_S], axis=0))
+
+
+def _blink(age_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return how far the lids are shut some time after a blink began, 0..1."""
+    rise = np.clip((_FALL_S + _HOLD_S + _RISE_S - age_s) / _RISE_S, 0, 1)
+    shut = np.minimum(np.clip(age_s / _FALL_S, 0, 1), rise)
+    return np.asarray(shut * shut * (3 - 2 * shut))
+
+
+def blink() -> list[float]:
+    """Return how far the lids are shut in each picture of a quick blink, between those with open eyes."""
+    shut = _blink(np.arange(LOOP_FRAMES) / FRAME_RATE_HZ).tolist()
+    return [share for share in shut if 0 < share < 1]  # lids are shut for a picture, not for two
 
 
 class LivingPhoto:

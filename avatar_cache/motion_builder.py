@@ -142,7 +142,10 @@ def _drawn_steps(
     def between(before: int, after: int, share: float) -> Bgr:
         return photo.picture(moved[before].mixed(moved[after], share))
 
-    return StepMaker(row.manifest, Looks(looks.pictures, poses), covered, between, livelier_steps), covered
+    def blinking(frame: int, shut: float) -> Bgr:
+        return photo.picture(dataclasses.replace(moved[frame], shut=shut))
+
+    return StepMaker(row.manifest, Looks(looks.pictures, poses), covered, between, livelier_steps, blinking), covered
 
 
 def _is_of_clips(note: str, names: Collection[str]) -> bool:

@@ -103,6 +103,9 @@ class Step:
 Steps = Mapping[tuple[str, str], tuple[Step, ...]]
 """By the names of the clip that is left and the one that is entered: the steps, in order of ``leaves``."""
 
+BLINKS = SPEAKING, SPEAKING
+"""Steps of a drawn clip that speaks into itself: in their generated frames the eyes blink."""
+
 
 @dataclass(frozen=True, slots=True)
 class MotionGraph:
@@ -124,7 +127,7 @@ class MotionGraph:
 
     def step(self, name: str, position: int, target: str) -> Step | None:
         """Return the step that leaves a clip after a position for another clip; ``None`` if there is none."""
-        return next((step for step in self.steps[name, target] if step.leaves == position), None)
+        return next((step for step in self.steps.get((name, target), ()) if step.leaves == position), None)
 
     def worst_wait(self, name: str, target: str) -> int:
         """Return the longest way from any position and level of a state to the first frame of another clip, frames.
@@ -178,6 +181,6 @@ def graph_of(clips: Sequence[ClipRange], steps: Any, frames: int) -> MotionGraph
         if list(read) != sorted(read, key=lambda step: step.leaves) or not read:
             raise ValueError(f"the steps from {name!r} to {target!r} are not in order, or there is none")
         found[name, target] = read
-    if found.keys() != set(pairs(named)):
+    if found.keys() - {BLINKS} != set(pairs(named)):
         raise ValueError("there must be steps between the states, and between each motion and the states")
     return MotionGraph(named, found)

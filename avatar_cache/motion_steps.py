@@ -89,8 +89,10 @@ def livelier_steps(looks: Looks, one: ClipRange, other: ClipRange) -> tuple[floa
 
 def _largest_steps(looks: Looks, clip: ClipRange) -> tuple[float, float]:
     frames = order(clip)
-    shown = frames if clip.is_motion else np.append(frames, frames[0])
-    pictures, poses = looks.steps(shown)
+    shown = [frames if clip.is_motion else np.append(frames, frames[0])]
+    if clip.levels > 1:  # stress grows and falls by a level a frame, and all levels are as far apart
+        shown.append(np.array([clip.frame(position, position % 2) for position in range(clip.length)]))
+    pictures, poses = (np.concatenate(found) for found in zip(*map(looks.steps, shown), strict=True))
     return max(_LEAST_PICTURE, float(pictures.max(initial=0))), max(_LEAST_POSE, float(poses.max(initial=0)))
 
 

@@ -11,13 +11,17 @@ from lipstream.avatar_cache.avatar import file_sha256
 from lipstream.avatar_cache.clip_file import write_clip
 from lipstream.avatar_cache.clip_row import ClipPart, Rectangle
 from lipstream.avatar_cache.face_track import thumbnail
+from lipstream.avatar_cache.idle_motion import blink
 from lipstream.avatar_cache.manifest import Manifest, StoredClip
-from lipstream.avatar_cache.motion_graph import ClipRange, Step
+from lipstream.avatar_cache.motion_graph import BLINKS, SPEAKING, ClipRange, Step
 from lipstream.avatar_cache.motion_steps import LARGEST_STEP, Looks, PlannedStep, Scale, calmer_steps, plan_steps
 from lipstream.avatar_cache.photo import Bgr
 from lipstream.realtime.picture.mouth_painter import Box
 
 Progress = Callable[[float], None]
+
+_BLINK_EVERY = 12
+"""Frames from one place of a clip that speaks at which a blink may begin to the next."""
 
 
 class StepMaker:
@@ -29,6 +33,8 @@ class StepMaker:
         covered: In which of them the mouth is covered, ``bool[N]``.
         between: Makes the picture between two frames of the row, given by their numbers and the share of the second.
         scale: Gives what the size of a step is measured by.
+        blinking: Makes the picture of a frame of the row with its lids shut by a share; ``None`` for clips that have
+            their own blinks.
 
     Attributes:
         steps: The steps made, by the names of both clips.
@@ -43,8 +49,9 @@ class StepMaker:
         covered: npt.NDArray[np.bool_],
         between: Callable[[int, int, float], Bgr],
         scale: Scale = calmer_steps,
+        blinking: Callable[[int, float], Bgr] | None = None,
     ) -> None:
-        self._scale = scale
+        self._scale, self._blinking = scale, blinking
         self._manifest, self._looks, self._covered, self._between = manifest, looks, covered, between
         self._ranges = {clip.name: clip for clip in manifest.ranges}
         self.covered: list[bool] = []
@@ -77,6 +84,20 @@ class StepMaker:
                 yield from pictures
             self.steps[name, target] = tuple(made)
             progress((number + 1) / len(planned))
+        if self._blinking and SPEAKING in self._ranges:
+            yield from self._blinks(self._ranges[SPEAKING], self._blinking)
+
+    def _blinks(self, clip: ClipRange, blinking: Callable[[int, float], Bgr]) -> Iterator[Bgr]:
+        """Yield the pictures of blinks, each over frames that follow each other, and note their steps."""
+        lids, made = blink(), []
+        for start in range(0, clip.length, _BLINK_EVERY):
+            first = self._manifest.frames + len(self._boxes)
+            made.append(Step(start, clip.moved(start, len(lids) + 1), first, len(lids)))
+            for number, shut in enumerate(lids, start=1):
+                frame = clip.frame(clip.moved(start, number))
+                self._note(frame, frame, 0.0)
+                yield blinking(frame, shut)
+        self.steps[BLINKS] = tuple(made)
 
     def _make(self, step: PlannedStep, name: str, target: str) -> tuple[list[Bgr], float]:
         """Return the pictures of a step, as few as make it small enough, and its size."""
@@ -99,14 +120,18 @@ class StepMaker:
 
     def _note_boxes(self, step: PlannedStep, name: str, target: str, count: int) -> None:
         """Note the boxes of generated frames: between those of the frames that they are mixed from."""
-        manifest = self._manifest
         for before, after, share in _mixed(self._ranges[name], self._ranges[target], step, count):
-            self.covered.append(bool(self._covered[after if share >= 0.5 else before]))
-            self._boxes.append(_box_between(manifest.boxes[before], manifest.boxes[after], share))
-            if manifest.detector_boxes:
-                one, other = manifest.detector_boxes[before], manifest.detector_boxes[after]
-                left, top, right, bottom = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
-                self._found.append((left, top, right, bottom))
+            self._note(before, after, share)
+
+    def _note(self, before: int, after: int, share: float) -> None:
+        """Note the box of a generated frame between two of the row."""
+        manifest = self._manifest
+        self.covered.append(bool(self._covered[after if share >= 0.5 else before]))
+        self._boxes.append(_box_between(manifest.boxes[before], manifest.boxes[after], share))
+        if manifest.detector_boxes:
+            one, other = manifest.detector_boxes[before], manifest.detector_boxes[after]
+            left, top, right, bottom = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
+            self._found.append((left, top, right, bottom))
 
 
 def _mixed(left: ClipRange, entered: ClipRange, step: PlannedStep, count: int) -> Iterator[tuple[int, int, float]]:

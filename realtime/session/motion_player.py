@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.motion_graph import (
+    BLINKS,
     IDLE,
     LISTENING,
     SPEAKING,
@@ -26,6 +27,11 @@ HOLD_SPEAKING_FRAMES = 15
 """Frames without speech after which the avatar stops looking like somebody who speaks: longer than between words."""
 HOLD_LISTENING_FRAMES = 25
 """Frames after a visitor's turn for which the avatar goes on looking like somebody who listens."""
+PHRASE_END_FRAMES = 3
+"""Frames without speech after which a phrase is over, and the eyes blink."""
+_BLINK_APART_FRAMES, _BLINK_LATEST_FRAMES = 40, 125
+"""Least time from one blink of somebody who speaks to the next, and the longest one without the end of a phrase.
+People blink where phrases end (Nakano and Kitazawa, 2010), some twenty times a minute."""
 _REMEMBERED_FRAMES = 256
 """Decided frames that may be asked for again: more than can wait to leave."""
 _FOLLOWED_FRAMES = 250
@@ -74,6 +80,7 @@ class MotionPlayer:
         self._spoken_frame = self._heard_frame = _LONG_AGO
         self._listens = False
         self._stress, self._level = 0.0, 0
+        self._blinked_frame = 0
         self._frame = -1  # the last one that was decided
         self._decided: dict[int, int] = {}
         self._events: list[MotionStarted | MotionEnded] = []
@@ -175,6 +182,7 @@ class MotionPlayer:
         """Return what the next frame shows."""
         if self._entering is None and (way := self._way_out()):
             target, step = way
+            self._blinked_frame = self._frame
             self._note_left(self._frame)
             self._wanted = None if target == self._wanted else self._wanted
             self._between = iter(step.frames())
@@ -193,7 +201,7 @@ class MotionPlayer:
     def _next_level(self) -> int:
         """Return the level of stress to show, one away from the last one at most."""
         wanted = round(self.liveliness * self._stress * (self._clip.levels - 1))
-        if self._is_to_leave():
+        if self._is_to_leave() or self._is_to_blink():
             wanted = 0
         return self._level + max(-1, min(1, wanted - self._level))
 
@@ -205,7 +213,7 @@ class MotionPlayer:
     def _way_out(self) -> tuple[str, Step] | None:
         """Return the clip to enter and the step to it, if there is one after the last position that was shown."""
         target = self._state_after_motion() if self._clip.is_motion else self._wanted or self._state()
-        if target == self._clip.name or self._level:
+        if self._level or (target == self._clip.name and not self._is_to_blink()):
             return None
         step = self._graph.step(self._clip.name, self._position, target)
         return (target, step) if step else None
@@ -213,6 +221,13 @@ class MotionPlayer:
     def _is_to_leave(self) -> bool:
         """Return whether another clip is wanted; steps leave a clip at its first level."""
         return not self._clip.is_motion and (self._wanted or self._state()) != self._clip.name
+
+    def _is_to_blink(self) -> bool:
+        """Return whether it is time for a blink of a clip that has them in steps into itself."""
+        if (self._clip.name, self._clip.name) != BLINKS or BLINKS not in self._graph.steps:
+            return False
+        since, phrase = self._frame - self._blinked_frame, self._frame - self._spoken_frame
+        return since >= _BLINK_LATEST_FRAMES or (since >= _BLINK_APART_FRAMES and phrase >= PHRASE_END_FRAMES)
 
     def _state(self) -> str:
         """Return the state whose clip is to be shown."""

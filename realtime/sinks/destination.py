@@ -121,6 +121,12 @@ class Destination:
 class TagDestination(Destination):
     """A destination that receives the tags of a shared encode.
 
+    Args:
+        targets: Where streams may go.
+        open_link: Connects to one of some IP addresses.
+        headers: Returns the header tags that a stream begins with.
+        ask_key: Makes the next picture a key frame, at which a link begins.
+
     Attributes:
         lost: Number of tags dropped because the server was too slow.
     """
@@ -133,10 +139,11 @@ class TagDestination(Destination):
         targets: StreamTargets,
         open_link: Callable[[StreamAddress, Sequence[str]], Awaitable[StreamConnection]],
         headers: Callable[[], list[Tag]],
+        ask_key: Callable[[], None],
     ) -> None:
         super().__init__(address, on_change)
         self.lost = 0
-        self._targets, self._open_link, self._headers = targets, open_link, headers
+        self._targets, self._open_link, self._headers, self._ask_key = targets, open_link, headers, ask_key
         self._tags: deque[Tag] = deque()
         self._more = asyncio.Event()
         self._has_key = False
@@ -171,6 +178,7 @@ class TagDestination(Destination):
             self._tags.clear()
             self._has_key = False
             self._connected()
+            self._ask_key()
             await self._send_all(link)
         finally:
             await link.close()

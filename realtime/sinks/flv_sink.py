@@ -46,6 +46,11 @@ class FlvSink(Sink):
             silent_packets=muxer.silent if muxer else 0,
         )
 
+    def ask_key(self) -> None:
+        """Make the next picture a key frame, for a server that joins."""
+        if self._muxer:  # else the first picture is to come, which is one
+            self._muxer.ask_key()
+
     def _serve(self) -> None:
         splitter = TagSplitter(self._pass_on)
         while (item := self._next()) is not None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.frame import PictureType
 
 from lipstream.realtime.encoding.pacing import picture_frame, speech_frame
 from lipstream.realtime.picture.i420 import Picture
@@ -35,7 +36,8 @@ _H264 = {
     "preset": "superfast",
     "tune": "zerolatency",
     "profile": "main",
-    "sc_threshold": "0",  # key frames at regular intervals only
+    "sc_threshold": "0",  # key frames at regular intervals, and where one is asked for
+    "forced-idr": "1",
 }
 _CONTAINER: dict[str, dict[str, str]] = {
     # Fragments of two seconds, each written at once: a file stays playable if the server is killed. The header waits
@@ -83,6 +85,7 @@ class Muxer:
         self.first_frame, self.frames, self.repeated, self.silent = first_frame, 0, 0, 0
         self._packets = 0
         self._last: Picture | None = None
+        self._wants_key = False
         options = {"flush_packets": "1"} | _CONTAINER[container_format]
         self._container = av.open(output, "w", format=container_format, options=options)
         self._container.metadata.update(facts)
@@ -133,6 +136,10 @@ class Muxer:
             self._encode_speech(np.zeros(PACKET_SOUND, np.int16))
         self._encode_speech(samples)
 
+    def ask_key(self) -> None:
+        """Make the next picture a key frame; any thread may ask."""
+        self._wants_key = True
+
     def close(self) -> None:
         """Flush the encoders and finish the container.
 
@@ -151,7 +158,11 @@ class Muxer:
             self._container.close()
 
     def _encode_picture(self, picture: Picture) -> None:
-        self._container.mux(self._video.encode(picture_frame(self.frames, picture)))
+        frame = picture_frame(self.frames, picture)
+        if self._wants_key:
+            self._wants_key = False
+            frame.pict_type = PictureType.I
+        self._container.mux(self._video.encode(frame))
         self.frames += 1
 
     def _encode_speech(self, samples: npt.NDArray[np.int16]) -> None:

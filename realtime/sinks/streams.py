@@ -86,7 +86,12 @@ class Streams:
         if open_link := _LINKS.get(address.parts.scheme):
             encode = self._open_encode(facts)
             destination = TagDestination(
-                address, self._changed, targets=self._targets, open_link=open_link, headers=lambda: encode.headers
+                address,
+                self._changed,
+                targets=self._targets,
+                open_link=open_link,
+                headers=lambda: encode.headers,
+                ask_key=encode.ask_key,
             )
         else:
             destination = WhipDestination(

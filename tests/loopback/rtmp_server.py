@@ -45,7 +45,11 @@ class RtmpServer:
 
     def received(self) -> Path:
         """Return the file of the last stream that it got."""
-        return max(self._folder.glob("*.flv"), key=lambda path: path.stat().st_mtime_ns)
+        return self.all_received()[-1]
+
+    def all_received(self) -> list[Path]:
+        """Return a file for each stream that it got, the oldest first."""
+        return sorted(self._folder.glob("*.flv"), key=lambda path: path.stat().st_mtime_ns)
 
     def start(self) -> None:
         folder = str(self._folder)

@@ -118,6 +118,46 @@ async def test_a_server_that_restarts_gets_its_stream_back(
 
 
 @needs_rtmp
+async def test_two_broken_links_cost_the_viewer_less_than_two_seconds_each(serve: Serve, rtmp: RtmpServer) -> None:
+    carried: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", rtmp.port)
+        carried[:] = [writer, inner_writer]
+        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+
+    front = await asyncio.start_server(carry, "127.0.0.1", 0)
+    sessions = await serve("FlashPredictor")
+    session, _ = await sessions.create("ann", None)
+    streams = session.sinks.streams
+    stream = streams.add(f"rtmp://127.0.0.1:{front.sockets[0].getsockname()[1]}/live/{KEY}", {})
+    for links in (1, 2, 3):
+        await until(lambda links=links: stream.links == links, "a link")  # type: ignore[misc]
+        await asyncio.sleep(3.5)
+        if links < 3:
+            for writer in carried:
+                writer.transport.abort()
+    lasted_s = streams.stats()[0]["seconds"]
+    await streams.close()
+    front.close()
+    await front.wait_closed()
+    files = rtmp.all_received()
+    assert len(files) == 3
+    told = [decoded(str(path)) for path in files]
+    assert all(keys[0] for _, _, keys, _ in told)
+    seen_s = sum(len(pictures) for _, pictures, _, _ in told) / FRAME_RATE_HZ
+    print(f"missed by two breaks: {lasted_s - seen_s:.2f} s of {lasted_s:.1f}")
+    assert 0 < lasted_s - seen_s <= 2 * 2.0
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@needs_rtmp
 async def test_over_tls_only_a_trusted_server_is_told_the_key(
     serve: Serve,
     rtmp: RtmpServer,
@@ -130,13 +170,7 @@ async def test_over_tls_only_a_trusted_server_is_told_the_key(
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", rtmp.port)
-        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-        writer.close()
+        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
 
     front = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
     port = front.sockets[0].getsockname()[1]

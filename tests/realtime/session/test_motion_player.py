@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipstream.avatar_cache.motion_graph import (
+    BLINKS,
     IDLE,
     LISTENING,
     MOTION_WAIT_FRAMES,
@@ -17,6 +18,7 @@ from lipstream.avatar_cache.motion_graph import (
     STATES,
     WAIT_FRAMES,
     MotionGraph,
+    Step,
 )
 from lipstream.avatar_cache.motion_steps import LARGEST_STEP, MOST_BETWEEN
 from lipstream.realtime.errors import NotFoundError
@@ -24,6 +26,7 @@ from lipstream.realtime.session.animator import ClipLoop
 from lipstream.realtime.session.motion_player import (
     HOLD_LISTENING_FRAMES,
     HOLD_SPEAKING_FRAMES,
+    PHRASE_END_FRAMES,
     MotionEnded,
     MotionPlayer,
     MotionStarted,
@@ -212,6 +215,20 @@ def test_the_dial_changes_the_next_frame() -> None:
     assert player.decide(150, speaks=True, stress=1.0) >= clip.first + 3 * clip.frames
     player.liveliness = 0.0
     assert player.decide(151, speaks=True, stress=1.0) < clip.first + 3 * clip.frames
+
+
+def test_the_eyes_blink_where_phrases_end_and_not_much_later_without_an_end() -> None:
+    graph = _person(4)
+    steps = tuple(Step(at, at + 7, 10_000 + 6 * at, 6) for at in range(0, 120, 10))
+    player = MotionPlayer(MotionGraph(graph.clips, {**graph.steps, BLINKS: steps}))
+    phrases = range(100, 115), range(210, 225), range(240, 255)  # pauses between; the last two are close
+    silent = {frame for phrase in phrases for frame in phrase}
+    shown = [player.decide(n, speaks=n not in silent, stress=0.8) for n in range(600)]
+    began = [n for n, frame in enumerate(shown) if frame >= 10_000 > shown[n - 1]]
+    for at, phrase in zip(began[:2], phrases[:2], strict=True):
+        assert phrase.start + PHRASE_END_FRAMES <= at < phrase.stop
+    assert [(b - a) // 25 for a, b in itertools.pairwise(began[1:])] == [5, 5]
+    assert MotionPlayer(graph).decide(599, speaks=True) < 10_000, "an avatar without blinks has its own"
 
 
 @given(frames=st.lists(st.integers(0, 400), min_size=1, max_size=40))
