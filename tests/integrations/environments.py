@@ -15,24 +15,25 @@ from tests.wheels import BINARIES, pip
 
 
 class Environment:
-    """A framework, Lipstream's wheel and one more of our distributions, installed beside each other.
+    """A framework, Lipstream's wheel and perhaps one more of our distributions, installed beside each other.
 
     Its programs run away from the checkout: in a folder with copies of the tests, where nothing else of ours lies.
 
     Args:
         wheel: Lipstream's own.
         framework: Requirement of the framework.
-        distribution: Folder of the distribution, from the checkout's root.
+        distribution: Folder of the distribution, from the checkout's root; ``None`` for none.
         folder: An empty folder; the environment, its store and what its programs write are in it.
     """
 
-    def __init__(self, wheel: Path, framework: str, distribution: str, folder: Path) -> None:
+    def __init__(self, wheel: Path, framework: str, distribution: str | None, folder: Path) -> None:
         self._folder, self.python = folder, str(folder / BINARIES / "python")
         venv.create(folder)
         (site,) = {*folder.glob("lib/python*/site-packages"), *folder.glob("Lib/site-packages")}
         (site / "packages_of_the_tests.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
         pip("--python", self.python, "install", "--quiet", framework)
-        pip("--python", self.python, "install", "--quiet", "--no-deps", str(wheel), str(ROOT / distribution))
+        more = [str(ROOT / distribution)] if distribution else []
+        pip("--python", self.python, "install", "--quiet", "--no-deps", str(wheel), *more)
         self._tests = folder / "checkout"
         shutil.copytree(ROOT / "tests", self._tests / "tests", ignore=_but_modules)
         shutil.copy(ROOT / "run_server.py", self._tests)  # what servers of the tests start

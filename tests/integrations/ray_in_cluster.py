@@ -1,0 +1,267 @@
+"""Three machines of Ray with a worker and an ingress each, and what happens to calls there: run in an environment of
+its own, ``python -m tests.integrations.ray_in_cluster FACTS.json``.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lipstream.avatar_cache.store import AvatarStore
+from lipstream.realtime.session.cluster_secret import ClusterSecret
+from lipstream.realtime.session.session_names import split_id
+from lipstream.realtime.wire.cluster_messages import CLIENT_HEADER, SECRET_HEADER
+from tests.cluster.conftest import KEY, SECRET, WAIT_S, Call, until
+from tests.integrations.ray_machines import Machine, Machines, answer
+from tests.realtime.fakes import write_avatar
+
+MACHINES = 3
+
+
+class Scenes:
+    """What happens, one after the other."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines, self._clients, self._calls = machines, {}, []  # type: ignore[var-annotated]
+        self.facts: dict[str, Any] = {"took_s": {}}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            for call in self._calls:
+                await call.hang_up()
+            for client in self._clients.values():
+                await client.aclose()
+
+    def client(self, url: str, **headers: str) -> httpx.AsyncClient:
+        if url not in self._clients:
+            headers |= {"Authorization": f"Bearer {KEY}"}
+            self._clients[url] = httpx.AsyncClient(base_url=url, headers=headers, timeout=WAIT_S)
+        return self._clients[url]
+
+    def direct(self, machine: Machine) -> httpx.AsyncClient:
+        proof = {SECRET_HEADER: ClusterSecret(SECRET).for_client, CLIENT_HEADER: "192.0.2.7"}
+        return self.client(machine.worker, **proof)
+
+    async def call(self, ingress: Machine) -> Call:
+        call = Call(self.client(ingress.ingress), "ann")
+        self._calls.append(call)
+        await call.begin()
+        return call
+
+    async def continue_call(self, call: Call, ingress: Machine) -> float:
+        """Begin a lost call again by an ingress, and return after what time from now it speaks, s."""
+        began_s = time.monotonic()
+        call.client, former = self.client(ingress.ingress), call.session
+        path = f"/api/sessions/{former['id']}"
+
+        async def is_lost() -> bool:
+            return (await call.client.get(path)).status_code == 404
+
+        await until(is_lost, "word of the loss")
+        await call.begin(continues={"id": former["id"], "token": former["token"]})
+        await until(call.speaks, "speech again")
+        assert split_id(call.id)[1] == split_id(former["id"])[1]
+        assert split_id(call.id)[0] != split_id(former["id"])[0]
+        assert call.session["token"] == former["token"]
+        return time.monotonic() - began_s
+
+    async def machine_of(self, call: Call) -> Machine:
+        """Return the machine whose worker has a session."""
+
+        async def found() -> Machine | None:
+            for machine in self._machines.every:
+                if any(one["id"] == call.id for one in await answer(self.direct(machine), "/api/sessions") or ()):
+                    return machine
+            return None
+
+        machine: Machine = await until(found, "the worker of a session")
+        return machine
+
+    async def free(self, count: int, *ingresses: Machine) -> None:
+        """Wait until ingresses know that there is room for a number of sessions."""
+        for ingress in ingresses:
+            client = self.client(ingress.ingress)
+
+            async def told(client: httpx.AsyncClient = client) -> bool:
+                try:
+                    return f"lipstream_cluster_sessions_free {float(count)}" in (await client.get("/metrics")).text
+                except httpx.TransportError:
+                    return False
+
+            await until(told, f"an ingress that knows of room for {count} sessions")
+
+    def took(self, scene: str, began_s: float) -> None:
+        self.facts["took_s"][scene] = round(time.monotonic() - began_s, 1)
+
+    # The scenes
+
+    async def begin(self) -> None:
+        """Start everything; the machines but the first have no avatars of their own."""
+        began_s = time.monotonic()
+        for _ in range(MACHINES):
+            await asyncio.to_thread(self._machines.join)
+        self.took("ray", began_s)
+        self._machines.launch()
+        await self.free(MACHINES, *self._machines.every)
+        for machine in self._machines.every:
+            await until(partial(self._has, machine, "ann"), "the avatars of the first machine")
+        self.took("begin", began_s)
+
+    async def spread(self) -> list[Call]:
+        """Fill the cluster by three ingresses."""
+        calls = [await self.call(machine) for machine in self._machines.every]
+        self.facts["workers of three calls"] = len({split_id(call.id)[0] for call in calls})
+        await self.free(0, *self._machines.every)
+        refused = [await self.client(one.ingress).post("/api/sessions", json={}) for one in self._machines.every]
+        self.facts["refused"] = [[one.status_code, one.json()["error"]["reason"]] for one in refused]
+        self.facts["retry after"] = [int(one.headers["retry-after"]) for one in refused]
+        listed = [await answer(self.client(one.ingress), "/api/sessions") for one in self._machines.every]
+        self.facts["ingresses agree"] = [sorted(one["id"] for one in sessions) for sessions in listed]
+        self.facts["sessions"] = sorted(call.id for call in calls)
+        return calls
+
+    async def kill_worker(self, call: Call) -> None:
+        """Kill a worker in mid-word; its keeper starts it again at the same address."""
+        await until(call.speaks, "speech")
+        machine = await self.machine_of(call)
+        process = machine.process_id("worker-0")
+        machine.signal("worker-0", signal.SIGKILL)
+        self.facts["speaks again after a kill, s"] = await self.continue_call(call, self._machines.every[0])
+        await until(lambda: machine.process_id("worker-0") not in (0, process), "the worker again")
+
+    async def appear_everywhere(self) -> None:
+        """Build an avatar on one machine."""
+        last = self._machines.every[-1]
+        AvatarStore(last.store).build(write_avatar(self._machines.folder / "cleo", "cleo"), "cleo")
+        for machine in self._machines.every:
+            await until(partial(self._has, machine, "cleo"), "a new avatar everywhere")
+
+    async def _has(self, machine: Machine, avatar: str) -> bool:
+        return any(one["id"] == avatar for one in await answer(self.direct(machine), "/api/avatars") or ())
+
+    async def replace_launcher(self, call: Call) -> None:
+        """Kill the launcher: the next one finds what there is, and starts nothing again."""
+        before = self._processes()
+        assert self._machines.launcher is not None
+        self._machines.launcher.kill()
+        self._machines.launcher.wait(60)
+        told = self._machines.log().count("workers: http")
+        self._machines.launch()
+        await until(lambda: self._machines.log().count("workers: http") > told, "a launcher that knows the workers")
+        await call.goes_on()
+        self.facts["started again by the next launcher"] = self._processes() != before
+
+    def _processes(self) -> list[int]:
+        return [one.process_id(name) for one in self._machines.every for name in ("worker-0", "ingress")]
+
+    async def drain(self, call: Call, ingress: Machine) -> Machine:
+        """Drain the worker of a call: it ends with it, is not started again, and its machine may go."""
+        machine = await self.machine_of(call)
+        machine.signal("worker-0", signal.SIGTERM)
+        client = self.direct(machine)
+
+        async def drains() -> bool:
+            return (await client.get("/readyz")).json().get("reason") == "draining"
+
+        await until(drains, "a worker that drains")
+        await call.goes_on()
+        self.facts["alive while it drains"] = bool(machine.process_id("worker-0"))
+        call.client = self.client(ingress.ingress)
+        await call.end()
+        await until(lambda: not machine.process_id("worker-0"), "the end of a drained worker")
+        await until(lambda: not machine.process_id("ingress"), "the end of the ingress beside it")
+        return machine
+
+    async def join(self) -> Machine:
+        """Add a machine, which has no avatars."""
+        machine = await asyncio.to_thread(self._machines.join)
+        await until(partial(self._has, machine, "cleo"), "the avatars on a machine that joined")
+        return machine
+
+    async def lose_head(self, call: Call, ingress: Machine) -> None:
+        """Stop what Ray's head knows: the calls go on, and new ones begin."""
+        (head,) = self._machines.processes_of_gcs()
+        os.kill(head, signal.SIGSTOP)
+        try:
+            await call.goes_on()
+            another = await self.call(ingress)
+            self.facts["begun without the head"] = bool(another.pictures)
+            await another.end()
+        finally:
+            os.kill(head, signal.SIGCONT)
+
+    async def end(self) -> None:
+        """Drain everything."""
+        self._machines.launcher and self._machines.launcher.terminate()
+        self._machines.launcher and self._machines.launcher.wait(60)
+        last = self._machines.launch("--cluster-workers", "0")
+        self.facts["status at the end"] = await asyncio.to_thread(last.wait, WAIT_S)
+        self.facts["left at the end"] = [process for process in self._processes() if process]
+
+
+async def play(machines: Machines) -> dict[str, Any]:
+    scenes = Scenes(machines)
+    async with scenes.running():
+        await scenes.begin()
+        began_s = time.monotonic()
+        first, *_ = machines.every
+        calls = await scenes.spread()
+        by_machine = {(await scenes.machine_of(call)).host: call for call in calls}
+        at_first, lost, drained = (by_machine[machine.host] for machine in machines.every)
+        scenes.took("spread", began_s)
+        await drained.end()
+        await scenes.free(1, *machines.every)
+        await scenes.kill_worker(at_first)
+        scenes.took("kill", began_s)
+        await scenes.appear_everywhere()
+        await scenes.replace_launcher(lost)
+        scenes.took("launcher", began_s)
+
+        gone = await scenes.machine_of(lost)
+        await until(lost.speaks, "speech")
+        await scenes.free(1, first)
+        gone.lose()
+        scenes.facts["speaks again after a lost machine, s"] = await scenes.continue_call(lost, first)
+        scenes.took("machine", began_s)
+        joined = await scenes.join()
+        scenes.took("join", began_s)
+        await scenes.free(1, first, joined)
+        of_third = at_first if await scenes.machine_of(at_first) is machines.every[2] else lost
+        await scenes.drain(of_third, first)
+        scenes.took("drain", began_s)
+        left = lost if of_third is at_first else at_first
+        await scenes.free(1, first, joined)
+        await scenes.lose_head(left, joined)
+        await left.end()
+        scenes.took("head", began_s)
+        await scenes.end()
+        scenes.took("end", began_s)
+    return scenes.facts
+
+
+def main() -> None:
+    machines = Machines()
+    try:
+        facts = asyncio.run(play(machines))
+    except BaseException:
+        sys.stderr.write(machines.log()[-20_000:])
+        raise
+    finally:
+        machines.close()
+    Path(sys.argv[1]).write_text(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
