@@ -31,7 +31,9 @@ class Scenes:
     """What happens, one after the other."""
 
     def __init__(self, machines: Machines) -> None:
-        self._machines, self._clients, self._calls = machines, {}, []  # type: ignore[var-annotated]
+        self._machines = machines
+        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._calls: list[Call] = []
         self.facts: dict[str, Any] = {"took_s": {}}
 
     @asynccontextmanager
@@ -108,12 +110,12 @@ class Scenes:
     # The scenes
 
     async def begin(self) -> None:
-        """Start everything; the machines but the first have no avatars of their own."""
+        """Start the launcher with one machine; the others join, and have no avatars of their own."""
         began_s = time.monotonic()
-        for _ in range(MACHINES):
+        for number in range(MACHINES):
             await asyncio.to_thread(self._machines.join)
-        self.took("ray", began_s)
-        self._machines.launch()
+            if number == 0:
+                self._machines.launch()
         await self.free(MACHINES, *self._machines.every)
         for machine in self._machines.every:
             await until(partial(self._has, machine, "ann"), "the avatars of the first machine")
@@ -151,29 +153,22 @@ class Scenes:
     async def _has(self, machine: Machine, avatar: str) -> bool:
         return any(one["id"] == avatar for one in await answer(self.direct(machine), "/api/avatars") or ())
 
-    async def replace_launcher(self, call: Call) -> None:
-        """Kill the launcher: the next one finds what there is, and starts nothing again."""
-        before = self._processes()
-        assert self._machines.launcher is not None
-        self._machines.launcher.kill()
-        self._machines.launcher.wait(60)
-        told = self._machines.log().count("workers: http")
-        self._machines.launch()
-        await until(lambda: self._machines.log().count("workers: http") > told, "a launcher that knows the workers")
-        await call.goes_on()
-        self.facts["started again by the next launcher"] = self._processes() != before
+    async def lose_machine(self, call: Call, ingress: Machine) -> None:
+        """Let a machine be silent, as without power: nothing closes its connections."""
+        await until(call.speaks, "speech")
+        machine = await self.machine_of(call)
+        machine.freeze()
+        self.facts["speaks again after a lost machine, s"] = await self.continue_call(call, ingress)
+        await asyncio.to_thread(machine.lose)
 
-    def _processes(self) -> list[int]:
-        return [one.process_id(name) for one in self._machines.every for name in ("worker-0", "ingress")]
-
-    async def drain(self, call: Call, ingress: Machine) -> Machine:
+    async def drain(self, call: Call, ingress: Machine) -> None:
         """Drain the worker of a call: it ends with it, is not started again, and its machine may go."""
         machine = await self.machine_of(call)
         machine.signal("worker-0", signal.SIGTERM)
         client = self.direct(machine)
 
         async def drains() -> bool:
-            return (await client.get("/readyz")).json().get("reason") == "draining"
+            return bool((await client.get("/readyz")).json().get("reason") == "draining")
 
         await until(drains, "a worker that drains")
         await call.goes_on()
@@ -182,13 +177,6 @@ class Scenes:
         await call.end()
         await until(lambda: not machine.process_id("worker-0"), "the end of a drained worker")
         await until(lambda: not machine.process_id("ingress"), "the end of the ingress beside it")
-        return machine
-
-    async def join(self) -> Machine:
-        """Add a machine, which has no avatars."""
-        machine = await asyncio.to_thread(self._machines.join)
-        await until(partial(self._has, machine, "cleo"), "the avatars on a machine that joined")
-        return machine
 
     async def lose_head(self, call: Call, ingress: Machine) -> None:
         """Stop what Ray's head knows: the calls go on, and new ones begin."""
@@ -203,12 +191,16 @@ class Scenes:
             os.kill(head, signal.SIGCONT)
 
     async def end(self) -> None:
-        """Drain everything."""
-        self._machines.launcher and self._machines.launcher.terminate()
-        self._machines.launcher and self._machines.launcher.wait(60)
+        """Lose the launcher; the next one finds what there is, and drains it."""
+        assert self._machines.launcher is not None
+        self._machines.launcher.kill()
+        self._machines.launcher.wait(60)
+        servers = [(machine, name) for machine in self._machines.every for name in ("worker-0", "ingress")]
+        before = [machine.process_id(name) for machine, name in servers]
+        self.facts["servers without a launcher"] = sum(map(bool, before))
         last = self._machines.launch("--cluster-workers", "0")
         self.facts["status at the end"] = await asyncio.to_thread(last.wait, WAIT_S)
-        self.facts["left at the end"] = [process for process in self._processes() if process]
+        self.facts["servers at the end"] = sum(bool(machine.process_id(name)) for machine, name in servers)
 
 
 async def play(machines: Machines) -> dict[str, Any]:
@@ -216,36 +208,27 @@ async def play(machines: Machines) -> dict[str, Any]:
     async with scenes.running():
         await scenes.begin()
         began_s = time.monotonic()
-        first, *_ = machines.every
-        calls = await scenes.spread()
-        by_machine = {(await scenes.machine_of(call)).host: call for call in calls}
-        at_first, lost, drained = (by_machine[machine.host] for machine in machines.every)
+        first, second, third = machines.every
+        calls = {(await scenes.machine_of(call)).host: call for call in await scenes.spread()}
         scenes.took("spread", began_s)
-        await drained.end()
-        await scenes.free(1, *machines.every)
-        await scenes.kill_worker(at_first)
-        scenes.took("kill", began_s)
         await scenes.appear_everywhere()
-        await scenes.replace_launcher(lost)
-        scenes.took("launcher", began_s)
-
-        gone = await scenes.machine_of(lost)
-        await until(lost.speaks, "speech")
-        await scenes.free(1, first)
-        gone.lose()
-        scenes.facts["speaks again after a lost machine, s"] = await scenes.continue_call(lost, first)
-        scenes.took("machine", began_s)
-        joined = await scenes.join()
-        scenes.took("join", began_s)
-        await scenes.free(1, first, joined)
-        of_third = at_first if await scenes.machine_of(at_first) is machines.every[2] else lost
-        await scenes.drain(of_third, first)
-        scenes.took("drain", began_s)
-        left = lost if of_third is at_first else at_first
-        await scenes.free(1, first, joined)
-        await scenes.lose_head(left, joined)
-        await left.end()
+        scenes.took("appear", began_s)
+        await calls[third.host].end()
+        await scenes.free(1, first, second, third)
+        await scenes.lose_head(calls[first.host], third)
         scenes.took("head", began_s)
+        await scenes.free(1, first, second, third)
+        await scenes.kill_worker(calls[first.host])
+        scenes.took("kill", began_s)
+        await scenes.free(1, first)
+        await scenes.lose_machine(calls[second.host], first)
+        scenes.took("machine", began_s)
+        on_third, on_first = calls[first.host], calls[second.host]
+        if await scenes.machine_of(on_third) is first:
+            on_third, on_first = on_first, on_third
+        await scenes.drain(on_third, first)
+        await on_first.end()
+        scenes.took("drain", began_s)
         await scenes.end()
         scenes.took("end", began_s)
     return scenes.facts

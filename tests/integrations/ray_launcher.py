@@ -1,4 +1,4 @@
-"""The command ``lipstream``, whose keepers run the servers of the tests: ``python -m tests.integrations.ray_launcher``."""
+"""The command ``lipstream`` whose keepers run `tests.integrations.ray_server`."""
 
 import sys
 

@@ -17,7 +17,7 @@ from tests.cluster.conftest import KEY, SECRET, WAIT_S, fill_stores, quiet_port
 
 _BYTES = str(80 << 20)
 _HEAD = ("--head", "--include-dashboard=false")
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a token of the machines' own " * 2}
 
 
 class Machine:
@@ -29,7 +29,7 @@ class Machine:
     def __init__(self, folder: Path, host: str, port: int, arguments: tuple[str, ...]) -> None:
         self.host, self.store = host, folder / host
         self.ingress, self.worker = f"http://{host}:{port}", f"http://{host}:{port + 1}"
-        environment = os.environ | _QUIET | {
+        environment = os.environ | _RAY | {
             "LIPSTREAM_STORE": str(self.store), "LIPSTREAM_HOST": host, "RAY_TMPDIR": str(folder),
             "PYTHONPATH": str(Path.cwd()),
         }  # fmt: skip
@@ -50,8 +50,14 @@ class Machine:
         if found := self.process_id(name):
             os.kill(found, number)
 
+    def freeze(self) -> None:
+        """Stop it, so that it is silent."""
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
+
     def lose(self) -> None:
-        """Let it be gone, as without power."""
+        """End all of its processes."""
         while found := self._processes():  # a keeper that is not dead yet starts its server again
             for process in found:
                 with contextlib.suppress(ProcessLookupError):
@@ -105,7 +111,7 @@ class Machines:
         command += ["--port", str(self._port), "--max-sessions", "1", "--picture-workers", "0", "--grace-s", "120"]
         command += ["--cluster-secret-file", str(self.folder / "secret"), "--secret-file", str(self.folder / "keys")]
         environment = (
-            os.environ | _QUIET | {"LIPSTREAM_STORE": str(self.folder / "launcher"), "RAY_TMPDIR": str(self.folder)}
+            os.environ | _RAY | {"LIPSTREAM_STORE": str(self.folder / "launcher"), "RAY_TMPDIR": str(self.folder)}
         )
         with (self.folder / "launcher.log").open("ab") as log:
             self.launcher = subprocess.Popen([*command, *more], env=environment, stdout=log, stderr=log)

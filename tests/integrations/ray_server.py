@@ -6,4 +6,6 @@ from lipstream.cli import main as ingress
 from tests.cluster.worker import main as worker
 
 if __name__ == "__main__":
-    sys.exit(ingress() if "--workers" in sys.argv else worker())
+    if "--workers" in sys.argv:
+        sys.exit(ingress())
+    worker()
