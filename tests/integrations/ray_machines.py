@@ -52,20 +52,20 @@ class Machine:
 
     def freeze(self) -> None:
         """Stop it, so that it is silent."""
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGSTOP)
 
     def lose(self) -> None:
         """End all of its processes."""
-        while found := self._processes():  # a keeper that is not dead yet starts its server again
+        while found := self.processes():  # a keeper that is not dead yet starts its server again
             for process in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.05)
         self.ray.wait(60)
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
         """Return all processes of the machine: those that have its store in their environment."""
         mark, found = f"LIPSTREAM_STORE={self.store}".encode(), []
         for path in Path("/proc").glob("[0-9]*/environ"):
@@ -96,14 +96,20 @@ class Machines:
         arguments = (*_HEAD, "--port", str(self._ray_port)) if not self.every else ("--address", self.address)
         if not self.every:
             fill_stores([self.folder / host])  # the others get what it has
-        machine = Machine(self.folder, host, self._port, arguments)
-        self.every.append(machine)
         deadline = time.monotonic() + WAIT_S
-        while "Ray runtime started" not in (self.folder / f"{host}.log").read_text():
-            assert machine.ray.poll() is None, (self.folder / f"{host}.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        while not self._starts(machine := Machine(self.folder, host, self._port, arguments)):
+            machine.lose()  # parts of Ray that wait for each other give up where the machine is busy
+            assert time.monotonic() < deadline, (self.folder / f"{host}.log").read_text()
+        self.every.append(machine)
         return machine
+
+    def _starts(self, machine: Machine) -> bool:
+        """Wait until Ray runs on a machine or has failed; return whether it runs."""
+        while "Ray runtime started" not in (self.folder / f"{machine.host}.log").read_text():
+            if machine.ray.poll() is not None:
+                return False
+            time.sleep(0.2)
+        return True
 
     def launch(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the launcher."""
