@@ -40,14 +40,14 @@ class Environment:
         shutil.copytree(ROOT / "docs", self._tests / "docs", ignore=_but_pages)  # whose code the tests run
         assert Path(self.call("-c", "import lipstream; print(lipstream.__file__)")).is_relative_to(folder)
 
-    def run(self, module: str) -> dict[str, Any]:
+    def run(self, module: str, *, timeout_s: float = 450) -> dict[str, Any]:
         """Run a module that takes the path of a JSON file, and return what it wrote there."""
         written = self._folder / f"{module}.json"
-        self.call("-m", module, str(written))
+        self.call("-m", module, str(written), timeout_s=timeout_s)
         seen: dict[str, Any] = json.loads(written.read_text())
         return seen
 
-    def call(self, *arguments: str, **variables: str) -> str:
+    def call(self, *arguments: str, timeout_s: float = 450, **variables: str) -> str:
         """Run the interpreter with arguments, and return what it printed; more variables of the environment may be set.
 
         A failure fails the test with what it wrote on standard error.
@@ -56,7 +56,7 @@ class Environment:
         environment.pop("PYTHONPATH", None)
         command = [self.python, *arguments]
         done = subprocess.run(
-            command, cwd=self._tests, env=environment, capture_output=True, text=True, check=False, timeout=450
+            command, cwd=self._tests, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -43,7 +43,7 @@ def memory_mb(process: int) -> float:
 
 async def measure(machines: Machines) -> None:
     for _ in range(2):
-        await asyncio.to_thread(machines.join)
+        await asyncio.to_thread(machines.wait, machines.join())
     launcher = machines.launch()
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=machines.every[1].ingress, headers=headers) as client:

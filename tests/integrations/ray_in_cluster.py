@@ -112,10 +112,10 @@ class Scenes:
     async def begin(self) -> None:
         """Start the launcher with one machine; the others join, and have no avatars of their own."""
         began_s = time.monotonic()
-        for number in range(MACHINES):
-            await asyncio.to_thread(self._machines.join)
-            if number == 0:
-                self._machines.launch()
+        await asyncio.to_thread(self._machines.wait, self._machines.join())
+        self._machines.launch()
+        joined = [self._machines.join() for _ in range(1, MACHINES)]
+        await asyncio.gather(*(asyncio.to_thread(self._machines.wait, machine) for machine in joined))
         await self.free(MACHINES, *self._machines.every)
         for machine in self._machines.every:
             await until(partial(self._has, machine, "ann"), "the avatars of the first machine")

@@ -29,14 +29,26 @@ class Machine:
     def __init__(self, folder: Path, host: str, port: int, arguments: tuple[str, ...]) -> None:
         self.host, self.store = host, folder / host
         self.ingress, self.worker = f"http://{host}:{port}", f"http://{host}:{port + 1}"
-        environment = os.environ | _RAY | {
+        self._environment = os.environ | _RAY | {
             "LIPSTREAM_STORE": str(self.store), "LIPSTREAM_HOST": host, "RAY_TMPDIR": str(folder),
             "PYTHONPATH": str(Path.cwd()),
         }  # fmt: skip
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
         command += ["--node-ip-address", host, "--num-cpus", "1", "--object-store-memory", _BYTES, *arguments]
-        with (folder / f"{host}.log").open("ab") as log:
-            self.ray = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        self._sockets = {kind: folder / f"{kind}-{host}" for kind in ("plasma-store", "raylet")}
+        for kind, path in self._sockets.items():  # or two that start at once choose the same
+            command += [f"--{kind}-socket-name", str(path)]
+        self._command, self.log = command, folder / f"{host}.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start Ray."""
+        for path in self._sockets.values():
+            path.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.ray = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
 
     def process_id(self, name: str) -> int:
         """Return the process of a server; 0 if there is none."""
@@ -58,21 +70,31 @@ class Machine:
 
     def lose(self) -> None:
         """End all of its processes."""
-        while found := self.processes():  # a keeper that is not dead yet starts its server again
-            for process in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-            time.sleep(0.05)
+        kill_all(f"LIPSTREAM_STORE={self.store}")
         self.ray.wait(60)
 
     def processes(self) -> list[int]:
-        """Return all processes of the machine: those that have its store in their environment."""
-        mark, found = f"LIPSTREAM_STORE={self.store}".encode(), []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if mark in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
+        """Return all processes of the machine."""
+        return marked(f"LIPSTREAM_STORE={self.store}")
+
+
+def marked(variable: str) -> list[int]:
+    """Return the processes that have a variable in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def kill_all(variable: str) -> None:
+    """Kill the processes that have a variable in their environment, and what they start meanwhile."""
+    while found := marked(variable):
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 class Machines:
@@ -85,27 +107,33 @@ class Machines:
         (self.folder / "keys").write_text(KEY)
         self.every: list[Machine] = []
         self.launcher: subprocess.Popen[bytes] | None = None
+        command = [sys.executable, "-m", "tests.integrations.ray_machines", str(self.folder)]
+        self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     @property
     def address(self) -> str:
         return f"{self.every[0].host}:{self._ray_port}"
 
     def join(self) -> Machine:
-        """Add a machine; two that come at once take each other's sockets, since they share a folder."""
+        """Add a machine; the others get the avatars of the first."""
         host = f"127.0.0.{len(self.every) + 4}"
         arguments = (*_HEAD, "--port", str(self._ray_port)) if not self.every else ("--address", self.address)
         if not self.every:
-            fill_stores([self.folder / host])  # the others get what it has
+            fill_stores([self.folder / host])
+        self.every.append(Machine(self.folder, host, self._port, arguments))
+        return self.every[-1]
+
+    def wait(self, machine: Machine) -> None:
+        """Wait until Ray runs on a machine; its parts wait for each other, and give up where the machine is busy."""
         deadline = time.monotonic() + WAIT_S
-        while not self._starts(machine := Machine(self.folder, host, self._port, arguments)):
-            machine.lose()  # parts of Ray that wait for each other give up where the machine is busy
-            assert time.monotonic() < deadline, (self.folder / f"{host}.log").read_text()
-        self.every.append(machine)
-        return machine
+        while not self._starts(machine):
+            machine.lose()
+            assert time.monotonic() < deadline, machine.log.read_text()
+            machine.start()
 
     def _starts(self, machine: Machine) -> bool:
         """Wait until Ray runs on a machine or has failed; return whether it runs."""
-        while "Ray runtime started" not in (self.folder / f"{machine.host}.log").read_text():
+        while "Ray runtime started" not in machine.log.read_text():
             if machine.ray.poll() is not None:
                 return False
             time.sleep(0.2)
@@ -141,12 +169,20 @@ class Machines:
         return (self.folder / "launcher.log").read_text()
 
     def close(self) -> None:
-        if self.launcher and self.launcher.poll() is None:
-            self.launcher.kill()
-            self.launcher.wait(60)
-        for machine in reversed(self.every):
-            machine.lose()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """End everything."""
+        assert self._reaper.stdin is not None
+        self._reaper.stdin.close()
+        self._reaper.wait(60)
+        for process in (*(machine.ray for machine in self.every), self.launcher):
+            if process:
+                process.wait(60)
+
+
+def reap(folder: str) -> None:
+    """Wait until the process that made machines closes standard input or ends, however; then end all that is theirs."""
+    sys.stdin.read()
+    kill_all(f"RAY_TMPDIR={folder}")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def answer(client: httpx.AsyncClient, path: str) -> Any:
@@ -155,3 +191,7 @@ async def answer(client: httpx.AsyncClient, path: str) -> Any:
         got = await client.get(path)
         return got.json() if got.is_success else None
     return None
+
+
+if __name__ == "__main__":
+    reap(sys.argv[1])

@@ -9,7 +9,7 @@ import pytest
 from tests.integrations.environments import Environment
 from tests.server_process import ROOT
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 
 @pytest.fixture(scope="module")
 def facts(environment: Environment) -> dict[str, Any]:
-    return environment.run("tests.integrations.ray_in_cluster")
+    return environment.run("tests.integrations.ray_in_cluster", timeout_s=900)
 
 
 def test_each_machine_gets_a_worker_and_an_ingress_and_sessions_spread(facts: dict[str, Any]) -> None:
