@@ -113,7 +113,7 @@ class Scenes:
         """Start the launcher with one machine; the others join, and have no avatars of their own."""
         began_s = time.monotonic()
         await asyncio.to_thread(self._machines.wait, self._machines.join())
-        self._machines.launch()
+        self._machines.launch("--cluster-workers", f"{MACHINES}-9")
         joined = [self._machines.join() for _ in range(1, MACHINES)]
         await asyncio.gather(*(asyncio.to_thread(self._machines.wait, machine) for machine in joined))
         await self.free(MACHINES, *self._machines.every)
@@ -132,6 +132,8 @@ class Scenes:
         listed = [await answer(self.client(one.ingress), "/api/sessions") for one in self._machines.every]
         self.facts["ingresses agree"] = [sorted(one["id"] for one in sessions) for sessions in listed]
         self.facts["sessions"] = sorted(call.id for call in calls)
+        wanted = "workers that there should be: 5"  # those in use, a fifth, and one
+        await until(lambda: wanted in self._machines.log(), "a launcher that asks for more machines")
         return calls
 
     async def kill_worker(self, call: Call) -> None:

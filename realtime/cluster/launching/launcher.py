@@ -163,11 +163,11 @@ class Launcher:
                 self._urls.pop(report.url, None)
                 self._forget(actor)
             else:
+                if actor not in self._reports:  # what an earlier launcher told it
+                    self._urls = dict.fromkeys(report.workers, now_s) | self._urls
                 self._reports[actor] = report
                 if report.url:
                     self._urls[report.url] = now_s
-                for url in report.workers:
-                    self._urls.setdefault(url, now_s)
         for url in self._ingress.members.there(now_s).keys() & self._urls.keys():
             self._urls[url] = now_s
         self._urls = {url: told_s for url, told_s in self._urls.items() if now_s - told_s < _FORGET_S}
