@@ -35,16 +35,12 @@ class Machine:
         }  # fmt: skip
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
         command += ["--node-ip-address", host, "--num-cpus", "1", "--object-store-memory", _BYTES, *arguments]
-        self._sockets = {kind: folder / f"{kind}-{host}" for kind in ("plasma-store", "raylet")}
-        for kind, path in self._sockets.items():  # or two that start at once choose the same
-            command += [f"--{kind}-socket-name", str(path)]
+        command += ["--temp-dir", str(folder / f"ray-{host}")]  # or two that start at once take each other's sockets
         self._command, self.log = command, folder / f"{host}.log"
         self.start()
 
     def start(self) -> None:
         """Start Ray."""
-        for path in self._sockets.values():
-            path.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.ray = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
@@ -163,7 +159,7 @@ class Machines:
         return found
 
     def _session(self) -> str:
-        return (self.folder / "ray" / "session_latest").resolve().name
+        return (self.folder / f"ray-{self.every[0].host}" / "session_latest").resolve().name
 
     def log(self) -> str:
         return (self.folder / "launcher.log").read_text()
