@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 from lipstream import __version__
+from lipstream.extras import is_missing, missing
 from lipstream.machine import processor_fault
 from lipstream.realtime import log_format
 from lipstream.realtime.errors import LipstreamError, SettingsError
@@ -75,7 +76,7 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
     Returns:
         The exit status: 0 for an ordered end, 1 if the server cannot start, 2 for options or a machine that do not fit.
     """
-    from lipstream.realtime.settings import read_settings
+    from lipstream.realtime.settings import chosen_options, read_settings
 
     try:
         child_signals.ignore_hangup()
@@ -86,6 +87,15 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
             raise SettingsError(fault)
         faulthandler.enable()  # where it stood, if a watchdog or a fault of a library ends it
         log_format.set_up(settings.log_level, settings.log_format)
+        if settings.cluster:
+            try:
+                from lipstream.realtime.cluster.launching.launcher import launch_cluster
+            except ModuleNotFoundError as error:
+                if is_missing(error, "ray"):
+                    raise missing("ray", "--cluster") from error
+                raise
+            launch_cluster(settings, chosen_options(arguments, os.environ, program=program))
+            return 0
         if settings.workers:
             from lipstream.realtime.cluster.serving import serve_ingress
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "pyvirtualcam": "virtual-camera",
     "pi_heif": "heic",
     "livekit": "livekit",
+    "ray": "cluster",
 }
 """The extra of the project that brings a module."""
 

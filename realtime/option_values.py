@@ -68,6 +68,15 @@ def parse_ports(value: Any) -> tuple[int, int]:
     return first, last
 
 
+def parse_bounds(value: Any) -> tuple[int, int]:
+    """Return the ends of ``LEAST-MOST``, or of a list of two numbers; one number is both."""
+    parts = value.split("-") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    least, most = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
+    if not 0 <= least <= most:
+        raise ValueError("expected LEAST-MOST, neither below 0")
+    return least, most
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long recordings are kept.

@@ -30,6 +30,7 @@ from lipstream.realtime.option_values import (
     Retention,
     check_url,
     names_turn,
+    parse_bounds,
     parse_flag,
     parse_ice_servers,
     parse_names,
@@ -148,6 +149,19 @@ class Settings:
         "",
         "workers to place sessions on instead of holding any: their addresses, comma-separated, or a file with one a "
         "line, which is read again when it changes",
+    )
+    cluster: str = _option(
+        "",
+        "Ray cluster whose machines get a worker and an ingress each: HOST:PORT of its head, or auto for the one that "
+        "this machine belongs to",
+        values="auto or HOST:PORT",
+    )
+    cluster_workers: tuple[int, int] | None = _option(
+        None,
+        "LEAST-MOST: workers on the Ray cluster, by the sessions that are free; 0 drains all of them and ends",
+        parse=parse_bounds,
+        values="0, a number, or two with a hyphen between",
+        computed="one for each machine, or for each of its cards",
     )
     insecure: bool = _option(default=False, help_text="listen on a non-local address without a secret file")
     tls_cert: Path | None = _option(None, "file with a certificate chain (PEM), to serve HTTPS", parse=Path)
@@ -307,7 +321,7 @@ class Settings:
         if not DEVICE.fullmatch(self.device):
             raise SettingsError(f"device {self.device!r} is none of auto, cpu, cuda and cuda:N")
         self._check_words()
-        is_worker = self.cluster_secret_file is not None and not self.workers
+        is_worker = self.cluster_secret_file is not None and not self.workers and not self.cluster
         if not self.on_loopback and not self.insecure and self.secret_file is None and not is_worker:
             raise SettingsError(
                 f"host {self.host!r} can be reached by others, and nothing asks them for a secret: "
@@ -329,8 +343,11 @@ class Settings:
                 raise SettingsError(f"there is no file {path}")
 
     def _check_cluster(self) -> None:
-        if self.workers and self.cluster_secret_file is None:
-            raise SettingsError("workers needs a cluster_secret_file: workers answer to who shares their secret")
+        for name in ("workers", "cluster"):
+            if getattr(self, name) and self.cluster_secret_file is None:
+                raise SettingsError(f"{name} needs a cluster_secret_file: workers answer to who shares their secret")
+        if self.workers and self.cluster:
+            raise SettingsError("workers and cluster exclude each other: a cluster knows its workers")
 
     def _check_words(self) -> None:
         for option in dataclasses.fields(self):
@@ -418,6 +435,18 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, p
         SettingsError: Naming the option that makes no sense.
         SystemExit: For ``--help`` and unknown flags, as argparse does.
     """
+    chosen = chosen_options(arguments, environment, program=program)
+    parsed = {f.name: _parse(f, chosen[f.name]) for f in dataclasses.fields(Settings) if f.name in chosen}
+    return Settings(**parsed)
+
+
+def chosen_options(
+    arguments: Sequence[str], environment: Mapping[str, str], *, program: str = "lipstream"
+) -> dict[str, Any]:
+    """Return what was chosen, by name: text, or what TOML gave.
+
+    The arguments, and what is raised, are those of :func:`read_settings`.
+    """
     flags = vars(_parser(program).parse_args(arguments))
     config = flags.pop("config") or environment.get(f"{_PREFIX}CONFIG")
     known = {option.name for option in dataclasses.fields(Settings)}
@@ -427,8 +456,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str], *, p
             chosen[option.name] = text
         if flags[option.name] is not None:
             chosen[option.name] = flags[option.name]
-    parsed = {f.name: _parse(f, chosen[f.name]) for f in dataclasses.fields(Settings) if f.name in chosen}
-    return Settings(**parsed)
+    return chosen
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

@@ -118,6 +118,7 @@ PURE = {
     "realtime.clock",
     "realtime.cluster.autoscaling",
     "realtime.cluster.avatar_plan",
+    "realtime.cluster.launching.node_plan",
     "realtime.cluster.membership",
     "realtime.cluster.merged_metrics",
     "realtime.cluster.placement",

@@ -61,6 +61,7 @@ class Forwarder:
         timeout = httpx.Timeout(_ANSWER_S, connect=CONNECT_S)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=_KEPT_S)
         self.client = httpx.AsyncClient(timeout=timeout, limits=limits, verify=authorities(), trust_env=False)
+        self._awaited: dict[str, set[asyncio.Task[httpx.Response]]] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -95,10 +96,26 @@ class Forwarder:
         sent = self.client.build_request(
             request.method, url, headers=headers, content=content, timeout=timeout, extensions={"target": target}
         )
+        answer = asyncio.create_task(self.client.send(sent, stream=True))
+        awaited = self._awaited.setdefault(url, set())
+        awaited.add(answer)
         try:
-            return await self.client.send(sent, stream=True)
+            await asyncio.wait([answer])
+            return answer.result()
         except httpx.TransportError as error:
             raise _unreachable(error) from error
+        except asyncio.CancelledError:
+            if not answer.cancelled():
+                answer.cancel()
+                raise
+            raise UnreachableError(is_gone=True) from None
+        finally:
+            awaited.discard(answer)
+
+    def give_up(self, url: str) -> None:
+        """Await no answer any more of a worker that is silent: nothing ends its connections."""
+        for answer in self._awaited.pop(url, ()):
+            answer.cancel()
 
     async def ask(self, request: Request, url: str, *, query: str | None = None) -> httpx.Response:
         """Send a client's request without a body to a worker; return the whole answer.

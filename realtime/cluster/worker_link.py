@@ -56,6 +56,8 @@ async def listen(
         except ValidationError as error:
             why = f"its announcements are of another version ({error.error_count()} faults)"
         on_loss(url)
+        if why == httpx.ReadTimeout.__name__:
+            forwarder.give_up(url)
         if told != why:
             logger.warning("worker %s is lost: %s", url, why)
             told = why

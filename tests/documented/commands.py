@@ -22,8 +22,8 @@ DOCUMENTS = (
 )
 PROGRAMS = {
     "apt-get", "chromium", "cp", "curl", "docker", "git", "gpg", "install", "kill", "kubectl", "lipstream", "ls",
-    "make", "modprobe", "nft", "nginx", "podman", "podman-compose", "python", "python3", "sleep", "systemctl",
-    "useradd", "uvx",
+    "make", "modprobe", "nft", "nginx", "podman", "podman-compose", "python", "python3", "ray", "sleep",
+    "systemctl", "useradd", "uvx",
 }  # fmt: skip
 """First words of commands. Other lines of blocks are output or files."""
 

@@ -47,6 +47,8 @@ class FalseWorker:
     name: str
     url: str = ""
     reached: list[tuple[str, bytes]] = field(default_factory=list)
+    is_silent: bool = False
+    """Whether it sends nothing any more, as a machine without power: its connections stay open."""
     claims: TokenClaims = field(default_factory=TokenClaims)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +62,9 @@ class FalseWorker:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             hung_up = asyncio.create_task(_body(receive))
             while not hung_up.done():
+                if self.is_silent:
+                    await hung_up
+                    return
                 line = json.dumps(announcement(self.name)).encode() + b"\n"
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 await asyncio.wait([hung_up], timeout=0.5)
@@ -71,6 +76,10 @@ class FalseWorker:
         else:
             target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
             self.reached.append((scope["method"], target))
+            if self.is_silent:
+                await _body(receive)
+                await receive()  # until the ingress hangs up
+                return
             if path.endswith("/early") or await _body(receive) is not None:
                 await _answer(send, 200)
 
