@@ -94,6 +94,10 @@ class _Asked:
         self._was_free = False
         self.waits: dict[str, list[int]] = {"motion": [], SPEAKING: []}
 
+    @property
+    def follows_stress(self) -> bool:
+        return self._player.follows_stress
+
     def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:
         if self._asked is None and self._player.clip in STATES and self._chance.random() < 0.01:
             self._asked = frame, self._chance.choice(self._player.motions)

@@ -53,6 +53,11 @@ class Conversation:
     player: MotionPlayer
     clips: list[str]
 
+    @property
+    def follows_stress(self) -> bool:
+        """Whether the stress in speech changes the choice."""
+        return self.player.follows_stress
+
     def decide(self, frame: int, *, speaks: bool, stress: float = 0.0) -> int:
         """Return the frame of the row that video frame ``frame`` shows."""
         if frame == round(_GREETS_S * FRAME_RATE_HZ):
