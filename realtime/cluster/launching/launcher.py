@@ -91,7 +91,8 @@ class Launcher:
                     logger.info("all servers have ended")
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopped.wait(), _LOOK_S)
+                    async with asyncio.timeout(_LOOK_S):
+                        await stopped.wait()
         logger.info("the launcher ends; the servers go on")
 
     async def _look(self) -> None:
