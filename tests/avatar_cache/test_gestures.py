@@ -88,16 +88,16 @@ def test_a_photograph_speaks_and_nods_without_a_visible_seam(portrait: Path, tmp
     lines = {line["name"]: line["value"] for line in json.loads(store.report("anna") or "")["lines"]}
     assert lines["motion step"] <= 1.2
     assert avatar.manifest.motions == (NOD,)
-    assert [clip.frames for clip in avatar.manifest.clips][:3] == [LOOP_FRAMES, 40, 4 * 72]
+    assert [clip.frames for clip in avatar.manifest.clips][:3] == [LOOP_FRAMES, 40, 4 * 70]
     assert [clip.levels for clip in avatar.manifest.clips][:3] == [1, 1, 4]
     blinks = avatar.manifest.steps[BLINKS]
     looks = [thumbnail(i420_to_bgr(frame)) for frame in decode_clip(avatar.clip, avatar.manifest)]
     first = avatar.manifest.ranges[2].first
     for step in blinks:
-        open_eyes = [first + (step.leaves + number) % 72 for number in range(1, step.between + 1)]
+        open_eyes = [first + (step.leaves + number) % 70 for number in range(1, step.between + 1)]
         apart = [float(np.abs(looks[a] - looks[b]).max()) for a, b in zip(step.frames(), open_eyes, strict=True)]
         assert apart[1] > apart[0] > apart[-1] > 0, "the lids fall faster than they rise"
-        assert step.enters == (step.leaves + len(apart) + 1) % 72
+        assert step.enters == (step.leaves + len(apart) + 1) % 70
     assert avatar.manifest.covered == (), "shut eyes and an open mouth cover nothing"
     with pytest.raises(AvatarError, match="of which these clips are drawn: listening, speaking, greet, nod, think"):
         store.add_motions("anna", {"wave": portrait})
