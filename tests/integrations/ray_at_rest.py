@@ -23,7 +23,7 @@ def part_of(process: int) -> str:
     """Return what a process is for."""
     words = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     known = {
-        "gcs_server": "head", "monitor.py": "head", "dashboard.py": "head", "log_monitor": "raylet and its helpers",
+        "log_monitor": "raylet and its helpers", "gcs_server": "head", "monitor.py": "head", "dashboard.py": "head",
         "raylet": "raylet and its helpers", "DashboardAgent": "raylet and its helpers",
         "RuntimeEnvAgent": "raylet and its helpers", "ray start": "raylet and its helpers", "Keeper": "keepers",
         "IDLE": "idle processes of Ray", "--workers": "ingress", "ray_launcher": "launcher",
