@@ -94,6 +94,7 @@ def serve(arguments: Sequence[str], *, program: str = "lipstream") -> int:
                 if is_missing(error, "ray"):
                     raise missing("ray", "--cluster") from error
                 raise
+            gc.enable()
             launch_cluster(settings, chosen_options(arguments, os.environ, program=program))
             return 0
         if settings.workers:
