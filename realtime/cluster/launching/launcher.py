@@ -34,6 +34,8 @@ SERVER = "lipstream"
 """Module that keepers run."""
 _NAMESPACE = "lipstream"
 _LOOK_S, _REPORT_S = 1.0, 3.0
+_NONE_S = 5.0
+"""Time without a keeper after which all servers have ended: Ray does not name every keeper at once."""
 _FORGET_S = 60.0
 """Time after which a worker is taken off the list that neither its keeper nor itself has told of."""
 
@@ -83,17 +85,28 @@ class Launcher:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, stopped.set)
-        self._keepers = {name: ray.get_actor(name) for name in await asyncio.to_thread(list_named_actors)}
+        await self._find_keepers()
+        kept_s = time.monotonic()
         async with self._ingress.running():
             while not stopped.is_set():
                 await self._look()
-                if self._settings.cluster_workers == (0, 0) and not self._keepers:
-                    logger.info("all servers have ended")
-                    return
+                if self._settings.cluster_workers == (0, 0):
+                    await self._find_keepers()
+                    kept_s = time.monotonic() if self._keepers else kept_s
+                    if time.monotonic() - kept_s > _NONE_S:
+                        logger.info("all servers have ended")
+                        return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
                         await stopped.wait()
         logger.info("the launcher ends; the servers go on")
+
+    async def _find_keepers(self) -> None:
+        """Add the keepers of earlier launchers."""
+        for name in await asyncio.to_thread(list_named_actors):
+            if name not in self._keepers:
+                with contextlib.suppress(ValueError):  # it has ended meanwhile
+                    self._keepers[name] = ray.get_actor(name)
 
     async def _look(self) -> None:
         nodes = await asyncio.to_thread(_live_nodes)
