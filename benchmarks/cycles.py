@@ -27,6 +27,8 @@ ANSWER_MS, CONNECTED_MS, PICTURE_MS = 100, 250, 500
 UNFINISHED, UNFINISHED_S = 4, 10.0
 VANISHED, NOTICED_S, FREED_S = 4, 10.0, 2.0
 _WAIT_S = 20.0
+_STARTED_S = 5.0
+"""Time after which a server has done what its start leaves for later, such as previews."""
 _EXACT = ("threads", "descriptors", "tasks")
 
 
@@ -185,7 +187,7 @@ async def _vanish(server: ServedProcess, found: Cycles, count: int) -> None:
 async def _at_rest(server: ServedProcess, base: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return an inspection of the server after background work has ended."""
     deadline_s = time.monotonic() + _WAIT_S
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0 if base else _STARTED_S)
     look = await server.look()
     log = look["log"]
     while base and any(look[what] != base[what] for what in _EXACT) and time.monotonic() < deadline_s:

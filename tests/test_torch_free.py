@@ -22,11 +22,11 @@ for package in ("lipstream.realtime", "lipstream.avatar_cache"):
     folder = importlib.import_module(package).__path__
     names += [found.name for found in pkgutil.walk_packages(folder, package + ".")]
 for name in names:
-    if name not in NEEDS_TORCH and not name.endswith("__main__"):
+    if name not in NEEDS_TORCH and not name.endswith(("__main__", "launching.launcher")):
         importlib.import_module(name)
 print(json.dumps([len(names), sorted(name for name in sys.modules if name.split(".")[0] == "torch")]))
 """
-"""Imports every module of the package but those that are torch's own."""
+"""Imports every module of the package but those that are torch's own, and the one that needs Ray."""
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

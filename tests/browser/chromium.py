@@ -59,7 +59,8 @@ class Page:
         if message.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(message["params"]["exceptionDetails"]["exception"]["description"])
         elif message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
-            self.complaints.append(message["params"]["entry"]["text"])
+            entry = message["params"]["entry"]
+            self.complaints.append(" ".join(filter(None, (entry["text"], entry.get("url")))))
 
     def open(self, url: str) -> None:
         """Load a page and wait for its scripts."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipstream.realtime.server import sessions as module
 from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.session.session import Session
@@ -38,6 +39,12 @@ async def until(condition: Callable[[], object], what: str) -> None:
 def room_for_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Admit what these tests create: on a busy machine a session costs so much that a second one does not fit."""
     monkeypatch.setattr(Admission, "admits", lambda *_: True)
+
+
+@pytest.fixture(autouse=True)
+def no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave all streams to the sessions of a test: a rehearsed call takes one for a moment."""
+    monkeypatch.setattr(module, "_REHEARSE_AFTER_S", 3600.0)
 
 
 @pytest.fixture
