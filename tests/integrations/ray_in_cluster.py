@@ -20,7 +20,9 @@ from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.session.cluster_secret import ClusterSecret
 from lipstream.realtime.session.session_names import split_id
 from lipstream.realtime.wire.cluster_messages import CLIENT_HEADER, SECRET_HEADER
+from tests.browser.chromium import Page, chromium
 from tests.cluster.conftest import KEY, SECRET, WAIT_S, Call, until
+from tests.cluster.test_page import LIVE
 from tests.integrations.ray_machines import Machine, Machines, answer
 from tests.realtime.fakes import write_avatar
 
@@ -121,6 +123,27 @@ class Scenes:
             await until(partial(self._has, machine, "ann"), "the avatars of the first machine")
         self.took("begin", began_s)
 
+    async def show_page(self) -> None:
+        """Call from a browser beside two other clients: each has a worker of its own."""
+        ingress = self._machines.every[0].ingress
+        token = (await self.client(ingress).post("/api/tokens", json={})).json()["token"]
+
+        def start(page: Page) -> None:
+            page.open(f"{ingress}/#join={token}")
+            page.until("document.querySelector('[data-avatar=\"ann\"] input')", WAIT_S)
+            page.click("start")
+            page.until(LIVE, WAIT_S)
+
+        with chromium(None) as page:
+            await asyncio.to_thread(start, page)
+            calls = [await self.call(machine) for machine in self._machines.every[1:]]
+            sessions = await answer(self.client(ingress), "/api/sessions")
+            self.facts["workers of a page and two calls"] = len({split_id(one["id"])[0] for one in sessions or ()})
+            for call in calls:
+                await call.end()
+            page.call("Page.navigate", url="about:blank")  # hangs up
+            await self.free(MACHINES, *self._machines.every)
+
     async def spread(self) -> list[Call]:
         """Fill the cluster by three ingresses."""
         calls = [await self.call(machine) for machine in self._machines.every]
@@ -211,6 +234,8 @@ async def play(machines: Machines) -> dict[str, Any]:
         await scenes.begin()
         began_s = time.monotonic()
         first, second, third = machines.every
+        await scenes.show_page()
+        scenes.took("page", began_s)
         calls = {(await scenes.machine_of(call)).host: call for call in await scenes.spread()}
         scenes.took("spread", began_s)
         await scenes.appear_everywhere()

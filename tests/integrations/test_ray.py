@@ -9,7 +9,7 @@ import pytest
 from tests.integrations.environments import Environment
 from tests.server_process import ROOT
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,10 @@ def facts(environment: Environment) -> dict[str, Any]:
 
 def test_each_machine_gets_a_worker_and_an_ingress_and_sessions_spread(facts: dict[str, Any]) -> None:
     assert facts["workers of three calls"] == 3
+
+
+def test_a_browser_and_other_clients_have_a_worker_each(facts: dict[str, Any]) -> None:
+    assert facts["workers of a page and two calls"] == 3
 
 
 def test_a_full_cluster_says_so_and_its_ingresses_agree(facts: dict[str, Any]) -> None:
