@@ -16,7 +16,7 @@ from lipstream.avatar_cache.crop_geometry import CropGeometry, crop_geometry
 from lipstream.avatar_cache.manifest import Manifest
 from lipstream.avatar_cache.mouth_cover import cover_weights
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.fields import PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import FLOW_BYTES, PIXEL_BYTES
 from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Compositor, Origin
@@ -25,7 +25,9 @@ from lipstream.realtime.picture.mark_style import MarkStyle
 from lipstream.realtime.picture.mouth_painter import Box
 from lipstream.realtime.picture.watermark import draw_mark
 
-PREPARED_FORMAT = 4
+PREPARED_FORMAT = 5
+_WHOLE_FORMAT = 4
+"""Earlier format whose feature levels are whole, whatever of them the weights read."""
 _PIXELS_FORMAT = 3
 """Earlier format whose mouths at rest are pixels, whatever the weights could draw."""
 _SQUARES_FORMAT = 2
@@ -83,7 +85,7 @@ class Avatar:
             return False
         if facts.get("weights") != fingerprint or facts.get("rest", "closed") != self.manifest.rest:
             return False
-        is_known = facts.get("format") in (PREPARED_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
+        is_known = facts.get("format") in (PREPARED_FORMAT, _WHOLE_FORMAT, _PIXELS_FORMAT, _SQUARES_FORMAT)
         if pixel_bytes not in (None, facts.get("pixel_bytes", PIXEL_BYTES)):
             return False
         return bool(is_known and facts.get("clip") == self.clips_sha256())
@@ -101,7 +103,7 @@ class Avatar:
         except (OSError, ValueError, AvatarError):
             return False
         same = facts.get("boxes") == [[box.x, box.y, box.width, box.height] for box in boxes]
-        return bool(facts["format"] in (PREPARED_FORMAT, _PIXELS_FORMAT) and same)
+        return bool(facts["format"] == PREPARED_FORMAT and same)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +112,8 @@ class PreparedAvatar:
 
     Attributes:
         frames: ``uint8[N, h * 3 // 2, w]``, I420, with the mouth at rest.
-        rest_mouths: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8 or 20]`` fields, in the decoded region.
+        rest_mouths: In the decoded region, ``uint8[N, h, w, 3]`` BGR, ``uint8[N, h, w, 8 or 20]`` fields, or
+            ``uint8[N, h, w, 4]``, the flow of fields that paint nothing.
         under: ``uint8[N, n]``, the clip's own pixels below the painted mouths; ``None`` for mouths of pixels.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.
         crop_size: Side of the face crop, px.
@@ -166,8 +169,8 @@ def file_sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AvatarError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: the name holds a zero byte
+        raise AvatarError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 
 
 def verify_prepared(avatar: Avatar, folder: Path) -> None:
@@ -241,9 +244,11 @@ def _check_shapes(prepared: PreparedAvatar, pixel_bytes: int) -> None:
     """Raise ValueError unless each array has the type and shape that the manifest and the facts give it."""
     count, (width, height) = prepared.manifest.frames, prepared.manifest.size
     region, size, features = prepared.region, prepared.crop_size, prepared.features
+    is_flow = pixel_bytes != PIXEL_BYTES and prepared.rest_mouths.shape[-1:] == (FLOW_BYTES,)
+    rest_bytes = FLOW_BYTES if is_flow else pixel_bytes
     expected = {
         "frames": (prepared.frames, np.uint8, (count, height * 3 // 2, width)),
-        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, pixel_bytes)),
+        "rest_mouths": (prepared.rest_mouths, np.uint8, (count, region.height, region.width, rest_bytes)),
         "crops": (features.crops, np.uint8, (count, size, size, 3)),
     }
     if pixel_bytes != PIXEL_BYTES:

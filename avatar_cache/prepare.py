@@ -21,8 +21,8 @@ from lipstream.avatar_cache.mouth_cover import cover_weights
 from lipstream.avatar_cache.scratch_folder import scratch_folder
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.errors import AvatarError
-from lipstream.realtime.lipsync.fields import PIXEL_BYTES
-from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, draw_with, largest_batch
+from lipstream.realtime.lipsync.fields import FLOW_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.predictor import FaceFeatures, MouthPredictor, as_encoded, draw_with, largest_batch
 from lipstream.realtime.lipsync.sealed_folder import sync_folder
 from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
@@ -111,13 +111,16 @@ def prepare(
     pixel_bytes = draw_with(predictor)[1]
     if avatar.is_prepared(fingerprint, pixel_bytes) and (keeps_old or avatar.is_current(predictor.metadata)):
         try:
-            return load_prepared(avatar, fingerprint)
+            prepared = load_prepared(avatar, fingerprint)
+            return replace(prepared, features=as_encoded(predictor, prepared.features))
         except AvatarError as error:
             logger.warning("%s: it is prepared again", error.message)
     folder = avatar.prepared_folder(fingerprint)
     geometry = crop_geometry(avatar.manifest, predictor.metadata)
     with scratch_folder(folder.parent) as scratch:
         _compute(avatar, predictor, geometry, scratch, lambda share: report(filmed + (1 - filmed) * share))
+        if pixel_bytes != PIXEL_BYTES:
+            _drop_empty_paint(scratch / "rest_mouths.npy")
         facts = {
             "format": PREPARED_FORMAT,
             "weights": fingerprint,
@@ -144,7 +147,7 @@ def prepare(
 def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, folder: Path, report: Progress) -> None:
     """Write the arrays of a prepared avatar into ``folder``."""
     manifest, size, region = avatar.manifest, predictor.metadata.size, predictor.metadata.decoded_region
-    draw, pixel_bytes = draw_with(predictor)
+    _, pixel_bytes = draw_with(predictor)
     painter = (MouthPainter if pixel_bytes == PIXEL_BYTES else FieldPainter)(
         region, size, geometry.outline, geometry.crop
     )
@@ -158,22 +161,18 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
         crops[index] = crop_face(frame, geometry.boxes[index], size, geometry.crop)
     report(0.2)
     levels = _encode(predictor, crops, folder)
-    features = FaceFeatures(tuple(levels), crops)
     report(0.5)
+    arrays = [frames, crops, *levels]
     mouths = _new(folder / "rest_mouths.npy", np.uint8, (count, region.height, region.width, pixel_bytes))
     under: _Mapped | None = None
     if isinstance(painter, FieldPainter):
         under = _new(folder / "under.npy", np.uint8, (count, max(painter.size(box) for box in geometry.boxes)))
+        arrays.append(under)
     cover = cover_weights(manifest.covered, manifest.ranges, count)
-    at_once = largest_batch(predictor)
-    for start in range(0, count, at_once):
-        batch = np.arange(start, min(start + at_once, count))
-        shown = crops[batch, region.top : region.bottom, region.left : region.right]
-        silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
-        if manifest.rest != "keep":
-            mouths[batch] = draw(silence, features, batch)
-        elif not isinstance(painter, FieldPainter):
-            mouths[batch] = shown  # fields that move and paint nothing are zeros
+    for batch, shown, drawn in _rest_mouths(
+        predictor, FaceFeatures(tuple(levels), crops), keeps=manifest.rest == "keep"
+    ):
+        mouths[batch] = drawn
         for i, before in zip(batch.tolist(), shown, strict=True):
             own = _paint_rest(
                 *(painter, frames[i], geometry.boxes[i], before, mouths[i]),
@@ -183,8 +182,43 @@ def _compute(avatar: Avatar, predictor: MouthPredictor, geometry: CropGeometry, 
             if under is not None:
                 under[i, : own.size] = own
         report(0.5 + 0.45 * (int(batch[-1]) + 1) / count)
-    for array in (frames, crops, mouths, *levels, *([] if under is None else [under])):
+    for array in (*arrays, mouths):
         array.flush()
+
+
+def _rest_mouths(
+    predictor: MouthPredictor, features: FaceFeatures, *, keeps: bool
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Yield batches: indices of frames, the decoded regions of their crops, and the mouths at rest.
+
+    Args:
+        keeps: Whether the clip's own mouth is the one at rest.
+    """
+    region, (draw, pixel_bytes) = predictor.metadata.decoded_region, draw_with(predictor)
+    count, at_once = len(features.crops), largest_batch(predictor)
+    for start in range(0, count, at_once):
+        batch = np.arange(start, min(start + at_once, count))
+        shown = features.crops[batch, region.top : region.bottom, region.left : region.right]
+        if not keeps:
+            silence = np.full((len(batch), MEL_BANDS, WINDOW_COLUMNS), SILENCE_LEVEL, np.float32)
+            yield batch, shown, draw(silence, features, batch)
+        elif pixel_bytes == PIXEL_BYTES:
+            yield batch, shown, shown
+        else:  # fields that move and paint nothing are zeros
+            yield batch, shown, np.zeros((*shown.shape[:-1], pixel_bytes), np.uint8)
+
+
+def _drop_empty_paint(path: Path) -> None:
+    """Write the flow of fields in their place, if none of them paints."""
+    mouths = np.load(path, mmap_mode="r")
+    if any(mouth[..., FLOW_BYTES:].any() for mouth in mouths):
+        return
+    narrow = path.with_suffix(".flow")
+    flow = _new(narrow, np.uint8, (*mouths.shape[:-1], FLOW_BYTES))
+    flow[:] = mouths[..., :FLOW_BYTES]
+    flow.flush()
+    del mouths, flow  # a file that is mapped cannot be replaced on Windows
+    narrow.replace(path)
 
 
 def _paint_rest(

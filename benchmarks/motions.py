@@ -27,6 +27,7 @@ from lipstream.avatar_cache.motion_steps import LARGEST_STEP
 from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import AvatarStore, default_root
 from lipstream.realtime.lipsync.backends import create_predictor
+from lipstream.realtime.lipsync.fields import FINE_FIELD_BYTES, with_paint
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, WeightsMetadata
 from lipstream.realtime.packets import RenderJob
 from lipstream.realtime.picture.i420 import i420_to_bgr, planes
@@ -213,7 +214,7 @@ def _blends(report: Report, prepared: PreparedAvatar, filmed: list[npt.NDArray[n
 def _costs(report: Report, prepared: PreparedAvatar, sound: npt.NDArray[np.float32], metadata: WeightsMetadata) -> None:
     """Decide and compose the same speech with and without motions, in turns."""
     compositor, ratios, own = prepared.compositor(), [], []
-    mouth = prepared.rest_mouths[0]
+    mouth = with_paint(prepared.rest_mouths[0], FINE_FIELD_BYTES)
     for _ in range(_TURNS):
         spent = {}
         for mode in ("off", "auto"):

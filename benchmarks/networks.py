@@ -41,7 +41,7 @@ def mouth_gflop(weights: Path, *, fields: bool = False) -> float:
     network, metadata = load_weights(weights)
     region = metadata.decoded_region
     face = torch.zeros(1, 6, metadata.size, metadata.size)
-    levels = network.encode_face(face)
+    levels = network.encode_face(face, region)
     window = torch.zeros(1, 1, 80, 16)
     if not fields:
         return gflop(lambda: network.decode(window, levels, face[:, 3:], region))

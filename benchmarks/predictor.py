@@ -69,8 +69,9 @@ def _rows(name: str, weights: Path, cache: Path, rates: dict[str, float]) -> lis
         predictors |= {f"CUDA {p}": TorchPredictor(weights, device="cuda", precision=p) for p in ("fp16", "bf16")}
     features = {key: predictor.encode_faces(crops) for key, predictor in predictors.items()}
     whole = gflop(lambda: network(window[:1], face[:1]))
-    levels = network.encode_face(face[:1])
-    less = gflop(lambda: network.decode(window[:1], levels, face[:1, 3:], metadata.decoded_region))
+    region = metadata.decoded_region
+    levels = network.encode_face(face[:1], region)
+    less = gflop(lambda: network.decode(window[:1], levels, face[:1, 3:], region))
     rows = []
     for batch in BATCHES:
         calls: dict[str, Callable[[], Any]] = {

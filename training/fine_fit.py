@@ -145,7 +145,7 @@ def learn_from(
         with torch.autocast("cpu", torch.bfloat16):
             small = functional.avg_pool2d(batch.chosen, FINE_CROP // CROP)
             face = face_input(small, small).contiguous(memory_format=torch.channels_last)
-            features = [feature.repeat_interleave(TARGETS, dim=0) for feature in network.encode_face(face)]
+            features = [feature.repeat_interleave(TARGETS, dim=0) for feature in network.encode_face(face, region)]
             code = mouth_to_code(batch.mouth, code_channels(network))[:, :, None, None]
             parts = network.fine_inputs(code, features, region)
         flow = settled(torch.tanh(parts[2][:, :2].float()))

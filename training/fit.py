@@ -60,7 +60,7 @@ def draw_mouths(network: Wav2Lip, code: Tensor, face: Tensor, region: Region = D
         region: Part of the face to draw.
     """
     times = len(code) // len(face)
-    features = [feature.repeat_interleave(times, dim=0) for feature in network.encode_face(face)]
+    features = [feature.repeat_interleave(times, dim=0) for feature in network.encode_face(face, region)]
     return network.draw(code, features, face[:, 3:].repeat_interleave(times, dim=0), region)
 
 

@@ -23,8 +23,8 @@ MAX_FLOW = 0.5
 FLOW_STEPS, PAINT_STEPS = 32767, 255
 FLOW_STEP = np.float32(MAX_FLOW / 2 / FLOW_STEPS)
 """One step of a flow, in shares of the crop's side."""
-PIXEL_BYTES, FIELD_BYTES, FINE_FIELD_BYTES = 3, 8, 20
-"""Bytes of one pixel of a mouth."""
+PIXEL_BYTES, FLOW_BYTES, FIELD_BYTES, FINE_FIELD_BYTES = 3, 4, 8, 20
+"""Bytes of one pixel of a mouth; fields that paint nothing may be kept as their flow."""
 FIELDS_BYTES = {1: FIELD_BYTES, 2: FINE_FIELD_BYTES}
 """Bytes of one pixel of fields, by the scale of their paint."""
 
@@ -60,6 +60,15 @@ def split_fields(mouth: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int16], n
         for quarter in range(4):  # four strided copies: several times as fast as one of transposed axes
             paint[..., quarter // 2 :: 2, quarter % 2 :: 2] = quads[..., 1 + quarter]
     return steps.view("<i2"), np.ascontiguousarray(paint)[..., None].view(np.uint8)
+
+
+def with_paint(mouth: npt.NDArray[np.uint8], pixel_bytes: int) -> npt.NDArray[np.uint8]:
+    """Return fields ``uint8[h, w, pixel_bytes]`` of a mouth that may be kept as its flow alone."""
+    if mouth.shape[-1] != FLOW_BYTES:
+        return mouth
+    fields = np.zeros((*mouth.shape[:-1], pixel_bytes), np.uint8)
+    fields[..., :FLOW_BYTES] = mouth
+    return fields
 
 
 def pack_fields(flow: npt.NDArray[np.float32], paint: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -19,18 +19,20 @@ def _to_unit(crops: Tensor, like: Tensor) -> Tensor:
 
 
 class FaceGraph(nn.Module):
-    """``uint8[N, size, size, 3]`` crops -> the feature levels, ``float16``."""
+    """``uint8[N, size, size, 3]`` crops -> what the region depends on of the feature levels, ``float16``."""
 
-    def __init__(self, network: Wav2Lip) -> None:
+    def __init__(self, network: Wav2Lip, region: Region) -> None:
         super().__init__()
         self.network = network
+        self.region = region
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Encode ``crops`` twice: as the target with its lower half zeroed, and as the reference."""
         reference = _to_unit(crops, next(self.network.parameters()))
         half = self.network.size // 2
         upper = torch.cat((reference[:, :, :half], torch.zeros_like(reference[:, :, half:])), dim=2)
-        return tuple(f.to(torch.float16) for f in self.network.encode_face(torch.cat((upper, reference), dim=1)))
+        face = torch.cat((upper, reference), dim=1)
+        return tuple(level.to(torch.float16) for level in self.network.encode_face(face, self.region))
 
 
 class SpeechGraph(nn.Module):

@@ -287,6 +287,11 @@ def decoder_windows(network: Plan, region: Region) -> list[list[Region]]:
     return windows
 
 
+def feature_windows(network: Plan, region: Region) -> list[Region]:
+    """Return the window of each level of the face encoder, shallowest first, that a region of the face depends on."""
+    return [windows[-1] for windows in reversed(decoder_windows(network, region))]
+
+
 def window_origin(first: Layer, window: Region) -> Pair:
     """Return the row and column of the whole map where the output of a block's first layer begins."""
     return (window.top // 2 * 2, window.left // 2 * 2) if first.doubles else (0, 0)

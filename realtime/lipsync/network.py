@@ -21,6 +21,7 @@ from lipstream.realtime.lipsync.layers import (
     Head,
     decoder_windows,
     edges,
+    feature_windows,
     plan,
     window_origin,
     within,
@@ -81,6 +82,7 @@ class Wav2Lip(nn.Module):
         self.width, self.size, self.head, self.ear, self.layout_name = width, size, head, ear, layout_name
         self.audio_width = width if audio_width is None else audio_width
         self.code_channels = self.plan.code_channels
+        self._whole = Region(0, size, 0, size)
         self.face_encoder_blocks = nn.ModuleList(map(modules, self.plan.encoder))
         ears = [each.layers for each in self.plan.ears]
         self.audio_encoder = modules(*ears) if len(ears) == 1 else CombinedEncoder(*ears)
@@ -94,19 +96,22 @@ class Wav2Lip(nn.Module):
             with torch.no_grad():
                 cast("Tensor", last.bias).copy_(torch.tensor([0.0, 0.0, -2.0, 0.0, 0.0, 0.0]))
 
-    def encode_face(self, face: Tensor) -> list[Tensor]:
+    def encode_face(self, face: Tensor, region: Region | None = None) -> list[Tensor]:
         """Return the face encoder's output at every scale.
 
         Args:
             face: ``[B, 6, size, size]`` in 0..1, BGR: the target with its lower half zeroed, then the reference.
+            region: Part of the face that will be drawn; ``None`` for all.
 
         Returns:
-            A tensor of each block, shallowest first.
+            A tensor of each block, shallowest first: the window of each that the region depends on.
         """
         features = []
-        for block in self.face_encoder_blocks:
+        for block, window in zip(
+            self.face_encoder_blocks, feature_windows(self.plan, region or self._whole), strict=True
+        ):
             face = block(face)
-            features.append(face)
+            features.append(_cut(face, window))
         return features
 
     def decode(self, mel: Tensor, features: list[Tensor], reference: Tensor, region: Region | None = None) -> Tensor:
@@ -130,13 +135,14 @@ class Wav2Lip(nn.Module):
 
         Args:
             code: ``[B, C, 1, 1]``, output of the audio encoder.
+            features: From :meth:`encode_face`, for the same region, as in all that draws.
             reference: ``[B, 3, size, size]`` in 0..1; only the copying head reads it.
             region: Part of the face to compute; ``None`` for all.
 
         Returns:
             ``[B, 3, h, w]`` in 0..1, the region.
         """
-        region = region or Region(0, self.size, 0, self.size)
+        region = region or self._whole
         if self.head == "paint":
             return self._output(code, features, region)
         return copy_and_paint(self.draw_fields(code, features, region), reference, region.top, region.left)
@@ -152,7 +158,7 @@ class Wav2Lip(nn.Module):
             ``float32[B, 6, h, w]``, the region: flow x and y in shares of :data:`MAX_FLOW`, -1..1; mask, blue, green
             and red, 0..1.
         """
-        output = self._output(code, features, region or Region(0, self.size, 0, self.size))
+        output = self._output(code, features, region or self._whole)
         return _fields(output)
 
     def draw_fine_fields(
@@ -207,7 +213,7 @@ class Wav2Lip(nn.Module):
             x = _cut(x, windows[0], top=top, left=left)
             for layer, (source, result) in zip(others, itertools.pairwise(windows), strict=True):
                 x = layer(x, edges(source, result))
-            x = torch.cat((x, _cut(feature, windows[-1])), dim=1)
+            x = torch.cat((x, feature), dim=1)
             joined.append(x)
         return joined, all_windows
 

@@ -24,7 +24,7 @@ from lipstream.realtime.lipsync.weights_file import read_file
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "2"  # raise with any change of graphs, quantize, layers or CALIBRATION
+_FORMAT = "3"  # raise with any change of graphs, quantize, layers or CALIBRATION
 _SPEECH, _MOUTH = "speech", "mouth"
 _PIXELS, _FIELDS = 0, 1
 """Outputs of a mouth graph; the second only of a copying head."""
@@ -93,6 +93,7 @@ class OpenVinoPredictor:
 
     Attributes:
         device: ``cpu``.
+        feature_windows: Window of each level of the face encoder that it reads.
 
     Args:
         weights: The weights file.
@@ -132,6 +133,7 @@ class OpenVinoPredictor:
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         self._metadata = file.metadata.with_pads(pads)
+        self.feature_windows = graphs.feature_windows
         self._core, self._options = core, options
         self._face_model = graphs.face()
         self._mouth_model = core.read_model(eight_bits[_MOUTH]) if eight_bits else graphs.mouth()

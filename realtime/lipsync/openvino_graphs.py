@@ -24,6 +24,7 @@ from lipstream.realtime.lipsync.layers import (
     Plan,
     decoder_windows,
     edges,
+    feature_windows,
     window_origin,
     within,
 )
@@ -38,6 +39,9 @@ _MAX_BYTE = 255
 class NetworkGraphs:
     """Makes the graphs of one network.
 
+    Attributes:
+        feature_windows: Window of each level of the face encoder that the mouth depends on.
+
     Args:
         file: The network; its tensors are folded and may be forgotten then.
     """
@@ -47,20 +51,21 @@ class NetworkGraphs:
         self._region: Region = file.metadata.decoded_region
         self._window: Region = file.metadata.fine_window
         self._windows = decoder_windows(file.plan, self._region)
+        self.feature_windows = feature_windows(file.plan, self._region)
         self._of_codes: bool = file.metadata.articulates
         self._folded: dict[str, Folded] = fold_tensors(file.plan, file.tensors)
 
     def face(self) -> ov.Model:
-        """Return the graph from ``uint8[N, size, size, 3]`` crops to the feature levels, ``float16``."""
+        """Return the graph from ``uint8[N, size, size, 3]`` crops to the windows of the feature levels, ``float16``."""
         crops, half = self._crops(), self._plan.size // 2
         reference = _to_unit(crops)
         seen = np.zeros((1, 1, self._plan.size, 1), np.float32)
         seen[:, :, :half] = 1  # as the target, the lower half is hidden
         at = ops.concat([ops.multiply(reference, seen), reference], _CHANNELS)
         levels = []
-        for number, block in enumerate(self._plan.encoder):
+        for number, (block, window) in enumerate(zip(self._plan.encoder, self.feature_windows, strict=True)):
             at = self._chain(at, f"face_encoder_blocks.{number}", block)
-            levels.append(ops.result(ops.convert(at, "f16")))
+            levels.append(ops.result(ops.convert(_cut(at, window), "f16")))
         return ov.Model(levels, [crops], "face")
 
     def speech(self) -> ov.Model:
@@ -82,8 +87,8 @@ class NetworkGraphs:
             heard = _parameter([MEL_BANDS, WINDOW_COLUMNS], np.float32, "mel")
             code = self._code(heard)
         levels = [
-            _parameter([block[-1].channels_out, side, side], np.float16, f"level{number}")
-            for number, (block, side) in enumerate(zip(plan.encoder, _sides(plan), strict=True))
+            _parameter([block[-1].channels_out, window.height, window.width], np.float16, f"level{number}")
+            for number, (block, window) in enumerate(zip(plan.encoder, self.feature_windows, strict=True))
         ]
         joined = self._joined(code, [ops.convert(level, "f32") for level in levels])
         drawn = self._head(joined[-1])
@@ -123,7 +128,7 @@ class NetworkGraphs:
                 zip(block[1:], itertools.pairwise(needed), strict=True), start=1
             ):
                 at = self._layer(at, f"{name}.{place}", layer, edges(source, result))
-            at = ops.concat([at, _cut(level, needed[-1])], _CHANNELS)
+            at = ops.concat([at, level], _CHANNELS)
             joined.append(at)
         return joined
 
@@ -201,15 +206,6 @@ class NetworkGraphs:
 
 def _parameter(shape: list[int], kind: Any, name: str) -> Any:
     return ops.parameter([-1, *shape], kind, name=name)
-
-
-def _sides(plan: Plan) -> list[int]:
-    """Return the side of each feature level, px."""
-    sides, side = [], plan.size
-    for first, *_ in plan.encoder:  # the others of a block keep it
-        side = (side + 2 * first.padding[0] - first.kernel[0]) // first.stride[0] + 1
-        sides.append(side)
-    return sides
 
 
 def _to_unit(crops: Any) -> Any:

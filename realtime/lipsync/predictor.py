@@ -19,7 +19,7 @@ One thread calls a predictor, in a process that holds nothing else. A predictor 
 to a sequence of mouths, as their steadiness, is done on their codes by the worker (:class:`CodedPredictor`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipstream.realtime.lipsync.fields import FIELDS_BYTES, PIXEL_BYTES
-from lipstream.realtime.lipsync.metadata import WeightsMetadata
+from lipstream.realtime.lipsync.metadata import Region, WeightsMetadata
 
 
 class DeviceLostError(Exception):
@@ -39,7 +39,8 @@ class FaceFeatures:
     """The face encoder's output for every frame of a clip, and the crops that the copying head reads.
 
     Attributes:
-        levels: ``float16[N, C, H, W]`` of each of its blocks, shallowest first; may be memory-mapped.
+        levels: ``float16[N, C, H, W]`` of each of its blocks, shallowest first; may be memory-mapped. Of our networks
+            they are the windows that the decoded region depends on.
         crops: ``uint8[N, size, size, 3]``, BGR.
     """
 
@@ -154,6 +155,31 @@ class StagedPredictor(MouthPredictor, Protocol):
 
     def complete(self) -> None:
         """Prepare what larger batches need, which takes seconds. Another thread may draw meanwhile."""
+
+
+@runtime_checkable
+class WindowedPredictor(MouthPredictor, Protocol):
+    """A predictor that reads, and encodes, only a window of each feature level."""
+
+    @property
+    def feature_windows(self) -> Sequence[Region]:
+        """The window of each level, shallowest first, px of the level."""
+
+
+def as_encoded(predictor: MouthPredictor, features: FaceFeatures) -> FaceFeatures:
+    """Return features as ``encode_faces`` of a predictor gives them, without a copy.
+
+    Earlier versions kept the levels whole.
+    """
+    if not isinstance(predictor, WindowedPredictor):
+        return features
+    levels = (
+        level
+        if level.shape[2:] == (window.height, window.width)
+        else level[:, :, window.top : window.bottom, window.left : window.right]
+        for level, window in zip(features.levels, predictor.feature_windows, strict=True)
+    )
+    return FaceFeatures(tuple(levels), features.crops)
 
 
 LARGEST_BATCH = 8

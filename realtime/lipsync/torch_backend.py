@@ -19,6 +19,7 @@ from lipstream.realtime.lipsync.card import Device, first_line, is_short_of_memo
 from lipstream.realtime.lipsync.fields import FIELDS_BYTES
 from lipstream.realtime.lipsync.folding import fold
 from lipstream.realtime.lipsync.graphs import FaceGraph, FieldGraph, MouthGraph, SpeechGraph
+from lipstream.realtime.lipsync.layers import feature_windows
 from lipstream.realtime.lipsync.metadata import Pads, WeightsMetadata
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.predictor import DeviceLostError, FaceFeatures, draw_with
@@ -90,8 +91,9 @@ class TorchPredictor:
     def _take(self, network: Wav2Lip, dtype: torch.dtype) -> None:
         network = network.to(self.on.device, dtype)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
-        self._face = FaceGraph(network)
         region, window = self._metadata.decoded_region, self._metadata.fine_window
+        self._face = FaceGraph(network, region)
+        self.feature_windows = feature_windows(network.plan, region)
         self._mouth = MouthGraph(network, region)
         self._mouth_of_codes = MouthGraph(network, region, of_codes=True)
         self._fields = FieldGraph(network, region, window=window)

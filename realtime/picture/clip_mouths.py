@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipstream.realtime.lipsync.fields import with_paint
 from lipstream.realtime.picture.field_painter import FieldPainter
 from lipstream.realtime.picture.i420 import Picture
 from lipstream.realtime.picture.mouth_painter import Box, Mouth, MouthPainter
@@ -65,7 +66,8 @@ class FieldMouths:
     """``ClipMouths`` of fields.
 
     Args:
-        rest: ``uint8[N, h, w, 8 or 20]``, fields of the mouths at rest.
+        rest: ``uint8[N, h, w, 8 or 20]``, fields of the mouths at rest; or ``uint8[N, h, w, 4]``, their flow, if they
+            paint nothing.
         under: ``uint8[N, n]``, what :meth:`FieldPainter.cut` returned for the clip's own frames.
         boxes: N face boxes, px.
     """
@@ -77,7 +79,8 @@ class FieldMouths:
         """Move the resting mouth's fields to those of ``mouth``, and paint them over the clip's own frame."""
         box = self._boxes[frame]
         self._painter.restore(picture, box, self._under[frame])
-        self._painter.paint(picture, box, rest=self._rest[frame], new=mouth, weight=weight)
+        rest = with_paint(self._rest[frame], mouth.shape[-1]) if weight < 1 else mouth
+        self._painter.paint(picture, box, rest=rest, new=mouth, weight=weight)
         if own:
             painted = self._painter.cut(picture, box)
             below = self._under[frame][: painted.size]

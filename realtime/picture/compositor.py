@@ -38,7 +38,7 @@ class Compositor:
 
     Args:
         frames: ``uint8[N, h * 3 // 2, w]`` I420, mouths at rest; never written to.
-        rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 8 or 20]``
+        rest_mouths: The rest mouths at the network's size: ``uint8[N, h, w, 3]`` BGR, or ``uint8[N, h, w, 4, 8 or 20]``
             fields.
         boxes: N face boxes, one per frame, px.
         region: Half-open rectangle of the face crop that the network decodes, px of the crop.

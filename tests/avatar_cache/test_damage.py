@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lipstream.avatar_cache.avatar import FACTS, Avatar, load_prepared, verify_prepared
@@ -72,6 +72,7 @@ def test_a_damaged_preparation_is_made_again(
 
 @settings(max_examples=60)
 @given(facts=JSON)
+@example(facts={"\0": None})
 def test_any_json_in_place_of_the_facts_is_taken_for_damage(
     prepared: tuple[AvatarStore, FakePredictor], facts: Any
 ) -> None:

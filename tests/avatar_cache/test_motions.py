@@ -15,6 +15,7 @@ from lipstream.avatar_cache.motion_graph import MOTION_WAIT_FRAMES, WAIT_FRAMES
 from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.errors import AvatarError
+from lipstream.realtime.lipsync.predictor import draw_with
 from lipstream.realtime.picture.i420 import i420_to_bgr
 from lipstream.realtime.session.motion_player import MotionPlayer
 from tests.avatar_cache.clips import write_clip
@@ -121,9 +122,10 @@ def test_nothing_is_painted_over_a_hand_before_the_mouth(wiped: AvatarStore, pre
     assert 28 <= end - wipe.first <= 40
     said = f"from {(start - wipe.first) / 25:.1f} s to {(end - wipe.first) / 25:.1f} s: the clip's own is shown there"
     assert said in (wiped.report("me") or "")
-    prepared = prepare(avatar, predictor(worker_settings(wiped, predictor.__name__)))
+    drawing = predictor(worker_settings(wiped, predictor.__name__))
+    prepared = prepare(avatar, drawing)
     filmed, compositor = list(decode_clip(avatar.clip, avatar.manifest)), prepared.compositor()
-    mouth = np.full_like(prepared.rest_mouths[0], 250)
+    mouth = np.full((prepared.region.height, prepared.region.width, draw_with(drawing)[1]), 250, np.uint8)
     for frame in range(start, end):
         np.testing.assert_array_equal(compositor.compose(frame, mouth, 1.0), filmed[frame])
     apart = [

@@ -1,11 +1,14 @@
 """Mouths of fields on their way: prepared, drawn in a render worker, painted by threads and by a picture worker."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 from aiortc.codecs.vpx import vp8_depayload
 
@@ -14,7 +17,8 @@ from lipstream.avatar_cache.prepare import decode_clip, prepare
 from lipstream.avatar_cache.store import AvatarStore
 from lipstream.realtime.audio.mel import SILENCE_LEVEL
 from lipstream.realtime.encoding.picture_backend import EncodeRequest
-from lipstream.realtime.lipsync.fields import FIELD_BYTES, FINE_FIELD_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.fields import FIELD_BYTES, FINE_FIELD_BYTES, FLOW_BYTES, PIXEL_BYTES
+from lipstream.realtime.lipsync.predictor import FaceFeatures
 from lipstream.realtime.picture.compositor import Painting
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.render import decide_frames, render_pictures
@@ -53,7 +57,7 @@ def test_an_avatar_is_prepared_again_for_the_other_kind_of_mouth(store: AvatarSt
     assert not avatar.is_prepared(fingerprint, FIELD_BYTES)
     assert load_prepared(avatar, fingerprint).under is None, "an earlier format is read"
     after = prepare(avatar, fields)
-    assert (before.rest_mouths.shape[-1], after.rest_mouths.shape[-1]) == (PIXEL_BYTES, FIELD_BYTES)
+    assert (before.rest_mouths.shape[-1], after.rest_mouths.shape[-1]) == (PIXEL_BYTES, FLOW_BYTES)
     assert avatar.is_prepared(fingerprint, FIELD_BYTES)
     assert after.under is not None
     assert after.bytes()["pictures"] == after.frames.nbytes + after.rest_mouths.nbytes + after.under.nbytes
@@ -65,9 +69,43 @@ def test_an_avatar_is_prepared_again_for_the_other_kind_of_mouth(store: AvatarSt
 def test_an_avatar_is_prepared_again_for_fine_paint(store: AvatarStore) -> None:
     avatar = store.load("ann")
     coarse, fine = MovingPredictor(worker_settings(store, "")), FinePredictor(worker_settings(store, ""))
-    shapes = [prepare(avatar, predictor).rest_mouths.shape for predictor in (coarse, fine)]
-    assert [shape[-1] for shape in shapes] == [FIELD_BYTES, FINE_FIELD_BYTES]
-    assert not avatar.is_prepared(fine.metadata.fingerprint, FIELD_BYTES)
+    for predictor, pixel_bytes in ((coarse, FIELD_BYTES), (fine, FINE_FIELD_BYTES)):
+        prepare(avatar, predictor)
+        others = {FIELD_BYTES, FINE_FIELD_BYTES} - {pixel_bytes}
+        assert avatar.is_prepared(predictor.metadata.fingerprint, pixel_bytes)
+        assert not any(avatar.is_prepared(predictor.metadata.fingerprint, other) for other in others)
+
+
+class RestingPredictor(MovingPredictor):
+    """Moves the mouth at rest too, and may paint it."""
+
+    paint = 0
+
+    def predict_fields(
+        self, mel: npt.NDArray[np.float32], features: FaceFeatures, frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        fields = super().predict_fields(mel, features, frames)
+        silent = mel.max(axis=(1, 2)) <= SILENCE_LEVEL
+        fields[silent, ..., :FLOW_BYTES] = (0, 4, 0, 8)
+        fields[silent, 20:24, 30:40, FLOW_BYTES:] = self.paint
+        return fields
+
+
+def test_mouths_at_rest_that_paint_nothing_are_kept_as_their_flow_and_open_alike(store: AvatarStore) -> None:
+    avatar, predictor = store.load("ann"), RestingPredictor(worker_settings(store, ""))
+    prepared, frames = prepare(avatar, predictor), np.zeros(1, np.int64)
+    silent, loud = (np.full((1, 80, 16), level, np.float32) for level in (SILENCE_LEVEL, 4))
+    rest, mouth = (predictor.predict_fields(mel, prepared.features, frames)[0] for mel in (silent, loud))
+    assert prepared.rest_mouths.shape[-1] == FLOW_BYTES
+    whole = dataclasses.replace(prepared, rest_mouths=np.broadcast_to(rest, (len(prepared.frames), *rest.shape)))
+    for spoken in (0.1, 0.5, 1.0):
+        found, expected = (each.compositor().compose(0, mouth, spoken) for each in (prepared, whole))
+        np.testing.assert_array_equal(found, expected)
+    shutil.rmtree(avatar.prepared_folder(predictor.metadata.fingerprint))
+    predictor.paint = 60
+    painted = prepare(avatar, predictor).rest_mouths
+    assert painted.shape[-1] == FIELD_BYTES
+    assert painted[0, 22, 35, FLOW_BYTES:].tolist() == [60] * 4
 
 
 PREDICTORS = {MovingPredictor: FIELD_BYTES, FinePredictor: FINE_FIELD_BYTES}

@@ -59,7 +59,8 @@ def pixels(network: Wav2Lip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     crops = torch.randint(0, 256, (2, network.size, network.size, 3), generator=generator, dtype=torch.uint8)
     mel = torch.rand(2, 80, 16, generator=generator) * 8 - 4
     with torch.no_grad():
-        drawn = MouthGraph(network, published_region(network.size))(mel, crops, *FaceGraph(network)(crops))
+        region = published_region(network.size)
+        drawn = MouthGraph(network, region)(mel, crops, *FaceGraph(network, region)(crops))
     return crops.numpy(), mel.numpy(), drawn.numpy()
 
 

@@ -51,14 +51,15 @@ def test_the_fields_of_the_graph_compose_what_the_network_draws() -> None:
     crops = torch.from_numpy(np.random.default_rng(1).integers(0, 255, (2, 96, 96, 3), np.uint8))
     mel = torch.rand(2, 80, 16) * 8 - 4
     graph = FieldGraph(network, REGION)
-    packed = graph(mel, crops, *FaceGraph(network)(crops))
+    packed = graph(mel, crops, *FaceGraph(network, REGION)(crops))
     flow, paint = unpack_fields(np.ascontiguousarray(packed.numpy()).view(np.uint8))
     mask, colour = paint[..., :1] / 255, paint[..., 1:] / 255
     unmixed = np.where(mask > 0, colour / np.maximum(mask, 1e-6), 0)
     fields = np.concatenate((flow * 2 / MAX_FLOW, mask, unmixed), axis=-1)
     reference = crops.permute(0, 3, 1, 2).float() / 255
     composed = copy_and_paint(torch.from_numpy(fields).permute(0, 3, 1, 2), reference, REGION.top, REGION.left)
-    features = network.encode_face(torch.cat((reference * (torch.arange(96) < 48)[None, None, :, None], reference), 1))
+    face = torch.cat((reference * (torch.arange(96) < 48)[None, None, :, None], reference), 1)
+    features = network.encode_face(face, REGION)
     drawn = network.decode(mel[:, None], features, reference, REGION)
     assert (composed - drawn).abs().max() < 2 / 255
     assert flow.std() * 96 > 0.3, "in px of the crop"
@@ -92,7 +93,7 @@ def test_fresh_fine_layers_enlarge_what_the_head_paints() -> None:
     torch.manual_seed(4)
     network = Wav2Lip(0.125, 96, "copy", paint_scale=2).eval()
     code, reference = torch.rand(1, network.code_channels, 1, 1), torch.rand(1, 6, 96, 96)
-    features = network.encode_face(reference)
+    features = network.encode_face(reference, REGION)
     coarse, fine = network.draw_fine_fields(code, features, REGION)
     assert torch.equal(coarse, network.draw_fields(code, features, REGION))
     enlarged = functional.interpolate(coarse[:, 2:].logit(), scale_factor=2.0, mode="bilinear").sigmoid()
@@ -104,7 +105,8 @@ def test_fine_layers_correct_the_window_alone() -> None:
     torch.manual_seed(8)
     network = Wav2Lip(0.125, 96, "copy", paint_scale=2).eval()
     network.fine_paint.correct.weight.normal_(std=0.5)
-    code, features = torch.rand(1, network.code_channels, 1, 1), network.encode_face(torch.rand(1, 6, 96, 96))
+    code = torch.rand(1, network.code_channels, 1, 1)
+    features = network.encode_face(torch.rand(1, 6, 96, 96), REGION)
     window = Region(REGION.top + 4, REGION.top + 24, REGION.left + 12, REGION.left + 48)
     coarse, fine = network.draw_fine_fields(code, features, REGION, window)
     enlarged = functional.interpolate(coarse[:, 2:].logit(), scale_factor=2.0, mode="bilinear").sigmoid()
@@ -124,7 +126,7 @@ def test_fine_paint_lies_where_the_graph_packs_it() -> None:
     network = Wav2Lip(0.125, 96, "copy", paint_scale=2).eval()
     network.fine_paint.correct.weight.normal_(std=0.5)
     crops = torch.from_numpy(np.random.default_rng(1).integers(0, 255, (1, 96, 96, 3), np.uint8))
-    levels, code = FaceGraph(network)(crops), torch.rand(1, network.code_channels)
+    levels, code = FaceGraph(network, REGION)(crops), torch.rand(1, network.code_channels)
     packed = FieldGraph(network, REGION, of_codes=True)(code, crops, *levels)
     flow, paint = unpack_fields(np.ascontiguousarray(packed[0].numpy()).view(np.uint8))
     coarse, fine = network.draw_fine_fields(code[..., None, None], [level.float() for level in levels], REGION)

@@ -10,12 +10,15 @@ import torch
 from torch import nn
 
 from lipstream.realtime.lipsync.fields import unpack_fields
+from lipstream.realtime.lipsync.graphs import FaceGraph
 from lipstream.realtime.lipsync.layers import AudioEncoderKind, Head, plan
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS, Region
 from lipstream.realtime.lipsync.network import Wav2Lip
 from lipstream.realtime.lipsync.openvino_backend import CALIBRATION, OpenVinoPredictor
+from lipstream.realtime.lipsync.predictor import FaceFeatures, as_encoded
 from lipstream.realtime.lipsync.torch_backend import TorchPredictor
 from lipstream.realtime.lipsync.weights import load_weights, save_weights
+from tests.realtime.fakes import FakePredictor, make_store, worker_settings
 
 LEAST_PSNR_DB = 60.0
 Kind = tuple[float, int, Head, AudioEncoderKind, str, int]
@@ -86,6 +89,26 @@ def test_openvino_draws_what_torch_draws(kind: Kind, tmp_path: Path) -> None:
         assert fields[0].std() > 0.002, "in shares of the crop"
         assert psnr_db(found[0], fields[0], 0.25) >= LEAST_PSNR_DB
         assert psnr_db(found[1], fields[1], 255) >= LEAST_PSNR_DB
+
+
+def test_levels_that_were_kept_whole_draw_the_same(tmp_path: Path) -> None:
+    eager = TorchPredictor(BUILT_IN_WEIGHTS, device="cpu")
+    compiled = OpenVinoPredictor(BUILT_IN_WEIGHTS, tmp_path, precision="f32")
+    crops, frames = faces(96), np.array([0, 2])
+    mel = np.random.default_rng(3).uniform(-4, 4, (2, 80, 16)).astype(np.float32)
+    network, _ = load_weights(BUILT_IN_WEIGHTS)
+    with torch.no_grad():
+        whole = FaceGraph(network, Region(0, 96, 0, 96))(torch.from_numpy(crops))
+    kept = FaceFeatures(tuple(level.numpy() for level in whole), crops)
+    assert [level.shape[2] for level in kept.levels] == [96, 48, 24, 12, 6, 3, 1]
+    for predictor in (eager, compiled):
+        encoded = predictor.encode_faces(crops)
+        features = as_encoded(predictor, kept)
+        assert [level.shape for level in features.levels] == [level.shape for level in encoded.levels]
+        assert sum(level[0].size for level in encoded.levels) < 0.5 * sum(level[0].size for level in kept.levels)
+        drawn, expected = (predictor.predict(mel, each, frames) for each in (features, encoded))
+        assert np.abs(drawn.astype(int) - expected).max() <= 1
+    assert as_encoded(FakePredictor(worker_settings(make_store(tmp_path, {}), "")), kept) is kept
 
 
 def test_of_the_built_in_weights_the_code_and_the_mouths_are_torchs(tmp_path: Path) -> None:
