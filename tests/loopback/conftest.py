@@ -12,6 +12,7 @@ import pytest
 from lipstream.realtime.server import sessions as module
 from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.test_client.caller import Caller
@@ -71,6 +72,24 @@ async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serv
     for sessions in started:
         await sessions.close()
         await sessions.close()
+
+
+Stand = Callable[[Sessions], "asyncio.Task[None]"]
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    """Begin the standing session of a server's sessions; stop to keep it in the end, also after a test that failed."""
+    running: list[asyncio.Task[None]] = []
+
+    def begin(sessions: Sessions) -> "asyncio.Task[None]":
+        running.append(asyncio.create_task(StandingSession(sessions).run()))
+        return running[-1]
+
+    yield begin
+    for task in running:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Callers:
