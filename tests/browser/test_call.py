@@ -291,7 +291,7 @@ def test_a_portrait_from_the_page_becomes_a_face_to_call(
         page.screenshot(tmp_path / "live.png")
         page.run("window.confirm = () => true")
         own = "document.querySelector('[data-avatar^=astronaut] .remove')"
-        page.run(f"{own}.click()")
+        assert page.run(f"(({own}).click(), {own}.disabled)"), "a second click asks for nothing"
         page.until("document.getElementById('gallery-note').innerText.includes('is being shown')")
         page.click("stop")
         page.until(_state("idle"))
