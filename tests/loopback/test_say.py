@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -62,6 +63,7 @@ async def test_an_endpoint_is_heard_interrupted_and_fails_alone(serve: Serve, ca
             for body, status in (({}, 400), ({"text": 5}, 400), ({"text": " "}, 400), ({"text": "x" * 5001}, 413)):
                 assert (await client.post(say, json=body)).status_code == status
             await speaker.say(speech(16_000, 0.6))  # a program's sound waits behind the text, and is said after it
+            asked_s = time.monotonic()
             await speaker.say_text("drip a sentence. Then another. And a third.")
             await until(
                 lambda: session.speech.text_queue.source and session.speech.text_queue.source.read > 48_000,
@@ -72,7 +74,7 @@ async def test_an_endpoint_is_heard_interrupted_and_fails_alone(serve: Serve, ca
             async for event in speaker:
                 if event["type"] == "interrupted":
                     break
-            assert 500 < event["heard_ms"] < 3_500
+            assert 500 < event["heard_ms"] < 1000 * (time.monotonic() - asked_s)
             assert event["heard_text"] + event["cut_text"] != ""
             heard_s = event["heard_ms"] / 1000
             silent_from = event["sample"]
