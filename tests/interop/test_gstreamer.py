@@ -34,13 +34,23 @@ class GstreamerServer:
 
     def __init__(self, sessions: Sessions, port: int) -> None:
         self.sessions, self.url = sessions, f"http://127.0.0.1:{port}"
+        self._peers: list[asyncio.subprocess.Process] = []
 
     async def gst(self, *arguments: str) -> asyncio.subprocess.Process:
         action, path, *more = arguments
-        return await asyncio.create_subprocess_exec(
+        peer = await asyncio.create_subprocess_exec(
             SYSTEM_PYTHON, str(PEER), action, self.url, path, *more,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self._peers.append(peer)
+        return peer
+
+    async def close(self) -> None:
+        """End the peers that a test which failed has left."""
+        for peer in self._peers:
+            if peer.returncode is None:
+                peer.kill()
+                await peer.communicate()
 
 
 async def result(process: asyncio.subprocess.Process, patience_s: float = 300) -> dict[str, Any]:
@@ -59,7 +69,9 @@ async def served(serve: Serve) -> AsyncIterator[GstreamerServer]:
     )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
-    yield GstreamerServer(sessions, port)
+    peers = GstreamerServer(sessions, port)
+    yield peers
+    await peers.close()
     server.should_exit = True
     await running
 

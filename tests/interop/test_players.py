@@ -119,7 +119,9 @@ async def open_session(serve: Serve) -> AsyncIterator[tuple[GstreamerServer, Ses
     )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
-    yield GstreamerServer(sessions, port), await speaking(sessions)
+    peers = GstreamerServer(sessions, port)
+    yield peers, await speaking(sessions)
+    await peers.close()
     server.should_exit = True
     await running
 

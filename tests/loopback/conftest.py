@@ -48,6 +48,12 @@ def no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REHEARSE_AFTER_S", 3600.0)
 
 
+@pytest.fixture(autouse=True)
+def patient_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a session until its first client comes: on a busy machine a test has a session for long before that."""
+    monkeypatch.setattr(module, "UNCLAIMED_S", 3600.0)
+
+
 @pytest.fixture
 async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serve]:
     """Start sessions whose worker runs a predictor (of ``tests.realtime.fakes`` by default); close them in the end."""

@@ -7,6 +7,9 @@ import pytest
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.server.sessions import Sessions
+from tests.loopback.conftest import patient_sessions
+
+__all__ = ["patient_sessions"]
 
 
 @pytest.fixture
