@@ -167,6 +167,6 @@ def _ingress_work(workers: int) -> dict[str, float]:
 def _announcement(number: int) -> Announcement:
     return Announcement(
         worker=f"{number:08d}", node=f"node-{number}", model="0" * 64, reason=None, capacity=8, free=number % 9,
-        sessions=8 - number % 9, continued=[], prepared=["avatar-1"], shown=["avatar-1"],
+        sessions=8 - number % 9, begun=8, continued=[], prepared=["avatar-1"], shown=["avatar-1"],
         avatars={f"avatar-{one}": (1, "0" * 64) for one in range(_AVATARS)}, tokens="0" * 64, keyed=True, held={},
     )  # fmt: skip

@@ -181,6 +181,7 @@ PURE = {
     "realtime.wire.control_messages",
     "realtime.wire.event_stream",
     "realtime.wire.events",
+    "realtime.workers.silence",
 }
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "datetime", "socket", "multiprocessing", "concurrent"}
 

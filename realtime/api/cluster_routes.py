@@ -187,6 +187,7 @@ class _Announcer:
             capacity=capacity,
             free=max(capacity - count, 0 if reason else 1),  # one that waits for its owner makes room
             sessions=count,
+            begun=sessions.created,
             continued=[session.id for session in sessions.all() if session.former_id],
             prepared=sessions.avatars.at_hand(),
             shown=sorted({session.avatar_id for session in sessions.all()}),

@@ -130,9 +130,13 @@ class _Routes:
         route = self.ingress.members.route(session_id, time.monotonic())
         if route.kind == "there":
             try:
-                return answer_with(await self.ingress.forwarder.send(request, route.url))
+                answer = await self.ingress.forwarder.send(request, route.url)
             except UnreachableError as error:
                 route = self._route_after(error, route, session_id)
+            else:
+                if request.method == "DELETE" and answer.is_success and "rest" not in request.path_params:
+                    self.ingress.members.note_ended(session_id)
+                return answer_with(answer)
         waits = request.path_params.get("rest", "").partition("/")[0] in _WAITED_FOR
         return self._elsewhere(request, session_id, route, waits=waits)
 

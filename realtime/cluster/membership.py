@@ -17,7 +17,7 @@ GONE_S = 5.0
 REMEMBERED_S = 60.0
 """Time for which the sessions of a lost worker may be continued, s: as long as a session waits for its owner."""
 PENDING_S = 2.0
-"""Time for which a session that was placed counts, if no announcement tells of it, s."""
+"""Time for which a session that is being placed counts, if no announcement tells of it, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class _Member:
     url: str
     announcement: Announcement
     heard_s: float
-    pending: list[float] = field(default_factory=list)  # when sessions were placed that no announcement tells of
+    pending: list[float] = field(default_factory=list)  # when sessions were asked for that no announcement tells of
+    ended: int = 0  # sessions whose end no announcement tells of
     gone_s: float | None = None
 
 
@@ -61,8 +62,9 @@ class Members:
         if known is None:
             self._members[worker_id] = _Member(url, announcement, now_s)
             return
-        grown = max(0, announcement["sessions"] - known.announcement["sessions"])
-        known.pending = [at_s for at_s in known.pending[grown:] if now_s - at_s < PENDING_S]
+        begun = max(0, announcement["begun"] - known.announcement["begun"])  # those too that have ended since
+        known.pending = [at_s for at_s in known.pending[begun:] if now_s - at_s < PENDING_S]
+        known.ended = 0
         known.url, known.announcement, known.heard_s, known.gone_s = url, announcement, now_s, None
 
     def lose(self, url: str, now_s: float) -> None:
@@ -77,10 +79,21 @@ class Members:
             if now_s - (member.heard_s if member.gone_s is None else member.gone_s) > REMEMBERED_S:
                 del self._members[worker_id]
 
-    def note_placed(self, worker_id: str, now_s: float) -> None:
-        """Count a session that was given to a worker, until an announcement tells of it."""
+    def note_asked(self, worker_id: str, now_s: float) -> None:
+        """Count a session that a worker is asked for, until an announcement tells of it."""
         if member := self._members.get(worker_id):
             member.pending.append(now_s)
+
+    def note_refused(self, worker_id: str, asked_s: float) -> None:
+        """Forget a session that a worker was asked for at a time, and did not begin."""
+        member = self._members.get(worker_id)
+        if member and asked_s in member.pending:
+            member.pending.remove(asked_s)
+
+    def note_ended(self, session_id: str) -> None:
+        """Count the room of a session that was ended, until the next announcement."""
+        if member := self._members.get(split_id(session_id)[0]):
+            member.ended += 1
 
     def states(self, now_s: float) -> list[WorkerState]:
         """Return the workers that have not been gone for long, by id."""
@@ -134,11 +147,12 @@ class Members:
     def _state(self, member: _Member, now_s: float) -> WorkerState:
         told = member.announcement
         pending = sum(now_s - at_s < PENDING_S for at_s in member.pending)
+        reason = None if told["reason"] == "full" and member.ended else told["reason"]
         return WorkerState(
             id=told["worker"],
             capacity=told["capacity"],
-            free=max(0, told["free"] - pending),
-            reason=told["reason"],
+            free=max(0, told["free"] + member.ended - pending),
+            reason=reason,
             prepared=frozenset(told["prepared"]),
             model=told["model"],
             age_s=now_s - member.heard_s if member.gone_s is None else float("inf"),

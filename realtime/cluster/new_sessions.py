@@ -50,16 +50,21 @@ class NewSessions:
         for worker_id in order:
             if (url := ingress.members.url_of(worker_id)) is None:
                 continue
+            asked_s = time.monotonic()
+            ingress.members.note_asked(worker_id, asked_s)
+            has_begun = False
             try:
                 answer = await ingress.forwarder.send(request, url, body=body)
+                has_begun = answer.is_success
             except UnreachableError as error:
                 ingress.note(error, url)
                 continue
+            finally:
+                if not has_begun:
+                    ingress.members.note_refused(worker_id, asked_s)
             if answer.status_code == 503 and await _reason(answer) in _PASSED_ON:
                 refused = answer
                 continue
-            if answer.is_success:
-                ingress.members.note_placed(worker_id, time.monotonic())
             return answer_with(answer) if not answer.is_closed else whole_answer(answer)
         if refused is not None:
             return whole_answer(refused)

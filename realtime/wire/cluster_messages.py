@@ -21,6 +21,7 @@ class Announcement(TypedDict):
         capacity: Sessions that it has room for in all.
         free: Sessions that it has room for now.
         sessions: Number of sessions.
+        begun: Number of sessions that it has begun since its start.
         continued: Ids of the sessions that it continues for lost workers.
         prepared: Ids of avatars that it shows without preparing them.
         shown: Ids of avatars that sessions show.
@@ -38,6 +39,7 @@ class Announcement(TypedDict):
     capacity: int
     free: int
     sessions: int
+    begun: int
     continued: list[str]
     prepared: list[str]
     shown: list[str]

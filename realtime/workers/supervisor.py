@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Protocol
 
+from lipstream.realtime.workers.processor_wait import processor_wait_s
+from lipstream.realtime.workers.silence import Silence
+
 logger = logging.getLogger(__name__)
 
-HANG_S = 2.0
-"""A child that owes an answer and sends none for this long counts as hung."""
 STABLE_S = 30.0
 """A child that fails sooner than this after its start is started again after a growing delay."""
 RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -31,27 +32,34 @@ class RestartPolicy:
     def __init__(self) -> None:
         self._started_s = float("-inf")
         self._failures = 0
+        self._silence = Silence(late_s=2 * WATCH_S)
 
     def note_start(self, now_s: float) -> None:
         """Record that the child is being started."""
         self._started_s = now_s
 
     def fault(
-        self, now_s: float, *, alive: bool, ready: bool, start_timeout_s: float, owes_since_s: float | None
+        self,
+        now_s: float,
+        *,
+        alive: bool,
+        ready: bool,
+        start_timeout_s: float,
+        owes_since_s: float | None,
+        waited_s: float | None = None,
     ) -> Fault | None:
-        """Return the fault of the child; ``None`` without one.
+        """Return the fault of the child; ``None`` without one. To be asked every :data:`WATCH_S`.
 
         Args:
             now_s: Monotonic time, s.
             start_timeout_s: Longest time from the start until the child is ready, s.
             owes_since_s: Monotonic time of the child's last answer while it owes more, s; ``None`` while it owes none.
+            waited_s: For how long the child has waited for a processor so far, s; ``None`` if that is not known.
         """
+        self._silence.look(now_s, owes_since_s if ready else None, waited_s)
         if not alive:
             return Fault.GONE
-        if not ready:
-            hangs = now_s - self._started_s > start_timeout_s
-        else:
-            hangs = owes_since_s is not None and now_s - owes_since_s > HANG_S
+        hangs = self._silence.hangs if ready else now_s - self._started_s > start_timeout_s
         return Fault.HANGS if hangs else None
 
     def is_stable(self, now_s: float) -> bool:
@@ -70,6 +78,10 @@ class Supervised(Protocol):
     @property
     def label(self) -> str:
         """Name of the child in the log."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id; ``None`` without a process."""
 
     @property
     def alive(self) -> bool:
@@ -130,13 +142,16 @@ class Supervisor:
                 again = await self._replace(fault)
 
     def _fault(self) -> Fault | None:
-        process = self._process
+        process, now_s = self._process, _now_s()
+        owes_since_s = process.owes_since_s
+        is_late = owes_since_s is not None and now_s - owes_since_s > WATCH_S
         return self._policy.fault(
-            _now_s(),
+            now_s,
             alive=process.alive,
             ready=process.ready,
             start_timeout_s=process.start_timeout_s,
-            owes_since_s=process.owes_since_s,
+            owes_since_s=owes_since_s,
+            waited_s=processor_wait_s(process.pid) if is_late else None,  # it reads a file for each thread
         )
 
     async def _replace(self, fault: Fault) -> bool:

@@ -11,7 +11,7 @@ Object.fromEntries([...document.querySelectorAll('#checkup-list li')].map((item)
 def checked(page: Page) -> dict[str, list[str]]:
     """Press the page's button and return each step's state and words."""
     page.click("check")
-    page.until("document.getElementById('checkup-line').textContent.match('in the way|come about')", 40)
+    page.until("document.getElementById('checkup-line').textContent.match('in the way|come about')")
     steps: dict[str, list[str]] = page.run(STEPS)
     page.run("document.getElementById('checkup').close()")
     return steps

@@ -32,6 +32,11 @@ _FLAGS = (
 )
 
 
+PATIENCE_S = 150.0
+BUILD_S = 600.0
+"""Time for what must come, however slow the machine is, and for an avatar, which takes minutes of a core."""
+
+
 class Page:
     """One tab."""
 
@@ -47,7 +52,7 @@ class Page:
         number = next(self._ids)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._connection.recv(timeout=60))
+            message = json.loads(self._connection.recv(timeout=PATIENCE_S))
             if message.get("id") == number:
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']['message']}")
@@ -74,7 +79,7 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"].get("description", expression))
         return result["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 60) -> None:
+    def until(self, expression: str, seconds: float = PATIENCE_S) -> None:
         """Wait until an expression is true; a page that is only just being loaded has no elements to ask for."""
         deadline = time.monotonic() + seconds
         loaded = f"document.documentElement && document.body && Boolean({expression})"
@@ -132,12 +137,12 @@ def chromium(microphone: Path | None, *, allow_microphone: bool = True, flags: S
             yield Page(connection)
     finally:
         browser.terminate()
-        browser.wait(20)
+        browser.wait(PATIENCE_S)
         shutil.rmtree(profile, ignore_errors=True)
 
 
 def _page_address(port: int) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=5) as answer:

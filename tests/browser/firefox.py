@@ -14,6 +14,7 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from tests.browser.chromium import PATIENCE_S
 from tests.server_process import free_port
 
 _PREFERENCES = {
@@ -62,7 +63,7 @@ class FirefoxPage:
         number = next(self._ids)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._connection.recv(timeout=60))
+            message = json.loads(self._connection.recv(timeout=PATIENCE_S))
             if message.get("id") == number:
                 if message["type"] == "error":
                     raise RuntimeError(f"{method}: {message['message']}")
@@ -83,12 +84,12 @@ def firefox() -> Iterator[FirefoxPage]:
             yield FirefoxPage(connection)
     finally:
         browser.terminate()
-        browser.wait(20)
+        browser.wait(PATIENCE_S)
         shutil.rmtree(profile, ignore_errors=True)
 
 
 def _connected(port: int) -> ClientConnection:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return connect(f"ws://127.0.0.1:{port}/session", max_size=None)

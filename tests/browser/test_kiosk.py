@@ -96,10 +96,10 @@ def test_a_kiosk_starts_once_with_a_hand_and_then_alone_and_never_gives_up(
         page.run("window.speaker.close()")
 
         server.stop(signal.SIGKILL)
-        page.until("document.documentElement.dataset.state === 'reconnecting'", 60)
+        page.until("document.documentElement.dataset.state === 'reconnecting'")
         page.until("!document.getElementById('banner').hidden")
         server.start()
-        page.until(LIVE, 120)
+        page.until(LIVE)
         assert only_session(server) != session
         page.until("document.getElementById('banner').hidden")
         assert not [one for one in page.complaints if "a fault" not in one and "Failed to load" not in one]

@@ -64,7 +64,7 @@ def test_a_kiosk_greets_listens_thinks_and_answers(server_store: Path, tmp_path:
                 {"type": "speech_started"},
             ):
                 facts = " && ".join(f"one.{name} === {json.dumps(value)}" for name, value in told.items())
-                page.until(f"window.told?.some((one) => {facts})", 90)
+                page.until(f"window.told?.some((one) => {facts})")
             order = [one["motion"] for one in page.run("window.told") if one["type"] == "motion_started"]
             assert order[:2] == ["greet", "think"]
             assert not page.complaints

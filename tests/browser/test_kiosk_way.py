@@ -118,7 +118,7 @@ def visit(server: ServerProcess, questions: Path, heard: str, line: str) -> None
         flags = [part for part in browser if part.startswith("--")]
         with chromium(questions, flags=flags) as page:
             page.open(browser[-1].replace("http://127.0.0.1:8080", server.url))
-            page.until("document.documentElement.dataset.state === 'live'", 60)
+            page.until("document.documentElement.dataset.state === 'live'")
             (session,) = server.get("/api/sessions")
             events = Events(server, session["id"])
             page.run(LOUDNESS)

@@ -27,16 +27,16 @@ def test_the_pages_say_which_limit_ended_the_call(
         page.open(f"{server.url}/#join={invitation['token']}")
         page.until("document.querySelector('[data-avatar] input')")
         page.click("start")
-        page.until(LIVE, 60)
+        page.until(LIVE)
         server.delete(f"/api/tokens/{invitation['id']}")
-        page.until(f"{TITLE} === 'The invitation was taken back'", 60)
+        page.until(f"{TITLE} === 'The invitation was taken back'")
         assert page.run("document.documentElement.dataset.state") == "failed"
         assert server.get("/api/sessions") == [], "no new call begins by itself"
         token = server.post("/api/tokens", {"kiosk": True, "max_minutes": 0.15})["token"]
         page.open(f"{server.url}/kiosk?talk=off#join={token}")
-        page.until(LIVE, 60)
+        page.until(LIVE)
         (first,) = server.get("/api/sessions")
-        page.until(f"{BANNER}.includes('The time for this call is over')", 60)
-        page.until(LIVE, 60)
+        page.until(f"{BANNER}.includes('The time for this call is over')")
+        page.until(LIVE)
         (second,) = server.get("/api/sessions")
         assert second["id"] != first["id"]

@@ -88,7 +88,7 @@ def test_a_bot_shows_the_face_which_answers_the_meeting(
             connect(f"ws://127.0.0.1:{port}/")
         with chromium(None) as page, connect(ear) as meeting:
             page.open(bot["voice_agent_settings"]["url"])
-            page.until(LIVE, 60)
+            page.until(LIVE)
             page.run(LISTEN)
             sound = np.concatenate((np.zeros(RATE // 2), vowels(1.2, RATE), np.zeros(RATE * 3 // 2)))
             pcm = np.rint(sound * 32767).astype("<i2").tobytes()
@@ -97,7 +97,7 @@ def test_a_bot_shows_the_face_which_answers_the_meeting(
                 data = {"chunk": chunk, "sample_rate": RATE, "timestamp_ms": at // 32}
                 meeting.send(json.dumps({"bot_id": "bot_1", "trigger": "realtime_audio.mixed", "data": data}))
             meeting.send(json.dumps({"bot_id": "bot_1", "trigger": "bot.other", "data": {}}))
-            page.until("window.loudest > 0.05", 60)
+            page.until("window.loudest > 0.05")
         bridge.send_signal(signal.SIGINT)
         assert bridge.wait(120) == 0
         assert bridge.stdout

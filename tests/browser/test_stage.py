@@ -46,7 +46,7 @@ def test_a_browser_source_shows_the_face_cut_out_and_comes_back(
         page.call("Emulation.setDefaultBackgroundColorOverride", color={"r": 0, "g": 0, "b": 0, "a": 0})
         page.open(f"{server.url}/stage?session={first['id']}&background=transparent#token={first['viewer_token']}")
         page.until(LIVE)
-        page.until(f"({_PIXELS}).face[3] === 255", 20)
+        page.until(f"({_PIXELS}).face[3] === 255")
         pixels = page.run(_PIXELS)
         assert pixels["corner"][3] == 0, "the green is gone"
         see_nothing_else(page)
@@ -70,7 +70,7 @@ def test_a_browser_source_shows_the_face_cut_out_and_comes_back(
         (address,) = re.findall(r"```url\n(\S+)\n", DOCUMENT)
         page.open(address.replace("http://127.0.0.1:8080", server.url) + f"#token={KEY}")
         page.until(LIVE)
-        page.until(f"({_PIXELS}).corner[3] === 0", 20)
+        page.until(f"({_PIXELS}).corner[3] === 0")
         see_nothing_else(page)
         assert not [text for text in page.complaints if "401" not in text and "404" not in text], json.dumps(
             page.complaints

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.chromium import chromium
+from tests.browser.chromium import BUILD_S, chromium
 from tests.server_process import ServerProcess
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(900)]
 
 PORTRAIT = Path(__file__).parent.parent / "avatar_cache" / "astronaut.jpg"
 
@@ -51,7 +51,7 @@ def test_a_large_transparent_picture_in_shades_of_grey_lies_on_grey(
         page.until("document.getElementById('consent').open")
         page.run("document.querySelector('#consent [value=own]').click()")
         page.run("document.querySelector('#consent [value=make]').click()")
-        page.until("document.querySelector('[data-avatar^=shades] input:checked')", seconds=360)
+        page.until("document.querySelector('[data-avatar^=shades] input:checked')", seconds=BUILD_S)
         avatar = page.run("document.querySelector('[data-avatar^=shades]').dataset.avatar")
         assert not page.complaints
     with urllib.request.urlopen(f"{server.url}/api/avatars/{avatar}/preview", timeout=20) as answer:

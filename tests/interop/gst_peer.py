@@ -30,7 +30,7 @@ DECODE = {
     "VP8": "rtpvp8depay ! vp8dec",
     "OPUS": "rtpopusdepay ! opusdec",
 }
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 FRAME_RATE_HZ = 25
 BEGINNING = 10
 
@@ -87,7 +87,7 @@ class GstreamerPeer:
         assert needed.wait(TIMEOUT_S), "nothing to negotiate"
         offer = self._ask("create-offer", None, "offer")
         self._ask("set-local-description", offer)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + TIMEOUT_S
         while self.webrtc.get_property("ice-gathering-state") != GstWebRTC.WebRTCICEGatheringState.COMPLETE:
             assert time.monotonic() < deadline, "gathering takes too long"
             time.sleep(0.05)
@@ -136,7 +136,7 @@ def request(url: str, method: str, token: str, body: str = "") -> tuple[int, dic
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/sdp"}
     asked = urllib.request.Request(url, body.encode() or None, headers, method=method)
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read().decode()

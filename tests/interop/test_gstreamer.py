@@ -13,7 +13,7 @@ from lipstream.realtime.api.app import create_app
 from lipstream.realtime.api.http_server import HttpServer, server_config
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.test_client.click_track import voice
-from lipstream.realtime.timeline import SOUND_RATE_HZ
+from lipstream.realtime.timeline import FRAME_RATE_HZ, SOUND_RATE_HZ
 from tests.loopback.conftest import Serve, serve, until
 from tests.server_process import free_port
 from tests.sound_files import write_wav
@@ -23,7 +23,10 @@ __all__ = ["serve"]
 SYSTEM_PYTHON = "/usr/bin/python3"
 PEER = Path(__file__).parent / "gst_peer.py"
 
-pytestmark = pytest.mark.needs("gstreamer")
+SPARE = 3
+"""Pictures more or fewer: a player's clock follows its guess of the sender's, and a picture may be on its way."""
+
+pytestmark = [pytest.mark.needs("gstreamer"), pytest.mark.timeout(600)]
 
 
 class GstreamerServer:
@@ -31,16 +34,26 @@ class GstreamerServer:
 
     def __init__(self, sessions: Sessions, port: int) -> None:
         self.sessions, self.url = sessions, f"http://127.0.0.1:{port}"
+        self._peers: list[asyncio.subprocess.Process] = []
 
     async def gst(self, *arguments: str) -> asyncio.subprocess.Process:
         action, path, *more = arguments
-        return await asyncio.create_subprocess_exec(
+        peer = await asyncio.create_subprocess_exec(
             SYSTEM_PYTHON, str(PEER), action, self.url, path, *more,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self._peers.append(peer)
+        return peer
+
+    async def close(self) -> None:
+        """End the peers that a test which failed has left."""
+        for peer in self._peers:
+            if peer.returncode is None:
+                peer.kill()
+                await peer.communicate()
 
 
-async def result(process: asyncio.subprocess.Process, patience_s: float = 60) -> dict[str, Any]:
+async def result(process: asyncio.subprocess.Process, patience_s: float = 300) -> dict[str, Any]:
     out, err = await asyncio.wait_for(process.communicate(b"stop\n"), patience_s)
     assert process.returncode == 0, err.decode()[-2000:]
     found: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])
@@ -56,7 +69,9 @@ async def served(serve: Serve) -> AsyncIterator[GstreamerServer]:
     )
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, "the server")
-    yield GstreamerServer(sessions, port)
+    peers = GstreamerServer(sessions, port)
+    yield peers
+    await peers.close()
     server.should_exit = True
     await running
 
@@ -69,9 +84,10 @@ async def test_gstreamer_watches_sound_and_picture(served: GstreamerServer, code
     )
     assert found["codecs"] == sorted(["OPUS", codec])
     assert min(found["counts"].values()) >= 60
-    rate = (found["counts"]["video"] - 1) / found["span_s"]
-    print(f"GStreamer plays {rate:.2f} pictures a second ({codec})")
-    assert 24 <= rate <= 26, "over as long as it watches, none is missing"
+    shown, due = found["counts"]["video"], 1 + found["span_s"] * FRAME_RATE_HZ
+    left_out = session.playout.counts.dropped
+    print(f"GStreamer plays {shown} of {due:.1f} pictures ({codec}); {left_out} were left out")
+    assert due - left_out - SPARE <= shown <= due + SPARE, "none is missing but what the server had no time for"
     assert found["directions"] == 2
     assert found["deleted"] == 200
     await until(lambda: session.viewers.count == 0, "the viewer's end")

@@ -12,6 +12,7 @@ import pytest
 from lipstream.realtime.server import sessions as module
 from lipstream.realtime.server.admission import Admission
 from lipstream.realtime.server.sessions import Sessions
+from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.session.session import Session
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.test_client.caller import Caller
@@ -47,6 +48,12 @@ def no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REHEARSE_AFTER_S", 3600.0)
 
 
+@pytest.fixture(autouse=True)
+def patient_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a session until its first client comes: on a busy machine a test has a session for long before that."""
+    monkeypatch.setattr(module, "UNCLAIMED_S", 3600.0)
+
+
 @pytest.fixture
 async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serve]:
     """Start sessions whose worker runs a predictor (of ``tests.realtime.fakes`` by default); close them in the end."""
@@ -71,6 +78,24 @@ async def serve(tmp_path: Path, no_built_in_avatars: None) -> AsyncIterator[Serv
     for sessions in started:
         await sessions.close()
         await sessions.close()
+
+
+Stand = Callable[[Sessions], "asyncio.Task[None]"]
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    """Begin the standing session of a server's sessions; stop to keep it in the end, also after a test that failed."""
+    running: list[asyncio.Task[None]] = []
+
+    def begin(sessions: Sessions) -> "asyncio.Task[None]":
+        running.append(asyncio.create_task(StandingSession(sessions).run()))
+        return running[-1]
+
+    yield begin
+    for task in running:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Callers:

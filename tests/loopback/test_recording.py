@@ -5,6 +5,7 @@ import json
 import math
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> 
         recording = session.sinks.recording
         await until(lambda: recording.stats()["seconds"] >= 2, "two seconds")
         time.sleep(0.5)  # noqa: ASYNC251 (the whole server stands still)
-        await until(lambda: recording.stats()["seconds"] >= 5, "three more")
+        await until(lambda: recording.stats()["seconds"] >= 9, "seven more")
         ended = (await client.delete(url)).json()
         assert ended["state"] == "ended"
         assert (await client.get(url)).json() == ended
@@ -73,7 +74,7 @@ async def test_a_session_that_nobody_calls_is_recorded_in_sync(serve: Serve) -> 
     assert {n for n, key in enumerate(keys) if key} == set(range(0, len(keys), 2 * FRAME_RATE_HZ))
     assert ended["repeated_pictures"] >= 8, "the stall is filled in"
     assert heard.samples.size / SOUND_RATE_HZ == pytest.approx(len(pictures) / FRAME_RATE_HZ, abs=0.1)
-    check_sync(heard, pictures, at_least=5, what="recorded")
+    check_sync(heard, pictures, at_least=3, what="recorded")
     mark = draw_mark(sessions.settings.mark, 128, 128)
     assert pictures[0].luma[mark.rows, mark.columns].max() > 180
 
@@ -181,19 +182,24 @@ async def test_a_disk_that_hangs_delays_nobody(serve: Serve, callers: Callers, m
     await until(lambda: recording.stats()["seconds"] > 0, "its beginning")
     disk = recording._file._file
 
+    hangs, goes_on = threading.Event(), threading.Event()
+
     class Slow:
         def write(self, data: memoryview) -> int:
-            time.sleep(1.5)
+            hangs.set()
+            goes_on.wait()
             return int(disk.write(data))
 
     recording._file._file = Slow()
-    await until(lambda: recording.stats()["lost_units"] > 20, "lost units")
-    assert recording._queue.qsize() <= 30
-    dropped = session.playout.counts.dropped
-    packets = len(caller.recording.picture.packets)
-    await until(lambda: len(caller.recording.picture.packets) > packets + 25, "pictures")
-    assert session.playout.counts.dropped <= dropped + 2
-    recording._file._file = disk
+    try:
+        await until(hangs.is_set, "a write that hangs")
+        packets = len(caller.recording.picture.packets)
+        await until(lambda: recording.stats()["lost_units"] > 20, "lost units")
+        await until(lambda: len(caller.recording.picture.packets) > packets + 25, "pictures meanwhile")
+        assert recording._queue.qsize() <= 30
+        recording._file._file = disk
+    finally:
+        goes_on.set()
     await until(lambda: recording.stats()["repeated_pictures"] > 0, "what was lost is filled in")
 
 

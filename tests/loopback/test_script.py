@@ -1,6 +1,5 @@
 """A host that reads a script without a browser: by the option, and by the route."""
 
-import asyncio
 from pathlib import Path
 
 import httpx
@@ -8,20 +7,19 @@ import pytest
 
 from lipstream.realtime.api.app import create_app
 from lipstream.realtime.errors import SettingsError
-from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.settings import Settings
 from lipstream.realtime.wire.events import ServerEvent
-from tests.loopback.conftest import Callers, Serve, until
+from tests.loopback.conftest import Callers, Serve, Stand, until
 
 
 @pytest.mark.needs("espeak-ng")
 async def test_a_standing_session_reads_its_script_and_takes_a_chat_between_the_lines(
-    serve: Serve, callers: Callers, tmp_path: Path
+    serve: Serve, stand: Stand, callers: Callers, tmp_path: Path
 ) -> None:
     script = tmp_path / "lines.txt"
     script.write_text("Good evening.\n\nThis goes on.\n")
     sessions = await serve(synthesizer="espeak-ng", script=script)
-    standing = asyncio.create_task(StandingSession(sessions).run())
+    standing = stand(sessions)
     await until(sessions.all, "its session")
     (session,) = sessions.all()
     said: list[str] = []

@@ -18,13 +18,12 @@ from lipstream.realtime.api.app import create_app
 from lipstream.realtime.errors import SettingsError
 from lipstream.realtime.server import standing_session as channel_module
 from lipstream.realtime.server.sessions import Sessions
-from lipstream.realtime.server.standing_session import StandingSession
 from lipstream.realtime.settings import read_settings
 from lipstream.realtime.sinks import backoff
 from lipstream.realtime.sinks import destination as destination_module
 from lipstream.realtime.test_client.click_track import clicks
 from lipstream.realtime.timeline import FRAME_RATE_HZ
-from tests.loopback.conftest import Serve, until
+from tests.loopback.conftest import Serve, Stand, until
 from tests.loopback.played import check_sync, decoded
 from tests.loopback.rtmp_server import KEY, RtmpServer, play, rtmp_server
 from tests.server_process import free_port
@@ -215,13 +214,13 @@ async def test_an_address_that_leads_nowhere_costs_nothing_and_is_not_repeated(
 
 
 async def test_a_channel_begins_comes_back_and_makes_way(
-    serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, stand: Stand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel_module, "_LOOK_S", 0.1)
     caplog.set_level(logging.INFO)
     sessions = await serve(push=(f"rtmp://127.0.0.1:{free_port()}/live/{KEY}",))
     assert KEY not in repr(sessions.settings)
-    running = asyncio.create_task(StandingSession(sessions).run())
+    running = stand(sessions)
     await until(lambda: any(session.sinks.running for session in sessions.all()), "its session")
     (first,) = sessions.all()
     first.fail("a fault")

@@ -117,10 +117,12 @@ export class Gallery extends /** @type {import('../types.js').EventsClass<{choic
     button.addEventListener('click', async (event) => {
       event.preventDefault(); // or the card would be chosen
       if (!confirm(`Remove ${name} from this server?`)) return;
+      button.disabled = true; // a second request would be told that there is no such avatar
       try {
         await this.api.removeAvatar(id);
         await this.load();
       } catch (error) {
+        button.disabled = false;
         this.explain(messageOf(error));
       }
     });

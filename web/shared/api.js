@@ -220,9 +220,9 @@ export class Api {
     return (await (await this.request(urls.peer, { method: 'POST', token, body })).json()).answer;
   }
 
-  /** @param {Session} session @returns {Promise<import('../types.js').SessionFigures>} */
-  async figures({ urls, token }) {
-    return (await this.request(urls.self, { token })).json();
+  /** @param {Session} session @param {AbortSignal} signal @returns {Promise<import('../types.js').SessionFigures>} */
+  async figures({ urls, token }, signal) {
+    return (await this.request(urls.self, { token, signal })).json();
   }
 
   /** @param {Pick<Session, 'token'> & {urls: {self: string}}} session @returns {Promise<import('../types.js').Notices>} */

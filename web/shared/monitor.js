@@ -12,6 +12,8 @@ const STILL_AND_UNANSWERED = 2;
 /** Rates are taken over this many seconds: over one second, 25 fps reads as 24 or 26. */
 const RATE_READINGS = 3;
 const LATELY_MS = 30000;
+/** Time for an answer. */
+const ANSWER_MS = 8000;
 /** How long the server's last figures stand in for ones that did not come. */
 const STALE_MS = 5000;
 
@@ -30,8 +32,9 @@ export class Monitor extends /** @type {import('../types.js').EventsClass<{figur
   sync = new Sync();
   /** @type {{figures: import('../types.js').SessionFigures | null, atMs: number}} */
   server = { figures: null, atMs: 0 };
-  asking = false;
   unanswered = false;
+  /** @type {AbortController | null} of the request under way */
+  #asked = null;
   /** @type {{atMs: number, freezes: number}[]} oldest first */
   freezes = [];
   timer = 0;
@@ -49,7 +52,6 @@ export class Monitor extends /** @type {import('../types.js').EventsClass<{figur
     this.still = 0;
     this.sync = new Sync();
     this.server = { figures: null, atMs: 0 };
-    this.asking = false;
     this.unanswered = false;
     this.freezes = [];
   }
@@ -61,8 +63,11 @@ export class Monitor extends /** @type {import('../types.js').EventsClass<{figur
     this.#read();
   }
 
+  /** What is being asked is not waited for: the session may end next, and the answer would be that there is none. */
   stop() {
     clearInterval(this.timer);
+    this.#asked?.abort();
+    this.#asked = null;
   }
 
   async #read() {
@@ -86,17 +91,23 @@ export class Monitor extends /** @type {import('../types.js').EventsClass<{figur
 
   /** @param {import('./api.js').Session} session */
   async #ask(session) {
-    if (this.asking) return;
-    this.asking = true;
+    if (this.#asked) return;
+    const asked = new AbortController();
+    this.#asked = asked;
+    const patience = setTimeout(() => asked.abort(), ANSWER_MS);
     try {
-      this.server = { figures: await this.api.figures(session), atMs: performance.now() };
+      const figures = await this.api.figures(session, asked.signal);
+      if (asked !== this.#asked) return;
+      this.server = { figures, atMs: performance.now() };
       this.unanswered = false;
     } catch (error) {
+      if (asked !== this.#asked) return;
       this.unanswered = true;
       const sessionGone = error instanceof ApiError && [401, 404].includes(error.status);
       if (sessionGone && session === this.call.session) this.call.lost({ sessionGone });
     } finally {
-      this.asking = false;
+      clearTimeout(patience);
+      if (asked === this.#asked) this.#asked = null;
     }
   }
 

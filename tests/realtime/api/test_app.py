@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -19,23 +18,6 @@ async def sessions(tmp_path: Path, no_built_in_avatars: None) -> Sessions:
     return Sessions(
         Settings(store=store.root, max_sessions=2, picture_workers=0), worker_settings(store, "FakePredictor")
     )
-
-
-@asynccontextmanager
-async def _started(sessions: Sessions) -> AsyncIterator[None]:
-    await sessions.start()
-    yield
-
-
-@pytest.fixture
-async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(sessions)
-    async with (
-        app.router.lifespan_context(app),
-        _started(sessions),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client,
-    ):
-        yield client
 
 
 Offer = tuple[RTCPeerConnection, str]

@@ -2,18 +2,16 @@
 
 import asyncio
 import dataclasses
-import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from lipstream.realtime.api.app import create_app
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
+from tests.realtime.api.avatar_uploads import left_over, told
 from tests.realtime.fakes import make_store, worker_settings
 
 PORTRAIT = Path(__file__).parents[2] / "avatar_cache" / "astronaut.jpg"
@@ -28,28 +26,8 @@ async def sessions(tmp_path: Path) -> Sessions:
     return Sessions(settings, dataclasses.replace(worker, weights=BUILT_IN_WEIGHTS))
 
 
-@pytest.fixture
-async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(sessions)
-    async with app.router.lifespan_context(app):
-        await sessions.start()
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", timeout=120) as client:
-            yield client
-
-
 async def upload(client: httpx.AsyncClient, content: bytes, name: str = "me.jpg", **fields: str) -> httpx.Response:
     return await client.post(URL, files={"file": (name, content)}, data=fields)
-
-
-async def told(client: httpx.AsyncClient, avatar_id: str) -> list[dict[str, Any]]:
-    text = (await client.get(f"{URL}/{avatar_id}/events")).text
-    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
-
-
-def left_over(sessions: Sessions) -> list[str]:
-    root = sessions.store.root
-    return [str(path) for path in (*root.glob("uploads/*"), *root.glob("avatars/.build-*"))]
 
 
 async def test_a_portrait_becomes_an_avatar_that_a_session_can_show(

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ import numpy as np
 import pytest
 
 from lipstream.avatar_cache.store import AvatarStore
-from lipstream.realtime.api.app import create_app
 from lipstream.realtime.lipsync.metadata import BUILT_IN_WEIGHTS
 from lipstream.realtime.server.sessions import Sessions
 from lipstream.realtime.settings import Settings
 from tests.avatar_cache.clips import write_clip
 from tests.avatar_cache.filmed import film
-from tests.realtime.api.test_avatar_routes import left_over, told
+from tests.realtime.api.avatar_uploads import left_over, told
 from tests.realtime.fakes import worker_settings
 
 pytestmark = pytest.mark.timeout(600)  # films are built, on whatever cores there are
@@ -36,16 +34,6 @@ async def sessions(films: dict[str, Path], tmp_path: Path) -> Sessions:
     settings = Settings(store=store.root, max_sessions=2, upload_mb=3, picture_workers=0, avatar="me")
     worker = worker_settings(store, "FakePredictor")
     return Sessions(settings, dataclasses.replace(worker, weights=BUILT_IN_WEIGHTS))
-
-
-@pytest.fixture
-async def client(sessions: Sessions) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(sessions)
-    async with app.router.lifespan_context(app):
-        await sessions.start()
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", timeout=300) as client:
-            yield client
 
 
 async def test_a_motion_is_added_to_an_avatar_and_taken_away(

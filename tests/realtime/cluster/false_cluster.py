@@ -30,15 +30,15 @@ async def until(condition: Callable[[], object]) -> None:
 
 def announcement(worker: str, **told: Any) -> Announcement:
     facts = Announcement(
-        worker=worker, node="n", model="m", reason=None, capacity=9, free=9, sessions=0, continued=[], prepared=[],
-        shown=[], avatars={}, tokens="", keyed=True, held={},
+        worker=worker, node="n", model="m", reason=None, capacity=9, free=9, sessions=0, begun=0, continued=[],
+        prepared=[], shown=[], avatars={}, tokens="", keyed=True, held={},
     )  # fmt: skip
     return facts | told  # type: ignore[return-value]
 
 
 @dataclass
 class FalseWorker:
-    """Announces itself each second, answers everything with 200, and ``…/early`` without reading the body.
+    """Announces itself each second, answers everything with its status, and ``…/early`` without reading the body.
 
     Attributes:
         reached: Method and target of what came, without orders of the ingress.
@@ -47,6 +47,7 @@ class FalseWorker:
     name: str
     url: str = ""
     reached: list[tuple[str, bytes]] = field(default_factory=list)
+    status: int = 200
     is_silent: bool = False
     """Whether it sends nothing any more, as a machine without power: its connections stay open."""
     claims: TokenClaims = field(default_factory=TokenClaims)
@@ -81,7 +82,7 @@ class FalseWorker:
                 await receive()  # until the ingress hangs up
                 return
             if path.endswith("/early") or await _body(receive) is not None:
-                await _answer(send, 200)
+                await _answer(send, self.status)
 
     async def _claim(self, scope: Scope, receive: Receive, send: Send) -> None:
         token_id = scope["path"].split("/")[4]

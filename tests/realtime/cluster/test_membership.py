@@ -6,14 +6,22 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from lipstream.realtime.cluster.membership import GONE_S, PENDING_S, REMEMBERED_S, Members
 from lipstream.realtime.cluster.placement import FRESH_S
+from lipstream.realtime.errors import UnreadyReason
 from lipstream.realtime.wire.cluster_messages import Announcement
 
 
 def announced(
-    worker: str, *, free: int = 4, sessions: int = 0, continued: list[str] | None = None, model: str = "m"
+    worker: str,
+    *,
+    free: int = 4,
+    sessions: int = 0,
+    begun: int = 0,
+    reason: UnreadyReason | None = None,
+    continued: list[str] | None = None,
+    model: str = "m",
 ) -> Announcement:
     return Announcement(
-        worker=worker, node="n", model=model, reason=None, capacity=8, free=free, sessions=sessions,
+        worker=worker, node="n", model=model, reason=reason, capacity=8, free=free, sessions=sessions, begun=begun,
         continued=continued or [], prepared=[], shown=[], avatars={}, tokens="", keyed=True, held={},
     )  # fmt: skip
 
@@ -55,22 +63,56 @@ def test_a_server_that_was_started_again_is_another_worker() -> None:
     assert members.route(f"one{B}", 0.6).url == "http://a"
 
 
-def test_what_was_placed_counts_until_an_announcement_tells_of_it() -> None:
+def free(members: Members, now_s: float) -> int:
+    (state,) = members.states(now_s)
+    return state.free if state.takes_sessions else 0
+
+
+def test_what_was_asked_for_counts_until_an_announcement_tells_of_it() -> None:
     members = Members()
     members.hear("http://a", announced(A, free=2), 0.0)
+    members.note_asked(A, 0.1)
+    assert free(members, 0.2) == 1
+    members.hear("http://a", announced(A, free=2), 0.3)  # told before it began
+    assert free(members, 0.4) == 1
+    members.hear("http://a", announced(A, free=1, sessions=1, begun=1), 0.5)
+    assert free(members, 0.6) == 1
+    members.note_asked(A, 0.7)
+    assert free(members, 0.7 + PENDING_S) == 1, "one that never came about is forgotten"
+    members.note_asked("unknown_", 0.7)
 
-    def free(now_s: float) -> int:
-        return members.states(now_s)[0].free
 
-    members.note_placed(A, 0.1)
-    assert free(0.2) == 1
-    members.hear("http://a", announced(A, free=2, sessions=0), 0.3)  # told before it began
-    assert free(0.4) == 1
-    members.hear("http://a", announced(A, free=1, sessions=1), 0.5)
-    assert free(0.6) == 1
-    members.note_placed(A, 0.7)
-    assert free(0.7 + PENDING_S) == 1, "one that never came about is forgotten"
-    members.note_placed("unknown_", 0.7)
+def test_one_that_has_ended_before_an_announcement_tells_of_it_or_replaced_another_counts_no_more() -> None:
+    members = Members()
+    members.hear("http://a", announced(A, free=1, sessions=3, begun=3), 0.0)
+    members.note_asked(A, 0.1)
+    assert free(members, 0.2) == 0
+    members.hear("http://a", announced(A, free=1, sessions=3, begun=4), 0.3)
+    assert free(members, 0.4) == 1
+
+
+def test_one_that_was_refused_counts_no_more() -> None:
+    members = Members()
+    members.hear("http://a", announced(A, free=1), 0.0)
+    members.note_asked(A, 0.1)
+    members.note_refused(A, 0.1)
+    assert free(members, 0.2) == 1
+    members.note_refused(A, 0.1)
+    members.note_refused("unknown_", 0.1)
+
+
+def test_the_room_of_one_that_was_ended_counts_at_once() -> None:
+    members = Members()
+    members.hear("http://a", announced(A, free=0, sessions=8, begun=8, reason="full"), 0.0)
+    assert free(members, 0.1) == 0
+    members.note_ended(f"one{A}")
+    assert free(members, 0.1) == 1
+    members.hear("http://a", announced(A, free=0, sessions=8, begun=9, reason="full"), 0.2)  # another took it
+    assert free(members, 0.3) == 0
+    members.hear("http://a", announced(A, free=0, sessions=8, begun=9, reason="draining"), 0.4)
+    members.note_ended(f"one{A}")
+    assert free(members, 0.5) == 0, "it takes no session for another reason"
+    members.note_ended("oneunknown_")
 
 
 class Knowing(RuleBasedStateMachine):

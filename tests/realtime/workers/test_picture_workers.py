@@ -19,7 +19,7 @@ from lipstream.realtime.encoding.picture_backend import Encoded, EncodeRequest
 from lipstream.realtime.picture.compositor import Origin, Painting
 from lipstream.realtime.picture.i420 import planes
 from lipstream.realtime.picture.mark_style import MarkStyle
-from lipstream.realtime.workers import supervisor
+from lipstream.realtime.workers import silence
 from lipstream.realtime.workers.messages import unpack
 from lipstream.realtime.workers.picture_client import PictureStream, PictureWorkers
 from lipstream.realtime.workers.picture_messages import FROM_WORKER, encoded_message, encoded_pictures, origin_of
@@ -104,7 +104,7 @@ async def test_pictures_go_on_without_their_worker_and_return_to_the_next(
     (pid,) = workers.pids
     os.kill(pid, how)
     with monkeypatch.context() as patched:
-        patched.setattr(supervisor, "HANG_S", 0.3)
+        patched.setattr(silence, "HANG_S", 0.3)
         (lost,), _ = await viewer.see()
     assert not lost.payloads, "what was under way is lost"
     (own,), _ = await viewer.see()
