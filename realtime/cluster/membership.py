@@ -62,7 +62,7 @@ class Members:
         if known is None:
             self._members[worker_id] = _Member(url, announcement, now_s)
             return
-        begun = max(0, announcement["begun"] - known.announcement["begun"])  # those too that have ended since
+        begun = max(0, _begun(announcement) - _begun(known.announcement))
         known.pending = [at_s for at_s in known.pending[begun:] if now_s - at_s < PENDING_S]
         known.ended = 0
         known.url, known.announcement, known.heard_s, known.gone_s = url, announcement, now_s, None
@@ -157,3 +157,8 @@ class Members:
             model=told["model"],
             age_s=now_s - member.heard_s if member.gone_s is None else float("inf"),
         )
+
+
+def _begun(told: Announcement) -> int:
+    """Return how many sessions a worker has begun, those included that have ended if it tells of them."""
+    return told.get("begun", told["sessions"])

@@ -1,5 +1,7 @@
 """What a worker of a cluster tells its ingresses: one JSON object a line, each second and at each change."""
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 from lipstream.realtime.errors import UnreadyReason
@@ -21,7 +23,7 @@ class Announcement(TypedDict):
         capacity: Sessions that it has room for in all.
         free: Sessions that it has room for now.
         sessions: Number of sessions.
-        begun: Number of sessions that it has begun since its start.
+        begun: Number of sessions that it has begun since its start; workers of earlier versions tell nothing of it.
         continued: Ids of the sessions that it continues for lost workers.
         prepared: Ids of avatars that it shows without preparing them.
         shown: Ids of avatars that sessions show.
@@ -39,7 +41,7 @@ class Announcement(TypedDict):
     capacity: int
     free: int
     sessions: int
-    begun: int
+    begun: NotRequired[int]
     continued: list[str]
     prepared: list[str]
     shown: list[str]

@@ -1,8 +1,11 @@
 """What an ingress knows: a state machine of announcements, losses and time."""
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from pydantic import TypeAdapter
 
 from lipstream.realtime.cluster.membership import GONE_S, PENDING_S, REMEMBERED_S, Members
 from lipstream.realtime.cluster.placement import FRESH_S
@@ -89,6 +92,20 @@ def test_one_that_has_ended_before_an_announcement_tells_of_it_or_replaced_anoth
     assert free(members, 0.2) == 0
     members.hear("http://a", announced(A, free=1, sessions=3, begun=4), 0.3)
     assert free(members, 0.4) == 1
+
+
+def test_a_worker_of_an_earlier_version_is_counted_by_its_sessions() -> None:
+    def old(**told: Any) -> Announcement:
+        words = {key: value for key, value in announced(A, **told).items() if key != "begun"}
+        return TypeAdapter(Announcement).validate_python(words)
+
+    members = Members()
+    members.hear("http://a", old(free=2), 0.0)
+    members.note_asked(A, 0.1)
+    members.hear("http://a", old(free=2), 0.2)
+    assert free(members, 0.3) == 1
+    members.hear("http://a", old(free=1, sessions=1), 0.4)
+    assert free(members, 0.5) == 1
 
 
 def test_one_that_was_refused_counts_no_more() -> None:
