@@ -1,8 +1,9 @@
 """How long is the whole way, from a click in a real browser's microphone to the flash in the picture it shows?
 
-The way to the click in the avatar's voice is measured too. Server and Chromium run on one machine. A script watches the
-page's microphone track and the received voice for clicks, and the video element for pictures with a white mouth. A
-click lies anywhere within its frame, so single readings of the picture differ by up to a frame.
+The way to the click in the avatar's voice is measured too. Server and Chromium run on one machine. A script reads the
+page's microphone track and the received voice as they come, without a sound card's buffers, and looks for clicks; and
+it watches the video element for pictures with a white mouth. A click lies anywhere within its frame, so single readings
+of the picture differ by up to a frame.
 """
 
 import asyncio
@@ -36,19 +37,21 @@ navigator.mediaDevices.getUserMedia = async (wanted) => (window.microphoneStream
 """
 _WATCH = """
 (async (seconds) => {
-  const context = new AudioContext({latencyHint: 0});
   const clicksIn = (stream) => {
-    const listener = context.createScriptProcessor(256, 1, 1), found = [];
+    const reader = new MediaStreamTrackProcessor({track: stream.getAudioTracks()[0]}).readable.getReader();
+    const found = [];
     let quietSince = 0;
-    listener.onaudioprocess = (event) => {
-      const sound = event.inputBuffer.getChannelData(0);
-      const now = performance.now();
-      const index = sound.findIndex((value) => Math.abs(value) > 0.3);
-      if (index >= 0 && now - quietSince > 200) found.push(now - 1000 * (sound.length - index) / context.sampleRate);
-      if (index >= 0) quietSince = now;
+    const listen = async () => {
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        const now = performance.now(), data = read.value, sound = new Float32Array(data.numberOfFrames);
+        data.copyTo(sound, {planeIndex: 0, format: 'f32-planar'});
+        const index = sound.findIndex((value) => Math.abs(value) > 0.3);
+        if (index >= 0 && now - quietSince > 200) found.push(now - 1000 * (sound.length - index) / data.sampleRate);
+        if (index >= 0) quietSince = now;
+        data.close();
+      }
     };
-    context.createMediaStreamSource(stream).connect(listener);
-    listener.connect(context.destination);
+    listen();
     return found;
   };
   const seen = [];
@@ -80,7 +83,9 @@ async def _measure() -> Report:
         found = await asyncio.to_thread(_watch, port)
         (session,) = sessions.all()
         server_ms, look_ahead_ms = list(session.playout.mouth_latency_ms), session.look_ahead_ms
-    flashes = np.array([frame for frame in found["seen"] if frame[0] > 180])
+    seen = np.array(found["seen"])
+    bright = seen[:, 0] > 180
+    flashes = seen[1:][bright[1:] & ~bright[:-1]]  # where they begin
     heard = np.array(found["heard"])
     if not len(flashes) or not len(heard):
         raise RuntimeError(f"{len(heard)} clicks heard, {len(flashes)} flashes seen")
