@@ -13,6 +13,7 @@ Lipstream's own networks, published ones and models of the operator's own (docs/
   predictor is a :class:`BatchedPredictor`, or after a ``MemoryError``.
 - *Cost*: nothing is declared. The worker measures it before the first session, and again with every batch; admission
   counts with what was measured.
+- *Features*: a :class:`WindowedPredictor` reads windows of them, and what was stored whole is cut for it.
 - *Start*: a :class:`StagedPredictor` draws before it is prepared for batches.
 
 One thread calls a predictor, in a process that holds nothing else. A predictor is stateless between calls: what belongs
